@@ -1,0 +1,79 @@
+# Role: the build (PGXS owns the module, cargo makes one archive that is linked into it) and the daily commands.
+#
+#   make, make install, make installcheck, make clean [PG_CONFIG=...]    as for any extension; need the server's PGXS
+#   make demo | test | server | bench | fmt | lint | setup               scripts/NAME: sets up what is missing, then builds
+#
+# PG_CONFIG= chooses the server. Unset, `make` takes the pg_config on PATH, the daily commands the newest one supported.
+
+.DEFAULT_GOAL := all
+DAILY = setup demo test server bench fmt lint
+.PHONY: $(DAILY)
+$(DAILY):
+	@scripts/$@
+
+# Nothing below may be evaluated for a daily command: its set-up is what installs PGXS.
+ifneq ($(filter-out $(DAILY),$(or $(MAKECMDGOALS),all)),)
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+
+ifeq ($(wildcard $(PGXS)),)
+
+.PHONY: all install installcheck uninstall clean
+all install installcheck uninstall clean:
+	@echo "no PGXS for PG_CONFIG=$(PG_CONFIG): install the server's development files (Debian: postgresql-server-dev-NN)," >&2
+	@echo "choose a server with PG_CONFIG=/path/to/pg_config, or run 'make setup'" >&2
+	@exit 1
+
+else
+
+# Never define a variable named PROFILE here: PGXS adds it to CFLAGS.
+MODULE_big = pg_aside
+EXTENSION = pg_aside
+DATA = $(wildcard sql/pg_aside--*.sql)
+PGFILEDESC = "pg_aside - autonomous transactions and asynchronous events"
+
+CARGO ?= cargo
+CARGO_TARGET_DIR ?= target
+RUST_LIB = $(CARGO_TARGET_DIR)/release/libpg_aside.a
+
+# The archive is no member of OBJS: PGXS would hand it to llvm-lto at `make install`.
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard c-shim/*.c)))
+PG_CPPFLAGS = -I$(srcdir)/ffi -I$(srcdir)/c-shim
+SHLIB_LINK = $(RUST_LIB) -lpthread -ldl -lm
+# The server loads modules RTLD_GLOBAL: whatever else were exported could shadow another module's symbols.
+SHLIB_EXPORTS = c-shim/exports.txt
+
+# A server without the module preloaded will do; tests that need it preloaded are named preloaded_*.
+REGRESS = $(sort $(filter-out preloaded_%,$(patsubst regress/sql/%.sql,%,$(wildcard regress/sql/*.sql))))
+REGRESS_OPTS = --inputdir=$(srcdir)/regress --load-extension=pg_aside \
+	$(if $(filter-out 15,$(MAJORVERSION)),--expecteddir=$(srcdir)/regress)
+
+EXTRA_CLEAN = .build-flags c-shim/exports.list results regression.diffs regression.out
+
+include $(PGXS)
+
+# Cargo is always asked, for only it knows whether its archive is up to date; the recipe that does nothing makes make
+# look at the archive's time again, so that the module is linked only when it changed.
+.PHONY: rust rust-clean
+rust:
+	env -u MAKEFLAGS -u MFLAGS PGRX_PG_CONFIG_PATH="$$(command -v $(PG_CONFIG))" $(CARGO) build --release --locked --lib \
+		--package pg_aside --features pg$(MAJORVERSION) --target-dir $(CARGO_TARGET_DIR)
+$(RUST_LIB): rust
+	@:
+$(shlib): $(RUST_LIB)
+
+clean: rust-clean
+rust-clean:
+	-$(CARGO) clean --release --package pg_aside --target-dir $(CARGO_TARGET_DIR)
+
+# PGXS tracks neither headers nor flags: objects of another server, or built with other flags, must not be linked.
+BUILD_FLAGS = $(VERSION) $(bindir) $(CC) $(CPPFLAGS) $(CFLAGS)
+.PHONY: build-flags
+build-flags:
+.build-flags: build-flags
+	@echo '$(subst ','\'',$(BUILD_FLAGS))' | cmp -s - $@ || echo '$(subst ','\'',$(BUILD_FLAGS))' > $@
+$(OBJS) $(OBJS:.o=.bc): .build-flags $(wildcard c-shim/*.h ffi/*.h)
+
+endif
+endif

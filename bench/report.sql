@@ -1,0 +1,40 @@
+-- Role: medians of what was measured, the ratios, and each target beside its ratio.
+-- Called by: bench/run, last.
+\pset footer off
+\pset null -
+\echo
+\echo 'medians of three rounds (us a call; calls/s for pgbench; ms for rows)'
+SELECT part, peer, round(percentile_cont(0.5) WITHIN GROUP (ORDER BY value)::numeric, 1) AS median,
+       round(min(value)::numeric, 1) AS lowest, round(max(value)::numeric, 1) AS highest
+FROM result WHERE part !~ '^memory' GROUP BY part, peer ORDER BY part, median;
+
+\echo 'ratios'
+WITH m AS (
+    SELECT part, peer, percentile_cont(0.5) WITHIN GROUP (ORDER BY value) AS v FROM result GROUP BY part, peer
+), wanted (ord, what, part, peer, better, target) AS (VALUES
+    (1, 'hot loop: time beside in-process INSERT + COMMIT', 'hot', 'inproc', 'less', 1.3),
+    (2, 'hot loop: times faster than dblink, one connection', 'hot', 'dblink', 'faster', 7),
+    (3, 'hot loop: times faster than dblink, connect a call', 'hot', 'dblink_connect', 'faster', 200),
+    (4, 'after 10 ms idle: time beside dblink, one connection', 'idle', 'dblink', 'less', 1.0),
+    (5, 'pgbench -c 8, 4 workers: calls/s beside dblink, one connection a client', 'pgbench-8', 'dblink', 'more', 1.3),
+    (6, 'pgbench -c 32, 4 workers: calls/s beside dblink, one connection a client', 'pgbench-32', 'dblink', 'more', 1.3),
+    (7, 'rows into a table: time beside a local SELECT', 'rows-table', 'local', 'less', 2),
+    (8, 'rows into a table: time beside a local SELECT in a function', 'rows-table', 'function', 'less', 2),
+    (9, 'rows into a table: times faster than dblink', 'rows-table', 'dblink', 'faster', 3),
+    (10, 'rows into an aggregate: time beside a local SELECT', 'rows-aggregate', 'local', 'less', 2),
+    (11, 'rows into an aggregate: time beside a local SELECT in a function', 'rows-aggregate', 'function', 'less', 2),
+    (12, 'rows into an aggregate: times faster than dblink', 'rows-aggregate', 'dblink', 'faster', 3)
+), r AS (
+    SELECT w.*, CASE WHEN w.better = 'faster' THEN p.v / a.v ELSE a.v / p.v END AS ratio
+    FROM wanted w JOIN m a ON a.part = w.part AND a.peer = 'aside' JOIN m p ON p.part = w.part AND p.peer = w.peer
+)
+SELECT what, round(ratio::numeric, 2) AS ratio,
+       CASE better WHEN 'less' THEN 'at most ' ELSE 'at least ' END || target || 'x' AS target,
+       CASE WHEN (better = 'less') = (ratio <= target) THEN 'met' ELSE 'MISSED' END AS verdict
+FROM r ORDER BY ord;
+
+\echo 'memory: growth of private anonymous memory after warm-up'
+SELECT b.part, split_part(b.peer, ' ', 1) AS process, b.value AS before_kb, a.value AS after_kb, a.value - b.value AS growth_kb,
+       'at most 1024' AS target, CASE WHEN a.value - b.value <= 1024 THEN 'met' ELSE 'MISSED' END AS verdict
+FROM result b JOIN result a ON a.part = b.part AND a.peer = replace(b.peer, 'before', 'after')
+WHERE b.peer LIKE '% before' ORDER BY 1, 2;

@@ -1,0 +1,147 @@
+/*
+ * aside.h
+ *	  What the files of the shim share.
+ *
+ * The shim calls the server and traps its errors; it decides nothing.
+ */
+#ifndef ASIDE_H
+#define ASIDE_H
+
+#include "postgres.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "storage/condition_variable.h"
+#include "storage/dsm.h"
+#include "tcop/dest.h"
+#include "utils/tuplestore.h"
+
+#include "aside_abi.h"
+#include "compat.h"
+
+/* In front of each pool, on cache lines of its own. */
+typedef struct AsidePrefix
+{
+	ConditionVariable slot_free;
+} AsidePrefix;
+
+#define ASIDE_PREFIX_SIZE TYPEALIGN(128, sizeof(AsidePrefix))
+
+/* What a worker is told at its launch, in bgw_extra. */
+typedef struct AsideLaunch
+{
+	uint64		generation;
+	Oid			database;
+	Oid			user;
+	dsm_handle	segment;		/* DSM_HANDLE_INVALID: the shared pool */
+} AsideLaunch;
+
+/* A pool that this process has mapped. */
+typedef struct AsidePool
+{
+	aside_pool *handle;
+	AsidePrefix *prefix;
+	uint32		slots;
+	dsm_handle	segment;
+} AsidePool;
+
+/* Where the rows of the running call go. */
+typedef struct AsideRows
+{
+	Tuplestorestate *store;
+	TupleTableSlot *slot;
+} AsideRows;
+
+/* guc.c */
+extern int	aside_max_workers;
+extern int	aside_min_workers;
+extern int	aside_max_workers_per_role;
+extern int	aside_max_workers_per_session;
+extern int	aside_checkout_timeout;
+extern int	aside_worker_idle_timeout;
+extern int	aside_max_depth;
+extern int	aside_poll_time;
+extern int	aside_queue_size;
+extern int	aside_plan_cache_size;
+extern void aside_define_settings(void);
+
+/* shmem.c */
+extern void aside_request_shmem(void);
+extern AsidePool *aside_caller_pool(bool create);
+extern AsidePool *aside_worker_pool(void);
+extern bool aside_attach_worker_pool(dsm_handle segment);
+
+/* report.c */
+extern void aside_keep_error(MemoryContext back_to);
+extern ErrorData *aside_kept_error(void);
+extern void aside_keep_report(const aside_report *report);
+extern void aside_amend_error(aside_bytes detail);
+extern void aside_throw_kept(void) pg_attribute_noreturn();
+extern void aside_fill_report(const ErrorData *edata, aside_report *out);
+extern void aside_raise_message(const aside_report *message);
+
+/* host_world.c */
+extern void aside_fill_world(aside_world *world);
+
+/* host_caller.c, host_worker.c, host_exec.c */
+extern const aside_caller_host *aside_get_caller_host(void);
+extern const aside_worker_host *aside_get_worker_host(void);
+extern AsideRows *aside_rows;
+extern aside_status aside_host_parse(aside_bytes command, uint32_t *count);
+extern aside_status aside_host_prepare(uint32_t index, const aside_arg *args, size_t nargs,
+									   aside_statement *out);
+extern aside_status aside_host_keep_plan(void *plan);
+extern void aside_host_drop_plan(void *plan);
+extern aside_status aside_host_run(void *plan, bool several, const aside_arg *args, size_t nargs,
+								   uint32_t output, const aside_column *columns, size_t ncolumns,
+								   void *sink, uint64_t *processed);
+
+/* The command of the running request, and where it keeps what it needs until its end. */
+extern MemoryContext aside_request_context;
+extern const char *aside_command;
+
+/* receiver.c */
+extern DestReceiver *aside_create_receiver(TupleDesc returned, uint32 output,
+										   const aside_column *columns, size_t ncolumns, void *sink);
+extern void aside_check_type_visible(Oid type, const char *what, const char *name);
+
+/* settings.c */
+extern void aside_settings_current(aside_bytes *block, uint64_t *version);
+extern void aside_settings_apply(const aside_bytes *block);
+extern void aside_settings_mark(void);
+extern bool aside_settings_intact(void);
+
+/* relay.c */
+extern void aside_relay_messages(void);
+
+/* launch.c */
+extern aside_status aside_launch_worker(uint32_t slot, uint64_t generation,
+										uint32_t database, uint32_t user);
+extern bool aside_launch_failed(uint32_t slot);
+
+/* hooks.c */
+extern void aside_install_hooks(void);
+extern void aside_watch_transactions(void);
+extern bool aside_temp_touched;
+
+/*
+ * The trap.  Between ASIDE_TRY and ASIDE_END_TRY server functions may throw;
+ * the error is then kept, the memory context is as it was, and status says so.
+ */
+#define ASIDE_TRY(status) \
+	do { \
+		volatile aside_status *status_ = &(status); \
+		MemoryContext context_ = CurrentMemoryContext; \
+		PG_TRY(); \
+		{
+
+#define ASIDE_END_TRY() \
+		} \
+		PG_CATCH(); \
+		{ \
+			aside_keep_error(context_); \
+			*status_ = ASIDE_SAVED; \
+		} \
+		PG_END_TRY(); \
+	} while (0)
+
+#endif							/* ASIDE_H */

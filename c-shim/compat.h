@@ -1,0 +1,72 @@
+/*
+ * compat.h
+ *	  What differs between PostgreSQL 15 and 18, in one place.
+ */
+#ifndef ASIDE_COMPAT_H
+#define ASIDE_COMPAT_H
+
+#include "postgres.h"
+#include "access/htup_details.h"
+#include "storage/proc.h"
+#include "tcop/pquery.h"
+#include "utils/guc_tables.h"
+#include "utils/wait_event.h"
+
+#if PG_VERSION_NUM < 150000
+#error "pg_aside needs PostgreSQL 15 or later"
+#endif
+
+/* 16 moved the settings from an array into a hash table. */
+static inline struct config_generic **
+aside_guc_variables(int *count)
+{
+#if PG_VERSION_NUM >= 160000
+	return get_guc_variables(count);
+#else
+	*count = GetNumConfigOptions();
+	return get_guc_variables();
+#endif
+}
+
+/* 17 took pgprocno out of PGPROC. */
+static inline uint32
+aside_proc_number(PGPROC *proc)
+{
+#if PG_VERSION_NUM >= 170000
+	return (uint32) GetNumberFromPGProc(proc);
+#else
+	return (uint32) proc->pgprocno;
+#endif
+}
+
+/* 18 dropped run_once. */
+static inline bool
+aside_portal_run(Portal portal, bool top_level, DestReceiver *dest, QueryCompletion *qc)
+{
+#if PG_VERSION_NUM >= 180000
+	return PortalRun(portal, FETCH_ALL, top_level, dest, dest, qc);
+#else
+	return PortalRun(portal, FETCH_ALL, top_level, true, dest, dest, qc);
+#endif
+}
+
+/* 18 lets the caller ask for room in front of the tuple. */
+static inline MinimalTuple
+aside_form_minimal_tuple(TupleDesc desc, Datum *values, bool *nulls)
+{
+#if PG_VERSION_NUM >= 180000
+	return heap_form_minimal_tuple(desc, values, nulls, 0);
+#else
+	return heap_form_minimal_tuple(desc, values, nulls);
+#endif
+}
+
+/* 17 lets an extension name its waits. */
+#if PG_VERSION_NUM >= 170000
+#define ASIDE_WAIT_EVENT(name) \
+	({ static uint32 event_ = 0; if (event_ == 0) event_ = WaitEventExtensionNew(name); event_; })
+#else
+#define ASIDE_WAIT_EVENT(name) PG_WAIT_EXTENSION
+#endif
+
+#endif							/* ASIDE_COMPAT_H */

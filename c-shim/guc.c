@@ -1,0 +1,80 @@
+/*
+ * guc.c
+ *	  The settings of pg_aside.
+ */
+#include "aside.h"
+
+#include <limits.h>
+
+#include "miscadmin.h"
+#include "utils/guc.h"
+
+int			aside_max_workers = 8;
+int			aside_min_workers = 0;
+int			aside_max_workers_per_role = 0;
+int			aside_max_workers_per_session = 0;
+int			aside_checkout_timeout = 10000;
+int			aside_worker_idle_timeout = 60000;
+int			aside_max_depth = 16;
+int			aside_poll_time = 50;
+int			aside_queue_size = 256;
+int			aside_plan_cache_size = 128;
+
+void
+aside_define_settings(void)
+{
+	/* What fixes the size of shared memory can be set before that is laid out, by whoever lays it out. */
+	GucContext	fixed = process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SUSET;
+
+	DefineCustomIntVariable("aside.max_workers",
+							"Maximum number of workers that run autonomous transactions.",
+							"Of the cluster if pg_aside is in shared_preload_libraries, else of each session.",
+							&aside_max_workers, 8, 1, 1024,
+							fixed, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("aside.queue_size",
+							"Size of each worker's queue of result rows.",
+							NULL,
+							&aside_queue_size, 256, 4, 65536,
+							fixed, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("aside.min_workers",
+							"Number of workers started together and kept while idle, for each database and user.",
+							NULL,
+							&aside_min_workers, 0, 0, 1024,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("aside.max_workers_per_role",
+							"Maximum number of workers authenticated as one role.",
+							"Zero means no limit.",
+							&aside_max_workers_per_role, 0, 0, 1024,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("aside.max_workers_per_session",
+							"Maximum number of workers that one session uses at a time.",
+							"Zero means no limit.",
+							&aside_max_workers_per_session, 0, 0, 1024,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("aside.checkout_timeout",
+							"Time that a call waits for a worker to be free.",
+							NULL,
+							&aside_checkout_timeout, 10000, 0, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("aside.worker_idle_timeout",
+							"Time after which an idle worker leaves.",
+							NULL,
+							&aside_worker_idle_timeout, 60000, 1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("aside.max_depth",
+							"Maximum depth of autonomous transactions within autonomous transactions.",
+							NULL,
+							&aside_max_depth, 16, 1, 1024,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("aside.poll_time",
+							"Time in microseconds to poll for an answer before sleeping.",
+							"Zero means never to poll. Nobody polls while processors are short.",
+							&aside_poll_time, 50, 0, 10000,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("aside.plan_cache_size",
+							"Number of plans that each worker keeps for repeated commands.",
+							NULL,
+							&aside_plan_cache_size, 128, 0, 100000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	MarkGUCPrefixReserved("aside");
+}

@@ -1,0 +1,25 @@
+/*
+ * module.c
+ *	  Loading of the module: settings, shared memory and hooks.
+ *
+ * Called by the postmaster when the module is preloaded, else by the first
+ * backend that needs it, or by a worker.
+ */
+#include "aside.h"
+
+#include "miscadmin.h"
+
+PG_MODULE_MAGIC;
+
+extern PGDLLEXPORT void _PG_init(void);
+
+void
+_PG_init(void)
+{
+	aside_define_settings();
+	if (process_shared_preload_libraries_in_progress)
+	{
+		aside_request_shmem();
+		aside_install_hooks();
+	}
+}

@@ -1,0 +1,162 @@
+/*
+ * shmem.c
+ *	  Where pools lie: one in the server's shared memory when the module is
+ *	  preloaded, else one in a segment of the session's own.
+ *
+ * A process can see two pools when the module is not preloaded and a worker
+ * itself makes a call: the one that it serves, and its own.
+ */
+#include "aside.h"
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "utils/memutils.h"
+
+static shmem_request_hook_type prev_shmem_request_hook = NULL;
+static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
+
+/* Set in the postmaster, inherited by all. */
+static void *shared_memory = NULL;
+static uint32 shared_slots = 0;
+
+static AsidePool *caller_pool = NULL;
+static AsidePool *worker_pool = NULL;
+
+static Size
+pool_size(uint32 slots)
+{
+	return ASIDE_PREFIX_SIZE + aside_pool_size(slots, (size_t) aside_queue_size * 1024);
+}
+
+static void
+lay_out(char *memory, Size size, uint32 slots)
+{
+	uint8		key[16];
+
+	memset(memory, 0, size);
+	ConditionVariableInit(&((AsidePrefix *) memory)->slot_free);
+	if (!pg_strong_random(key, sizeof(key)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random key for pg_aside")));
+	if (aside_pool_init(memory + ASIDE_PREFIX_SIZE, size - ASIDE_PREFIX_SIZE, slots,
+						(size_t) aside_queue_size * 1024, key) != ASIDE_OK)
+		elog(ERROR, "could not lay out the shared memory of pg_aside");
+}
+
+static AsidePool *
+map_pool(char *memory, Size size, uint32 slots, dsm_handle segment)
+{
+	AsidePool  *pool = MemoryContextAllocZero(TopMemoryContext, sizeof(AsidePool));
+
+	pool->handle = aside_pool_attach(memory + ASIDE_PREFIX_SIZE, size - ASIDE_PREFIX_SIZE);
+	pool->prefix = (AsidePrefix *) memory;
+	pool->slots = slots;
+	pool->segment = segment;
+	if (pool->handle == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("shared memory of pg_aside was laid out by another version"),
+				 errhint("Restart the server after replacing the module.")));
+	return pool;
+}
+
+static void
+shmem_request(void)
+{
+	if (prev_shmem_request_hook)
+		prev_shmem_request_hook();
+	RequestAddinShmemSpace(pool_size(aside_max_workers));
+}
+
+static void
+shmem_startup(void)
+{
+	bool		found;
+
+	if (prev_shmem_startup_hook)
+		prev_shmem_startup_hook();
+	shared_slots = aside_max_workers;
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	shared_memory = ShmemInitStruct("pg_aside", pool_size(shared_slots), &found);
+	if (!found)
+		lay_out(shared_memory, pool_size(shared_slots), shared_slots);
+	LWLockRelease(AddinShmemInitLock);
+}
+
+/* Called while the module is preloaded. */
+void
+aside_request_shmem(void)
+{
+	prev_shmem_request_hook = shmem_request_hook;
+	shmem_request_hook = shmem_request;
+	prev_shmem_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = shmem_startup;
+}
+
+/* This process ends while it may have calls running, or workers of its own. */
+static void
+leave_caller_pool(int code, Datum arg)
+{
+	aside_caller_exit(caller_pool->handle, aside_get_caller_host());
+	if (caller_pool->segment != DSM_HANDLE_INVALID)
+		aside_pool_close(caller_pool->handle, aside_get_caller_host());
+}
+
+/*
+ * The pool that this process borrows workers from.  NULL if it has none yet
+ * and none is to be created.
+ */
+AsidePool *
+aside_caller_pool(bool create)
+{
+	if (likely(caller_pool != NULL))
+		return caller_pool;
+	if (shared_memory != NULL)
+		caller_pool = map_pool(shared_memory, pool_size(shared_slots), shared_slots,
+							   DSM_HANDLE_INVALID);
+	else if (create)
+	{
+		uint32		slots = aside_max_workers;
+		Size		size = pool_size(slots);
+		dsm_segment *segment = dsm_create(size, 0);
+
+		lay_out(dsm_segment_address(segment), size, slots);
+		caller_pool = map_pool(dsm_segment_address(segment), size, slots,
+							   dsm_segment_handle(segment));
+		dsm_pin_mapping(segment);
+	}
+	else
+		return NULL;
+	before_shmem_exit(leave_caller_pool, (Datum) 0);
+	return caller_pool;
+}
+
+/* The pool that this process serves; NULL if it is no worker. */
+AsidePool *
+aside_worker_pool(void)
+{
+	return worker_pool;
+}
+
+/* Map the pool that a worker is to serve.  False: its session has gone. */
+bool
+aside_attach_worker_pool(dsm_handle handle)
+{
+	if (handle == DSM_HANDLE_INVALID)
+		worker_pool = shared_memory == NULL ? NULL :
+			map_pool(shared_memory, pool_size(shared_slots), shared_slots, DSM_HANDLE_INVALID);
+	else
+	{
+		dsm_segment *segment = dsm_attach(handle);
+
+		if (segment == NULL)
+			return false;
+		dsm_pin_mapping(segment);
+		worker_pool = map_pool(dsm_segment_address(segment), dsm_segment_map_length(segment),
+							   0, handle);
+	}
+	return worker_pool != NULL;
+}

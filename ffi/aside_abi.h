@@ -1,0 +1,359 @@
+/*
+ * aside_abi.h
+ *	  The contract between the C shim and the Rust library of pg_aside.
+ *
+ * Read by both sides: the shim includes it, build.rs generates the Rust
+ * declarations from it.  It includes no server header, so that
+ * abi_check.c can prove its layout without a server.
+ *
+ * Rules.  Status first, data after: outputs are written only when
+ * ASIDE_OK is returned.  Strings are pointer and length, in the encoding of
+ * the database; a null pointer is SQL's NULL.  Whoever allocates frees; what
+ * a call receives is valid during that call only.  Numbers of enum members
+ * are never reused.  Nothing throws across this boundary: a host member that
+ * met an error keeps it on its side and returns ASIDE_SAVED, an export that
+ * panicked returns ASIDE_PANIC.
+ */
+#ifndef ASIDE_ABI_H
+#define ASIDE_ABI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* First member of each vtable and of each shared segment; checked on both sides. */
+#define ASIDE_ABI_VERSION 1
+
+/* What a call across the boundary came to. */
+typedef enum aside_status
+{
+	ASIDE_OK = 0,
+	ASIDE_SAVED = 1,			/* the host keeps an error: throw or report it */
+	ASIDE_TIMEOUT = 2,			/* the time given has passed */
+	ASIDE_NO_WORKER_SLOT = 3,	/* max_worker_processes is exhausted */
+	ASIDE_GONE = 4,				/* the other side of a lease has gone away */
+	ASIDE_LEAVE = 5,			/* the worker is to leave its main loop */
+	ASIDE_PANIC = 6,			/* a bug: the export caught a panic */
+} aside_status;
+
+typedef struct aside_bytes
+{
+	const uint8_t *data;		/* NULL: absent */
+	size_t		len;
+} aside_bytes;
+
+/* Severities of aside_report, in the order of the server's. */
+typedef enum aside_severity
+{
+	ASIDE_DEBUG = 0,
+	ASIDE_LOG = 1,
+	ASIDE_INFO = 2,
+	ASIDE_NOTICE = 3,
+	ASIDE_WARNING = 4,
+	ASIDE_ERROR = 5,
+	ASIDE_FATAL = 6,
+} aside_severity;
+
+/* An error or message with every field that the server's protocol knows. */
+typedef struct aside_report
+{
+	uint32_t	severity;		/* aside_severity */
+	uint32_t	sqlstate;		/* as the server packs it */
+	int32_t		position;		/* in the command, from 1; 0 is none */
+	int32_t		internal_position;
+	int32_t		line;			/* of the source file; 0 is none */
+	uint32_t	reserved;
+	aside_bytes message;
+	aside_bytes detail;
+	aside_bytes hint;
+	aside_bytes context;
+	aside_bytes schema_name;
+	aside_bytes table_name;
+	aside_bytes column_name;
+	aside_bytes datatype_name;
+	aside_bytes constraint_name;
+	aside_bytes internal_query;
+	aside_bytes file;
+	aside_bytes function;
+} aside_report;
+
+/* aside_arg.form: how data is to be read. */
+#define ASIDE_ARG_NULL		0
+#define ASIDE_ARG_BYVAL		1	/* data is the 8 bytes of a Datum */
+#define ASIDE_ARG_BYREF		2	/* data is what a Datum would point to */
+#define ASIDE_ARG_TEXT		3	/* input text of a literal of unknown type */
+
+/* One argument of a command; type 0 where the statement is to infer it. */
+typedef struct aside_arg
+{
+	uint32_t	type;
+	uint32_t	form;
+	aside_bytes data;
+} aside_arg;
+
+/* One column that the caller expects; type 0 stands for a dropped column. */
+typedef struct aside_column
+{
+	uint32_t	type;
+	int32_t		typmod;
+	aside_bytes name;
+} aside_column;
+
+/* Who the caller is, as role OIDs; role 0 is "none". */
+typedef struct aside_identity
+{
+	uint32_t	session_user;
+	uint32_t	role;
+	uint32_t	current_user;
+	uint32_t	security_context;
+} aside_identity;
+
+/* What becomes of the rows of a command's last statement. */
+typedef enum aside_output
+{
+	ASIDE_OUTPUT_NONE = 0,		/* counted, not kept */
+	ASIDE_OUTPUT_ROWS = 1,		/* converted to the expected columns */
+	ASIDE_OUTPUT_JSON = 2,		/* one jsonb object a row */
+} aside_output;
+
+/* Entry points, as aside.stat lists them. */
+typedef enum aside_kind
+{
+	ASIDE_KIND_EXEC = 0,
+	ASIDE_KIND_QUERY = 1,
+	ASIDE_KIND_QUERY_AS = 2,
+	ASIDE_KIND_JSON = 3,
+} aside_kind;
+#define ASIDE_KINDS 4
+#define ASIDE_BUCKETS 24
+
+/* One call, as the SQL function hands it over. */
+typedef struct aside_call
+{
+	uint32_t	kind;			/* aside_kind */
+	uint32_t	output;			/* aside_output */
+	uint32_t	database;
+	uint32_t	authenticated_user;
+	uint32_t	restricted;		/* in a security-restricted operation? */
+	uint32_t	depth;			/* autonomous transactions above this process */
+	uint32_t	max_depth;
+	uint32_t	max_per_role;	/* 0: no limit */
+	uint32_t	max_per_session;
+	uint32_t	min_workers;
+	uint32_t	checkout_timeout_ms;
+	uint32_t	poll_us;
+	aside_identity identity;
+	aside_bytes command;		/* NULL raises 22004 */
+	aside_bytes settings;		/* what this session changed; see settings.c */
+	uint64_t	settings_version;	/* changes with settings */
+	const aside_arg *args;
+	size_t		nargs;
+	const aside_column *columns;
+	size_t		ncolumns;
+} aside_call;
+
+/* A row of aside.workers. Times are microseconds since 2000-01-01. */
+typedef struct aside_worker_row
+{
+	uint32_t	state;			/* 0 free: no row */
+	uint32_t	pid;
+	uint32_t	database;
+	uint32_t	user;
+	uint32_t	caller_pid;
+	uint32_t	depth;
+	uint64_t	generation;
+	uint64_t	xid;			/* 0: none */
+	uint64_t	calls;
+	uint64_t	errors;
+	int64_t		started;
+	int64_t		last_used;
+} aside_worker_row;
+
+/* A row of aside.stat. Bucket i counts calls that took under 2^i us. */
+typedef struct aside_stat_row
+{
+	uint64_t	calls;
+	uint64_t	errors;
+	uint64_t	cancelled;
+	uint64_t	rows;
+	uint64_t	waits;
+	uint64_t	wait_us;
+	uint64_t	total_us;
+	uint64_t	histogram[ASIDE_BUCKETS];
+} aside_stat_row;
+
+/* Settings of a worker, read again before each use. */
+typedef struct aside_worker_config
+{
+	uint32_t	idle_timeout_ms;
+	uint32_t	min_workers;
+	uint32_t	poll_us;
+	uint32_t	plan_cache_size;
+} aside_worker_config;
+
+/* What a worker asks the shim about one statement of a command. */
+typedef struct aside_statement
+{
+	uint32_t	refused;		/* aside_refusal */
+	uint32_t	cacheable;		/* an optimizable statement */
+	uint32_t	params;			/* highest parameter number it names */
+	uint32_t	reserved;
+	void	   *plan;
+} aside_statement;
+
+typedef enum aside_refusal
+{
+	ASIDE_ALLOWED = 0,
+	ASIDE_REFUSE_TRANSACTION = 1,	/* BEGIN, COMMIT and the like */
+	ASIDE_REFUSE_COPY = 2,		/* COPY to or from the client */
+	ASIDE_REFUSE_LISTEN = 3,	/* LISTEN, UNLISTEN */
+} aside_refusal;
+
+typedef enum aside_outcome
+{
+	ASIDE_ABORTED = 0,
+	ASIDE_COMMITTED = 1,
+	ASIDE_UNKNOWN = 2,
+} aside_outcome;
+
+/* Both sides of a lease: time, latches, interrupts. */
+typedef struct aside_world
+{
+	uint32_t	abi_version;
+	uint32_t	my_pid;
+	uint32_t	my_proc;
+	uint32_t	reserved;
+	/* Server flags that say an interrupt waits to be served. */
+	const volatile int32_t *interrupt_pending;
+	const volatile int32_t *die_pending;
+	/* Sleep on the latch, serve interrupts: OK, TIMEOUT or SAVED. */
+	aside_status (*sleep) (uint32_t timeout_ms);
+	/* Sleep on the latch, serve nothing: OK or TIMEOUT. */
+	aside_status (*doze) (uint32_t timeout_ms);
+	void		(*wake) (uint32_t proc);
+	int64_t		(*timestamp) (void);
+} aside_world;
+
+/* What a caller's side asks of its backend. */
+typedef struct aside_caller_host
+{
+	aside_world world;
+	/* Start a worker for a slot: OK, NO_WORKER_SLOT or SAVED. */
+	aside_status (*launch) (uint32_t slot, uint64_t generation,
+							uint32_t database, uint32_t user);
+	/* Has the worker last launched for this slot ended without attaching? */
+	bool		(*launch_failed) (uint32_t slot);
+	/* Sleep until a slot may be free, serve interrupts; the first call of a series only enlists. */
+	aside_status (*wait_slot) (uint32_t timeout_ms);
+	void		(*end_wait_slot) (void);
+	void		(*signal_slot) (void);
+	/* SIGINT, or SIGTERM where terminate is true. */
+	void		(*interrupt) (uint32_t pid, bool terminate);
+	bool		(*alive) (uint32_t pid);
+	/*
+	 * Does this worker wait for a lock that this process holds?  OK, and
+	 * detail describes it as the server's deadlock report would; GONE if not.
+	 */
+	aside_status (*blocked_by_me) (uint32_t pid, aside_bytes *detail);
+	aside_outcome (*outcome) (uint64_t xid);
+	/* Raise a message below ERROR to the client: OK or SAVED. */
+	aside_status (*relay) (const aside_report *message);
+	/* Keep one row, a MinimalTuple: OK or SAVED. */
+	aside_status (*row) (aside_bytes tuple);
+	/* Keep this error to be thrown when the export has returned. */
+	void		(*fail) (const aside_report *error);
+	/* Add to the DETAIL of the error that is kept. */
+	void		(*amend) (aside_bytes detail);
+} aside_caller_host;
+
+/* What a worker's main loop asks of its process. */
+typedef struct aside_worker_host
+{
+	aside_world world;
+	void		(*config) (aside_worker_config *out);
+	/* Serve what waits while idle (reload, catch-up, signals): OK or LEAVE. */
+	aside_status (*idle) (bool going_to_sleep);
+	void		(*signal_slot) (void);
+	/* Become the caller: identity, and settings where given. */
+	aside_status (*adopt) (const aside_identity *who, const aside_bytes *settings);
+	aside_status (*begin) (aside_bytes command);
+	aside_status (*parse) (aside_bytes command, uint32_t *count);
+	aside_status (*prepare) (uint32_t index, const aside_arg *args, size_t nargs,
+							 aside_statement *out);
+	/* Keep a plan across transactions; forget one. */
+	aside_status (*keep_plan) (void *plan);
+	void		(*drop_plan) (void *plan);
+	aside_status (*run) (void *plan, bool several,
+						 const aside_arg *args, size_t nargs,
+						 uint32_t output,
+						 const aside_column *columns, size_t ncolumns,
+						 void *sink, uint64_t *processed);
+	aside_status (*next_statement) (void);
+	aside_status (*commit) (void);
+	void		(*abort) (void);
+	/* The error that is kept; valid until the next host call. */
+	void		(*error) (aside_report *out);
+	/* Drop what a tenant left; settings_intact tells if the settings still hold. */
+	aside_status (*clean) (bool *settings_intact);
+	/* A cancel sent by the last caller must not reach the next one. */
+	void		(*forget_cancel) (void);
+} aside_worker_host;
+
+/* ---- exports ---- */
+
+typedef struct aside_pool aside_pool;	/* this process's view of a pool */
+
+/* Bytes of shared memory for a pool. queue_bytes is rounded up to a power of two. */
+extern size_t aside_pool_size(uint32_t slots, size_t queue_bytes);
+
+/* Lay out a pool in zeroed memory aligned to 64 bytes; key is 16 random bytes. */
+extern aside_status aside_pool_init(void *memory, size_t size, uint32_t slots,
+									size_t queue_bytes, const uint8_t *key);
+
+/* This process's handle on a laid-out pool; NULL if the layout is not ours. */
+extern aside_pool *aside_pool_attach(void *memory, size_t size);
+extern void aside_pool_free(aside_pool *pool);
+
+/* Run one autonomous call. processed: rows of the last statement. */
+extern aside_status aside_call_run(aside_pool *pool, const aside_caller_host *host,
+								   const aside_call *call, uint64_t *processed);
+
+/* The process exits: cancel what its leases run, without waiting. */
+extern void aside_caller_exit(aside_pool *pool, const aside_caller_host *host);
+
+/* The session that owns a private pool ends: all its workers are to leave. */
+extern void aside_pool_close(aside_pool *pool, const aside_caller_host *host);
+
+/* Take the slot that this worker was launched for: OK, or LEAVE if it was given away. */
+extern aside_status aside_worker_attach(aside_pool *pool, const aside_worker_host *host,
+										uint32_t slot, uint64_t generation);
+
+/* Serve the slot until it is time to leave. */
+extern aside_status aside_worker_run(aside_pool *pool, const aside_worker_host *host);
+
+/* The worker process exits. */
+extern void aside_worker_exit(aside_pool *pool, const aside_worker_host *host);
+
+/* The gate: before a commit (OK, or GONE: the transaction must abort), after it, after an abort. */
+extern aside_status aside_gate_pre_commit(aside_pool *pool, uint64_t xid);
+extern void aside_gate_committed(aside_pool *pool);
+extern void aside_gate_aborted(aside_pool *pool);
+
+/* Was the running request cancelled because of a deadlock? */
+extern bool aside_cancelled_by_deadlock(const aside_pool *pool);
+
+/* From inside run: one row, one message, to the caller. OK, SAVED or GONE. */
+extern aside_status aside_sink_row(void *sink, aside_bytes tuple);
+extern aside_status aside_sink_message(aside_pool *pool, const aside_worker_host *host,
+									   const aside_report *message);
+extern uint32_t aside_worker_depth(const aside_pool *pool);
+
+/* Ask idle workers of a database (0: all) to leave; returns how many are not gone yet. */
+extern uint32_t aside_pool_retire(aside_pool *pool, const aside_world *world,
+								  uint32_t database);
+
+/* Views. false: no such row. */
+extern bool aside_view_worker(const aside_pool *pool, uint32_t slot, aside_worker_row *out);
+extern bool aside_view_stat(const aside_pool *pool, uint32_t kind, aside_stat_row *out);
+
+#endif							/* ASIDE_ABI_H */

@@ -1,0 +1,76 @@
+//! The core's `CallerHost` over `aside_caller_host`.
+
+use crate::abi::{aside_bytes, aside_caller_host, aside_outcome, aside_status};
+use crate::bytes::{lend, optional};
+use crate::reports::lent;
+use crate::world::{done, slept};
+use crate::{host_call, impl_world};
+use aside_core::host::{CallerHost, Launch, Outcome, Saved, Slept};
+use aside_core::report::Report;
+
+/// Borrows a vtable for the duration of an export.
+pub struct Caller<'a> {
+    pub t: &'a aside_caller_host,
+}
+
+impl_world!(Caller<'_>);
+
+impl Caller<'_> {
+    /// Keep an error for the shim to throw.
+    pub fn fail(&self, report: &Report) {
+        lent(report, |report| host_call!(self.t, fail(report)));
+    }
+}
+
+impl CallerHost for Caller<'_> {
+    fn launch(&self, slot: u32, generation: u64, database: u32, user: u32) -> Result<Launch, Saved> {
+        match host_call!(self.t, launch(slot, generation, database, user)) {
+            aside_status::ASIDE_OK => Ok(Launch::Started),
+            aside_status::ASIDE_NO_WORKER_SLOT => Ok(Launch::NoWorkerSlot),
+            _ => Err(Saved),
+        }
+    }
+    fn launch_failed(&self, slot: u32) -> bool {
+        host_call!(self.t, launch_failed(slot))
+    }
+    fn wait_slot(&self, timeout_ms: u32) -> Result<Slept, Saved> {
+        slept(host_call!(self.t, wait_slot(timeout_ms)))
+    }
+    fn end_wait_slot(&self) {
+        host_call!(self.t, end_wait_slot());
+    }
+    fn signal_slot(&self) {
+        host_call!(self.t, signal_slot());
+    }
+    fn interrupt(&self, pid: u32, terminate: bool) {
+        host_call!(self.t, interrupt(pid, terminate));
+    }
+    fn alive(&self, pid: u32) -> bool {
+        host_call!(self.t, alive(pid))
+    }
+    fn blocked_by_me(&self, pid: u32) -> Result<Option<Vec<u8>>, Saved> {
+        let mut detail = aside_bytes::default();
+        match host_call!(self.t, blocked_by_me(pid, &mut detail)) {
+            // SAFETY: on ASIDE_OK the shim lends the text until its next call.
+            aside_status::ASIDE_OK => Ok(Some(unsafe { optional(&detail) }.unwrap_or_default().to_vec())),
+            aside_status::ASIDE_GONE => Ok(None),
+            _ => Err(Saved),
+        }
+    }
+    fn outcome(&self, xid: u64) -> Outcome {
+        match host_call!(self.t, outcome(xid)) {
+            aside_outcome::ASIDE_ABORTED => Outcome::Aborted,
+            aside_outcome::ASIDE_COMMITTED => Outcome::Committed,
+            _ => Outcome::Unknown,
+        }
+    }
+    fn relay(&self, message: &Report) -> Result<(), Saved> {
+        lent(message, |message| done(host_call!(self.t, relay(message))))
+    }
+    fn row(&self, tuple: &[u8]) -> Result<(), Saved> {
+        done(host_call!(self.t, row(lend(tuple))))
+    }
+    fn amend(&self, detail: &str) {
+        host_call!(self.t, amend(lend(detail.as_bytes())));
+    }
+}

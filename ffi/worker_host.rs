@@ -1,0 +1,114 @@
+//! The core's `WorkerHost` over `aside_worker_host`.
+
+use crate::abi::{self, aside_output, aside_refusal, aside_status, aside_worker_host};
+use crate::bytes::lend;
+use crate::reports::copied;
+use crate::world::done;
+use crate::{host_call, impl_world};
+use aside_core::host::*;
+use aside_core::report::Report;
+use std::ffi::c_void;
+
+/// Borrows a vtable for the duration of an export.
+pub struct WorkerSide<'a> {
+    pub t: &'a aside_worker_host,
+}
+
+impl_world!(WorkerSide<'_>);
+
+/// What `run` lends to the executor's callback: the sink of one statement.
+pub struct SinkRef<'a> {
+    pub sink: &'a mut dyn RowSink,
+}
+
+fn lend_args(args: &[Arg]) -> Vec<abi::aside_arg> {
+    args.iter().map(|a| abi::aside_arg { type_: a.type_oid, form: a.form as u32, data: lend(a.data) }).collect()
+}
+
+impl WorkerHost for WorkerSide<'_> {
+    type Plan = *mut c_void;
+
+    fn config(&self) -> WorkerConfig {
+        let mut out = abi::aside_worker_config::default();
+        host_call!(self.t, config(&mut out));
+        WorkerConfig { idle_timeout_ms: out.idle_timeout_ms, min_workers: out.min_workers, poll_us: out.poll_us, plan_cache_size: out.plan_cache_size }
+    }
+    fn idle(&self, going_to_sleep: bool) -> bool {
+        host_call!(self.t, idle(going_to_sleep)) == aside_status::ASIDE_OK
+    }
+    fn signal_slot(&self) {
+        host_call!(self.t, signal_slot());
+    }
+    fn adopt(&self, who: &Identity, settings: Option<&[u8]>) -> Result<(), Saved> {
+        let who = abi::aside_identity {
+            session_user: who.session_user,
+            role: who.role,
+            current_user: who.current_user,
+            security_context: who.security_context,
+        };
+        let settings = settings.map(lend);
+        let settings = settings.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+        done(host_call!(self.t, adopt(&who, settings)))
+    }
+    fn begin(&self, command: &[u8]) -> Result<(), Saved> {
+        done(host_call!(self.t, begin(lend(command))))
+    }
+    fn parse(&self, command: &[u8]) -> Result<u32, Saved> {
+        let mut count = 0;
+        done(host_call!(self.t, parse(lend(command), &mut count))).map(|()| count)
+    }
+    fn prepare(&self, index: u32, args: &[Arg]) -> Result<Statement<Self::Plan>, Saved> {
+        let mut out = abi::aside_statement { plan: std::ptr::null_mut(), ..Default::default() };
+        let args = lend_args(args);
+        done(host_call!(self.t, prepare(index, args.as_ptr(), args.len(), &mut out)))?;
+        let refused = match out.refused {
+            aside_refusal::ASIDE_REFUSE_TRANSACTION => Some(Refusal::Transaction),
+            aside_refusal::ASIDE_REFUSE_COPY => Some(Refusal::Copy),
+            aside_refusal::ASIDE_REFUSE_LISTEN => Some(Refusal::Listen),
+            _ => None,
+        };
+        Ok(Statement { refused, cacheable: out.cacheable != 0, params: out.params, plan: out.plan })
+    }
+    fn keep_plan(&self, plan: Self::Plan) -> Result<(), Saved> {
+        done(host_call!(self.t, keep_plan(plan)))
+    }
+    fn drop_plan(&self, plan: Self::Plan) {
+        host_call!(self.t, drop_plan(plan));
+    }
+    fn run(&self, plan: Self::Plan, several: bool, args: &[Arg], output: Output, columns: &[Column], sink: &mut dyn RowSink) -> Result<u64, Saved> {
+        let args = lend_args(args);
+        let columns: Vec<_> = columns.iter().map(|c| abi::aside_column { type_: c.type_oid, typmod: c.typmod, name: lend(c.name) }).collect();
+        let output = match output {
+            Output::None => aside_output::ASIDE_OUTPUT_NONE,
+            Output::Rows => aside_output::ASIDE_OUTPUT_ROWS,
+            Output::Json => aside_output::ASIDE_OUTPUT_JSON,
+        };
+        let mut sink = SinkRef { sink };
+        let sink: *mut SinkRef = &mut sink;
+        let mut processed = 0;
+        let status = host_call!(self.t, run(plan, several, args.as_ptr(), args.len(), output, columns.as_ptr(), columns.len(), sink.cast(), &mut processed));
+        done(status).map(|()| processed)
+    }
+    fn next_statement(&self) -> Result<(), Saved> {
+        done(host_call!(self.t, next_statement()))
+    }
+    fn commit(&self) -> Result<(), Saved> {
+        done(host_call!(self.t, commit()))
+    }
+    fn abort(&self) {
+        host_call!(self.t, abort());
+    }
+    fn error(&self) -> Report {
+        let mut out = abi::aside_report::default();
+        host_call!(self.t, error(&mut out));
+        // SAFETY: the shim lends the texts of the error it keeps until its next call.
+        unsafe { copied(&out) }
+    }
+    fn clean(&self) -> Result<bool, Saved> {
+        let mut intact = false;
+        done(host_call!(self.t, clean(&mut intact))).map(|()| intact)
+    }
+    fn forget_cancel(&self) {
+        host_call!(self.t, forget_cancel());
+    }
+}

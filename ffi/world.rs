@@ -1,0 +1,103 @@
+//! The core's `World` over `aside_world`: time, latches, interrupts.
+
+use crate::abi::{aside_status, aside_world};
+use aside_core::host::{Saved, Slept};
+use std::sync::OnceLock;
+use std::time::Instant;
+
+/// Monotonic microseconds since the first call in this process.
+pub fn now_us() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_micros() as u64
+}
+
+/// Processors of this machine.
+pub fn cpus() -> u32 {
+    static CPUS: OnceLock<u32> = OnceLock::new();
+    *CPUS.get_or_init(|| std::thread::available_parallelism().map_or(1, |n| n.get() as u32))
+}
+
+/// A host call's status as the core sees it. What is neither success nor a time-out is an error that
+/// the host keeps.
+pub fn slept(status: aside_status::Type) -> Result<Slept, Saved> {
+    match status {
+        aside_status::ASIDE_OK => Ok(Slept::Woken),
+        aside_status::ASIDE_TIMEOUT => Ok(Slept::TimedOut),
+        _ => Err(Saved),
+    }
+}
+
+/// Success or a kept error.
+pub fn done(status: aside_status::Type) -> Result<(), Saved> {
+    if status == aside_status::ASIDE_OK { Ok(()) } else { Err(Saved) }
+}
+
+/// A server flag: volatile, because signal handlers write it.
+///
+/// # Safety
+/// `flag` points to a flag of the server's, which lives as long as the process.
+pub unsafe fn flag(flag: *const i32) -> bool {
+    // SAFETY: per the contract above.
+    unsafe { flag.read_volatile() != 0 }
+}
+
+/// Call a member of a vtable. A missing member is a bug of the shim; the panic is caught by the export.
+#[macro_export]
+macro_rules! host_call {
+    ($table:expr, $member:ident ( $($arg:expr),* )) => {{
+        #[allow(clippy::expect_used, reason = "a vtable with a hole is a bug in this module, caught by the guard")]
+        let member = $table.$member.expect(concat!("vtable member ", stringify!($member)));
+        // SAFETY: the shim fills each vtable with functions of these prototypes that trap the server's
+        // errors, and that read their arguments during the call only.
+        unsafe { member($($arg),*) }
+    }};
+}
+
+/// Implements `World` for a struct whose field `t` refers to a vtable with a `world`.
+#[macro_export]
+macro_rules! impl_world {
+    ($type:ty) => {
+        impl aside_core::host::World for $type {
+            fn now_us(&self) -> u64 {
+                $crate::world::now_us()
+            }
+            fn timestamp(&self) -> i64 {
+                $crate::host_call!(self.t.world, timestamp())
+            }
+            fn cpus(&self) -> u32 {
+                $crate::world::cpus()
+            }
+            fn my_pid(&self) -> u32 {
+                self.t.world.my_pid
+            }
+            fn my_proc(&self) -> u32 {
+                self.t.world.my_proc
+            }
+            fn interrupt_pending(&self) -> bool {
+                // SAFETY: the shim points it at the server's InterruptPending.
+                unsafe { $crate::world::flag(self.t.world.interrupt_pending) }
+            }
+            fn terminating(&self) -> bool {
+                // SAFETY: the shim points it at the server's ProcDiePending.
+                unsafe { $crate::world::flag(self.t.world.die_pending) }
+            }
+            fn sleep(&self, timeout_ms: u32) -> Result<aside_core::host::Slept, aside_core::host::Saved> {
+                $crate::world::slept($crate::host_call!(self.t.world, sleep(timeout_ms)))
+            }
+            fn doze(&self, timeout_ms: u32) -> aside_core::host::Slept {
+                $crate::world::slept($crate::host_call!(self.t.world, doze(timeout_ms))).unwrap_or(aside_core::host::Slept::Woken)
+            }
+            fn wake(&self, proc: u32) {
+                $crate::host_call!(self.t.world, wake(proc));
+            }
+            fn relax(&self) {
+                std::hint::spin_loop();
+            }
+        }
+    };
+}
+
+/// Is this a world of our version?
+pub fn is_ours(world: &aside_world) -> bool {
+    world.abi_version == crate::abi::ASIDE_ABI_VERSION
+}

@@ -1,0 +1,204 @@
+//! One autonomous call, from the SQL function's point of view: may it start, which worker runs it,
+//! what came of it.
+
+use super::exchange::{Exchange, Met};
+use crate::host::{Arg, CallerHost, Column, Identity, Output, Saved};
+use crate::pool::area::Area;
+use crate::pool::borrow::{Borrower, Limits, Refused, borrow};
+use crate::pool::poll::Poller;
+use crate::pool::slot::{Key, State};
+use crate::report::*;
+use crate::settings::{Names, name};
+use crate::wire::frame::MAX_FRAME;
+use crate::wire::message::Request;
+use std::cell::Cell;
+use std::sync::atomic::Ordering::*;
+
+/// Workers that may vanish before they took the request, until the caller is told.
+const ATTEMPTS: u32 = 4;
+/// Buffers larger than this (in words) are not kept for the next call.
+const KEEP_WORDS: usize = 32 * 1024;
+
+/// What a session remembers between calls.
+#[derive(Default)]
+pub struct Session {
+    pub(crate) borrower: Borrower,
+    pub(crate) poller: Poller,
+    buffer: Cell<Vec<u64>>,
+    names: Cell<Option<(u64, Names)>>,
+}
+
+/// One call.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// Index of the counters in aside.stat.
+    pub kind: usize,
+    pub output: Output,
+    pub key: Key,
+    pub restricted: bool,
+    pub depth: u32,
+    pub max_depth: u32,
+    pub limits: Limits,
+    pub poll_us: u32,
+    pub identity: Identity,
+    pub command: Option<&'a [u8]>,
+    pub settings: &'a [u8],
+    pub settings_version: u64,
+    pub args: Vec<Arg<'a>>,
+    pub columns: Vec<Column<'a>>,
+}
+
+/// How a call can fail: with the error that the host keeps, or with one of ours.
+#[derive(Debug)]
+pub enum Failed {
+    Saved,
+    Report(Box<Report>),
+}
+
+impl From<Saved> for Failed {
+    fn from(_: Saved) -> Self {
+        Self::Saved
+    }
+}
+
+impl From<Report> for Failed {
+    fn from(report: Report) -> Self {
+        Self::Report(Box::new(report))
+    }
+}
+
+impl From<Refused> for Failed {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Saved => Self::Saved,
+            Refused::Report(report) => Self::Report(report),
+        }
+    }
+}
+
+/// Run a call; rows processed by its last statement.
+pub fn run<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call) -> Result<u64, Failed> {
+    let start = h.now_us();
+    let mut rows = 0;
+    let result = start_checked(h, area, session, call, &mut rows);
+    if let Some(counters) = area.header.stats.get(call.kind) {
+        counters.finished(h.now_us().saturating_sub(start), rows);
+        match &result {
+            Ok(_) => {}
+            Err(Failed::Saved) => _ = counters.cancelled.fetch_add(1, Relaxed),
+            Err(Failed::Report(_)) => _ = counters.errors.fetch_add(1, Relaxed),
+        }
+    }
+    result
+}
+
+fn start_checked<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, rows: &mut u64) -> Result<u64, Failed> {
+    if call.restricted {
+        let message = "cannot start an autonomous transaction within a security-restricted operation";
+        return Err(Report::error(INSUFFICIENT_PRIVILEGE, message).into());
+    }
+    let Some(command) = call.command else {
+        return Err(Report::error(NULL_VALUE_NOT_ALLOWED, "command of an autonomous transaction must not be null").into());
+    };
+    if call.depth >= call.max_depth {
+        let report = Report::error(STATEMENT_TOO_COMPLEX, "autonomous transactions are nested too deeply")
+            .with(Field::Detail, format!("This one would be at depth {}.", call.depth + 1))
+            .with(Field::Hint, "Consider increasing \"aside.max_depth\", after ensuring that the recursion ends.");
+        return Err(report.into());
+    }
+    let names = match session.names.get() {
+        Some((version, names)) if version == call.settings_version => names,
+        _ => {
+            let names = name(call.settings, area.hash_key());
+            session.names.set(Some((call.settings_version, names)));
+            names
+        }
+    };
+    let request = Request {
+        identity: call.identity,
+        depth: call.depth + 1,
+        output: call.output,
+        settings_hash: names.hash,
+        parse_hash: names.parse,
+        settings: None,
+        command,
+        args: call.args.clone(),
+        columns: call.columns.clone(),
+    };
+    let mut buffer = session.buffer.take();
+    let result = send(h, area, session, call, request, &mut buffer, rows);
+    if buffer.capacity() <= KEEP_WORDS {
+        session.buffer.set(buffer);
+    }
+    result
+}
+
+fn send<'c, H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call<'c>, mut request: Request<'c>, buffer: &mut Vec<u64>, rows: &mut u64) -> Result<u64, Failed> {
+    for attempt in 1.. {
+        let borrowed = borrow(h, area, &session.borrower, call.key, &call.limits)?;
+        if let Some(us) = borrowed.waited_us
+            && let Some(counters) = area.header.stats.get(call.kind)
+        {
+            counters.waited(us);
+        }
+        let slot = &area.slots[borrowed.lease.slot as usize];
+        let mut exchange = Exchange::new(h, area, session, borrowed, call.poll_us, request.command);
+        request.settings = (slot.settings() != request.settings_hash).then_some(call.settings);
+        request.encode(buffer);
+        if buffer.len() * 8 > MAX_FRAME {
+            return Err(too_long().into());
+        }
+        let mut met = exchange.run(buffer, rows);
+        if matches!(met, Met::SettingsWanted) {
+            request.settings = Some(call.settings);
+            request.encode(buffer);
+            met = exchange.again(buffer, rows);
+        }
+        match met {
+            Met::Done(processed) => return Ok(processed),
+            Met::Failed(failed) => return Err(failed),
+            Met::NeverTaken if attempt < ATTEMPTS => continue,
+            Met::NeverTaken | Met::SettingsWanted => break,
+        }
+    }
+    Err(Report::error(CONNECTION_FAILURE, "no worker took the autonomous transaction")
+        .with(Field::Detail, "The autonomous transaction aborted.")
+        .into())
+}
+
+fn too_long() -> Report {
+    Report::error(sqlstate(b"54000"), "command and arguments of an autonomous transaction are too long")
+        .with(Field::Detail, format!("Together they may take {MAX_FRAME} bytes."))
+}
+
+/// This process exits: cancel what its leases run, without waiting for it.
+pub fn leave<H: CallerHost>(h: &H, area: &Area, session: &Session) {
+    session.borrower.leave(area);
+    for slot in area.slots {
+        let (state, generation) = slot.state();
+        if slot.caller_pid.load(Acquire) != h.my_pid() || !matches!(state, State::Busy | State::Dead) {
+            continue;
+        }
+        let stopped = slot.gate_cancel(generation);
+        slot.abandon(generation);
+        if slot.state() == (State::Dead, generation) {
+            area.release(slot, generation);
+            h.signal_slot();
+        } else if let Some(proc) = slot.worker_proc() {
+            if stopped && slot.finished(generation).is_none() {
+                h.interrupt(slot.worker_pid.load(Acquire), false);
+            }
+            h.wake(proc);
+        }
+    }
+}
+
+/// The session that owns a private pool ends: all its workers are to leave.
+pub fn close<H: CallerHost>(h: &H, area: &Area) {
+    area.header.closing.store(1, SeqCst);
+    for slot in area.slots {
+        if let Some(proc) = slot.worker_proc() {
+            h.wake(proc);
+        }
+    }
+}

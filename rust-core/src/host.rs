@@ -1,0 +1,203 @@
+//! What the world must offer to the core. Implemented over the C vtables by the ffi crate, and by
+//! a simulated world in the tests. No member throws: an error that the host met stays with the
+//! host, and [`Saved`] says that one is kept there.
+
+use crate::report::Report;
+
+/// The host keeps an error that is to be rethrown (caller) or reported (worker).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Saved;
+
+/// How a sleep ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slept {
+    Woken,
+    TimedOut,
+}
+
+/// Time, latches and interrupts; both sides of a lease have them.
+pub trait World {
+    /// Monotonic microseconds.
+    fn now_us(&self) -> u64;
+    /// Wall clock, microseconds since 2000-01-01.
+    fn timestamp(&self) -> i64;
+    /// Processors that this machine has.
+    fn cpus(&self) -> u32;
+    fn my_pid(&self) -> u32;
+    /// Where this process's latch is found by others.
+    fn my_proc(&self) -> u32;
+    /// Something waits to be served by [`World::sleep`].
+    fn interrupt_pending(&self) -> bool;
+    /// This process was told to terminate.
+    fn terminating(&self) -> bool;
+    /// Sleep until the latch is set, serving interrupts.
+    fn sleep(&self, timeout_ms: u32) -> Result<Slept, Saved>;
+    /// Sleep until the latch is set, serving nothing.
+    fn doze(&self, timeout_ms: u32) -> Slept;
+    /// Set another process's latch.
+    fn wake(&self, proc: u32);
+    /// One turn of a polling loop.
+    fn relax(&self);
+}
+
+/// How the start of a worker ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Launch {
+    Started,
+    NoWorkerSlot,
+}
+
+/// What is known of a transaction whose worker vanished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Aborted,
+    Committed,
+    Unknown,
+}
+
+/// What a caller's side asks of its backend.
+pub trait CallerHost: World {
+    /// Start a worker process for a slot that this caller has claimed.
+    fn launch(&self, slot: u32, generation: u64, database: u32, user: u32) -> Result<Launch, Saved>;
+    /// Has the worker last launched for this slot ended before it attached?
+    fn launch_failed(&self, slot: u32) -> bool;
+    /// Sleep until a slot may have become free, serving interrupts. The first call of a series only
+    /// enlists this process with those who are told, and returns: look again before the second.
+    fn wait_slot(&self, timeout_ms: u32) -> Result<Slept, Saved>;
+    /// This process no longer waits for a slot.
+    fn end_wait_slot(&self);
+    /// Tell one waiter that a slot is free.
+    fn signal_slot(&self);
+    /// Ask a worker to cancel its statement, or to end.
+    fn interrupt(&self, pid: u32, terminate: bool);
+    /// Is there a server process with this pid?
+    fn alive(&self, pid: u32) -> bool;
+    /// If this worker waits for a lock that this process holds, a description of that wait.
+    fn blocked_by_me(&self, pid: u32) -> Result<Option<Vec<u8>>, Saved>;
+    /// What became of a transaction, by its 64-bit id.
+    fn outcome(&self, xid: u64) -> Outcome;
+    /// Send a message below ERROR on to the client.
+    fn relay(&self, message: &Report) -> Result<(), Saved>;
+    /// Keep one row.
+    fn row(&self, tuple: &[u8]) -> Result<(), Saved>;
+    /// Add a line to the DETAIL of the saved error.
+    fn amend(&self, detail: &str);
+}
+
+/// Who the caller is, as role OIDs; role 0 is "none".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    pub session_user: u32,
+    pub role: u32,
+    pub current_user: u32,
+    pub security_context: u32,
+}
+
+/// What becomes of the rows of a command's last statement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Output {
+    #[default]
+    None,
+    Rows,
+    Json,
+}
+
+/// How an argument's bytes are to be read; the numbers are those of `ASIDE_ARG_*`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u32)]
+pub enum ArgForm {
+    #[default]
+    Null = 0,
+    ByValue = 1,
+    ByReference = 2,
+    Text = 3,
+}
+
+/// One argument of a command; type 0 where the statement is to infer it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Arg<'a> {
+    pub type_oid: u32,
+    pub form: ArgForm,
+    pub data: &'a [u8],
+}
+
+/// One column that the caller expects; type 0 stands for a dropped column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Column<'a> {
+    pub type_oid: u32,
+    pub typmod: i32,
+    pub name: &'a [u8],
+}
+
+/// Statements that a command may not contain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    Transaction,
+    Copy,
+    Listen,
+}
+
+/// One analyzed statement of a command.
+#[derive(Clone, Copy, Debug)]
+pub struct Statement<P> {
+    pub refused: Option<Refusal>,
+    pub cacheable: bool,
+    /// Highest parameter number that it names.
+    pub params: u32,
+    pub plan: P,
+}
+
+/// Settings of a worker, read again before each use.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WorkerConfig {
+    pub idle_timeout_ms: u32,
+    pub min_workers: u32,
+    pub poll_us: u32,
+    pub plan_cache_size: u32,
+}
+
+/// Where rows go while a statement runs.
+pub trait RowSink {
+    /// One row; [`SinkStop`] ends the statement.
+    fn row(&mut self, tuple: &[u8]) -> Result<(), SinkStop>;
+}
+
+/// Why a row could not be handed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SinkStop {
+    Saved,
+    CallerGone,
+}
+
+/// What a worker's main loop asks of its process.
+pub trait WorkerHost: World {
+    /// A prepared statement, kept by the host.
+    type Plan: Copy;
+    fn config(&self) -> WorkerConfig;
+    /// Serve what waits while idle; false: leave the main loop.
+    fn idle(&self, going_to_sleep: bool) -> bool;
+    fn signal_slot(&self);
+    /// Become the caller; settings are applied where given.
+    fn adopt(&self, who: &Identity, settings: Option<&[u8]>) -> Result<(), Saved>;
+    /// Open the transaction.
+    fn begin(&self, command: &[u8]) -> Result<(), Saved>;
+    /// Split a command into statements; how many.
+    fn parse(&self, command: &[u8]) -> Result<u32, Saved>;
+    /// Analyze one statement of the command last parsed.
+    fn prepare(&self, index: u32, args: &[Arg]) -> Result<Statement<Self::Plan>, Saved>;
+    /// Keep a plan across transactions.
+    fn keep_plan(&self, plan: Self::Plan) -> Result<(), Saved>;
+    fn drop_plan(&self, plan: Self::Plan);
+    /// Run one statement; rows of the last statement go to the sink. Rows processed.
+    fn run(&self, plan: Self::Plan, several: bool, args: &[Arg], output: Output, columns: &[Column], sink: &mut dyn RowSink) -> Result<u64, Saved>;
+    /// Make the effects of one statement visible to the next.
+    fn next_statement(&self) -> Result<(), Saved>;
+    fn commit(&self) -> Result<(), Saved>;
+    fn abort(&self);
+    /// The saved error.
+    fn error(&self) -> Report;
+    /// Drop what a tenant left behind; do the applied settings still hold?
+    fn clean(&self) -> Result<bool, Saved>;
+    /// Forget a cancel that was meant for the last caller.
+    fn forget_cancel(&self);
+}

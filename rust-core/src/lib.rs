@@ -1,0 +1,15 @@
+//! Every decision of pg_aside, without PostgreSQL and without unsafe code.
+//!
+//! The world is reached through the traits in [`host`]; shared memory is plain atomics in
+//! [`pool::area`]. So the same logic runs in a backend and, under `cargo test`, in a simulated
+//! world where each step can be made to fail.
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod autonomous_tx;
+pub mod host;
+pub mod pool;
+pub mod report;
+pub mod settings;
+pub mod wire;
+pub mod worker;

@@ -1,0 +1,132 @@
+//! A pool's shared memory: one header, the slots, and the rings' words, in that order.
+//!
+//! The layout is the same in the server's fixed shared memory (module preloaded, one pool for all)
+//! and in a segment of a session's own (not preloaded, workers private to the session).
+
+use super::slot::{Slot, State};
+use super::stats::{Counters, KINDS};
+use crate::wire::ring::Ring;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
+
+/// Bytes of the ring that carries requests; longer ones pass in pieces.
+pub const REQUEST_BYTES: usize = 16 * 1024;
+
+#[repr(C, align(64))]
+#[derive(Debug, Default)]
+pub struct Header {
+    pub abi_version: AtomicU32,
+    pub slots: AtomicU32,
+    pub reply_words: AtomicU64,
+    /// Key of the settings hash.
+    pub hash_key: [AtomicU64; 2],
+    /// Leases in use.
+    pub busy: AtomicU32,
+    /// Callers that wait for a slot.
+    pub waiters: AtomicU32,
+    /// The session that owns this pool has ended: its workers are to leave.
+    pub closing: AtomicU32,
+    pub stats: [Counters; KINDS],
+}
+
+/// A view of the whole.
+#[derive(Clone, Copy, Debug)]
+pub struct Area<'a> {
+    pub header: &'a Header,
+    pub slots: &'a [Slot],
+    pub words: &'a [AtomicU64],
+}
+
+/// Words of a reply ring for a wanted number of bytes.
+pub fn reply_words(queue_bytes: usize) -> usize {
+    (queue_bytes / 8).max(512).next_power_of_two()
+}
+
+/// Words of both rings of one slot.
+pub fn words_per_slot(reply_words: usize) -> usize {
+    REQUEST_BYTES / 8 + reply_words
+}
+
+impl<'a> Area<'a> {
+    pub fn slot(&self, index: u32) -> Option<&'a Slot> {
+        self.slots.get(index as usize)
+    }
+
+    fn rings(&self, index: usize) -> (&'a [AtomicU64], &'a [AtomicU64]) {
+        let reply = self.header.reply_words.load(Relaxed) as usize;
+        let per_slot = words_per_slot(reply);
+        let words = &self.words[index * per_slot..(index + 1) * per_slot];
+        words.split_at(REQUEST_BYTES / 8)
+    }
+
+    /// Caller to worker.
+    pub fn request_ring(&self, index: u32) -> Ring<'a> {
+        let slot = &self.slots[index as usize];
+        Ring { ends: &slot.request, words: self.rings(index as usize).0 }
+    }
+
+    /// Worker to caller.
+    pub fn reply_ring(&self, index: u32) -> Ring<'a> {
+        let slot = &self.slots[index as usize];
+        Ring { ends: &slot.reply, words: self.rings(index as usize).1 }
+    }
+
+    pub fn hash_key(&self) -> [u64; 2] {
+        [self.header.hash_key[0].load(Relaxed), self.header.hash_key[1].load(Relaxed)]
+    }
+
+    pub fn busy(&self) -> u32 {
+        self.header.busy.load(Relaxed)
+    }
+
+    /// A lease ends: the slot is idle, or free where its worker has died. True if that was us to say.
+    pub fn release(&self, slot: &Slot, generation: u64) -> bool {
+        let done = slot.change(generation, State::Busy, State::Idle) || slot.change(generation, State::Dead, State::Free);
+        if done {
+            self.header.busy.fetch_sub(1, Relaxed);
+        }
+        done
+    }
+
+    /// A claimed slot whose worker never came: free again.
+    pub fn give_back(&self, slot: &Slot, generation: u64) -> bool {
+        let done = slot.change(generation, State::Busy, State::Free);
+        if done {
+            self.header.busy.fetch_sub(1, Relaxed);
+        }
+        done
+    }
+
+    /// Does anybody wait for a slot?
+    pub fn waiters(&self) -> u32 {
+        self.header.waiters.load(SeqCst)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A pool in ordinary memory, leaked so that tests may treat it as shared memory.
+    pub(crate) fn leak(slots: usize, queue_bytes: usize) -> Area<'static> {
+        let reply = reply_words(queue_bytes);
+        let header = Header::default();
+        header.slots.store(slots as u32, Relaxed);
+        header.reply_words.store(reply as u64, Relaxed);
+        Area {
+            header: Box::leak(Box::new(header)),
+            slots: Box::leak((0..slots).map(|_| Slot::default()).collect::<Vec<_>>().into_boxed_slice()),
+            words: Box::leak((0..slots * words_per_slot(reply)).map(|_| AtomicU64::new(0)).collect::<Vec<_>>().into_boxed_slice()),
+        }
+    }
+
+    #[test]
+    fn rings_of_different_slots_do_not_overlap() {
+        let area = leak(3, 4096);
+        for i in 0..3 {
+            area.request_ring(i).writer().push(&[i as u8 + 1; 8]);
+            area.reply_ring(i).writer().push(&[i as u8 + 101; 8]);
+        }
+        let nonzero = area.words.iter().filter(|w| w.load(Relaxed) != 0).count();
+        assert_eq!(nonzero, 6);
+    }
+}

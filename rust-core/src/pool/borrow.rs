@@ -1,0 +1,315 @@
+//! How a caller comes by a worker: the last one it had, an idle one of its key, a new one, one that
+//! another caller gives back; and when it must be told that there is none.
+//!
+//! Nothing here is locked. A claim is one compare-and-swap on the slot's state word; what was read
+//! about a slot before it holds exactly if the swap succeeds, because the word carries the generation.
+//! A caller that waits is enlisted before it looks for the last time, so a worker given back in
+//! between is not missed; each wait is bounded by a tick, and all of them by `aside.checkout_timeout`.
+
+use super::area::Area;
+use super::slot::{Key, Lease, Slot, State};
+use crate::host::{CallerHost, Launch, Saved, World};
+use crate::report::{CONFIGURATION_LIMIT_EXCEEDED, Field, Report};
+use std::cell::Cell;
+use std::sync::atomic::Ordering::*;
+
+/// How long to sleep before looking again unasked.
+const TICK_MS: u32 = 100;
+/// A session that calls in a loop may take its worker again this often while others wait.
+const BARGES: u32 = 16;
+/// And then stands aside for at most this long.
+const STAND_ASIDE_MS: u32 = 5;
+
+/// What bounds a borrow; 0 is no limit.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    pub per_role: u32,
+    pub per_session: u32,
+    pub min_workers: u32,
+    pub timeout_ms: u32,
+}
+
+/// What a session remembers between borrows.
+#[derive(Debug, Default)]
+pub struct Borrower {
+    last: Cell<Option<u32>>,
+    barges: Cell<u32>,
+    waiting: Cell<bool>,
+}
+
+/// A lease, and what it took to get it.
+#[derive(Clone, Copy, Debug)]
+pub struct Borrowed {
+    pub lease: Lease,
+    /// The worker was started for this lease.
+    pub launched: bool,
+    /// Microseconds spent waiting for a worker to be free.
+    pub waited_us: Option<u64>,
+}
+
+/// Why there is no lease.
+#[derive(Debug)]
+pub enum Refused {
+    Saved,
+    Report(Box<Report>),
+}
+
+impl From<Saved> for Refused {
+    fn from(_: Saved) -> Self {
+        Self::Saved
+    }
+}
+
+/// Which limit stood in the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Short {
+    Slots,
+    Role,
+    Session,
+    WorkerProcesses,
+}
+
+impl Short {
+    fn setting(self) -> &'static str {
+        match self {
+            Self::Slots => "aside.max_workers",
+            Self::Role => "aside.max_workers_per_role",
+            Self::Session => "aside.max_workers_per_session",
+            Self::WorkerProcesses => "max_worker_processes",
+        }
+    }
+}
+
+impl Borrower {
+    /// This process exits in the middle of a wait: it must not be counted for ever.
+    pub fn leave(&self, area: &Area) {
+        if self.waiting.replace(false) {
+            area.header.waiters.fetch_sub(1, SeqCst);
+        }
+    }
+}
+
+/// Borrow a worker of this key.
+pub fn borrow<H: CallerHost>(h: &H, area: &Area, me: &Borrower, key: Key, limits: &Limits) -> Result<Borrowed, Refused> {
+    let fair = area.waiters() == 0 || me.barges.get() < BARGES;
+    if fair
+        && let Some(lease) = me.last.get().and_then(|index| claim_idle(h, area, index, key))
+    {
+        me.barges.set(me.barges.get() + 1);
+        return Ok(Borrowed { lease, launched: false, waited_us: None });
+    }
+    me.barges.set(0);
+    let start = h.now_us();
+    let mut waited = false;
+    if !fair {
+        enlist(me, area);
+        for _ in 0..2 {
+            h.wait_slot(STAND_ASIDE_MS).inspect_err(|_| delist(h, me, area))?;
+        }
+        waited = true;
+    }
+    let found = loop {
+        let short = match attempt(h, area, key, limits) {
+            Ok(Ok((lease, launched))) => break Ok((lease, launched)),
+            Ok(Err(short)) => short,
+            Err(saved) => break Err(saved.into()),
+        };
+        let spent_ms = h.now_us().saturating_sub(start) / 1000;
+        if let Some(report) = hopeless(h, area, key, limits, short) {
+            break Err(Refused::Report(Box::new(report)));
+        }
+        let left = u64::from(limits.timeout_ms).saturating_sub(spent_ms);
+        if left == 0 {
+            break Err(Refused::Report(Box::new(exhausted(short, limits.timeout_ms))));
+        }
+        enlist(me, area);
+        waited = true;
+        if h.wait_slot(TICK_MS.min(left as u32)).is_err() {
+            break Err(Refused::Saved);
+        }
+    };
+    if me.waiting.get() {
+        delist(h, me, area);
+    }
+    let (lease, launched) = found?;
+    me.last.set(Some(lease.slot));
+    let waited_us = waited.then(|| h.now_us().saturating_sub(start));
+    Ok(Borrowed { lease, launched, waited_us })
+}
+
+fn enlist(me: &Borrower, area: &Area) {
+    if !me.waiting.replace(true) {
+        area.header.waiters.fetch_add(1, SeqCst);
+    }
+}
+
+fn delist<H: CallerHost>(h: &H, me: &Borrower, area: &Area) {
+    me.leave(area);
+    h.end_wait_slot();
+}
+
+fn claim_idle<H: World>(h: &H, area: &Area, index: u32, key: Key) -> Option<Lease> {
+    let slot = area.slot(index)?;
+    let (state, generation) = slot.state();
+    if state != State::Idle || slot.key() != key {
+        return None;
+    }
+    let generation = slot.claim(State::Idle, generation, (h.my_pid(), h.my_proc()))?;
+    area.header.busy.fetch_add(1, Relaxed);
+    Some(Lease { slot: index, generation })
+}
+
+/// One look at everything: a lease, or what is short.
+fn attempt<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) -> Result<Result<(Lease, bool), Short>, Saved> {
+    let mine = leased_by(area, h.my_pid()) + ancestors(area, h.my_pid()).len() as u32;
+    if limits.per_session > 0 && mine >= limits.per_session {
+        return Ok(Err(Short::Session));
+    }
+    for index in 0..area.slots.len() as u32 {
+        if let Some(lease) = claim_idle(h, area, index, key) {
+            return Ok(Ok((lease, false)));
+        }
+    }
+    let of_role = area.slots.iter().filter(|s| taken(s) && s.key().user == key.user).count() as u32;
+    if limits.per_role > 0 && of_role >= limits.per_role {
+        retire_one(h, area, |other| other.user == key.user && other != key);
+        return Ok(Err(Short::Role));
+    }
+    reclaim(h, area);
+    for (index, slot) in area.slots.iter().enumerate() {
+        let (state, generation) = slot.state();
+        if state != State::Free {
+            continue;
+        }
+        let Some(generation) = slot.claim(State::Free, generation, (h.my_pid(), h.my_proc())) else { continue };
+        area.header.busy.fetch_add(1, Relaxed);
+        slot.set_key(key);
+        let lease = Lease { slot: index as u32, generation };
+        match h.launch(lease.slot, generation, key.database, key.user) {
+            Ok(Launch::Started) => {
+                prewarm(h, area, key, limits);
+                return Ok(Ok((lease, true)));
+            }
+            Ok(Launch::NoWorkerSlot) => {
+                area.give_back(slot, generation);
+                retire_one(h, area, |other| other != key);
+                return Ok(Err(Short::WorkerProcesses));
+            }
+            Err(saved) => {
+                area.give_back(slot, generation);
+                return Err(saved);
+            }
+        }
+    }
+    retire_one(h, area, |other| other != key);
+    Ok(Err(Short::Slots))
+}
+
+fn taken(slot: &Slot) -> bool {
+    slot.state().0 != State::Free
+}
+
+fn leased_by(area: &Area, pid: u32) -> u32 {
+    area.slots.iter().filter(|s| s.state().0 == State::Busy && s.caller_pid.load(Relaxed) == pid).count() as u32
+}
+
+/// The slots whose requests this process is part of, innermost first.
+fn ancestors(area: &Area, pid: u32) -> Vec<u32> {
+    let mut chain = Vec::new();
+    let mut pid = pid;
+    while let Some(index) = (0..area.slots.len() as u32).find(|i| {
+        let slot = &area.slots[*i as usize];
+        slot.state().0 == State::Busy && slot.worker_pid.load(Relaxed) == pid && !chain.contains(i)
+    }) {
+        chain.push(index);
+        pid = area.slots[index as usize].caller_pid.load(Relaxed);
+    }
+    chain
+}
+
+/// Ask the longest idle worker among those of other keys to leave.
+fn retire_one<H: CallerHost>(h: &H, area: &Area, which: impl Fn(Key) -> bool) {
+    if area.slots.iter().any(|s| s.state().0 == State::Retiring) {
+        return;
+    }
+    let idle = area.slots.iter().filter(|s| s.state().0 == State::Idle && which(s.key()));
+    if let Some(slot) = idle.min_by_key(|s| s.last_used.load(Relaxed)) {
+        let (state, generation) = slot.state();
+        if state == State::Idle && slot.change(generation, State::Idle, State::Retiring) {
+            if let Some(proc) = slot.worker_proc() {
+                h.wake(proc);
+            }
+        }
+    }
+}
+
+/// A launcher that died before its worker came leaves a slot that nobody serves.
+fn reclaim<H: CallerHost>(h: &H, area: &Area) {
+    for slot in area.slots {
+        let (state, generation) = slot.state();
+        let claimed = matches!(state, State::Busy | State::Starting);
+        if claimed && slot.worker_pid.load(Acquire) == 0 && !h.alive(slot.caller_pid.load(Acquire)) {
+            if state == State::Busy {
+                area.give_back(slot, generation);
+            } else {
+                slot.change(generation, State::Starting, State::Free);
+            }
+        }
+    }
+}
+
+/// Start further workers of the key, up to `aside.min_workers`. What fails here fails silently: nobody asked.
+fn prewarm<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) {
+    let mut have = area.slots.iter().filter(|s| taken(s) && s.key() == key).count() as u32;
+    for (index, slot) in area.slots.iter().enumerate() {
+        if have >= limits.min_workers {
+            return;
+        }
+        let (state, generation) = slot.state();
+        if state != State::Free {
+            continue;
+        }
+        if let Some(generation) = slot.claim_for_prewarming(generation, key, h.my_pid()) {
+            if !matches!(h.launch(index as u32, generation, key.database, key.user), Ok(Launch::Started)) {
+                slot.change(generation, State::Starting, State::Free);
+                return;
+            }
+            have += 1;
+        }
+    }
+}
+
+/// Waiting makes no sense where only this call's own ancestors could free what is short.
+fn hopeless<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits, short: Short) -> Option<Report> {
+    let own = ancestors(area, h.my_pid());
+    let others_may_free = |s: &(usize, &Slot)| taken(s.1) && !own.contains(&(s.0 as u32));
+    let hope = match short {
+        Short::Session => false,
+        Short::Slots => area.slots.iter().enumerate().any(|s| others_may_free(&s)),
+        Short::Role => area.slots.iter().enumerate().any(|s| others_may_free(&s) && s.1.key().user == key.user),
+        Short::WorkerProcesses => own.is_empty() || area.slots.iter().enumerate().any(|s| others_may_free(&s)),
+    };
+    if hope || (own.is_empty() && short != Short::Session) {
+        return None;
+    }
+    let count = match short {
+        Short::Session => limits.per_session as usize,
+        _ => own.len(),
+    };
+    let report = Report::error(CONFIGURATION_LIMIT_EXCEEDED, "no worker is left for a nested autonomous transaction")
+        .with(Field::Detail, format!("All {count} workers that it could have are held by the calls it is part of."))
+        .with(Field::Hint, format!("Consider increasing \"{}\".", short.setting()));
+    Some(report)
+}
+
+fn exhausted(short: Short, timeout_ms: u32) -> Report {
+    let detail = match short {
+        Short::Slots => "All workers of the pool are in use.",
+        Short::Role => "All workers that the role may have are in use.",
+        Short::Session => "All workers that the session may have are in use.",
+        Short::WorkerProcesses => "The server has no background worker slot left.",
+    };
+    Report::error(CONFIGURATION_LIMIT_EXCEEDED, format!("no autonomous worker became free within {timeout_ms} ms"))
+        .with(Field::Detail, detail)
+        .with(Field::Hint, format!("Consider increasing \"{}\" or \"aside.checkout_timeout\".", short.setting()))
+}

@@ -1,0 +1,6 @@
+//! Workers shared by callers: where they are written down, how one is borrowed, launched, retired.
+pub mod area;
+pub mod borrow;
+pub mod poll;
+pub mod slot;
+pub mod stats;

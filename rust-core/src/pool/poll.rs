@@ -1,0 +1,120 @@
+//! When to poll instead of sleeping at once.
+//!
+//! A peer that answers within microseconds is met faster by looking again and again than by being
+//! woken: a wake-up costs 5-50 us, and a latch that nobody sleeps on is set without a system call.
+//! But polling takes a processor away from somebody. So it is done only while each busy lease can
+//! have two processors to itself, for a bounded time, and less and less often where it does not pay.
+
+use crate::host::World;
+use std::cell::Cell;
+
+/// How often to look at the clock while polling.
+const CLOCK_EVERY: u32 = 16;
+/// After this many failures in a row only every PROBE-th wait polls.
+const PATIENCE: u32 = 4;
+const PROBE: u32 = 16;
+
+/// What one process has learned about polling for one kind of wait.
+#[derive(Debug, Default)]
+pub struct Poller {
+    failures: Cell<u32>,
+}
+
+impl Poller {
+    /// Poll for at most `budget_us`; true as soon as `ready` holds.
+    pub fn poll(&self, world: &impl World, busy: u32, budget_us: u32, mut ready: impl FnMut() -> bool) -> bool {
+        if budget_us == 0 || busy.saturating_mul(2) > world.cpus() {
+            return false;
+        }
+        let failures = self.failures.get();
+        if failures >= PATIENCE && !failures.is_multiple_of(PROBE) {
+            self.failures.set(failures.wrapping_add(1).max(PATIENCE));
+            return false;
+        }
+        let start = world.now_us();
+        loop {
+            for _ in 0..CLOCK_EVERY {
+                if ready() {
+                    self.failures.set(0);
+                    return true;
+                }
+                world.relax();
+            }
+            if world.interrupt_pending() || world.now_us().saturating_sub(start) >= u64::from(budget_us) {
+                self.failures.set(failures.saturating_add(1));
+                return false;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::{Saved, Slept};
+
+    struct Clock {
+        now: Cell<u64>,
+        cpus: u32,
+    }
+    impl World for Clock {
+        fn now_us(&self) -> u64 {
+            self.now.get()
+        }
+        fn timestamp(&self) -> i64 {
+            0
+        }
+        fn cpus(&self) -> u32 {
+            self.cpus
+        }
+        fn my_pid(&self) -> u32 {
+            1
+        }
+        fn my_proc(&self) -> u32 {
+            1
+        }
+        fn interrupt_pending(&self) -> bool {
+            false
+        }
+        fn terminating(&self) -> bool {
+            false
+        }
+        fn sleep(&self, _: u32) -> Result<Slept, Saved> {
+            Ok(Slept::TimedOut)
+        }
+        fn doze(&self, _: u32) -> Slept {
+            Slept::TimedOut
+        }
+        fn wake(&self, _: u32) {}
+        fn relax(&self) {
+            self.now.set(self.now.get() + 1);
+        }
+    }
+
+    #[test]
+    fn polling_is_bounded_by_its_budget() {
+        let clock = Clock { now: Cell::new(0), cpus: 2 };
+        assert!(!Poller::default().poll(&clock, 1, 50, || false));
+        assert!((50..50 + u64::from(CLOCK_EVERY)).contains(&clock.now.get()));
+    }
+
+    #[test]
+    fn nobody_polls_when_processors_are_short_or_the_setting_says_no() {
+        let clock = Clock { now: Cell::new(0), cpus: 2 };
+        assert!(!Poller::default().poll(&clock, 2, 50, || true));
+        assert!(!Poller::default().poll(&clock, 1, 0, || true));
+        assert_eq!(clock.now.get(), 0);
+    }
+
+    #[test]
+    fn polling_that_never_pays_becomes_rare_and_comes_back_when_it_pays() {
+        let clock = Clock { now: Cell::new(0), cpus: 2 };
+        let poller = Poller::default();
+        for _ in 0..1_000 {
+            poller.poll(&clock, 1, 50, || false);
+        }
+        assert!(clock.now.get() < 1_000 * 66 / 8, "polled {} us", clock.now.get());
+        assert!((0..PROBE + 1).any(|_| poller.poll(&clock, 1, 50, || true)));
+        assert!(poller.poll(&clock, 1, 50, || true));
+    }
+}

@@ -1,0 +1,372 @@
+//! One worker's place in shared memory, and the words on which caller and worker agree.
+//!
+//! ```text
+//!            claim+launch                    release (caller, or worker for a dead caller)
+//!   Free ------------------> Busy(gen) <----------------------------------+
+//!    |  prewarm                | ^                                        |
+//!    +---------> Starting --+  | | claim (any caller of the key)          |
+//!    ^                      |  | +------------------- Idle <--------------+
+//!    |  worker gone         |  v                     ^  |
+//!    +---- Dead <-----------|--+                     |  | retire
+//!    +----------------------+------------------------+  v
+//!    +--------------------------------------------- Retiring
+//! ```
+//! Each claim raises the generation, which is part of every word below: what an old lease says
+//! about a slot finds another generation there and has no effect.
+//!
+//! The gate decides each commit: `Active -> Committing` by the worker before it commits,
+//! `Active -> Cancelled` by a caller that gives up. Both are compare-and-swap: who comes second obeys.
+
+use crate::wire::ring::Ends;
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::*};
+
+/// Who may use a worker: it is authenticated as this user in this database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    pub database: u32,
+    pub user: u32,
+}
+
+/// States of a slot; the numbers appear in `aside_worker_row`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    Free = 0,
+    Starting = 1,
+    Idle = 2,
+    Busy = 3,
+    Retiring = 4,
+    Dead = 5,
+}
+
+impl State {
+    fn from_number(n: u8) -> Self {
+        match n {
+            1 => Self::Starting,
+            2 => Self::Idle,
+            3 => Self::Busy,
+            4 => Self::Retiring,
+            5 => Self::Dead,
+            _ => Self::Free,
+        }
+    }
+}
+
+/// States of the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Gate {
+    Active = 1,
+    Committing = 2,
+    Cancelled = 3,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Ended {
+    Well = 1,
+    Badly = 2,
+}
+
+fn word(generation: u64, low: u8) -> u64 {
+    generation << 8 | u64::from(low)
+}
+
+/// A lease: this generation of this slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    pub slot: u32,
+    pub generation: u64,
+}
+
+/// All of it is atomic, and all zeroes is a free slot.
+#[repr(C, align(64))]
+#[derive(Debug, Default)]
+pub struct Slot {
+    state: AtomicU64,
+    gate: AtomicU64,
+    /// Generation whose request the worker may read.
+    posted: AtomicU64,
+    /// Generation whose caller has gone.
+    orphan: AtomicU64,
+    /// The transaction about to commit; 0 when none is.
+    xid: AtomicU64,
+    /// Generation (high) and commits of the lease (low 24 bits).
+    commits: AtomicU64,
+    /// Generation whose request the worker has begun to read.
+    taken: AtomicU64,
+    /// Generation whose request has ended, and how ([`Ended`]).
+    finished: AtomicU64,
+    /// Names the settings that the worker has applied; `[0, 0]` when that is unknown.
+    settings: [AtomicU64; 2],
+    pub worker_pid: AtomicU32,
+    /// Latch of the worker, plus one.
+    worker_proc: AtomicU32,
+    pub caller_pid: AtomicU32,
+    caller_proc: AtomicU32,
+    pub database: AtomicU32,
+    pub user: AtomicU32,
+    pub depth: AtomicU32,
+    /// The caller cancelled to break a deadlock.
+    deadlock: AtomicU32,
+    pub calls: AtomicU64,
+    pub errors: AtomicU64,
+    pub started: AtomicI64,
+    pub last_used: AtomicI64,
+    pub request: Ends,
+    pub reply: Ends,
+}
+
+const COMMITS: u64 = 0xff_ffff;
+
+impl Slot {
+    /// State and generation.
+    pub fn state(&self) -> (State, u64) {
+        let word = self.state.load(Acquire);
+        (State::from_number(word as u8), word >> 8)
+    }
+
+    pub fn key(&self) -> Key {
+        Key { database: self.database.load(Relaxed), user: self.user.load(Relaxed) }
+    }
+
+    /// From one state to another within a generation.
+    pub fn change(&self, generation: u64, from: State, to: State) -> bool {
+        self.state.compare_exchange(word(generation, from as u8), word(generation, to as u8), SeqCst, Relaxed).is_ok()
+    }
+
+    /// Claim an idle or free slot for a new lease of this process.
+    pub fn claim(&self, from: State, generation: u64, caller: (u32, u32)) -> Option<u64> {
+        let next = generation + 1;
+        self.state.compare_exchange(word(generation, from as u8), word(next, State::Busy as u8), SeqCst, Relaxed).ok()?;
+        self.gate.store(word(next, Gate::Active as u8), Relaxed);
+        self.xid.store(0, Relaxed);
+        self.commits.store(next << 24, Relaxed);
+        self.deadlock.store(0, Relaxed);
+        self.caller_proc.store(caller.1, Relaxed);
+        self.caller_pid.store(caller.0, Release);
+        Some(next)
+    }
+
+    /// Claim a free slot for a worker that nobody has leased yet.
+    pub fn claim_for_prewarming(&self, generation: u64, key: Key, launcher: u32) -> Option<u64> {
+        let next = generation + 1;
+        let busy = word(next, State::Starting as u8);
+        self.state.compare_exchange(word(generation, State::Free as u8), busy, SeqCst, Relaxed).ok()?;
+        self.set_key(key);
+        self.caller_pid.store(launcher, Release);
+        self.commits.store(next << 24, Relaxed);
+        Some(next)
+    }
+
+    /// Name the key of a slot just claimed from Free.
+    pub fn set_key(&self, key: Key) {
+        self.worker_pid.store(0, Relaxed);
+        self.worker_proc.store(0, Relaxed);
+        self.set_settings([0, 0]);
+        self.database.store(key.database, Relaxed);
+        self.user.store(key.user, Relaxed);
+    }
+
+    /// Let the worker read the request of this generation.
+    pub fn post(&self, generation: u64) {
+        self.posted.store(generation, Release);
+    }
+
+    pub fn posted(&self) -> u64 {
+        self.posted.load(Acquire)
+    }
+
+    /// The caller of this generation has gone, or does not wait any more.
+    pub fn abandon(&self, generation: u64) {
+        self.orphan.store(generation, SeqCst);
+    }
+
+    pub fn abandoned(&self, generation: u64) -> bool {
+        self.orphan.load(SeqCst) == generation
+    }
+
+    pub fn take(&self, generation: u64) {
+        self.taken.store(generation, Release);
+    }
+
+    pub fn taken(&self, generation: u64) -> bool {
+        self.taken.load(Acquire) == generation
+    }
+
+    /// The worker has written its last frame for this generation.
+    pub fn finish(&self, generation: u64, how: Ended) {
+        self.finished.store(word(generation, how as u8), SeqCst);
+    }
+
+    pub fn finished(&self, generation: u64) -> Option<Ended> {
+        match self.finished.load(SeqCst) {
+            w if w == word(generation, Ended::Well as u8) => Some(Ended::Well),
+            w if w == word(generation, Ended::Badly as u8) => Some(Ended::Badly),
+            _ => None,
+        }
+    }
+
+    pub fn settings(&self) -> [u64; 2] {
+        [self.settings[0].load(Acquire), self.settings[1].load(Acquire)]
+    }
+
+    pub fn set_settings(&self, hash: [u64; 2]) {
+        self.settings[0].store(hash[0], Release);
+        self.settings[1].store(hash[1], Release);
+    }
+
+    /// Latch of the worker; None before it has attached and after it has gone.
+    pub fn worker_proc(&self) -> Option<u32> {
+        self.worker_proc.load(Acquire).checked_sub(1)
+    }
+
+    pub fn caller_proc(&self) -> u32 {
+        self.caller_proc.load(Acquire)
+    }
+
+    /// The worker takes its place; false if the slot is no longer meant for it.
+    pub fn attach(&self, generation: u64, pid: u32, proc: u32, now: i64) -> bool {
+        let (state, current) = self.state();
+        if current != generation || !matches!(state, State::Busy | State::Starting) {
+            return false;
+        }
+        if self.worker_pid.compare_exchange(0, pid, SeqCst, Relaxed).is_err() {
+            return false;
+        }
+        self.worker_proc.store(proc + 1, Release);
+        self.started.store(now, Relaxed);
+        self.last_used.store(now, Relaxed);
+        self.calls.store(0, Relaxed);
+        self.errors.store(0, Relaxed);
+        true
+    }
+
+    /// The worker has gone: nobody is to signal or wake it any more.
+    pub fn detach(&self) {
+        self.worker_proc.store(0, SeqCst);
+        self.worker_pid.store(0, SeqCst);
+    }
+
+    /// The worker wants to commit; false: it was cancelled and must abort.
+    pub fn gate_commit(&self, generation: u64, xid: u64) -> bool {
+        self.xid.store(xid, Relaxed);
+        let won = self.gate.compare_exchange(word(generation, Gate::Active as u8), word(generation, Gate::Committing as u8), SeqCst, SeqCst).is_ok();
+        if !won {
+            self.xid.store(0, Relaxed);
+        }
+        won
+    }
+
+    /// The worker has committed; the next transaction of the same command may be cancelled again.
+    pub fn gate_committed(&self, generation: u64) {
+        if self.commits.load(Relaxed) & COMMITS < COMMITS {
+            self.commits.fetch_add(1, Release);
+        }
+        self.gate_reopen(generation);
+    }
+
+    /// The transaction ended; a cancelled gate stays cancelled.
+    pub fn gate_reopen(&self, generation: u64) {
+        self.xid.store(0, Release);
+        let _ = self.gate.compare_exchange(word(generation, Gate::Committing as u8), word(generation, Gate::Active as u8), SeqCst, Relaxed);
+    }
+
+    /// The caller gives up; false: a commit is on its way and cannot be stopped.
+    pub fn gate_cancel(&self, generation: u64) -> bool {
+        self.gate.compare_exchange(word(generation, Gate::Active as u8), word(generation, Gate::Cancelled as u8), SeqCst, SeqCst).is_ok()
+    }
+
+    pub fn gate_cancelled(&self, generation: u64) -> bool {
+        self.gate.load(SeqCst) == word(generation, Gate::Cancelled as u8)
+    }
+
+    /// Commits of this lease, and the transaction whose commit had begun.
+    pub fn progress(&self) -> (u64, u64) {
+        let xid = self.xid.load(Acquire);
+        (self.commits.load(Acquire) & COMMITS, xid)
+    }
+
+    pub fn mark_deadlock(&self) {
+        self.deadlock.store(1, SeqCst);
+    }
+
+    pub fn deadlock(&self) -> bool {
+        self.deadlock.load(SeqCst) != 0
+    }
+
+    /// For views: the transaction about to commit.
+    pub fn xid(&self) -> u64 {
+        self.xid.load(Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leased() -> (Slot, u64) {
+        let slot = Slot::default();
+        let generation = slot.claim(State::Free, 0, (100, 1)).unwrap();
+        (slot, generation)
+    }
+
+    #[test]
+    fn exactly_one_of_commit_and_cancel_wins() {
+        for _ in 0..2_000 {
+            let (slot, generation) = leased();
+            let (commit, cancel) = std::thread::scope(|s| {
+                let commit = s.spawn(|| slot.gate_commit(generation, 7));
+                let cancel = s.spawn(|| slot.gate_cancel(generation));
+                (commit.join().unwrap(), cancel.join().unwrap())
+            });
+            assert!(commit ^ cancel);
+        }
+    }
+
+    #[test]
+    fn an_old_lease_can_neither_commit_nor_cancel() {
+        let (slot, generation) = leased();
+        assert!(slot.change(generation, State::Busy, State::Idle));
+        let next = slot.claim(State::Idle, generation, (200, 2)).unwrap();
+        assert!(!slot.gate_commit(generation, 7));
+        assert!(!slot.gate_cancel(generation));
+        assert!(slot.gate_commit(next, 8));
+    }
+
+    #[test]
+    fn a_body_with_several_commits_can_be_cancelled_between_them() {
+        let (slot, generation) = leased();
+        assert!(slot.gate_commit(generation, 7));
+        slot.gate_committed(generation);
+        assert_eq!(slot.progress(), (1, 0));
+        assert!(slot.gate_cancel(generation));
+        assert!(!slot.gate_commit(generation, 8));
+        slot.gate_reopen(generation);
+        assert!(slot.gate_cancelled(generation), "an abort does not undo a cancel");
+    }
+
+    #[test]
+    fn two_claimants_of_one_generation_cannot_both_have_it() {
+        for _ in 0..2_000 {
+            let slot = Slot::default();
+            let won = std::thread::scope(|s| {
+                let a = s.spawn(|| slot.claim(State::Free, 0, (1, 1)));
+                let b = s.spawn(|| slot.claim(State::Free, 0, (2, 2)));
+                [a.join().unwrap(), b.join().unwrap()]
+            });
+            assert_eq!(won.iter().flatten().count(), 1);
+        }
+    }
+
+    #[test]
+    fn a_late_worker_does_not_take_a_slot_that_was_given_away() {
+        let (slot, generation) = leased();
+        assert!(slot.change(generation, State::Busy, State::Free));
+        let next = slot.claim(State::Free, generation, (3, 3)).unwrap();
+        assert!(!slot.attach(generation, 50, 5, 0));
+        assert!(slot.attach(next, 51, 6, 0));
+        assert!(!slot.attach(next, 52, 7, 0), "nor one that has a worker");
+    }
+}

@@ -1,0 +1,149 @@
+//! Frames on a ring: one header word (kind and length in bytes), then the payload, padded to words.
+//!
+//! A frame may be longer than the ring: it passes in pieces. Whenever there is no progress the
+//! caller-supplied `block` is called; it returns when trying again makes sense, or with the reason
+//! to stop. It is the only place where either side waits for the other.
+
+use super::ring::{Reader, Writer};
+
+/// Kinds of frames; the numbers are on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    Request = 1,
+    Row = 2,
+    Message = 3,
+    Done = 4,
+    Error = 5,
+    SettingsWanted = 6,
+}
+
+impl Kind {
+    fn from_number(n: u8) -> Option<Self> {
+        Some(match n {
+            1 => Self::Request,
+            2 => Self::Row,
+            3 => Self::Message,
+            4 => Self::Done,
+            5 => Self::Error,
+            6 => Self::SettingsWanted,
+            _ => return None,
+        })
+    }
+}
+
+/// A frame longer than this is not sent: the server's own values end at 1 GB.
+pub const MAX_FRAME: usize = 0x7fff_ffff;
+
+/// How a frame could fail to pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken<E> {
+    /// `block` said so.
+    Stopped(E),
+    /// The header makes no sense.
+    Malformed,
+}
+
+/// Why the writer calls `block`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    Room,
+    Data,
+}
+
+/// Write a frame; it is published at the latest when a piece fills the ring, else by `publish`.
+pub fn write<E>(writer: &mut Writer, kind: Kind, payload: &[u8], mut block: impl FnMut(Need, &mut Writer) -> Result<(), E>) -> Result<(), E> {
+    let header = (kind as u64) | (payload.len() as u64) << 8;
+    let header = header.to_ne_bytes();
+    while writer.push(&header) == 0 {
+        writer.publish();
+        block(Need::Room, writer)?;
+    }
+    let mut at = 0;
+    while at < payload.len() {
+        let pushed = writer.push(&payload[at..]);
+        at += pushed;
+        if pushed == 0 {
+            writer.publish();
+            block(Need::Room, writer)?;
+        }
+    }
+    Ok(())
+}
+
+/// Read a frame into `buffer` (cleared first); kind and length in bytes.
+pub fn read<E>(reader: &mut Reader, buffer: &mut Vec<u64>, mut block: impl FnMut(Need, &mut Reader) -> Result<(), E>) -> Result<(Kind, usize), Broken<E>> {
+    buffer.clear();
+    while reader.pull(buffer, 1) == 0 {
+        reader.release();
+        block(Need::Data, reader).map_err(Broken::Stopped)?;
+    }
+    let header = buffer.pop().ok_or(Broken::Malformed)?;
+    let kind = Kind::from_number(header as u8).ok_or(Broken::Malformed)?;
+    let length = (header >> 8) as usize;
+    if length > MAX_FRAME {
+        return Err(Broken::Malformed);
+    }
+    let words = length.div_ceil(8);
+    buffer.reserve(words);
+    while buffer.len() < words {
+        let wanted = words - buffer.len();
+        if reader.pull(buffer, wanted) == 0 {
+            reader.release();
+            block(Need::Data, reader).map_err(Broken::Stopped)?;
+        }
+    }
+    Ok((kind, length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ring::{Ends, Ring};
+    use super::*;
+    use std::sync::atomic::AtomicU64;
+
+    #[test]
+    fn frames_of_any_length_pass_in_order() {
+        let ends = Ends::default();
+        let words: Vec<AtomicU64> = (0..8).map(|_| AtomicU64::new(0)).collect();
+        let ring = Ring { ends: &ends, words: &words };
+        let seed = fastrand::u64(..);
+        eprintln!("seed {seed}");
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let frames: Vec<Vec<u8>> = (0..300).map(|_| (0..rng.usize(..200)).map(|_| rng.u8(..)).collect()).collect();
+        let copy = frames.clone();
+        std::thread::scope(|s| {
+            s.spawn(move || {
+                let mut writer = ring.writer();
+                for frame in &copy {
+                    let Ok(()) = write::<std::convert::Infallible>(&mut writer, Kind::Row, frame, |_, _| {
+                        std::thread::yield_now();
+                        Ok(())
+                    });
+                }
+                writer.publish();
+            });
+            let (mut reader, mut buffer) = (ring.reader(), Vec::new());
+            for frame in &frames {
+                let got = read::<()>(&mut reader, &mut buffer, |_, _| {
+                    std::thread::yield_now();
+                    Ok(())
+                });
+                assert_eq!(got, Ok((Kind::Row, frame.len())));
+                assert_eq!(&bytemuck::cast_slice::<u64, u8>(&buffer)[..frame.len()], &frame[..]);
+            }
+        });
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let ends = Ends::default();
+        let words: Vec<AtomicU64> = (0..8).map(|_| AtomicU64::new(0)).collect();
+        let ring = Ring { ends: &ends, words: &words };
+        let mut writer = ring.writer();
+        writer.push(&u64::MAX.to_ne_bytes());
+        writer.publish();
+        let got = read::<()>(&mut ring.reader(), &mut Vec::new(), |_, _| Err(()));
+        assert_eq!(got, Err(Broken::Malformed));
+    }
+}

@@ -1,0 +1,185 @@
+//! What the frames say: a request from the caller, errors and messages from the worker.
+
+use super::codec::{Decoder, Malformed, put, put_bytes};
+use crate::host::{Arg, ArgForm, Column, Identity, Output};
+use crate::report::{FIELDS, Report, Severity};
+
+/// One command to run, as it crosses.
+#[derive(Debug, Default)]
+pub struct Request<'a> {
+    pub identity: Identity,
+    pub depth: u32,
+    pub output: Output,
+    /// Names the settings that the command must see.
+    pub settings_hash: [u64; 2],
+    /// Hash of those settings that change how a command is parsed.
+    pub parse_hash: u64,
+    /// The settings themselves, where the worker may not have them.
+    pub settings: Option<&'a [u8]>,
+    pub command: &'a [u8],
+    pub args: Vec<Arg<'a>>,
+    pub columns: Vec<Column<'a>>,
+}
+
+impl<'a> Request<'a> {
+    pub fn encode(&self, buffer: &mut Vec<u64>) {
+        buffer.clear();
+        let who = &self.identity;
+        put(buffer, u64::from(who.session_user) | u64::from(who.role) << 32);
+        put(buffer, u64::from(who.current_user) | u64::from(who.security_context) << 32);
+        let output = match self.output {
+            Output::None => 0u64,
+            Output::Rows => 1,
+            Output::Json => 2,
+        };
+        put(buffer, u64::from(self.depth) | output << 32);
+        put(buffer, self.settings_hash[0]);
+        put(buffer, self.settings_hash[1]);
+        put(buffer, self.parse_hash);
+        put_bytes(buffer, self.settings);
+        put_bytes(buffer, Some(self.command));
+        put(buffer, self.args.len() as u64);
+        for arg in &self.args {
+            put(buffer, u64::from(arg.type_oid) | u64::from(arg.form as u32) << 32);
+            put_bytes(buffer, Some(arg.data));
+        }
+        put(buffer, self.columns.len() as u64);
+        for column in &self.columns {
+            put(buffer, u64::from(column.type_oid) | u64::from(column.typmod as u32) << 32);
+            put_bytes(buffer, Some(column.name));
+        }
+    }
+
+    pub fn decode(words: &'a [u64]) -> Result<Self, Malformed> {
+        let mut d = Decoder::new(words);
+        let (a, b, c) = (d.get()?, d.get()?, d.get()?);
+        let mut request = Request {
+            identity: Identity {
+                session_user: a as u32,
+                role: (a >> 32) as u32,
+                current_user: b as u32,
+                security_context: (b >> 32) as u32,
+            },
+            depth: c as u32,
+            output: match c >> 32 {
+                0 => Output::None,
+                1 => Output::Rows,
+                2 => Output::Json,
+                _ => return Err(Malformed),
+            },
+            settings_hash: [d.get()?, d.get()?],
+            parse_hash: d.get()?,
+            settings: d.get_bytes()?,
+            command: d.get_bytes()?.ok_or(Malformed)?,
+            ..Request::default()
+        };
+        let count = d.get_count()?;
+        request.args.reserve(count);
+        for _ in 0..count {
+            let word = d.get()?;
+            let form = match word >> 32 {
+                0 => ArgForm::Null,
+                1 => ArgForm::ByValue,
+                2 => ArgForm::ByReference,
+                3 => ArgForm::Text,
+                _ => return Err(Malformed),
+            };
+            let data = d.get_bytes()?.ok_or(Malformed)?;
+            request.args.push(Arg { type_oid: word as u32, form, data });
+        }
+        let count = d.get_count()?;
+        request.columns.reserve(count);
+        for _ in 0..count {
+            let word = d.get()?;
+            let name = d.get_bytes()?.ok_or(Malformed)?;
+            request.columns.push(Column { type_oid: word as u32, typmod: (word >> 32) as i32, name });
+        }
+        Ok(request)
+    }
+}
+
+/// Append a report.
+pub fn encode_report(report: &Report, buffer: &mut Vec<u64>) {
+    buffer.clear();
+    put(buffer, u64::from(report.severity as u32) | u64::from(report.sqlstate) << 32);
+    put(buffer, u64::from(report.position as u32) | u64::from(report.internal_position as u32) << 32);
+    put(buffer, u64::from(report.line as u32));
+    for text in &report.text {
+        put_bytes(buffer, text.as_deref());
+    }
+}
+
+/// Read a report.
+pub fn decode_report(words: &[u64]) -> Result<Report, Malformed> {
+    let mut d = Decoder::new(words);
+    let (a, b, c) = (d.get()?, d.get()?, d.get()?);
+    let mut report = Report {
+        severity: Severity::from_number(a as u32),
+        sqlstate: (a >> 32) as u32,
+        position: b as i32,
+        internal_position: (b >> 32) as i32,
+        line: c as i32,
+        ..Report::default()
+    };
+    for i in 0..FIELDS {
+        report.text[i] = d.get_bytes()?.map(<[u8]>::to_vec);
+    }
+    Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Field;
+
+    #[test]
+    fn a_request_arrives_as_it_was_sent() {
+        let seven = 7u64.to_ne_bytes();
+        let request = Request {
+            identity: Identity { session_user: 10, role: 0, current_user: 16384, security_context: 1 },
+            depth: 3,
+            output: Output::Rows,
+            settings_hash: [1, u64::MAX],
+            parse_hash: 9,
+            settings: Some(b"a\0b\0"),
+            command: b"SELECT $1",
+            args: vec![
+                Arg { type_oid: 23, form: ArgForm::ByValue, data: &seven },
+                Arg { type_oid: 0, form: ArgForm::Text, data: b"x" },
+                Arg { type_oid: 25, form: ArgForm::Null, data: b"" },
+            ],
+            columns: vec![Column { type_oid: 25, typmod: -1, name: "имя".as_bytes() }],
+        };
+        let mut buffer = vec![99];
+        request.encode(&mut buffer);
+        let got = Request::decode(&buffer).unwrap();
+        assert_eq!(format!("{got:?}"), format!("{request:?}"));
+    }
+
+    #[test]
+    fn a_report_keeps_every_field() {
+        let mut report = Report::error(crate::report::INTERNAL_ERROR, "m");
+        report.severity = Severity::Fatal;
+        report.position = 7;
+        report.internal_position = -1;
+        report.line = 12;
+        for (i, text) in report.text.iter_mut().enumerate() {
+            if i != Field::Hint as usize {
+                *text = Some(vec![b'a' + i as u8; i]);
+            }
+        }
+        let mut buffer = Vec::new();
+        encode_report(&report, &mut buffer);
+        assert_eq!(decode_report(&buffer), Ok(report));
+    }
+
+    #[test]
+    fn a_truncated_request_is_malformed_not_a_panic() {
+        let request = Request { command: b"SELECT 1", args: vec![Arg::default(); 3], ..Request::default() };
+        let mut buffer = Vec::new();
+        request.encode(&mut buffer);
+        for cut in 0..buffer.len() {
+            assert!(Request::decode(&buffer[..cut]).is_err(), "cut at {cut}");
+        }
+    }
+}

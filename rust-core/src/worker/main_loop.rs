@@ -1,0 +1,311 @@
+//! A worker's life: wait for a request, serve it, clean up, wait again; leave when idle for long,
+//! when retired, when told to.
+//!
+//! It sleeps on its latch and nothing else. Whoever posts a request, retires it, abandons a lease or
+//! closes the pool sets that latch after having written the word it is to see.
+
+use super::plan_cache::PlanCache;
+use super::request::{Failed, execute};
+use crate::host::{Slept, WorkerConfig, WorkerHost, World};
+use crate::pool::area::Area;
+use crate::pool::poll::Poller;
+use crate::pool::slot::{Ended, Slot, State};
+use crate::report::*;
+use crate::wire::codec;
+use crate::wire::frame::{self, Broken, Kind};
+use crate::wire::message::{Request, encode_report};
+use crate::wire::ring::Writer;
+use std::cell::{Cell, RefCell};
+use std::sync::atomic::Ordering::*;
+
+/// Longest sleep while a caller is expected to act.
+pub(super) const TICK_MS: u32 = 100;
+/// Request buffers larger than this (in words) are not kept.
+const KEEP_WORDS: usize = 32 * 1024;
+
+/// What this process knows of itself as a worker. Reached from the main loop, from the server's
+/// callbacks (commit gate, messages, exit) and by nested calls, all in one thread: hence cells.
+#[derive(Debug)]
+pub struct Worker<'a> {
+    pub(super) area: Area<'a>,
+    pub(super) slot: Cell<u32>,
+    /// Generation being served; 0 while idle.
+    pub(super) generation: Cell<u64>,
+    attached: Cell<Option<u64>>,
+    depth: Cell<u32>,
+    /// Commits pass the gate only while a request's own transaction runs.
+    gated: Cell<bool>,
+    pub(super) reply: RefCell<Option<Writer<'a>>>,
+    pub(super) poller: Poller,
+    pub(super) poll_us: Cell<u32>,
+}
+
+impl<'a> Worker<'a> {
+    pub fn new(area: Area<'a>) -> Self {
+        Self {
+            area,
+            slot: Cell::new(u32::MAX),
+            generation: Cell::new(0),
+            attached: Cell::new(None),
+            depth: Cell::new(0),
+            gated: Cell::new(false),
+            reply: RefCell::new(None),
+            poller: Poller::default(),
+            poll_us: Cell::new(0),
+        }
+    }
+
+    /// Autonomous transactions that the running command is part of.
+    pub fn depth(&self) -> u32 {
+        self.depth.get()
+    }
+
+    /// Before a commit: may it go on?
+    pub fn gate_pre_commit(&self, xid: u64) -> bool {
+        match self.area.slot(self.slot.get()) {
+            Some(slot) if self.gated.get() => slot.gate_commit(self.generation.get(), xid),
+            _ => true,
+        }
+    }
+
+    pub fn gate_committed(&self) {
+        if let (Some(slot), true) = (self.area.slot(self.slot.get()), self.gated.get()) {
+            slot.gate_committed(self.generation.get());
+        }
+    }
+
+    pub fn gate_aborted(&self) {
+        if let (Some(slot), true) = (self.area.slot(self.slot.get()), self.gated.get()) {
+            slot.gate_reopen(self.generation.get());
+        }
+    }
+
+    /// Was the running request cancelled to break a deadlock?
+    pub fn deadlocked(&self) -> bool {
+        self.gated.get() && self.area.slot(self.slot.get()).is_some_and(Slot::deadlock)
+    }
+
+    /// The process exits: free the slot, or leave that to a caller that still looks at it.
+    pub fn leave<H: WorkerHost>(&self, h: &H) {
+        let (Some(slot), Some(_)) = (self.area.slot(self.slot.get()), self.attached.take()) else { return };
+        slot.detach();
+        loop {
+            let (state, generation) = slot.state();
+            let done = match state {
+                State::Busy => slot.change(generation, State::Busy, State::Dead),
+                State::Free | State::Dead => break,
+                other => slot.change(generation, other, State::Free),
+            };
+            if !done {
+                continue;
+            }
+            if state == State::Busy {
+                if slot.abandoned(generation) {
+                    self.area.release(slot, generation);
+                }
+                h.wake(slot.caller_proc());
+            }
+            break;
+        }
+        h.signal_slot();
+    }
+
+    /// Take the place that was kept for this worker; false: it was given away.
+    pub fn attach<H: World>(&self, h: &H, index: u32, generation: u64) -> bool {
+        let Some(slot) = self.area.slot(index) else { return false };
+        if !slot.attach(generation, h.my_pid(), h.my_proc(), h.timestamp()) {
+            return false;
+        }
+        self.slot.set(index);
+        self.attached.set(Some(generation));
+        // What dies from here on has its last words heard.
+        *self.reply.borrow_mut() = (slot.state().0 == State::Busy).then(|| self.area.reply_ring(index).writer());
+        self.generation.set(generation);
+        true
+    }
+
+    /// Serve the slot until it is time to leave.
+    pub fn run<H: WorkerHost>(&self, h: &H) {
+        let Some(slot) = self.area.slot(self.slot.get()) else { return };
+        let mut served = self.attached.get().unwrap_or(0) - 1;
+        self.reply.take();
+        if slot.change(served + 1, State::Starting, State::Idle) {
+            served += 1;
+            h.signal_slot();
+        }
+        let mut plans = PlanCache::default();
+        let mut buffer = Vec::new();
+        while let Some(generation) = self.next(h, slot, served) {
+            served = generation;
+            if !self.serve(h, slot, generation, &mut plans, &mut buffer) {
+                return;
+            }
+            if buffer.capacity() > KEEP_WORDS {
+                buffer = Vec::new();
+            }
+        }
+    }
+
+    /// Wait for a request; None: leave.
+    fn next<H: WorkerHost>(&self, h: &H, slot: &Slot, served: u64) -> Option<u64> {
+        let config = h.config();
+        self.poll_us.set(config.poll_us);
+        let idle_since = h.now_us();
+        let posted = || slot.posted() > served;
+        if !posted() {
+            self.poller.poll(h, self.area.busy().max(1), config.poll_us, posted);
+        }
+        loop {
+            if posted() {
+                return h.idle(false).then(|| slot.posted());
+            }
+            let (state, generation) = slot.state();
+            match state {
+                State::Retiring | State::Free | State::Dead => return None,
+                State::Busy if slot.abandoned(generation) => {
+                    if self.area.release(slot, generation) {
+                        h.signal_slot();
+                    }
+                    continue;
+                }
+                State::Idle if self.area.header.closing.load(SeqCst) != 0 => return None,
+                _ => {}
+            }
+            if !h.idle(true) {
+                return None;
+            }
+            let config = h.config();
+            let idle_ms = h.now_us().saturating_sub(idle_since) / 1000;
+            let left = u64::from(config.idle_timeout_ms).saturating_sub(idle_ms);
+            if left == 0 && self.may_leave(slot, &config) && slot.change(generation, State::Idle, State::Retiring) {
+                return None;
+            }
+            // A worker that stays looks again now and then: others may have come meanwhile.
+            h.doze((left as u32).max(TICK_MS * 10));
+        }
+    }
+
+    fn may_leave(&self, slot: &Slot, config: &WorkerConfig) -> bool {
+        let same = |other: &&Slot| matches!(other.state().0, State::Idle | State::Busy | State::Starting) && other.key() == slot.key();
+        self.area.slots.iter().filter(same).count() as u32 > config.min_workers
+    }
+
+    /// Serve one request and clean up after it; false: this process is not fit for another one.
+    fn serve<H: WorkerHost>(&self, h: &H, slot: &Slot, generation: u64, plans: &mut PlanCache<H::Plan>, buffer: &mut Vec<u64>) -> bool {
+        let index = self.slot.get();
+        self.generation.set(generation);
+        slot.take(generation);
+        *self.reply.borrow_mut() = Some(self.area.reply_ring(index).writer());
+        let mut reader = self.area.request_ring(index).reader();
+        let mut fit = true;
+        let ended = loop {
+            let read = frame::read(&mut reader, buffer, |_, reader| {
+                h.wake(slot.caller_proc());
+                while reader.available() == 0 {
+                    if slot.abandoned(generation) || slot.gate_cancelled(generation) || h.terminating() {
+                        return Err(());
+                    }
+                    h.doze(TICK_MS);
+                }
+                Ok(())
+            });
+            reader.release();
+            let request = match read {
+                Ok((Kind::Request, _)) => Request::decode(buffer),
+                Ok(_) | Err(Broken::Malformed) => Err(codec::Malformed),
+                Err(Broken::Stopped(())) => break Ended::Badly,
+            };
+            let Ok(request) = request else {
+                self.fail(h, Report::error(PROTOCOL_VIOLATION, "worker received a request that it does not understand"));
+                break Ended::Badly;
+            };
+            if slot.settings() != request.settings_hash && request.settings.is_none() {
+                self.send(h, Kind::SettingsWanted, &[]);
+                continue;
+            }
+            break self.transact(h, slot, generation, plans, &request, &mut fit);
+        };
+        self.reply.take();
+        slot.last_used.store(h.timestamp(), Relaxed);
+        slot.calls.fetch_add(1, Relaxed);
+        if ended == Ended::Badly {
+            slot.errors.fetch_add(1, Relaxed);
+        }
+        slot.finish(generation, ended);
+        h.wake(slot.caller_proc());
+        match h.clean() {
+            Ok(true) => {}
+            Ok(false) => slot.set_settings([0, 0]),
+            Err(_) => fit = false,
+        }
+        if slot.gate_cancelled(generation) {
+            self.outlast_cancel(h, slot, generation);
+        }
+        self.generation.set(0);
+        self.depth.set(0);
+        fit
+    }
+
+    /// The bracket: settings and identity, transaction, reply.
+    fn transact<H: WorkerHost>(&self, h: &H, slot: &Slot, generation: u64, plans: &mut PlanCache<H::Plan>, request: &Request, fit: &mut bool) -> Ended {
+        self.depth.set(request.depth);
+        slot.depth.store(request.depth, Relaxed);
+        let applied = slot.settings() == request.settings_hash;
+        let settings = if applied { None } else { request.settings };
+        if settings.is_some() {
+            slot.set_settings([0, 0]);
+        }
+        self.gated.set(false);
+        let result = h.adopt(&request.identity, settings).map_err(Failed::from).and_then(|()| {
+            if settings.is_some() {
+                slot.set_settings(request.settings_hash);
+            }
+            self.gated.set(true);
+            let capacity = h.config().plan_cache_size as usize;
+            execute(h, self, plans, request, capacity)
+        });
+        let ended = match result {
+            Ok(processed) => {
+                self.gated.set(false);
+                self.send(h, Kind::Done, &[processed]);
+                Ended::Well
+            }
+            Err(failed) => {
+                let mut report = match failed {
+                    Failed::Saved => h.error(),
+                    Failed::Report(report) => *report,
+                };
+                h.abort();
+                if report.sqlstate == QUERY_CANCELED && slot.deadlock() {
+                    report.sqlstate = DEADLOCK_DETECTED;
+                    report = report.with(Field::Message, &b"deadlock detected"[..]);
+                }
+                self.gated.set(false);
+                if report.severity >= Severity::Fatal {
+                    *fit = false;
+                }
+                self.fail(h, report);
+                Ended::Badly
+            }
+        };
+        slot.gate_reopen(generation);
+        ended
+    }
+
+    fn fail<H: WorkerHost>(&self, h: &H, report: Report) {
+        let mut words = Vec::new();
+        encode_report(&report, &mut words);
+        self.send(h, Kind::Error, &words);
+    }
+
+    /// A caller that cancels signals this process until it sees the end; only then is it safe to
+    /// forget the signals, and to be lent to somebody else.
+    fn outlast_cancel<H: WorkerHost>(&self, h: &H, slot: &Slot, generation: u64) {
+        while slot.state() == (State::Busy, generation) && !slot.abandoned(generation) && !h.terminating() {
+            if h.doze(TICK_MS) == Slept::TimedOut {
+                h.wake(slot.caller_proc());
+            }
+        }
+        h.forget_cancel();
+    }
+}

@@ -1,0 +1,111 @@
+//! The worker's half of the reply ring. Rows are published in batches, messages and ends at once.
+
+use super::main_loop::Worker;
+use crate::host::{RowSink, Saved, SinkStop, World};
+use crate::pool::slot::Slot;
+use crate::report::{Report, Severity};
+use crate::wire::frame::{self, Kind};
+use crate::wire::message::encode_report;
+use crate::wire::ring::Writer;
+
+/// Rows wait until this many words can be published together.
+const BATCH_WORDS: usize = 1024;
+
+/// Hands rows of the running statement to the caller.
+pub struct Rows<'a, 'b, H: World> {
+    pub(super) worker: &'a Worker<'b>,
+    pub(super) h: &'a H,
+}
+
+impl<H: World> RowSink for Rows<'_, '_, H> {
+    fn row(&mut self, tuple: &[u8]) -> Result<(), SinkStop> {
+        let mut reply = self.worker.reply.borrow_mut();
+        let Some(writer) = reply.as_mut() else { return Err(SinkStop::CallerGone) };
+        frame::write(writer, Kind::Row, tuple, |_, writer| self.worker.wait_for_room(self.h, writer, true))?;
+        if writer.unpublished() >= BATCH_WORDS {
+            writer.publish();
+            self.worker.wake_caller(self.h);
+        }
+        Ok(())
+    }
+}
+
+impl Worker<'_> {
+    pub(super) fn wake_caller(&self, h: &impl World) {
+        if let Some(slot) = self.slot() {
+            h.wake(slot.caller_proc());
+        }
+    }
+
+    /// The ring is full: wait for the caller to read. Interrupts are served only while a statement
+    /// runs; at the end of a request its end is what the caller waits for.
+    fn wait_for_room<H: World>(&self, h: &H, writer: &mut Writer, interruptible: bool) -> Result<(), SinkStop> {
+        self.wake_caller(h);
+        if self.poller.poll(h, self.area.busy(), self.poll_us.get(), || writer.space() > 0) {
+            return Ok(());
+        }
+        while writer.space() == 0 {
+            if self.caller_gone() {
+                return Err(SinkStop::CallerGone);
+            }
+            if interruptible {
+                h.sleep(super::main_loop::TICK_MS).map_err(|Saved| SinkStop::Saved)?;
+            } else {
+                if h.terminating() {
+                    return Err(SinkStop::CallerGone);
+                }
+                h.doze(super::main_loop::TICK_MS);
+            }
+        }
+        Ok(())
+    }
+
+    /// Write one frame that nothing may interrupt; a caller that has gone does not get it.
+    pub(super) fn send<H: World>(&self, h: &H, kind: Kind, payload: &[u64]) {
+        let Ok(mut reply) = self.reply.try_borrow_mut() else { return };
+        let Some(writer) = reply.as_mut() else { return };
+        let payload = bytemuck::cast_slice(payload);
+        if frame::write(writer, kind, payload, |_, writer| self.wait_for_room(h, writer, false)).is_ok() {
+            writer.publish();
+            self.wake_caller(h);
+        }
+    }
+
+    /// A NOTICE, WARNING or the like on its way to the caller, or the last words of a dying worker.
+    /// Called from within the server's error reporting, so it neither waits for long nor throws: what
+    /// cannot be sent is dropped.
+    pub fn message<H: World>(&self, h: &H, message: &Report) {
+        let Ok(mut reply) = self.reply.try_borrow_mut() else { return };
+        let Some(writer) = reply.as_mut() else { return };
+        let mut buffer = Vec::new();
+        encode_report(message, &mut buffer);
+        let last = message.severity >= Severity::Error;
+        let sent = frame::write(writer, Kind::Message, bytemuck::cast_slice(&buffer), |_, writer| {
+            self.wake_caller(h);
+            while writer.space() == 0 {
+                if self.caller_gone() || last || h.terminating() {
+                    return Err(());
+                }
+                h.doze(super::main_loop::TICK_MS);
+            }
+            Ok(())
+        });
+        match sent {
+            Ok(()) => {
+                writer.publish();
+                self.wake_caller(h);
+            }
+            // Half a frame is on the ring: nothing may follow it.
+            Err(()) => *reply = None,
+        }
+    }
+
+    fn slot(&self) -> Option<&Slot> {
+        self.area.slot(self.slot.get())
+    }
+
+    /// The caller of the running request has gone or given up waiting.
+    fn caller_gone(&self) -> bool {
+        self.slot().is_none_or(|slot| slot.abandoned(self.generation.get()))
+    }
+}

@@ -1,0 +1,101 @@
+//! One request: become the caller, open the transaction, run the statements, commit or abort.
+//!
+//! The order is the server's own for a client's command: settings and identity first, then the
+//! transaction, each statement analyzed only after the one before has run, the commit last and
+//! through the gate. Any failure aborts, and the error travels back as it was.
+
+use super::main_loop::Worker;
+use super::plan_cache::{PlanCache, PlanKey, PlanRef};
+use super::reply::Rows;
+use crate::host::*;
+use crate::report::*;
+use crate::wire::message::Request;
+
+/// Why a request failed: the error that the host keeps, or one of ours.
+pub(super) enum Failed {
+    Saved,
+    Report(Box<Report>),
+}
+
+impl From<Saved> for Failed {
+    fn from(_: Saved) -> Self {
+        Self::Saved
+    }
+}
+
+impl From<Report> for Failed {
+    fn from(report: Report) -> Self {
+        Self::Report(Box::new(report))
+    }
+}
+
+/// Run a request's command in one transaction; rows processed by its last statement.
+pub(super) fn execute<H: WorkerHost>(h: &H, worker: &Worker, plans: &mut PlanCache<H::Plan>, request: &Request, capacity: usize) -> Result<u64, Failed> {
+    h.begin(request.command)?;
+    let wanted = PlanRef {
+        command: request.command,
+        types: request.args.iter().map(|arg| arg.type_oid),
+        user: request.identity.current_user,
+        parse_hash: request.parse_hash,
+    };
+    let mut rows = Rows { worker, h };
+    if let Some(plan) = plans.find(&wanted) {
+        let processed = h.run(plan, false, &request.args, request.output, &request.columns, &mut rows)?;
+        h.commit()?;
+        return Ok(processed);
+    }
+    let count = h.parse(request.command)?;
+    if count == 0 && request.output == Output::Rows {
+        return Err(Report::error(sqlstate(b"42804"), "command returns no columns").into());
+    }
+    let mut processed = 0;
+    let mut params = 0;
+    for index in 0..count {
+        let statement = h.prepare(index, &request.args)?;
+        if let Some(refusal) = statement.refused {
+            return Err(refused(refusal).into());
+        }
+        params = params.max(statement.params);
+        let last = index + 1 == count;
+        if last && request.args.len() > params as usize {
+            return Err(too_many(request.args.len(), params).into());
+        }
+        if count == 1 && statement.cacheable && plans.takes(request.command, capacity) {
+            h.keep_plan(statement.plan)?;
+            let key = PlanKey {
+                command: request.command.to_vec(),
+                types: wanted.types.clone().collect(),
+                user: wanted.user,
+                parse_hash: wanted.parse_hash,
+            };
+            plans.insert(key, statement.plan, capacity, |old| h.drop_plan(old));
+        }
+        let output = if last { request.output } else { Output::None };
+        let columns = if last { request.columns.as_slice() } else { &[] };
+        processed = h.run(statement.plan, count > 1, &request.args, output, columns, &mut rows)?;
+        if !last {
+            h.next_statement()?;
+        }
+    }
+    if count == 0 && !request.args.is_empty() {
+        return Err(too_many(request.args.len(), 0).into());
+    }
+    h.commit()?;
+    Ok(processed)
+}
+
+fn refused(what: Refusal) -> Report {
+    match what {
+        Refusal::Transaction => Report::error(FEATURE_NOT_SUPPORTED, "transaction control is not allowed in an autonomous command")
+            .with(Field::Detail, "The command is one transaction, which commits when the command succeeds.")
+            .with(Field::Hint, "Use an autonomous session (autonomous_session_open) for a transaction across several calls."),
+        Refusal::Copy => Report::error(FEATURE_NOT_SUPPORTED, "COPY to or from the client is not allowed in an autonomous command")
+            .with(Field::Hint, "There is no client behind an autonomous transaction; use a query or INSERT, or COPY with a file."),
+        Refusal::Listen => Report::error(FEATURE_NOT_SUPPORTED, "LISTEN and UNLISTEN are not allowed in an autonomous command")
+            .with(Field::Hint, "Use an autonomous session (autonomous_session_open) to receive notifications."),
+    }
+}
+
+fn too_many(given: usize, named: u32) -> Report {
+    Report::error(SYNTAX_ERROR, "too many arguments for the autonomous command").with(Field::Detail, format!("The command names {named} parameters, but {given} arguments were given."))
+}
