@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 #include "access/htup_details.h"
+#include "replication/slot.h"
 #include "storage/proc.h"
 #include "tcop/pquery.h"
 #include "utils/guc_tables.h"
@@ -27,6 +28,11 @@ aside_guc_variables(int *count)
 	return get_guc_variables();
 #endif
 }
+
+/* Until 15 they are in one array that costs little to walk. */
+#if PG_VERSION_NUM < 160000
+#define ASIDE_CHEAP_SETTINGS_SCAN
+#endif
 
 /* 17 took pgprocno out of PGPROC. */
 static inline uint32
@@ -60,6 +66,27 @@ aside_form_minimal_tuple(TupleDesc desc, Datum *values, bool *nulls)
 	return heap_form_minimal_tuple(desc, values, nulls);
 #endif
 }
+
+/* 17 lets slots be kept that were synchronized from a primary. */
+static inline void
+aside_cleanup_replication_slots(void)
+{
+#if PG_VERSION_NUM >= 170000
+	ReplicationSlotCleanup(false);
+#else
+	ReplicationSlotCleanup();
+#endif
+}
+
+/*
+ * With assertions compiled in, the server refuses to begin a transaction
+ * while a definer's security context holds, which VACUUM and its like do.
+ */
+#ifdef USE_ASSERT_CHECKING
+#define ASIDE_DEFINER_IS_TOP_LEVEL false
+#else
+#define ASIDE_DEFINER_IS_TOP_LEVEL true
+#endif
 
 /* 17 lets an extension name its waits. */
 #if PG_VERSION_NUM >= 170000

@@ -17,9 +17,7 @@ void
 _PG_init(void)
 {
 	aside_define_settings();
+	aside_install_hooks();
 	if (process_shared_preload_libraries_in_progress)
-	{
 		aside_request_shmem();
-		aside_install_hooks();
-	}
 }

@@ -47,19 +47,19 @@ lay_out(char *memory, Size size, uint32 slots)
 }
 
 static AsidePool *
-map_pool(char *memory, Size size, uint32 slots, dsm_handle segment)
+map_pool(char *memory, Size size, dsm_handle segment)
 {
 	AsidePool  *pool = MemoryContextAllocZero(TopMemoryContext, sizeof(AsidePool));
 
 	pool->handle = aside_pool_attach(memory + ASIDE_PREFIX_SIZE, size - ASIDE_PREFIX_SIZE);
 	pool->prefix = (AsidePrefix *) memory;
-	pool->slots = slots;
 	pool->segment = segment;
 	if (pool->handle == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("shared memory of pg_aside was laid out by another version"),
 				 errhint("Restart the server after replacing the module.")));
+	pool->slots = aside_pool_slots(pool->handle);
 	return pool;
 }
 
@@ -115,8 +115,7 @@ aside_caller_pool(bool create)
 	if (likely(caller_pool != NULL))
 		return caller_pool;
 	if (shared_memory != NULL)
-		caller_pool = map_pool(shared_memory, pool_size(shared_slots), shared_slots,
-							   DSM_HANDLE_INVALID);
+		caller_pool = map_pool(shared_memory, pool_size(shared_slots), DSM_HANDLE_INVALID);
 	else if (create)
 	{
 		uint32		slots = aside_max_workers;
@@ -124,8 +123,7 @@ aside_caller_pool(bool create)
 		dsm_segment *segment = dsm_create(size, 0);
 
 		lay_out(dsm_segment_address(segment), size, slots);
-		caller_pool = map_pool(dsm_segment_address(segment), size, slots,
-							   dsm_segment_handle(segment));
+		caller_pool = map_pool(dsm_segment_address(segment), size, dsm_segment_handle(segment));
 		dsm_pin_mapping(segment);
 	}
 	else
@@ -147,7 +145,7 @@ aside_attach_worker_pool(dsm_handle handle)
 {
 	if (handle == DSM_HANDLE_INVALID)
 		worker_pool = shared_memory == NULL ? NULL :
-			map_pool(shared_memory, pool_size(shared_slots), shared_slots, DSM_HANDLE_INVALID);
+			map_pool(shared_memory, pool_size(shared_slots), DSM_HANDLE_INVALID);
 	else
 	{
 		dsm_segment *segment = dsm_attach(handle);
@@ -156,7 +154,7 @@ aside_attach_worker_pool(dsm_handle handle)
 			return false;
 		dsm_pin_mapping(segment);
 		worker_pool = map_pool(dsm_segment_address(segment), dsm_segment_map_length(segment),
-							   0, handle);
+							   handle);
 	}
 	return worker_pool != NULL;
 }

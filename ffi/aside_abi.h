@@ -313,6 +313,7 @@ extern aside_status aside_pool_init(void *memory, size_t size, uint32_t slots,
 /* This process's handle on a laid-out pool; NULL if the layout is not ours. */
 extern aside_pool *aside_pool_attach(void *memory, size_t size);
 extern void aside_pool_free(aside_pool *pool);
+extern uint32_t aside_pool_slots(const aside_pool *pool);
 
 /* Run one autonomous call. processed: rows of the last statement. */
 extern aside_status aside_call_run(aside_pool *pool, const aside_caller_host *host,

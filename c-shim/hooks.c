@@ -1,0 +1,155 @@
+/*
+ * hooks.c
+ *	  Where the server calls us: at the end of a worker's transactions, and
+ *	  before commands that need a database for themselves.
+ */
+#include "aside.h"
+
+#include "access/xact.h"
+#include "commands/dbcommands.h"
+#include "commands/defrem.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "storage/latch.h"
+#include "tcop/utility.h"
+#include "utils/memutils.h"
+
+/* How long a command waits for idle workers to be gone: as long as CountOtherDBBackends does. */
+#define RETIRE_TRIES 500
+#define RETIRE_NAP_MS 10
+
+/* The worker's tenant has used temporary tables. */
+bool		aside_temp_touched = false;
+
+static ProcessUtility_hook_type prev_process_utility_hook = NULL;
+
+/*
+ * The commit gate.  The server calls this after deferred triggers have run;
+ * an error raised here still aborts the transaction.
+ */
+static void
+refuse_commit(void)
+{
+	if (aside_cancelled_by_deadlock(aside_worker_pool()->handle))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_DEADLOCK_DETECTED),
+				 errmsg("deadlock detected")));
+	ereport(ERROR,
+			(errcode(ERRCODE_QUERY_CANCELED),
+			 errmsg("canceling autonomous transaction because its caller has given up")));
+}
+
+static void
+transaction_event(XactEvent event, void *arg)
+{
+	aside_pool *pool = aside_worker_pool()->handle;
+
+	if ((MyXactFlags & XACT_FLAGS_ACCESSEDTEMPNAMESPACE) != 0)
+		aside_temp_touched = true;
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+			if (aside_gate_pre_commit(pool, U64FromFullTransactionId(GetTopFullTransactionIdIfAny())) != ASIDE_OK)
+				refuse_commit();
+			break;
+		case XACT_EVENT_COMMIT:
+			aside_gate_committed(pool);
+			break;
+		case XACT_EVENT_ABORT:
+			aside_gate_aborted(pool);
+			break;
+		default:
+			break;
+	}
+}
+
+void
+aside_watch_transactions(void)
+{
+	RegisterXactCallback(transaction_event, NULL);
+}
+
+static const char *
+option_text(List *options, const char *name)
+{
+	ListCell   *cell;
+
+	foreach(cell, options)
+	{
+		DefElem    *option = lfirst_node(DefElem, cell);
+
+		if (strcmp(option->defname, name) == 0 && option->arg != NULL)
+			return defGetString(option);
+	}
+	return NULL;
+}
+
+/* The database that nobody else may be connected to while this command runs; NULL if none. */
+static const char *
+database_wanted(Node *statement)
+{
+	switch (nodeTag(statement))
+	{
+		case T_DropdbStmt:
+			return ((DropdbStmt *) statement)->dbname;
+		case T_RenameStmt:
+			return ((RenameStmt *) statement)->renameType == OBJECT_DATABASE ?
+				((RenameStmt *) statement)->subname : NULL;
+		case T_CreatedbStmt:
+			{
+				const char *source = option_text(((CreatedbStmt *) statement)->options, "template");
+
+				return source != NULL ? source : "template1";
+			}
+		case T_AlterDatabaseStmt:
+			return option_text(((AlterDatabaseStmt *) statement)->options, "tablespace") != NULL ?
+				((AlterDatabaseStmt *) statement)->dbname : NULL;
+		default:
+			return NULL;
+	}
+}
+
+/* Our idle workers leave a database; those at work stay, and the server says who is in the way. */
+static void
+vacate(const char *database)
+{
+	AsidePool  *pools[2] = {aside_caller_pool(false), aside_worker_pool()};
+	Oid			oid = get_database_oid(database, true);
+	aside_world world;
+
+	if (!OidIsValid(oid))
+		return;
+	memset(&world, 0, sizeof(world));
+	aside_fill_world(&world);
+	for (int i = 0; i < lengthof(pools); i++)
+		for (int tries = 0; pools[i] != NULL && tries < RETIRE_TRIES; tries++)
+		{
+			if (aside_pool_retire(pools[i]->handle, &world, oid) == 0)
+				break;
+			(void) WaitLatch(MyLatch, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, RETIRE_NAP_MS,
+							 ASIDE_WAIT_EVENT("AsideWorkerExit"));
+			CHECK_FOR_INTERRUPTS();
+		}
+}
+
+static void
+process_utility(PlannedStmt *pstmt, const char *query, bool read_only, ProcessUtilityContext context,
+				ParamListInfo params, QueryEnvironment *env, DestReceiver *dest,
+				QueryCompletion *completion)
+{
+	const char *database = database_wanted(pstmt->utilityStmt);
+
+	if (database != NULL)
+		vacate(database);
+	if (prev_process_utility_hook != NULL)
+		prev_process_utility_hook(pstmt, query, read_only, context, params, env, dest, completion);
+	else
+		standard_ProcessUtility(pstmt, query, read_only, context, params, env, dest, completion);
+}
+
+void
+aside_install_hooks(void)
+{
+	prev_process_utility_hook = ProcessUtility_hook;
+	ProcessUtility_hook = process_utility;
+}

@@ -1,0 +1,311 @@
+/*
+ * host_worker.c
+ *	  What a worker's main loop asks of its process: who it is, the bracket
+ *	  of a transaction, and leaving nothing behind.
+ */
+#include "aside.h"
+
+#include <sched.h>
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "commands/prepare.h"
+#include "commands/sequence.h"
+#include "jit/jit.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+#include "replication/slot.h"
+#include "storage/ipc.h"
+#include "storage/lock.h"
+#include "storage/sinval.h"
+#include "tcop/tcopprot.h"
+#include "utils/acl.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/portal.h"
+#include "utils/timeout.h"
+
+MemoryContext aside_request_context = NULL;
+const char *aside_command = NULL;
+
+/* Who acts in the next transaction. */
+static aside_identity acting;
+
+/* The settings applied last, to be applied again when the configuration file was read. */
+static StringInfoData applied;
+
+static void
+host_config(aside_worker_config *out)
+{
+	out->idle_timeout_ms = aside_worker_idle_timeout;
+	out->min_workers = aside_min_workers;
+	out->poll_us = aside_poll_time;
+	out->plan_cache_size = aside_plan_cache_size;
+}
+
+static void
+apply_settings(const aside_bytes *settings)
+{
+	aside_settings_apply(settings);
+	if (settings->data != (uint8_t *) applied.data)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		if (applied.data == NULL)
+			initStringInfo(&applied);
+		resetStringInfo(&applied);
+		appendBinaryStringInfo(&applied, (const char *) settings->data, settings->len);
+		MemoryContextSwitchTo(old);
+	}
+}
+
+/* The file may have changed what the last caller has not: its settings go on top again. */
+static void
+reload(void)
+{
+	aside_bytes settings = {(uint8_t *) applied.data, applied.len};
+
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+	if (applied.data == NULL)
+		return;
+	StartTransactionCommand();
+	apply_settings(&settings);
+	CommitTransactionCommand();
+	aside_settings_mark();
+}
+
+static aside_status
+host_idle(bool going_to_sleep)
+{
+	aside_status status = ASIDE_OK;
+
+	if (!going_to_sleep && !InterruptPending && !ConfigReloadPending)
+		return ASIDE_OK;
+	ASIDE_TRY(status);
+	{
+		/* A cancel that comes between two commands is for neither. */
+		QueryCancelPending = false;
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+			reload();
+		if (going_to_sleep)
+		{
+			if (catchupInterruptPending)
+				ProcessCatchupInterrupt();
+			pgstat_report_stat(true);
+			pgstat_report_activity(STATE_IDLE, NULL);
+		}
+	}
+	ASIDE_END_TRY();
+	return status == ASIDE_OK ? ASIDE_OK : ASIDE_LEAVE;
+}
+
+static void
+host_signal_slot(void)
+{
+	ConditionVariableSignal(&aside_worker_pool()->prefix->slot_free);
+}
+
+/*
+ * The order is that of ParallelWorkerMain: session authorization, role,
+ * settings.  The server checks each against whom this process is
+ * authenticated as, which is whom the caller is authenticated as.
+ */
+static void
+become(const aside_identity *who)
+{
+	if (GetSessionUserId() != who->session_user)
+		(void) set_config_option("session_authorization", GetUserNameFromId(who->session_user, false),
+								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SET, true, ERROR, false);
+	(void) set_config_option("role", OidIsValid(who->role) ? GetUserNameFromId(who->role, false) : "none",
+							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SET, true, ERROR, false);
+}
+
+static aside_status
+host_adopt(const aside_identity *who, const aside_bytes *settings)
+{
+	aside_status status = ASIDE_OK;
+	bool		other;
+
+	acting = *who;
+	other = GetSessionUserId() != who->session_user || GetCurrentRoleId() != who->role;
+	if (likely(settings == NULL && !other))
+		return ASIDE_OK;
+	ASIDE_TRY(status);
+	{
+		StartTransactionCommand();
+		if (other)
+			become(who);
+		if (settings != NULL)
+			apply_settings(settings);
+		CommitTransactionCommand();
+		if (settings != NULL)
+			aside_settings_mark();
+	}
+	ASIDE_END_TRY();
+	return status;
+}
+
+static aside_status
+host_begin(aside_bytes command)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		char	   *copy;
+
+		if (aside_request_context == NULL)
+			aside_request_context = AllocSetContextCreate(TopMemoryContext, "pg_aside request",
+														  ALLOCSET_DEFAULT_SIZES);
+		copy = MemoryContextAllocHuge(aside_request_context, command.len + 1);
+		memcpy(copy, command.data, command.len);
+		copy[command.len] = '\0';
+		aside_command = copy;
+		debug_query_string = copy;
+		SetCurrentStatementStartTimestamp();
+		pgstat_report_activity(STATE_RUNNING, copy);
+		StartTransactionCommand();
+		/* From here to the transaction's end; an abort restores the outer user. */
+		SetUserIdAndSecContext(acting.current_user, acting.security_context);
+	}
+	ASIDE_END_TRY();
+	return status;
+}
+
+static aside_status
+host_next_statement(void)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		CommandCounterIncrement();
+	}
+	ASIDE_END_TRY();
+	return status;
+}
+
+static aside_status
+host_commit(void)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		EndImplicitTransactionBlock();
+		CommitTransactionCommand();
+	}
+	ASIDE_END_TRY();
+	return status;
+}
+
+/* As PostgresMain does after an error. What fails here leaves no process to go on with. */
+static void
+host_abort(void)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		HOLD_INTERRUPTS();
+		disable_all_timeouts(false);
+		QueryCancelPending = false;
+		debug_query_string = NULL;
+		AbortOutOfAnyTransaction();
+		PortalErrorCleanup();
+		if (MyReplicationSlot != NULL)
+			ReplicationSlotRelease();
+		aside_cleanup_replication_slots();
+		jit_reset_after_error();
+		RESUME_INTERRUPTS();
+	}
+	ASIDE_END_TRY();
+	if (status != ASIDE_OK)
+		proc_exit(1);
+}
+
+static void
+host_error(aside_report *out)
+{
+	ErrorData  *edata = aside_kept_error();
+
+	if (edata != NULL)
+	{
+		aside_fill_report(edata, out);
+		return;
+	}
+	memset(out, 0, sizeof(*out));
+	out->severity = ASIDE_ERROR;
+	out->sqlstate = ERRCODE_INTERNAL_ERROR;
+	out->message.data = (const uint8_t *) "error was lost";
+	out->message.len = strlen("error was lost");
+}
+
+/* The next tenant is to find nothing of this one. */
+static aside_status
+host_clean(bool *settings_intact)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		MemoryContextSwitchTo(TopMemoryContext);
+		debug_query_string = NULL;
+		aside_command = NULL;
+		SetUserIdAndSecContext(GetOuterUserId(), 0);
+		PortalHashTableDeleteAll();
+		DropAllPreparedStatements();
+		LockReleaseAll(USER_LOCKMETHOD, true);
+		ResetSequenceCaches();
+		if (aside_temp_touched)
+		{
+			StartTransactionCommand();
+			ResetTempTableNamespace();
+			CommitTransactionCommand();
+			aside_temp_touched = false;
+		}
+		if (aside_request_context != NULL)
+			MemoryContextReset(aside_request_context);
+		*settings_intact = aside_settings_intact();
+	}
+	ASIDE_END_TRY();
+	return status;
+}
+
+static void
+host_forget_cancel(void)
+{
+	/* A signal that was sent before now is delivered at the next return from the kernel. */
+	(void) sched_yield();
+	QueryCancelPending = false;
+}
+
+const aside_worker_host *
+aside_get_worker_host(void)
+{
+	static aside_worker_host host = {
+		.config = host_config,
+		.idle = host_idle,
+		.signal_slot = host_signal_slot,
+		.adopt = host_adopt,
+		.begin = host_begin,
+		.parse = aside_host_parse,
+		.prepare = aside_host_prepare,
+		.keep_plan = aside_host_keep_plan,
+		.drop_plan = aside_host_drop_plan,
+		.run = aside_host_run,
+		.next_statement = host_next_statement,
+		.commit = host_commit,
+		.abort = host_abort,
+		.error = host_error,
+		.clean = host_clean,
+		.forget_cancel = host_forget_cancel,
+	};
+
+	if (unlikely(host.world.abi_version == 0))
+		aside_fill_world(&host.world);
+	return &host;
+}

@@ -1,0 +1,309 @@
+/*
+ * receiver.c
+ *	  Rows on their way to the caller: converted to the columns that it
+ *	  expects, then handed on as the executor's own minimal tuples.
+ *
+ * The conversion is done here, before the commit, so that a command whose
+ * rows the caller cannot take leaves nothing behind.
+ */
+#include "aside.h"
+
+#include "access/detoast.h"
+#include "access/transam.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "funcapi.h"
+#include "nodes/makefuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_coerce.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+typedef struct Receiver
+{
+	DestReceiver pub;
+	void	   *sink;
+	TupleDesc	out;			/* what the caller expects */
+	bool		unchanged;		/* rows fit as they are */
+	ExprState **casts;			/* NULL: a dropped column */
+	ExprContext *econtext;
+	FmgrInfo	to_jsonb;
+	TupleDesc	record;			/* of the rows, blessed, for to_jsonb */
+	MemoryContext row_context;
+} Receiver;
+
+/*
+ * A type that the caller names and this transaction does not see was made by
+ * the caller's own transaction, or dropped.  what and name: of what thing.
+ */
+void
+aside_check_type_visible(Oid type, const char *what, const char *name)
+{
+	if (type < FirstNormalObjectId || SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(type)))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("type of %s %s does not exist for the autonomous transaction", what, name),
+			 errhint("A type made by a transaction that has not committed is seen by that transaction alone.")));
+}
+
+static void
+hand_on(Receiver *self, MinimalTuple tuple)
+{
+	aside_bytes bytes = {(const uint8_t *) tuple, tuple->t_len};
+
+	switch (aside_sink_row(self->sink, bytes))
+	{
+		case ASIDE_OK:
+			return;
+		case ASIDE_SAVED:
+			aside_throw_kept();
+		default:
+			ereport(ERROR,
+					(errcode(ERRCODE_QUERY_CANCELED),
+					 errmsg("canceling autonomous transaction because its caller has gone")));
+	}
+}
+
+/* A value in a toast table may be gone by the time that the caller looks at it. */
+static MinimalTuple
+with_values_inside(TupleTableSlot *slot)
+{
+	TupleDesc	desc = slot->tts_tupleDescriptor;
+	Datum	   *values;
+
+	slot_getallattrs(slot);
+	values = palloc(sizeof(Datum) * desc->natts);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		values[i] = slot->tts_values[i];
+		if (!slot->tts_isnull[i] && TupleDescAttr(desc, i)->attlen == -1 &&
+			VARATT_IS_EXTERNAL(DatumGetPointer(values[i])))
+			values[i] = PointerGetDatum(detoast_external_attr((struct varlena *) DatumGetPointer(values[i])));
+	}
+	return aside_form_minimal_tuple(desc, values, slot->tts_isnull);
+}
+
+static MinimalTuple
+converted(Receiver *self, TupleTableSlot *slot)
+{
+	int			count = self->out->natts;
+	Datum	   *values = palloc(sizeof(Datum) * count);
+	bool	   *nulls = palloc(sizeof(bool) * count);
+
+	self->econtext->ecxt_scantuple = slot;
+	for (int i = 0; i < count; i++)
+	{
+		nulls[i] = true;
+		values[i] = (Datum) 0;
+		if (self->casts[i] == NULL)
+			continue;
+		values[i] = ExecEvalExpr(self->casts[i], self->econtext, &nulls[i]);
+		if (!nulls[i] && TupleDescAttr(self->out, i)->attlen == -1 &&
+			VARATT_IS_EXTERNAL(DatumGetPointer(values[i])))
+			values[i] = PointerGetDatum(detoast_external_attr((struct varlena *) DatumGetPointer(values[i])));
+	}
+	return aside_form_minimal_tuple(self->out, values, nulls);
+}
+
+static bool
+receive_row(TupleTableSlot *slot, DestReceiver *receiver)
+{
+	Receiver   *self = (Receiver *) receiver;
+	MemoryContext old = MemoryContextSwitchTo(self->row_context);
+	MinimalTuple tuple;
+
+	if (self->unchanged)
+	{
+		bool		ours;
+
+		tuple = ExecFetchSlotMinimalTuple(slot, &ours);
+		if ((tuple->t_infomask & HEAP_HASEXTERNAL) != 0)
+			tuple = with_values_inside(slot);
+	}
+	else
+		tuple = converted(self, slot);
+	hand_on(self, tuple);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(self->row_context);
+	return true;
+}
+
+static bool
+receive_json(TupleTableSlot *slot, DestReceiver *receiver)
+{
+	Receiver   *self = (Receiver *) receiver;
+	MemoryContext old = MemoryContextSwitchTo(self->row_context);
+	HeapTuple	row;
+	Datum		value;
+	bool		null = false;
+
+	slot_getallattrs(slot);
+	row = heap_form_tuple(self->record, slot->tts_values, slot->tts_isnull);
+	value = FunctionCall1(&self->to_jsonb, HeapTupleGetDatum(row));
+	hand_on(self, aside_form_minimal_tuple(self->out, &value, &null));
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(self->row_context);
+	return true;
+}
+
+static void
+ignore_startup(DestReceiver *receiver, int operation, TupleDesc desc)
+{
+}
+
+static void
+ignore_shutdown(DestReceiver *receiver)
+{
+}
+
+static void
+destroy(DestReceiver *receiver)
+{
+	Receiver   *self = (Receiver *) receiver;
+
+	MemoryContextDelete(self->row_context);
+	pfree(self);
+}
+
+static char *
+name_of(const aside_column *column)
+{
+	return pnstrdup((const char *) column->name.data, column->name.len);
+}
+
+static void
+refuse_count(TupleDesc returned, const aside_column *columns, int expected, int nth)
+{
+	bool		missing = nth >= returned->natts;
+	char	   *name = NULL;
+
+	for (int i = 0, live = 0; i < expected && missing; i++)
+		if (columns[i].type != 0 && live++ == nth)
+			name = name_of(&columns[i]);
+	if (!missing)
+		name = NameStr(TupleDescAttr(returned, nth)->attname);
+	ereport(ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("command returns another number of columns than expected"),
+			 missing ?
+			 errdetail("Nothing is returned for expected column \"%s\".", name) :
+			 errdetail("Nothing is expected for returned column \"%s\".", name)));
+}
+
+/* A row of no named type means something in the process that made it only. */
+static void
+refuse_anonymous(Oid type, const char *name)
+{
+	if (type == RECORDOID || type == RECORDARRAYOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("column \"%s\" of an autonomous transaction cannot be of type %s",
+						name, format_type_be(type)),
+				 errhint("Cast it to a named composite type.")));
+}
+
+static ExprState *
+make_cast(TupleDesc returned, int from, const aside_column *to, const char *name)
+{
+	Form_pg_attribute att = TupleDescAttr(returned, from);
+	Node	   *expr = (Node *) makeVar(1, from + 1, att->atttypid, att->atttypmod,
+										att->attcollation, 0);
+
+	expr = coerce_to_target_type(NULL, expr, att->atttypid, to->type, to->typmod,
+								 COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
+	if (expr == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of the autonomous transaction is of type %s, which cannot be assigned to %s",
+						name, format_type_be(att->atttypid), format_type_be(to->type)),
+				 errhint("Cast it in the command, or change the expected column.")));
+	return ExecInitExpr(expression_planner((Expr *) expr), NULL);
+}
+
+static void
+set_up_rows(Receiver *self, TupleDesc returned, const aside_column *columns, int count)
+{
+	int			live = 0;
+
+	self->out = CreateTemplateTupleDesc(count);
+	self->unchanged = true;
+	for (int i = 0; i < count; i++)
+		live += columns[i].type != 0;
+	if (live != returned->natts)
+		refuse_count(returned, columns, count, Min(live, returned->natts));
+	for (int i = 0, from = 0; i < count; i++)
+	{
+		bool		dropped = columns[i].type == 0;
+		char	   *name = dropped ? NULL : name_of(&columns[i]);
+
+		if (!dropped)
+		{
+			Form_pg_attribute att = TupleDescAttr(returned, from++);
+
+			aside_check_type_visible(columns[i].type, "column", name);
+			refuse_anonymous(columns[i].type, name);
+			if (att->atttypid == columns[i].type &&
+				(columns[i].typmod == -1 || columns[i].typmod == att->atttypmod))
+			{
+				TupleDescInitEntry(self->out, i + 1, name, columns[i].type, columns[i].typmod, 0);
+				continue;
+			}
+		}
+		self->unchanged = false;
+		TupleDescInitEntry(self->out, i + 1, name, dropped ? INT4OID : columns[i].type,
+						   columns[i].typmod, 0);
+	}
+	if (self->unchanged)
+		return;
+	self->casts = palloc0(sizeof(ExprState *) * count);
+	self->econtext = CreateStandaloneExprContext();
+	/* What a cast allocates is the row's. */
+	MemoryContextDelete(self->econtext->ecxt_per_tuple_memory);
+	self->econtext->ecxt_per_tuple_memory = self->row_context;
+	for (int i = 0, from = 0; i < count; i++)
+		if (columns[i].type != 0)
+		{
+			self->casts[i] = make_cast(returned, from, &columns[i], name_of(&columns[i]));
+			from++;
+		}
+}
+
+static void
+set_up_json(Receiver *self, TupleDesc returned)
+{
+	Node	   *arg = (Node *) makeNullConst(RECORDOID, -1, InvalidOid);
+
+	self->out = CreateTemplateTupleDesc(1);
+	TupleDescInitEntry(self->out, 1, "autonomous_json", JSONBOID, -1, 0);
+	self->record = BlessTupleDesc(CreateTupleDescCopy(returned));
+	fmgr_info(F_TO_JSONB, &self->to_jsonb);
+	self->to_jsonb.fn_expr = (Node *) makeFuncExpr(F_TO_JSONB, JSONBOID, list_make1(arg),
+												   InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+}
+
+/* A receiver in the current context. Raises 42804 if the rows cannot be what the caller expects. */
+DestReceiver *
+aside_create_receiver(TupleDesc returned, uint32 output,
+					  const aside_column *columns, size_t ncolumns, void *sink)
+{
+	Receiver   *self = palloc0(sizeof(Receiver));
+
+	self->pub.receiveSlot = output == ASIDE_OUTPUT_JSON ? receive_json : receive_row;
+	self->pub.rStartup = ignore_startup;
+	self->pub.rShutdown = ignore_shutdown;
+	self->pub.rDestroy = destroy;
+	self->pub.mydest = DestTupleQueue;
+	self->sink = sink;
+	self->row_context = AllocSetContextCreate(CurrentMemoryContext, "pg_aside row",
+											  ALLOCSET_DEFAULT_SIZES);
+	if (output == ASIDE_OUTPUT_JSON)
+		set_up_json(self, returned);
+	else
+		set_up_rows(self, returned, columns, ncolumns);
+	return &self->pub;
+}

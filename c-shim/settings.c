@@ -1,0 +1,355 @@
+/*
+ * settings.c
+ *	  The settings of a session as a block of bytes: made in the caller,
+ *	  applied in the worker.
+ *
+ * Shipped is every setting that a session may change and that is not at its
+ * built-in default, whatever its source: a worker may have been started
+ * before or after the configuration file or a role's defaults changed.  Who
+ * set it, and in which context, goes along, so that nobody gains a setting
+ * by the way.  Not shipped: client_encoding (there is no client), the
+ * current transaction's properties, and transaction_timeout (the worker's
+ * transaction begins at the call).
+ */
+#include "aside.h"
+
+#include "common/hashfn.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/varlena.h"
+
+/* What changes whenever a setting does; compared as bytes. */
+typedef struct Signature
+{
+	char	   *data;
+	Size		len;
+	Size		room;
+} Signature;
+
+static Signature seen_by_caller;
+static Signature marked_in_worker;
+static Signature scratch;
+
+static StringInfoData block;
+static uint64 block_version = 0;
+
+static bool
+is_shippable(const struct config_generic *var)
+{
+	static const char *const never[] = {"client_encoding", "transaction_timeout"};
+
+	if ((var->context != PGC_USERSET && var->context != PGC_SUSET) ||
+		(var->flags & GUC_NO_RESET_ALL) != 0)
+		return false;
+	for (int i = 0; i < lengthof(never); i++)
+		if (strcmp(var->name, never[i]) == 0)
+			return false;
+	return true;
+}
+
+static void
+reserve(Signature *signature, Size room)
+{
+	if (signature->room >= room)
+		return;
+	if (signature->data != NULL)
+		pfree(signature->data);
+	signature->data = MemoryContextAlloc(TopMemoryContext, room);
+	signature->room = room;
+}
+
+#ifdef ASIDE_CHEAP_SETTINGS_SCAN
+
+/* Of one setting. A string is named by content too: its memory may have been used again. */
+typedef struct Trace
+{
+	const struct config_generic *var;
+	int			source;
+	int			scontext;
+	Oid			srole;
+	uint32		reserved;
+	uint64		value;
+	uint64		hash;
+} Trace;
+
+static void
+trace_setting(const struct config_generic *var, Trace *trace)
+{
+	memset(trace, 0, sizeof(*trace));
+	trace->var = var;
+	trace->source = var->source;
+	trace->scontext = var->scontext;
+	trace->srole = var->srole;
+	switch (var->vartype)
+	{
+		case PGC_BOOL:
+			trace->value = *((const struct config_bool *) var)->variable;
+			break;
+		case PGC_INT:
+			trace->value = (uint32) *((const struct config_int *) var)->variable;
+			break;
+		case PGC_REAL:
+			memcpy(&trace->value, ((const struct config_real *) var)->variable, sizeof(double));
+			break;
+		case PGC_STRING:
+			{
+				const char *text = *((const struct config_string *) var)->variable;
+
+				trace->value = (uint64) (uintptr_t) text;
+				if (text != NULL)
+					trace->hash = hash_bytes_extended((const unsigned char *) text, strlen(text), 0);
+				break;
+			}
+		case PGC_ENUM:
+			trace->value = (uint32) *((const struct config_enum *) var)->variable;
+			break;
+	}
+}
+
+static void
+sign(Signature *out)
+{
+	int			count;
+	struct config_generic **vars = aside_guc_variables(&count);
+	Trace	   *next;
+
+	reserve(out, sizeof(Trace) * count);
+	next = (Trace *) out->data;
+	for (int i = 0; i < count; i++)
+		if (vars[i]->source != PGC_S_DEFAULT &&
+			(vars[i]->context == PGC_USERSET || vars[i]->context == PGC_SUSET))
+			trace_setting(vars[i], next++);
+	out->len = (char *) next - out->data;
+}
+
+#else
+
+/* The server keeps a list of what is not at its default, and only this function shows it. */
+static void
+sign(Signature *out)
+{
+	Size		room = EstimateGUCStateSpace();
+
+	reserve(out, room);
+	SerializeGUCState(out->room, out->data);
+	memcpy(&out->len, out->data, sizeof(Size));
+	out->len += sizeof(Size);
+}
+
+#endif
+
+static bool
+same(const Signature *a, const Signature *b)
+{
+	return a->len == b->len && memcmp(a->data, b->data, a->len) == 0;
+}
+
+static void
+remember(Signature *signature)
+{
+	Signature	old = *signature;
+
+	*signature = scratch;
+	scratch = old;
+}
+
+/* A session's temporary tables are not there in its worker: nor is their schema to be looked in. */
+static char *
+without_pg_temp(const char *path)
+{
+	char	   *copy = pstrdup(path);
+	List	   *names;
+	ListCell   *cell;
+	StringInfoData out;
+
+	if (strstr(path, "pg_temp") == NULL || !SplitIdentifierString(copy, ',', &names))
+		return pstrdup(path);
+	initStringInfo(&out);
+	foreach(cell, names)
+	{
+		if (strcmp(lfirst(cell), "pg_temp") == 0)
+			continue;
+		if (out.len > 0)
+			appendStringInfoString(&out, ", ");
+		appendStringInfoString(&out, quote_identifier(lfirst(cell)));
+	}
+	return out.data;
+}
+
+/* The value now, or the built-in default, in a form that is read back exactly. */
+static char *
+value_text(const struct config_generic *var, bool built_in)
+{
+	switch (var->vartype)
+	{
+		case PGC_BOOL:
+			{
+				const struct config_bool *conf = (const struct config_bool *) var;
+
+				return pstrdup((built_in ? conf->boot_val : *conf->variable) ? "true" : "false");
+			}
+		case PGC_INT:
+			{
+				const struct config_int *conf = (const struct config_int *) var;
+
+				return psprintf("%d", built_in ? conf->boot_val : *conf->variable);
+			}
+		case PGC_REAL:
+			{
+				const struct config_real *conf = (const struct config_real *) var;
+
+				return psprintf("%.17g", built_in ? conf->boot_val : *conf->variable);
+			}
+		case PGC_STRING:
+			{
+				const struct config_string *conf = (const struct config_string *) var;
+				const char *text = built_in ? conf->boot_val : *conf->variable;
+
+				if (strcmp(var->name, "search_path") == 0 && text != NULL)
+					return without_pg_temp(text);
+				return pstrdup(text == NULL ? "" : text);
+			}
+		case PGC_ENUM:
+			{
+				struct config_enum *conf = (struct config_enum *) var;
+
+				return pstrdup(config_enum_lookup_by_value(conf, built_in ? conf->boot_val :
+														   *conf->variable));
+			}
+	}
+	return pstrdup("");
+}
+
+static void
+append_entry(const struct config_generic *var)
+{
+	char	   *value = value_text(var, false);
+	uint32		head[4] = {strlen(var->name), strlen(value), var->scontext, var->srole};
+
+	appendBinaryStringInfo(&block, (char *) head, sizeof(head));
+	appendBinaryStringInfo(&block, var->name, head[0] + 1);
+	appendBinaryStringInfo(&block, value, head[1] + 1);
+	pfree(value);
+}
+
+/* Of this session: the block, and a number that changes with it. */
+void
+aside_settings_current(aside_bytes *out, uint64_t *version)
+{
+	sign(&scratch);
+	if (block.data == NULL || !same(&scratch, &seen_by_caller))
+	{
+		int			count;
+		struct config_generic **vars = aside_guc_variables(&count);
+
+		if (block.data == NULL)
+		{
+			MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+			initStringInfo(&block);
+			MemoryContextSwitchTo(old);
+		}
+		resetStringInfo(&block);
+		seen_by_caller.len = 0;
+		for (int i = 0; i < count; i++)
+			if (vars[i]->source != PGC_S_DEFAULT && is_shippable(vars[i]))
+				append_entry(vars[i]);
+		remember(&seen_by_caller);
+		block_version++;
+	}
+	out->data = (const uint8_t *) block.data;
+	out->len = block.len;
+	*version = block_version;
+}
+
+typedef struct Entry
+{
+	const char *name;
+	const char *value;
+	GucContext	scontext;
+	Oid			srole;
+} Entry;
+
+/* The entry at *at, which then moves on; false at the end. */
+static bool
+next_entry(const aside_bytes *from, Size *at, Entry *entry)
+{
+	uint32		head[4];
+
+	if (*at + sizeof(head) > from->len)
+		return false;
+	memcpy(head, from->data + *at, sizeof(head));
+	entry->name = (const char *) from->data + *at + sizeof(head);
+	entry->value = entry->name + head[0] + 1;
+	entry->scontext = (GucContext) head[2];
+	entry->srole = head[3];
+	*at += sizeof(head) + head[0] + head[1] + 2;
+	return true;
+}
+
+static bool
+has_entry(const aside_bytes *from, const char *name)
+{
+	Size		at = 0;
+	Entry		entry;
+
+	while (next_entry(from, &at, &entry))
+		if (strcmp(entry.name, name) == 0)
+			return true;
+	return false;
+}
+
+/* Whatever a worker has from elsewhere and the caller has at its default goes back to that. */
+static void
+withdraw(const aside_bytes *from)
+{
+	int			count;
+	struct config_generic **vars = aside_guc_variables(&count);
+
+	for (int i = 0; i < count; i++)
+	{
+		if (vars[i]->source == PGC_S_DEFAULT || !is_shippable(vars[i]) ||
+			has_entry(from, vars[i]->name))
+			continue;
+		(void) set_config_option(vars[i]->name, value_text(vars[i], true), PGC_SUSET, PGC_S_SESSION,
+								 GUC_ACTION_SET, true, DEBUG1, false);
+	}
+}
+
+/* Within a transaction: what the block says, and nothing else, holds. */
+void
+aside_settings_apply(const aside_bytes *from)
+{
+	Size		at = 0;
+	Entry		entry;
+
+	ResetAllOptions();
+	withdraw(from);
+	while (next_entry(from, &at, &entry))
+	{
+		/* Cannot change once temporary tables were used; that is no reason to fail. */
+		bool		tolerant = strcmp(entry.name, "temp_buffers") == 0;
+
+		(void) set_config_option_ext(entry.name, entry.value, entry.scontext, PGC_S_SESSION,
+									 entry.srole, GUC_ACTION_SET, true,
+									 tolerant ? DEBUG1 : ERROR, true);
+	}
+}
+
+/* The settings are now as they are to be found again. */
+void
+aside_settings_mark(void)
+{
+	sign(&scratch);
+	remember(&marked_in_worker);
+}
+
+bool
+aside_settings_intact(void)
+{
+	if (marked_in_worker.data == NULL)
+		return true;
+	sign(&scratch);
+	return same(&scratch, &marked_in_worker);
+}

@@ -1,0 +1,336 @@
+/*
+ * sqlfuncs_tx.c
+ *	  The SQL functions that run one autonomous transaction: arguments in,
+ *	  rows out.
+ */
+#include "aside.h"
+
+#include "access/detoast.h"
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+PG_FUNCTION_INFO_V1(aside_autonomous_exec);
+PG_FUNCTION_INFO_V1(aside_autonomous_query);
+PG_FUNCTION_INFO_V1(aside_autonomous_query_as);
+PG_FUNCTION_INFO_V1(aside_autonomous_json);
+
+typedef struct Arguments
+{
+	aside_arg  *args;
+	Datum	   *values;			/* what by-value arguments point to */
+	int			count;
+} Arguments;
+
+/* A row of no named type means something in the process that made it only. */
+static void
+refuse_pseudo(Oid type, int number)
+{
+	if (get_typtype(type) == TYPTYPE_PSEUDO)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("argument $%d of an autonomous transaction cannot be of type %s",
+						number, format_type_be(type)),
+				 errhint("Cast it to a named type.")));
+}
+
+static void
+fill_argument(Arguments *to, int i, Oid type, int16 len, bool byval, Datum value, bool null)
+{
+	aside_arg  *arg = &to->args[i];
+
+	arg->type = type;
+	if (null)
+	{
+		arg->form = ASIDE_ARG_NULL;
+		return;
+	}
+	if (byval)
+	{
+		to->values[i] = value;
+		arg->form = ASIDE_ARG_BYVAL;
+		arg->data.data = (const uint8_t *) &to->values[i];
+		arg->data.len = sizeof(Datum);
+		return;
+	}
+	arg->form = ASIDE_ARG_BYREF;
+	if (len == -1)
+	{
+		struct varlena *data = detoast_external_attr((struct varlena *) DatumGetPointer(value));
+
+		arg->data.data = (const uint8_t *) data;
+		arg->data.len = VARSIZE_ANY(data);
+		return;
+	}
+	arg->data.data = (const uint8_t *) DatumGetPointer(value);
+	arg->data.len = len == -2 ? strlen(DatumGetCString(value)) + 1 : len;
+}
+
+static void
+allocate(Arguments *to, int count)
+{
+	to->count = count;
+	to->args = palloc0(sizeof(aside_arg) * Max(count, 1));
+	to->values = palloc(sizeof(Datum) * Max(count, 1));
+}
+
+/* VARIADIC array: its elements are the arguments; NULL is none. */
+static void
+spread_array(Arguments *to, FunctionCallInfo fcinfo, int first)
+{
+	ArrayType  *array;
+	Datum	   *elements;
+	bool	   *nulls;
+	int16		len;
+	bool		byval;
+	char		align;
+	int			count;
+
+	if (PG_ARGISNULL(first))
+	{
+		allocate(to, 0);
+		return;
+	}
+	if (!OidIsValid(get_base_element_type(get_fn_expr_argtype(fcinfo->flinfo, first))))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("VARIADIC argument must be an array")));
+	array = PG_GETARG_ARRAYTYPE_P(first);
+	get_typlenbyvalalign(ARR_ELEMTYPE(array), &len, &byval, &align);
+	refuse_pseudo(ARR_ELEMTYPE(array), 1);
+	deconstruct_array(array, ARR_ELEMTYPE(array), len, byval, align, &elements, &nulls, &count);
+	allocate(to, count);
+	for (int i = 0; i < count; i++)
+		fill_argument(to, i, ARR_ELEMTYPE(array), len, byval, elements[i], nulls[i]);
+}
+
+static void
+collect_arguments(Arguments *to, FunctionCallInfo fcinfo, int first)
+{
+	if (PG_NARGS() > first && get_fn_expr_variadic(fcinfo->flinfo))
+	{
+		spread_array(to, fcinfo, first);
+		return;
+	}
+	allocate(to, Max(PG_NARGS() - first, 0));
+	for (int i = 0; i < to->count; i++)
+	{
+		Oid			type = get_fn_expr_argtype(fcinfo->flinfo, first + i);
+		int16		len;
+		bool		byval;
+
+		if (!OidIsValid(type))
+			ereport(ERROR,
+					(errcode(ERRCODE_INDETERMINATE_DATATYPE),
+					 errmsg("could not determine data type of argument $%d", i + 1)));
+		if (type == UNKNOWNOID)
+		{
+			/* The statement in which it is used says what it is. */
+			to->args[i].form = ASIDE_ARG_NULL;
+			if (!PG_ARGISNULL(first + i))
+			{
+				const char *text = DatumGetCString(PG_GETARG_DATUM(first + i));
+
+				to->args[i].form = ASIDE_ARG_TEXT;
+				to->args[i].data.data = (const uint8_t *) text;
+				to->args[i].data.len = strlen(text);
+			}
+			continue;
+		}
+		refuse_pseudo(type, i + 1);
+		get_typlenbyval(type, &len, &byval);
+		fill_argument(to, i, type, len, byval, fcinfo->args[first + i].value,
+					  PG_ARGISNULL(first + i));
+	}
+}
+
+static void
+describe_caller(aside_identity *who)
+{
+	Oid			user;
+	int			context;
+
+	GetUserIdAndSecContext(&user, &context);
+	who->session_user = GetSessionUserId();
+	who->role = GetCurrentRoleId();
+	who->current_user = user;
+	who->security_context = context;
+}
+
+/* Run the call whose command is argument `at` and whose arguments follow it. */
+static uint64
+run_call(FunctionCallInfo fcinfo, int at, aside_kind kind, aside_output output,
+		 const aside_column *columns, int ncolumns)
+{
+	AsidePool  *pool = aside_caller_pool(true);
+	AsidePool  *serving = aside_worker_pool();
+	Arguments	arguments;
+	uint64		processed = 0;
+	aside_status status;
+	aside_call	call = {
+		.kind = kind,
+		.output = output,
+		.database = MyDatabaseId,
+		.authenticated_user = GetAuthenticatedUserId(),
+		.restricted = InSecurityRestrictedOperation(),
+		.depth = serving == NULL ? 0 : aside_worker_depth(serving->handle),
+		.max_depth = aside_max_depth,
+		.max_per_role = aside_max_workers_per_role,
+		.max_per_session = aside_max_workers_per_session,
+		.min_workers = aside_min_workers,
+		.checkout_timeout_ms = aside_checkout_timeout,
+		.poll_us = aside_poll_time,
+		.columns = columns,
+		.ncolumns = ncolumns,
+	};
+
+	if (!PG_ARGISNULL(at))
+	{
+		text	   *command = PG_GETARG_TEXT_PP(at);
+
+		call.command.data = (const uint8_t *) VARDATA_ANY(command);
+		call.command.len = VARSIZE_ANY_EXHDR(command);
+	}
+	collect_arguments(&arguments, fcinfo, at + 1);
+	call.args = arguments.args;
+	call.nargs = arguments.count;
+	describe_caller(&call.identity);
+	aside_settings_current(&call.settings, &call.settings_version);
+	status = aside_call_run(pool->handle, aside_get_caller_host(), &call, &processed);
+	aside_rows = NULL;
+	if (unlikely(status != ASIDE_OK))
+		aside_throw_kept();
+	return processed;
+}
+
+/* The columns that this caller expects, as the worker is told. */
+static aside_column *
+expected_columns(TupleDesc desc)
+{
+	aside_column *columns = palloc0(sizeof(aside_column) * Max(desc->natts, 1));
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (att->attisdropped)
+			continue;
+		columns[i].type = att->atttypid;
+		columns[i].typmod = att->atttypmod;
+		columns[i].name.data = (const uint8_t *) NameStr(att->attname);
+		columns[i].name.len = strlen(NameStr(att->attname));
+	}
+	return columns;
+}
+
+/* Run a call whose rows are kept in a tuplestore, which is the function's result. */
+static Datum
+return_rows(FunctionCallInfo fcinfo, int at, aside_kind kind, aside_output output, TupleDesc desc)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext old = MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
+	AsideRows	rows;
+
+	rows.store = tuplestore_begin_heap((result->allowedModes & SFRM_Materialize_Random) != 0,
+									   false, work_mem);
+	desc = CreateTupleDescCopy(desc);
+	MemoryContextSwitchTo(old);
+	rows.slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	aside_rows = &rows;
+	(void) run_call(fcinfo, at, kind, output, expected_columns(desc), desc->natts);
+	ExecDropSingleTupleTableSlot(rows.slot);
+	result->returnMode = SFRM_Materialize;
+	result->setResult = rows.store;
+	result->setDesc = desc;
+	return (Datum) 0;
+}
+
+static void
+require_set_context(FunctionCallInfo fcinfo)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	if (result == NULL || !IsA(result, ReturnSetInfo) ||
+		(result->allowedModes & SFRM_Materialize) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("set-valued function called in context that cannot accept a set")));
+}
+
+static TupleDesc
+one_column(const char *name, Oid type)
+{
+	TupleDesc	desc = CreateTemplateTupleDesc(1);
+
+	TupleDescInitEntry(desc, 1, name, type, -1, 0);
+	return desc;
+}
+
+/* autonomous_exec(command text [, VARIADIC args "any"]) returns bigint */
+Datum
+aside_autonomous_exec(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(run_call(fcinfo, 0, ASIDE_KIND_EXEC, ASIDE_OUTPUT_NONE, NULL, 0));
+}
+
+/* autonomous_query(command text [, VARIADIC args "any"]) returns setof record */
+Datum
+aside_autonomous_query(PG_FUNCTION_ARGS)
+{
+	TupleDesc	desc;
+
+	require_set_context(fcinfo);
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("function returning record called in context that cannot accept type record"),
+				 errhint("Call it in FROM, with a column definition list.")));
+	return return_rows(fcinfo, 0, ASIDE_KIND_QUERY, ASIDE_OUTPUT_ROWS, desc);
+}
+
+/* autonomous_query_as(rowtype anyelement, command text [, VARIADIC args "any"]) returns setof anyelement */
+Datum
+aside_autonomous_query_as(PG_FUNCTION_ARGS)
+{
+	TupleDesc	desc;
+	Oid			type;
+
+	require_set_context(fcinfo);
+	switch (get_call_result_type(fcinfo, &type, &desc))
+	{
+		case TYPEFUNC_COMPOSITE:
+			break;
+		case TYPEFUNC_SCALAR:
+			desc = one_column("autonomous_query_as", type);
+			break;
+		case TYPEFUNC_COMPOSITE_DOMAIN:
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("rows of an autonomous transaction cannot be of type %s, a domain over a composite type",
+							format_type_be(type)),
+					 errhint("Name the composite type, and cast the rows to the domain.")));
+			break;
+		default:
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("could not determine the row type of an autonomous transaction"),
+					 errhint("Cast the first argument to a named type, for example NULL::my_table.")));
+	}
+	return return_rows(fcinfo, 1, ASIDE_KIND_QUERY_AS, ASIDE_OUTPUT_ROWS, desc);
+}
+
+/* autonomous_json(command text [, VARIADIC args "any"]) returns setof jsonb */
+Datum
+aside_autonomous_json(PG_FUNCTION_ARGS)
+{
+	require_set_context(fcinfo);
+	return return_rows(fcinfo, 0, ASIDE_KIND_JSON, ASIDE_OUTPUT_JSON,
+					   one_column("autonomous_json", JSONBOID));
+}
