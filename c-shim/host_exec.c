@@ -326,7 +326,8 @@ run_statement(CachedPlanSource *source, bool several, const aside_arg *args, siz
 		BeginImplicitTransactionBlock();
 	portal = CreatePortal("", true, true);
 	portal->visible = false;
-	MemoryContextSwitchTo(portal->portalContext);
+	/* Not the portal's context, whose children go away while it runs. */
+	MemoryContextSwitchTo(aside_request_context);
 	if (snapshot)
 		PushActiveSnapshot(GetTransactionSnapshot());
 	params = bind_parameters(source, args, nargs);
