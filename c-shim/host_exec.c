@@ -7,6 +7,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "commands/defrem.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "parser/analyze.h"
@@ -116,6 +117,17 @@ analyze(RawStmt *raw, Parameters *parameters)
 	return query;
 }
 
+static bool
+has_true_option(List *options, const char *name)
+{
+	ListCell   *cell;
+
+	foreach(cell, options)
+		if (strcmp(lfirst_node(DefElem, cell)->defname, name) == 0)
+			return defGetBoolean(lfirst_node(DefElem, cell));
+	return false;
+}
+
 static uint32
 refusal_of(Node *statement)
 {
@@ -128,6 +140,11 @@ refusal_of(Node *statement)
 		case T_ListenStmt:
 		case T_UnlistenStmt:
 			return ASIDE_REFUSE_LISTEN;
+		case T_IndexStmt:
+			return ((IndexStmt *) statement)->concurrent ? ASIDE_REFUSE_CONCURRENTLY : ASIDE_ALLOWED;
+		case T_ReindexStmt:
+			return has_true_option(((ReindexStmt *) statement)->params, "concurrently") ?
+				ASIDE_REFUSE_CONCURRENTLY : ASIDE_ALLOWED;
 		default:
 			return ASIDE_ALLOWED;
 	}

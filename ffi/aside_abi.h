@@ -207,6 +207,7 @@ typedef enum aside_refusal
 	ASIDE_REFUSE_TRANSACTION = 1,	/* BEGIN, COMMIT and the like */
 	ASIDE_REFUSE_COPY = 2,		/* COPY to or from the client */
 	ASIDE_REFUSE_LISTEN = 3,	/* LISTEN, UNLISTEN */
+	ASIDE_REFUSE_CONCURRENTLY = 4,	/* CREATE INDEX, REINDEX CONCURRENTLY */
 } aside_refusal;
 
 typedef enum aside_outcome

@@ -65,6 +65,7 @@ impl WorkerHost for WorkerSide<'_> {
             aside_refusal::ASIDE_REFUSE_TRANSACTION => Some(Refusal::Transaction),
             aside_refusal::ASIDE_REFUSE_COPY => Some(Refusal::Copy),
             aside_refusal::ASIDE_REFUSE_LISTEN => Some(Refusal::Listen),
+            aside_refusal::ASIDE_REFUSE_CONCURRENTLY => Some(Refusal::Concurrently),
             _ => None,
         };
         Ok(Statement { refused, cacheable: out.cacheable != 0, params: out.params, plan: out.plan })

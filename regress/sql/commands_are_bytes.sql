@@ -26,7 +26,8 @@ EXCEPTION WHEN undefined_column THEN
 END
 $$;
 \set VERBOSITY sqlstate
-SELECT set_config('app.name', chr(233), false) = v AS setting FROM autonomous_query('SELECT current_setting(''app.name'')') AS (v text);
+SELECT set_config('app.name', chr(233), false) = chr(233) AS set_here;
+SELECT v = chr(233) AS setting FROM autonomous_query('SELECT current_setting(''app.name'')') AS (v text);
 -- whatever the client speaks
 SET client_encoding = 'UTF8';
 SELECT autonomous_exec('INSERT INTO regress_t VALUES (''' || chr(252) || ''')');
@@ -61,7 +62,8 @@ EXCEPTION WHEN undefined_column THEN
 END
 $$;
 \set VERBOSITY sqlstate
-SELECT set_config('app.name', chr(200), false) = v AS setting FROM autonomous_query('SELECT current_setting(''app.name'')') AS (v text);
+SELECT set_config('app.name', chr(200), false) = chr(200) AS set_here;
+SELECT v = chr(200) AS setting FROM autonomous_query('SELECT current_setting(''app.name'')') AS (v text);
 -- no command is too odd to be answered
 SELECT autonomous_exec(chr(255));
 SELECT autonomous_exec('SELECT 1 -- ' || repeat(chr(255), 1000));

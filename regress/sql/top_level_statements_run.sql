@@ -8,9 +8,14 @@ INSERT INTO regress_t SELECT g, g % 5 FROM generate_series(1, 100) g;
 SELECT autonomous_exec('VACUUM regress_t');
 SELECT autonomous_exec('VACUUM (ANALYZE, FREEZE) regress_t;');
 SELECT relfrozenxid::text <> '0' AND reltuples = 100 AS vacuumed FROM pg_class WHERE relname = 'regress_t';
+-- these wait for every older snapshot, their caller's too: refused at once, before an invalid index is left behind
 SELECT autonomous_exec('  /* first a comment */ CREATE INDEX CONCURRENTLY regress_i ON regress_t (x) ; ');
-SELECT indisvalid, indisready FROM pg_index WHERE indexrelid = to_regclass('regress_i');
+SELECT to_regclass('regress_i') IS NULL AS never_made;
+CREATE INDEX regress_i ON regress_t (x);
 SELECT autonomous_exec('REINDEX INDEX CONCURRENTLY regress_i');
+SELECT autonomous_exec('REINDEX (CONCURRENTLY FALSE) INDEX regress_i');
+SELECT indisvalid, indisready FROM pg_index WHERE indexrelid = to_regclass('regress_i');
+-- this one waits for the users of the table only
 SELECT autonomous_exec('DROP INDEX CONCURRENTLY regress_i');
 SELECT to_regclass('regress_i') IS NULL AS dropped;
 SELECT autonomous_exec('CLUSTER regress_t USING regress_t_pkey');

@@ -135,6 +135,8 @@ pub enum Refusal {
     Transaction,
     Copy,
     Listen,
+    /// Waits for every older snapshot, the caller's among them.
+    Concurrently,
 }
 
 /// One analyzed statement of a command.

@@ -6,7 +6,7 @@ use crate::host::{Arg, CallerHost, Column, Identity, Output, Saved};
 use crate::pool::area::Area;
 use crate::pool::borrow::{Borrower, Limits, Refused, borrow};
 use crate::pool::poll::Poller;
-use crate::pool::slot::{Key, State};
+use crate::pool::slot::{Key, Slot, State};
 use crate::report::*;
 use crate::settings::{Names, name};
 use crate::wire::frame::MAX_FRAME;
@@ -176,20 +176,29 @@ pub fn leave<H: CallerHost>(h: &H, area: &Area, session: &Session) {
     session.borrower.leave(area);
     for slot in area.slots {
         let (state, generation) = slot.state();
-        if slot.caller_pid.load(Acquire) != h.my_pid() || !matches!(state, State::Busy | State::Dead) {
+        let mine = slot.caller_pid.load(Acquire) == h.my_pid() && matches!(state, State::Busy | State::Dead);
+        if !mine || slot.abandoned(generation) {
             continue;
         }
-        let stopped = slot.gate_cancel(generation);
+        slot.gate_cancel(generation);
+        terminate(h, slot, generation);
         slot.abandon(generation);
         if slot.state() == (State::Dead, generation) {
             area.release(slot, generation);
             h.signal_slot();
         } else if let Some(proc) = slot.worker_proc() {
-            if stopped && slot.finished(generation).is_none() {
-                h.interrupt(slot.worker_pid.load(Acquire), false);
-            }
             h.wake(proc);
         }
+    }
+}
+
+/// Nobody will look after this lease any more: its worker is told to end, which no command can trap,
+/// and which also ends the wait for a standby. To be said while the lease is still this caller's, so
+/// that it cannot reach the next one.
+pub(super) fn terminate<H: CallerHost>(h: &H, slot: &Slot, generation: u64) {
+    let pid = slot.worker_pid.load(Acquire);
+    if pid != 0 && slot.state() == (State::Busy, generation) && slot.finished(generation).is_none() {
+        h.interrupt(pid, true);
     }
 }
 

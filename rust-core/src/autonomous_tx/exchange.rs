@@ -10,7 +10,7 @@
 //! if it has, the caller waits for the end and says so. The worker gets SIGINT again and again,
 //! then SIGTERM, and after [`GIVE_UP_US`] is left to itself: the gate already keeps it from committing.
 
-use super::call::{Failed, Session};
+use super::call::{Failed, Session, terminate};
 use crate::host::{CallerHost, Outcome, Saved, Slept};
 use crate::pool::area::Area;
 use crate::pool::borrow::Borrowed;
@@ -267,21 +267,20 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
         let said = last_words.as_ref().and_then(|r| r.get(Field::Message)).map(<[u8]>::to_vec);
         let mut report = if taken {
             let (commits, xid) = self.slot.progress();
-            let outcome = match (xid, commits) {
-                (0, 0) => Outcome::Aborted,
-                (0, _) => Outcome::Committed,
-                (xid, _) => self.h.outcome(xid),
-            };
+            let outcome = if xid == 0 { Outcome::Aborted } else { self.h.outcome(xid) };
             let outcome = match outcome {
                 Outcome::Aborted => "aborted",
                 Outcome::Committed => "committed",
                 Outcome::Unknown => "unknown",
             };
-            let detail = if outcome == "unknown" {
+            let mut detail = if outcome == "unknown" {
                 format!("Whether the autonomous transaction {xid} committed is unknown.")
             } else {
                 format!("The autonomous transaction {outcome}.")
             };
+            if commits > 0 {
+                detail += &format!(" The command had committed {commits} transactions before it.");
+            }
             Report::error(CONNECTION_FAILURE, "worker of the autonomous transaction terminated").with(Field::Detail, detail)
         } else {
             let state = last_words.as_ref().map(|r| r.sqlstate).unwrap_or(CONNECTION_FAILURE);
@@ -309,6 +308,7 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
         while self.slot.finished(generation).is_none() && !self.worker_gone() {
             let spent = self.h.now_us().saturating_sub(start);
             if self.h.terminating() || (stopped && spent >= GIVE_UP_US) {
+                terminate(self.h, self.slot, generation);
                 gave_up = true;
                 break;
             }

@@ -93,6 +93,7 @@ impl Borrower {
 pub fn borrow<H: CallerHost>(h: &H, area: &Area, me: &Borrower, key: Key, limits: &Limits) -> Result<Borrowed, Refused> {
     let fair = area.waiters() == 0 || me.barges.get() < BARGES;
     if fair
+        && beyond(area, h.my_pid(), key, limits).is_none()
         && let Some(lease) = me.last.get().and_then(|index| claim_idle(h, area, index, key))
     {
         me.barges.set(me.barges.get() + 1);
@@ -161,9 +162,8 @@ fn claim_idle<H: World>(h: &H, area: &Area, index: u32, key: Key) -> Option<Leas
 
 /// One look at everything: a lease, or what is short.
 fn attempt<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) -> Result<Result<(Lease, bool), Short>, Saved> {
-    let mine = leased_by(area, h.my_pid()) + ancestors(area, h.my_pid()).len() as u32;
-    if limits.per_session > 0 && mine >= limits.per_session {
-        return Ok(Err(Short::Session));
+    if let Some(short) = beyond(area, h.my_pid(), key, limits) {
+        return Ok(Err(short));
     }
     for index in 0..area.slots.len() as u32 {
         if let Some(lease) = claim_idle(h, area, index, key) {
@@ -205,12 +205,25 @@ fn attempt<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) -> Resu
     Ok(Err(Short::Slots))
 }
 
+/// The limit that one more lease would exceed. Idle workers do not count: they are there to be used.
+fn beyond(area: &Area, pid: u32, key: Key, limits: &Limits) -> Option<Short> {
+    if limits.per_session > 0 && leased_by(area, pid) + ancestors(area, pid).len() as u32 >= limits.per_session {
+        return Some(Short::Session);
+    }
+    let of_role = || area.slots.iter().filter(|s| leased(s) && s.key().user == key.user).count() as u32;
+    (limits.per_role > 0 && of_role() >= limits.per_role).then_some(Short::Role)
+}
+
 fn taken(slot: &Slot) -> bool {
     slot.state().0 != State::Free
 }
 
+fn leased(slot: &Slot) -> bool {
+    slot.state().0 == State::Busy
+}
+
 fn leased_by(area: &Area, pid: u32) -> u32 {
-    area.slots.iter().filter(|s| s.state().0 == State::Busy && s.caller_pid.load(Relaxed) == pid).count() as u32
+    area.slots.iter().filter(|s| leased(s) && s.caller_pid.load(Relaxed) == pid).count() as u32
 }
 
 /// The slots whose requests this process is part of, innermost first.
@@ -286,7 +299,7 @@ fn hopeless<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits, short:
     let hope = match short {
         Short::Session => false,
         Short::Slots => area.slots.iter().enumerate().any(|s| others_may_free(&s)),
-        Short::Role => area.slots.iter().enumerate().any(|s| others_may_free(&s) && s.1.key().user == key.user),
+        Short::Role => area.slots.iter().enumerate().any(|s| others_may_free(&s) && s.1.state().0 != State::Idle && s.1.key().user == key.user),
         Short::WorkerProcesses => own.is_empty() || area.slots.iter().enumerate().any(|s| others_may_free(&s)),
     };
     if hope || (own.is_empty() && short != Short::Session) {

@@ -6,7 +6,7 @@
 
 use super::plan_cache::PlanCache;
 use super::request::{Failed, execute};
-use crate::host::{Slept, WorkerConfig, WorkerHost, World};
+use crate::host::{Slept, WorkerHost, World};
 use crate::pool::area::Area;
 use crate::pool::poll::Poller;
 use crate::pool::slot::{Ended, Slot, State};
@@ -177,17 +177,28 @@ impl<'a> Worker<'a> {
             let config = h.config();
             let idle_ms = h.now_us().saturating_sub(idle_since) / 1000;
             let left = u64::from(config.idle_timeout_ms).saturating_sub(idle_ms);
-            if left == 0 && self.may_leave(slot, &config) && slot.change(generation, State::Idle, State::Retiring) {
-                return None;
+            if left == 0 && self.others(slot) >= config.min_workers && slot.change(generation, State::Idle, State::Retiring) {
+                // Others may have counted us as we counted them: of those that would leave, the last stays.
+                if self.others(slot) >= config.min_workers {
+                    return None;
+                }
+                slot.change(generation, State::Retiring, State::Idle);
+                h.signal_slot();
             }
             // A worker that stays looks again now and then: others may have come meanwhile.
             h.doze((left as u32).max(TICK_MS * 10));
         }
     }
 
-    fn may_leave(&self, slot: &Slot, config: &WorkerConfig) -> bool {
-        let same = |other: &&Slot| matches!(other.state().0, State::Idle | State::Busy | State::Starting) && other.key() == slot.key();
-        self.area.slots.iter().filter(same).count() as u32 > config.min_workers
+    /// Workers of the same key that stay; of those that are leaving, the ones of higher slots may still change their mind.
+    fn others(&self, slot: &Slot) -> u32 {
+        let stays = |(index, other): &(usize, &Slot)| match other.state().0 {
+            State::Idle | State::Busy | State::Starting => true,
+            State::Retiring => *index as u32 > self.slot.get(),
+            State::Free | State::Dead => false,
+        };
+        let same = |(index, other): &(usize, &Slot)| *index as u32 != self.slot.get() && other.key() == slot.key();
+        self.area.slots.iter().enumerate().filter(|s| same(s) && stays(s)).count() as u32
     }
 
     /// Serve one request and clean up after it; false: this process is not fit for another one.

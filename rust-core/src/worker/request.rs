@@ -45,9 +45,6 @@ pub(super) fn execute<H: WorkerHost>(h: &H, worker: &Worker, plans: &mut PlanCac
         return Ok(processed);
     }
     let count = h.parse(request.command)?;
-    if count == 0 && request.output == Output::Rows {
-        return Err(Report::error(sqlstate(b"42804"), "command returns no columns").into());
-    }
     let mut processed = 0;
     let mut params = 0;
     for index in 0..count {
@@ -91,6 +88,9 @@ fn refused(what: Refusal) -> Report {
             .with(Field::Hint, "Use an autonomous session (autonomous_session_open) for a transaction across several calls."),
         Refusal::Copy => Report::error(FEATURE_NOT_SUPPORTED, "COPY to or from the client is not allowed in an autonomous command")
             .with(Field::Hint, "There is no client behind an autonomous transaction; use a query or INSERT, or COPY with a file."),
+        Refusal::Concurrently => Report::error(DEADLOCK_DETECTED, "index cannot be built concurrently in an autonomous command")
+            .with(Field::Detail, "Building an index concurrently waits for every transaction with an older snapshot, and the caller, which has one, waits for the command.")
+            .with(Field::Hint, "Build it without CONCURRENTLY, or from a connection of its own."),
         Refusal::Listen => Report::error(FEATURE_NOT_SUPPORTED, "LISTEN and UNLISTEN are not allowed in an autonomous command")
             .with(Field::Hint, "Use an autonomous session (autonomous_session_open) to receive notifications."),
     }
