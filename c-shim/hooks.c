@@ -113,23 +113,22 @@ database_wanted(Node *statement)
 static void
 vacate(const char *database)
 {
-	AsidePool  *pools[2] = {aside_caller_pool(false), aside_worker_pool()};
+	AsidePool  *pool = aside_caller_pool(false);
 	Oid			oid = get_database_oid(database, true);
 	aside_world world;
 
-	if (!OidIsValid(oid))
+	if (pool == NULL || !OidIsValid(oid))
 		return;
 	memset(&world, 0, sizeof(world));
 	aside_fill_world(&world);
-	for (int i = 0; i < lengthof(pools); i++)
-		for (int tries = 0; pools[i] != NULL && tries < RETIRE_TRIES; tries++)
-		{
-			if (aside_pool_retire(pools[i]->handle, &world, oid) == 0)
-				break;
-			(void) WaitLatch(MyLatch, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, RETIRE_NAP_MS,
-							 ASIDE_WAIT_EVENT("AsideWorkerExit"));
-			CHECK_FOR_INTERRUPTS();
-		}
+	for (int tries = 0; tries < RETIRE_TRIES; tries++)
+	{
+		if (aside_pool_retire(pool->handle, &world, oid) == 0)
+			break;
+		(void) WaitLatch(MyLatch, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, RETIRE_NAP_MS,
+						 ASIDE_WAIT_EVENT("AsideWorkerExit"));
+		CHECK_FOR_INTERRUPTS();
+	}
 }
 
 static void

@@ -3,8 +3,8 @@
  *	  Where pools lie: one in the server's shared memory when the module is
  *	  preloaded, else one in a segment of the session's own.
  *
- * A process can see two pools when the module is not preloaded and a worker
- * itself makes a call: the one that it serves, and its own.
+ * A worker that itself makes a call borrows from the pool that it serves, so
+ * the limits are of the cluster, or of the session, at any depth.
  */
 #include "aside.h"
 
@@ -101,7 +101,7 @@ static void
 leave_caller_pool(int code, Datum arg)
 {
 	aside_caller_exit(caller_pool->handle, aside_get_caller_host());
-	if (caller_pool->segment != DSM_HANDLE_INVALID)
+	if (caller_pool != worker_pool && caller_pool->segment != DSM_HANDLE_INVALID)
 		aside_pool_close(caller_pool->handle, aside_get_caller_host());
 }
 
@@ -114,7 +114,9 @@ aside_caller_pool(bool create)
 {
 	if (likely(caller_pool != NULL))
 		return caller_pool;
-	if (shared_memory != NULL)
+	if (worker_pool != NULL)
+		caller_pool = worker_pool;
+	else if (shared_memory != NULL)
 		caller_pool = map_pool(shared_memory, pool_size(shared_slots), DSM_HANDLE_INVALID);
 	else if (create)
 	{

@@ -75,24 +75,18 @@ put_worker(ReturnSetInfo *result, int slot, const aside_worker_row *row)
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
-/* Of the pool that this session uses, and of the one that it serves if that is another. */
+/* Of the cluster if the module is preloaded, else of this session. */
 Datum
 aside_workers(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	AsidePool  *pools[2] = {aside_caller_pool(false), aside_worker_pool()};
+	AsidePool  *pool = aside_caller_pool(false);
+	aside_worker_row row;
 
 	InitMaterializedSRF(fcinfo, 0);
-	if (pools[0] != NULL && pools[1] != NULL && pools[0]->segment == pools[1]->segment)
-		pools[1] = NULL;
-	for (int p = 0; p < lengthof(pools); p++)
-	{
-		aside_worker_row row;
-
-		for (uint32 slot = 0; pools[p] != NULL && slot < pools[p]->slots; slot++)
-			if (aside_view_worker(pools[p]->handle, slot, &row))
-				put_worker(result, slot, &row);
-	}
+	for (uint32 slot = 0; pool != NULL && slot < pool->slots; slot++)
+		if (aside_view_worker(pool->handle, slot, &row))
+			put_worker(result, slot, &row);
 	return (Datum) 0;
 }
 
