@@ -31,7 +31,9 @@ for my $mode ('preloaded', 'private')
 	{
 		push @s, session($node);
 		my $sql = sprintf $busy{$kind}, "is $kind";
-		$s[-1]->send("SELECT count(*) FROM autonomous_query_as(NULL::text, \$c\$$sql\$c\$)");
+		$s[-1]->send($kind eq 'streaming'
+			? "SELECT count(*) FROM autonomous_query_as(NULL::text, \$c\$$sql\$c\$)"
+			: "SELECT autonomous_exec(\$c\$$sql\$c\$)");
 		busy_worker($mon, "is $kind");
 	}
 	# The stubborn one has shrugged off a cancel already.
