@@ -32,7 +32,13 @@ pub extern "C" fn aside_pool_size(slots: u32, queue_bytes: usize) -> usize {
 /// # Safety
 /// `memory`: `len` zeroed bytes nobody uses yet; `key`: 16 bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aside_pool_init(memory: *mut c_void, len: usize, slots: u32, queue_bytes: usize, key: *const u8) -> aside_status::Type {
+pub unsafe extern "C" fn aside_pool_init(
+    memory: *mut c_void,
+    len: usize,
+    slots: u32,
+    queue_bytes: usize,
+    key: *const u8,
+) -> aside_status::Type {
     caught(|| {
         // SAFETY: 16 bytes, per the contract.
         let key = unsafe { slice(key, 16) };
@@ -85,7 +91,12 @@ fn panicked(host: &aside_caller_host, text: String) -> aside_status::Type {
 /// # Safety
 /// As said at the top; `call` and what it points to is readable; `processed` is writable.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aside_call_run(pool: *mut aside_pool, host: *const aside_caller_host, call: *const aside_call, processed: *mut u64) -> aside_status::Type {
+pub unsafe extern "C" fn aside_call_run(
+    pool: *mut aside_pool,
+    host: *const aside_caller_host,
+    call: *const aside_call,
+    processed: *mut u64,
+) -> aside_status::Type {
     // SAFETY: per the contract.
     let (pool, host, raw) = unsafe { (&*pool, &*host, &*call) };
     let result = caught(|| {
@@ -126,7 +137,11 @@ unsafe fn call_of(raw: &aside_call) -> Call<'_> {
             },
             data: slice(a.data.data, a.data.len),
         });
-        let columns = slice(raw.columns, raw.ncolumns).iter().map(|c| Column { type_oid: c.type_, typmod: c.typmod, name: slice(c.name.data, c.name.len) });
+        let columns = slice(raw.columns, raw.ncolumns).iter().map(|c| Column {
+            type_oid: c.type_,
+            typmod: c.typmod,
+            name: slice(c.name.data, c.name.len),
+        });
         Call {
             kind: raw.kind as usize,
             output: match raw.output {
@@ -187,7 +202,12 @@ pub unsafe extern "C" fn aside_pool_close(pool: *mut aside_pool, host: *const as
 /// # Safety
 /// As said at the top.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aside_worker_attach(pool: *mut aside_pool, host: *const aside_worker_host, slot: u32, generation: u64) -> aside_status::Type {
+pub unsafe extern "C" fn aside_worker_attach(
+    pool: *mut aside_pool,
+    host: *const aside_worker_host,
+    slot: u32,
+    generation: u64,
+) -> aside_status::Type {
     // SAFETY: per the contract.
     let (pool, host) = unsafe { (&*pool, &*host) };
     match caught(|| is_ours(&host.world) && pool.worker.attach(&WorkerSide { t: host }, slot, generation)) {
@@ -296,17 +316,16 @@ pub unsafe extern "C" fn aside_sink_row(sink: *mut c_void, tuple: aside_bytes) -
 /// # Safety
 /// As said at the top; `message` is readable.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aside_sink_message(pool: *mut aside_pool, host: *const aside_worker_host, message: *const aside_report) -> aside_status::Type {
+pub unsafe extern "C" fn aside_sink_message(
+    pool: *mut aside_pool,
+    host: *const aside_worker_host,
+    message: *const aside_report,
+) -> aside_status::Type {
     // SAFETY: per the contract.
     let (pool, host, message) = unsafe { (&*pool, &*host, &*message) };
     // SAFETY: readable during this call.
     let sent = caught(|| pool.worker.message(&WorkerSide { t: host }, &unsafe { copied(message) }));
     sent.map_or(aside_status::ASIDE_GONE, |()| aside_status::ASIDE_OK)
-}
-
-/// A view of any side's world, to wake workers with.
-struct Waker<'a> {
-    world: &'a aside_world,
 }
 
 /// 0 on a panic.
@@ -316,22 +335,8 @@ struct Waker<'a> {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn aside_pool_retire(pool: *mut aside_pool, world: *const aside_world, database: u32) -> u32 {
     // SAFETY: per the contract.
-    let (pool, waker) = unsafe { (&*pool, Waker { world: &*world }) };
-    caught(|| {
-        let ours = |key: Key| database == 0 || key.database == database;
-        let mut left = 0;
-        for slot in pool.area.slots.iter().filter(|s| ours(s.key())) {
-            let (state, generation) = slot.state();
-            if state == State::Idle && slot.change(generation, State::Idle, State::Retiring) {
-                if let Some(proc) = slot.worker_proc() {
-                    crate::host_call!(waker.world, wake(proc));
-                }
-            }
-            left += u32::from(matches!(slot.state().0, State::Idle | State::Retiring));
-        }
-        left
-    })
-    .unwrap_or(0)
+    let (pool, world) = unsafe { (&*pool, &*world) };
+    caught(|| pool.area.retire(database, |proc| crate::host_call!(world, wake(proc)))).unwrap_or(0)
 }
 
 /// false on a panic, and for a slot that is free or not there.

@@ -15,7 +15,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
-#[allow(non_camel_case_types, non_upper_case_globals, missing_docs, clippy::all)]
+#[allow(non_camel_case_types, non_upper_case_globals, missing_docs, clippy::all, clippy::undocumented_unsafe_blocks, reason = "generated")]
 #[rustfmt::skip]
 pub mod abi {
     include!(concat!(env!("OUT_DIR"), "/abi.rs"));

@@ -16,6 +16,10 @@ pub struct WorkerSide<'a> {
 
 impl_world!(WorkerSide<'_>);
 
+/// A statement that the shim keeps. Only the shim looks inside.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan(*mut c_void);
+
 /// What `run` lends to the executor's callback: the sink of one statement.
 pub struct SinkRef<'a> {
     pub sink: &'a mut dyn RowSink,
@@ -26,12 +30,17 @@ fn lend_args(args: &[Arg]) -> Vec<abi::aside_arg> {
 }
 
 impl WorkerHost for WorkerSide<'_> {
-    type Plan = *mut c_void;
+    type Plan = Plan;
 
     fn config(&self) -> WorkerConfig {
         let mut out = abi::aside_worker_config::default();
         host_call!(self.t, config(&mut out));
-        WorkerConfig { idle_timeout_ms: out.idle_timeout_ms, min_workers: out.min_workers, poll_us: out.poll_us, plan_cache_size: out.plan_cache_size }
+        WorkerConfig {
+            idle_timeout_ms: out.idle_timeout_ms,
+            min_workers: out.min_workers,
+            poll_us: out.poll_us,
+            plan_cache_size: out.plan_cache_size,
+        }
     }
     fn idle(&self, going_to_sleep: bool) -> bool {
         host_call!(self.t, idle(going_to_sleep)) == aside_status::ASIDE_OK
@@ -68,17 +77,26 @@ impl WorkerHost for WorkerSide<'_> {
             aside_refusal::ASIDE_REFUSE_CONCURRENTLY => Some(Refusal::Concurrently),
             _ => None,
         };
-        Ok(Statement { refused, cacheable: out.cacheable != 0, params: out.params, plan: out.plan })
+        Ok(Statement { refused, cacheable: out.cacheable != 0, params: out.params, plan: Plan(out.plan) })
     }
     fn keep_plan(&self, plan: Self::Plan) -> Result<(), Saved> {
-        done(host_call!(self.t, keep_plan(plan)))
+        done(host_call!(self.t, keep_plan(plan.0)))
     }
     fn drop_plan(&self, plan: Self::Plan) {
-        host_call!(self.t, drop_plan(plan));
+        host_call!(self.t, drop_plan(plan.0));
     }
-    fn run(&self, plan: Self::Plan, several: bool, args: &[Arg], output: Output, columns: &[Column], sink: &mut dyn RowSink) -> Result<u64, Saved> {
+    fn run(
+        &self,
+        plan: Self::Plan,
+        several: bool,
+        args: &[Arg],
+        output: Output,
+        columns: &[Column],
+        sink: &mut dyn RowSink,
+    ) -> Result<u64, Saved> {
         let args = lend_args(args);
-        let columns: Vec<_> = columns.iter().map(|c| abi::aside_column { type_: c.type_oid, typmod: c.typmod, name: lend(c.name) }).collect();
+        let columns: Vec<_> =
+            columns.iter().map(|c| abi::aside_column { type_: c.type_oid, typmod: c.typmod, name: lend(c.name) }).collect();
         let output = match output {
             Output::None => aside_output::ASIDE_OUTPUT_NONE,
             Output::Rows => aside_output::ASIDE_OUTPUT_ROWS,
@@ -87,7 +105,10 @@ impl WorkerHost for WorkerSide<'_> {
         let mut sink = SinkRef { sink };
         let sink: *mut SinkRef = &mut sink;
         let mut processed = 0;
-        let status = host_call!(self.t, run(plan, several, args.as_ptr(), args.len(), output, columns.as_ptr(), columns.len(), sink.cast(), &mut processed));
+        let status = host_call!(
+            self.t,
+            run(plan.0, several, args.as_ptr(), args.len(), output, columns.as_ptr(), columns.len(), sink.cast(), &mut processed)
+        );
         done(status).map(|()| processed)
     }
     fn next_statement(&self) -> Result<(), Saved> {

@@ -49,6 +49,7 @@ macro_rules! host_call {
         let member = $table.$member.expect(concat!("vtable member ", stringify!($member)));
         // SAFETY: the shim fills each vtable with functions of these prototypes that trap the server's
         // errors, and that read their arguments during the call only.
+        #[allow(clippy::macro_metavars_in_unsafe, reason = "arguments are values and references of this crate")]
         unsafe { member($($arg),*) }
     }};
 }

@@ -191,7 +191,15 @@ pub trait WorkerHost: World {
     fn keep_plan(&self, plan: Self::Plan) -> Result<(), Saved>;
     fn drop_plan(&self, plan: Self::Plan);
     /// Run one statement; rows of the last statement go to the sink. Rows processed.
-    fn run(&self, plan: Self::Plan, several: bool, args: &[Arg], output: Output, columns: &[Column], sink: &mut dyn RowSink) -> Result<u64, Saved>;
+    fn run(
+        &self,
+        plan: Self::Plan,
+        several: bool,
+        args: &[Arg],
+        output: Output,
+        columns: &[Column],
+        sink: &mut dyn RowSink,
+    ) -> Result<u64, Saved>;
     /// Make the effects of one statement visible to the next.
     fn next_statement(&self) -> Result<(), Saved>;
     fn commit(&self) -> Result<(), Saved>;

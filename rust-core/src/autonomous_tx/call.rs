@@ -133,7 +133,15 @@ fn start_checked<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Ca
     result
 }
 
-fn send<'c, H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call<'c>, mut request: Request<'c>, buffer: &mut Vec<u64>, rows: &mut u64) -> Result<u64, Failed> {
+fn send<'c, H: CallerHost>(
+    h: &H,
+    area: &Area,
+    session: &Session,
+    call: &Call<'c>,
+    mut request: Request<'c>,
+    buffer: &mut Vec<u64>,
+    rows: &mut u64,
+) -> Result<u64, Failed> {
     for attempt in 1.. {
         let borrowed = borrow(h, area, &session.borrower, call.key, &call.limits)?;
         if let Some(us) = borrowed.waited_us

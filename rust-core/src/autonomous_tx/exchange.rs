@@ -70,7 +70,18 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
         let slot = &area.slots[borrowed.lease.slot as usize];
         area.request_ring(borrowed.lease.slot).reset();
         area.reply_ring(borrowed.lease.slot).reset();
-        Self { h, area, slot, lease: borrowed.lease, launched: borrowed.launched, session, poll_us, command, deadlock: RefCell::new(None), ended: Cell::new(false) }
+        Self {
+            h,
+            area,
+            slot,
+            lease: borrowed.lease,
+            launched: borrowed.launched,
+            session,
+            poll_us,
+            command,
+            deadlock: RefCell::new(None),
+            ended: Cell::new(false),
+        }
     }
 
     /// Post the request and see it through.

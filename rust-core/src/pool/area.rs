@@ -96,6 +96,19 @@ impl<'a> Area<'a> {
         done
     }
 
+    /// Ask the idle workers of a database (0: of all) to leave; how many have not gone yet.
+    pub fn retire(&self, database: u32, mut wake: impl FnMut(u32)) -> u32 {
+        let mut left = 0;
+        for slot in self.slots.iter().filter(|s| database == 0 || s.key().database == database) {
+            let (state, generation) = slot.state();
+            if state == State::Idle && slot.change(generation, State::Idle, State::Retiring) {
+                slot.worker_proc().into_iter().for_each(&mut wake);
+            }
+            left += u32::from(matches!(slot.state().0, State::Idle | State::Retiring));
+        }
+        left
+    }
+
     /// Does anybody wait for a slot?
     pub fn waiters(&self) -> u32 {
         self.header.waiters.load(SeqCst)

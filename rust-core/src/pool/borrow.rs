@@ -248,10 +248,11 @@ fn retire_one<H: CallerHost>(h: &H, area: &Area, which: impl Fn(Key) -> bool) {
     let idle = area.slots.iter().filter(|s| s.state().0 == State::Idle && which(s.key()));
     if let Some(slot) = idle.min_by_key(|s| s.last_used.load(Relaxed)) {
         let (state, generation) = slot.state();
-        if state == State::Idle && slot.change(generation, State::Idle, State::Retiring) {
-            if let Some(proc) = slot.worker_proc() {
-                h.wake(proc);
-            }
+        if state == State::Idle
+            && slot.change(generation, State::Idle, State::Retiring)
+            && let Some(proc) = slot.worker_proc()
+        {
+            h.wake(proc);
         }
     }
 }
@@ -299,7 +300,9 @@ fn hopeless<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits, short:
     let hope = match short {
         Short::Session => false,
         Short::Slots => area.slots.iter().enumerate().any(|s| others_may_free(&s)),
-        Short::Role => area.slots.iter().enumerate().any(|s| others_may_free(&s) && s.1.state().0 != State::Idle && s.1.key().user == key.user),
+        Short::Role => {
+            area.slots.iter().enumerate().any(|s| others_may_free(&s) && s.1.state().0 != State::Idle && s.1.key().user == key.user)
+        }
         Short::WorkerProcesses => own.is_empty() || area.slots.iter().enumerate().any(|s| others_may_free(&s)),
     };
     if hope || (own.is_empty() && short != Short::Session) {

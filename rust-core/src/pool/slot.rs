@@ -252,7 +252,10 @@ impl Slot {
     /// The worker wants to commit; false: it was cancelled and must abort.
     pub fn gate_commit(&self, generation: u64, xid: u64) -> bool {
         self.xid.store(xid, Relaxed);
-        let won = self.gate.compare_exchange(word(generation, Gate::Active as u8), word(generation, Gate::Committing as u8), SeqCst, SeqCst).is_ok();
+        let won = self
+            .gate
+            .compare_exchange(word(generation, Gate::Active as u8), word(generation, Gate::Committing as u8), SeqCst, SeqCst)
+            .is_ok();
         if !won {
             self.xid.store(0, Relaxed);
         }

@@ -52,7 +52,12 @@ pub enum Need {
 }
 
 /// Write a frame; it is published at the latest when a piece fills the ring, else by `publish`.
-pub fn write<E>(writer: &mut Writer, kind: Kind, payload: &[u8], mut block: impl FnMut(Need, &mut Writer) -> Result<(), E>) -> Result<(), E> {
+pub fn write<E>(
+    writer: &mut Writer,
+    kind: Kind,
+    payload: &[u8],
+    mut block: impl FnMut(Need, &mut Writer) -> Result<(), E>,
+) -> Result<(), E> {
     let header = (kind as u64) | (payload.len() as u64) << 8;
     let header = header.to_ne_bytes();
     while writer.push(&header) == 0 {
@@ -72,7 +77,11 @@ pub fn write<E>(writer: &mut Writer, kind: Kind, payload: &[u8], mut block: impl
 }
 
 /// Read a frame into `buffer` (cleared first); kind and length in bytes.
-pub fn read<E>(reader: &mut Reader, buffer: &mut Vec<u64>, mut block: impl FnMut(Need, &mut Reader) -> Result<(), E>) -> Result<(Kind, usize), Broken<E>> {
+pub fn read<E>(
+    reader: &mut Reader,
+    buffer: &mut Vec<u64>,
+    mut block: impl FnMut(Need, &mut Reader) -> Result<(), E>,
+) -> Result<(Kind, usize), Broken<E>> {
     buffer.clear();
     while reader.pull(buffer, 1) == 0 {
         reader.release();

@@ -258,7 +258,15 @@ impl<'a> Worker<'a> {
     }
 
     /// The bracket: settings and identity, transaction, reply.
-    fn transact<H: WorkerHost>(&self, h: &H, slot: &Slot, generation: u64, plans: &mut PlanCache<H::Plan>, request: &Request, fit: &mut bool) -> Ended {
+    fn transact<H: WorkerHost>(
+        &self,
+        h: &H,
+        slot: &Slot,
+        generation: u64,
+        plans: &mut PlanCache<H::Plan>,
+        request: &Request,
+        fit: &mut bool,
+    ) -> Ended {
         self.depth.set(request.depth);
         slot.depth.store(request.depth, Relaxed);
         let applied = slot.settings() == request.settings_hash;

@@ -90,7 +90,8 @@ impl<P: Copy> PlanCache<P> {
     }
 
     fn remove_oldest(&mut self) -> Option<P> {
-        let (hash, used) = self.buckets.iter().flat_map(|(h, list)| list.iter().map(move |e| (*h, e.used))).min_by_key(|(_, used)| *used)?;
+        let (hash, used) =
+            self.buckets.iter().flat_map(|(h, list)| list.iter().map(move |e| (*h, e.used))).min_by_key(|(_, used)| *used)?;
         let list = self.buckets.get_mut(&hash)?;
         let at = list.iter().position(|e| e.used == used)?;
         let entry = list.swap_remove(at);
@@ -120,7 +121,13 @@ mod tests {
         let base = key("SELECT $1", &[23], 10, 7);
         cache.insert(base.clone(), 1, 8, |_| {});
         assert_eq!(find(&mut cache, &base), Some(1));
-        for other in [key("SELECT $2", &[23], 10, 7), key("SELECT $1", &[20], 10, 7), key("SELECT $1", &[23, 23], 10, 7), key("SELECT $1", &[23], 11, 7), key("SELECT $1", &[23], 10, 8)] {
+        for other in [
+            key("SELECT $2", &[23], 10, 7),
+            key("SELECT $1", &[20], 10, 7),
+            key("SELECT $1", &[23, 23], 10, 7),
+            key("SELECT $1", &[23], 11, 7),
+            key("SELECT $1", &[23], 10, 8),
+        ] {
             assert_eq!(find(&mut cache, &other), None, "{other:?}");
         }
     }
@@ -130,8 +137,8 @@ mod tests {
         let mut cache = PlanCache::default();
         let keys: Vec<_> = (0..4).map(|i| key(&i.to_string(), &[], 0, 0)).collect();
         let mut dropped = Vec::new();
-        for i in 0..3 {
-            cache.insert(keys[i].clone(), i as u32, 3, |p| dropped.push(p));
+        for (i, key) in keys.iter().take(3).enumerate() {
+            cache.insert(key.clone(), i as u32, 3, |p| dropped.push(p));
         }
         find(&mut cache, &keys[0]);
         cache.insert(keys[3].clone(), 3, 3, |p| dropped.push(p));

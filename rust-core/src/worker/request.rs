@@ -30,7 +30,13 @@ impl From<Report> for Failed {
 }
 
 /// Run a request's command in one transaction; rows processed by its last statement.
-pub(super) fn execute<H: WorkerHost>(h: &H, worker: &Worker, plans: &mut PlanCache<H::Plan>, request: &Request, capacity: usize) -> Result<u64, Failed> {
+pub(super) fn execute<H: WorkerHost>(
+    h: &H,
+    worker: &Worker,
+    plans: &mut PlanCache<H::Plan>,
+    request: &Request,
+    capacity: usize,
+) -> Result<u64, Failed> {
     h.begin(request.command)?;
     let wanted = PlanRef {
         command: request.command,
@@ -97,5 +103,6 @@ fn refused(what: Refusal) -> Report {
 }
 
 fn too_many(given: usize, named: u32) -> Report {
-    Report::error(SYNTAX_ERROR, "too many arguments for the autonomous command").with(Field::Detail, format!("The command names {named} parameters, but {given} arguments were given."))
+    Report::error(SYNTAX_ERROR, "too many arguments for the autonomous command")
+        .with(Field::Detail, format!("The command names {named} parameters, but {given} arguments were given."))
 }
