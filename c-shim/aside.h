@@ -123,6 +123,9 @@ extern void aside_install_hooks(void);
 extern void aside_watch_transactions(void);
 extern bool aside_temp_touched;
 
+/* The running commit is the last of its command (host_worker.c). */
+extern bool aside_last_commit;
+
 /*
  * The trap.  Between ASIDE_TRY and ASIDE_END_TRY server functions may throw;
  * the error is then kept, the memory context is as it was, and status says so.

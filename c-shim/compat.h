@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 #include "access/htup_details.h"
+#include "executor/executor.h"
 #include "replication/slot.h"
 #include "storage/proc.h"
 #include "tcop/pquery.h"
@@ -53,6 +54,16 @@ aside_portal_run(Portal portal, bool top_level, DestReceiver *dest, QueryComplet
 	return PortalRun(portal, FETCH_ALL, top_level, dest, dest, qc);
 #else
 	return PortalRun(portal, FETCH_ALL, top_level, true, dest, dest, qc);
+#endif
+}
+
+static inline void
+aside_executor_run(QueryDesc *query)
+{
+#if PG_VERSION_NUM >= 180000
+	ExecutorRun(query, ForwardScanDirection, 0);
+#else
+	ExecutorRun(query, ForwardScanDirection, 0, true);
 #endif
 }
 

@@ -13,6 +13,7 @@
 #include "storage/latch.h"
 #include "tcop/utility.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 
 /* How long a command waits for idle workers to be gone: as long as CountOtherDBBackends does. */
 #define RETIRE_TRIES 500
@@ -63,10 +64,25 @@ transaction_event(XactEvent event, void *arg)
 	}
 }
 
+/*
+ * The server has made the commit visible and released its locks, and goes on
+ * to clean up; nothing after this can undo it or be waited for.  A commit
+ * within a procedure is not the end of its command: host_commit says which is.
+ */
+static void
+resources_released(ResourceReleasePhase phase, bool commit, bool top_level, void *arg)
+{
+	if (phase != RESOURCE_RELEASE_AFTER_LOCKS || !aside_last_commit)
+		return;
+	if (commit && top_level && CurrentResourceOwner == TopTransactionResourceOwner)
+		aside_commit_settled(aside_worker_pool()->handle, aside_get_worker_host());
+}
+
 void
 aside_watch_transactions(void)
 {
 	RegisterXactCallback(transaction_event, NULL);
+	RegisterResourceReleaseCallback(resources_released, NULL);
 }
 
 static const char *

@@ -8,6 +8,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
+#include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "parser/analyze.h"
@@ -297,21 +298,19 @@ bind_parameters(CachedPlanSource *source, const aside_arg *args, size_t nargs)
 	return params;
 }
 
-/* Where the rows of a statement go; NULL is nowhere. */
+/* Where the rows of a statement go; desc is NULL if it returns none. */
 static DestReceiver *
-receiver_for(Portal portal, uint32 output, const aside_column *columns, size_t ncolumns, void *sink)
+receiver_for(TupleDesc desc, uint32 output, const aside_column *columns, size_t ncolumns, void *sink)
 {
-	if (output == ASIDE_OUTPUT_NONE)
-		return NULL;
-	if (portal->tupDesc != NULL)
-		return aside_create_receiver(portal->tupDesc, output, columns, ncolumns, sink);
+	if (output != ASIDE_OUTPUT_NONE && desc != NULL)
+		return aside_create_receiver(desc, output, columns, ncolumns, sink);
 	if (output == ASIDE_OUTPUT_ROWS)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("command returns no columns"),
 				 errdetail("The caller expects column \"%s\".",
 						   pnstrdup((const char *) columns[0].name.data, columns[0].name.len))));
-	return NULL;
+	return None_Receiver;
 }
 
 /*
@@ -326,43 +325,100 @@ is_top_level(Node *statement)
 	return ASIDE_DEFINER_IS_TOP_LEVEL && !IsA(statement, CallStmt) && !IsA(statement, DoStmt);
 }
 
-static uint64
-run_statement(CachedPlanSource *source, bool several, const aside_arg *args, size_t nargs,
-			  uint32 output, const aside_column *columns, size_t ncolumns, void *sink)
+/* The one query of a plan, if that is all there is to it. */
+static PlannedStmt *
+only_query(CachedPlan *plan)
 {
-	Node	   *statement = source->raw_parse_tree->stmt;
-	bool		snapshot = analyze_requires_snapshot(source->raw_parse_tree);
-	MemoryContext old = CurrentMemoryContext;
-	DestReceiver *receiver;
-	ParamListInfo params;
-	CachedPlan *plan;
-	Portal		portal;
-	QueryCompletion completion;
+	PlannedStmt *statement;
 
-	if (several || needs_block(statement))
-		BeginImplicitTransactionBlock();
-	portal = CreatePortal("", true, true);
+	if (list_length(plan->stmt_list) != 1)
+		return NULL;
+	statement = linitial_node(PlannedStmt, plan->stmt_list);
+	return statement->commandType == CMD_UTILITY ? NULL : statement;
+}
+
+/* A query goes straight to the executor, as from within a function. */
+static uint64
+run_query(PlannedStmt *statement, ParamListInfo params, uint32 output,
+		  const aside_column *columns, size_t ncolumns, void *sink)
+{
+	bool		returns_rows = statement->commandType == CMD_SELECT || statement->hasReturning;
+	QueryDesc  *query = CreateQueryDesc(statement, aside_command, GetActiveSnapshot(),
+										InvalidSnapshot, None_Receiver, params, NULL, 0);
+	DestReceiver *receiver;
+	uint64		processed;
+
+	ExecutorStart(query, 0);
+	receiver = receiver_for(returns_rows ? query->tupDesc : NULL, output, columns, ncolumns, sink);
+	query->dest = receiver;
+	aside_executor_run(query);
+	processed = query->estate->es_processed;
+	ExecutorFinish(query);
+	ExecutorEnd(query);
+	FreeQueryDesc(query);
+	receiver->rDestroy(receiver);
+	return processed;
+}
+
+/* Everything else needs a portal: utility commands, and what rules have made several of. */
+static uint64
+run_portal(CachedPlanSource *source, ParamListInfo params, uint32 output,
+		   const aside_column *columns, size_t ncolumns, void *sink)
+{
+	bool		snapshot = analyze_requires_snapshot(source->raw_parse_tree);
+	Portal		portal = CreatePortal("", true, true);
+	DestReceiver *receiver;
+	QueryCompletion completion;
+	CachedPlan *plan;
+
 	portal->visible = false;
-	/* Not the portal's context, whose children go away while it runs. */
-	MemoryContextSwitchTo(aside_request_context);
 	if (snapshot)
 		PushActiveSnapshot(GetTransactionSnapshot());
-	params = bind_parameters(source, args, nargs);
 	plan = GetCachedPlan(source, params, NULL, NULL);
 	PortalDefineQuery(portal, NULL, aside_command, source->commandTag, plan->stmt_list, plan);
 	if (snapshot)
 		PopActiveSnapshot();
 	PortalStart(portal, params, 0, InvalidSnapshot);
-	receiver = receiver_for(portal, output, columns, ncolumns, sink);
-	MemoryContextSwitchTo(old);
-
+	receiver = receiver_for(portal->tupDesc, output, columns, ncolumns, sink);
 	InitializeQueryCompletion(&completion);
-	(void) aside_portal_run(portal, is_top_level(statement),
-							receiver != NULL ? receiver : None_Receiver, &completion);
-	if (receiver != NULL)
-		receiver->rDestroy(receiver);
+	(void) aside_portal_run(portal, is_top_level(source->raw_parse_tree->stmt), receiver,
+							&completion);
+	receiver->rDestroy(receiver);
 	PortalDrop(portal, false);
 	return completion.nprocessed;
+}
+
+static uint64
+run_statement(CachedPlanSource *source, bool several, const aside_arg *args, size_t nargs,
+			  uint32 output, const aside_column *columns, size_t ncolumns, void *sink)
+{
+	bool		snapshot = analyze_requires_snapshot(source->raw_parse_tree);
+	MemoryContext old;
+	ParamListInfo params;
+	CachedPlan *plan;
+	PlannedStmt *query;
+	uint64		processed;
+
+	if (several || needs_block(source->raw_parse_tree->stmt))
+		BeginImplicitTransactionBlock();
+	/* Not a portal's context, whose children go away while it runs. */
+	old = MemoryContextSwitchTo(aside_request_context);
+	if (snapshot)
+		PushActiveSnapshot(GetTransactionSnapshot());
+	params = bind_parameters(source, args, nargs);
+	/* A plan that is kept is held by the resource owner, and so survives an error. */
+	plan = source->is_saved ? GetCachedPlan(source, params, CurrentResourceOwner, NULL) : NULL;
+	query = plan == NULL ? NULL : only_query(plan);
+	if (query != NULL)
+		processed = run_query(query, params, output, columns, ncolumns, sink);
+	if (plan != NULL)
+		ReleaseCachedPlan(plan, CurrentResourceOwner);
+	if (snapshot)
+		PopActiveSnapshot();
+	if (query == NULL)
+		processed = run_portal(source, params, output, columns, ncolumns, sink);
+	MemoryContextSwitchTo(old);
+	return processed;
 }
 
 aside_status

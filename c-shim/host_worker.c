@@ -29,6 +29,8 @@
 MemoryContext aside_request_context = NULL;
 const char *aside_command = NULL;
 
+bool		aside_last_commit = false;
+
 /* Who acts in the next transaction. */
 static aside_identity acting;
 
@@ -94,7 +96,8 @@ host_idle(bool going_to_sleep)
 		{
 			if (catchupInterruptPending)
 				ProcessCatchupInterrupt();
-			pgstat_report_stat(true);
+			/* Not more often than once a second: the main loop comes back when that has passed. */
+			(void) pgstat_report_stat(false);
 			pgstat_report_activity(STATE_IDLE, NULL);
 		}
 	}
@@ -196,9 +199,11 @@ host_commit(void)
 	ASIDE_TRY(status);
 	{
 		EndImplicitTransactionBlock();
+		aside_last_commit = true;
 		CommitTransactionCommand();
 	}
 	ASIDE_END_TRY();
+	aside_last_commit = false;
 	return status;
 }
 

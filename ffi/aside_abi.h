@@ -341,6 +341,9 @@ extern aside_status aside_gate_pre_commit(aside_pool *pool, uint64_t xid);
 extern void aside_gate_committed(aside_pool *pool);
 extern void aside_gate_aborted(aside_pool *pool);
 
+/* The last commit of a request is visible and has released its locks: the caller may know. */
+extern void aside_commit_settled(aside_pool *pool, const aside_worker_host *host);
+
 /* Was the running request cancelled because of a deadlock? */
 extern bool aside_cancelled_by_deadlock(const aside_pool *pool);
 

@@ -270,6 +270,17 @@ pub unsafe extern "C" fn aside_gate_aborted(pool: *mut aside_pool) {
     _ = caught(|| pool.worker.gate_aborted());
 }
 
+/// Nothing more is done on a panic: the result is sent after the commit.
+///
+/// # Safety
+/// As said at the top.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_commit_settled(pool: *mut aside_pool, host: *const aside_worker_host) {
+    // SAFETY: per the contract.
+    let (pool, host) = unsafe { (&*pool, &*host) };
+    _ = caught(|| pool.worker.commit_settled(&WorkerSide { t: host }));
+}
+
 /// false on a panic.
 ///
 /// # Safety

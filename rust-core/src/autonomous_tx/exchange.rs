@@ -68,8 +68,8 @@ pub struct Exchange<'a, H: CallerHost> {
 impl<'a, H: CallerHost> Exchange<'a, H> {
     pub fn new(h: &'a H, area: &'a Area<'a>, session: &'a Session, borrowed: Borrowed, poll_us: u32, command: &'a [u8]) -> Self {
         let slot = &area.slots[borrowed.lease.slot as usize];
-        area.request_ring(borrowed.lease.slot).reset();
-        area.reply_ring(borrowed.lease.slot).reset();
+        area.request_ring(borrowed.lease.slot).rewind();
+        area.reply_ring(borrowed.lease.slot).skip();
         Self {
             h,
             area,

@@ -9,7 +9,7 @@ use crate::host::World;
 use std::cell::Cell;
 
 /// How often to look at the clock while polling.
-const CLOCK_EVERY: u32 = 16;
+const CLOCK_EVERY: u32 = 64;
 /// After this many failures in a row only every PROBE-th wait polls.
 const PATIENCE: u32 = 4;
 const PROBE: u32 = 16;

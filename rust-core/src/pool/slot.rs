@@ -80,40 +80,56 @@ pub struct Lease {
     pub generation: u64,
 }
 
-/// All of it is atomic, and all zeroes is a free slot.
+/// All of it is atomic, and all zeroes is a free slot. Words are grouped by who writes them when, a
+/// cache line to a group: a line that both sides touch costs them more than what they say with it.
 #[repr(C, align(64))]
 #[derive(Debug, Default)]
 pub struct Slot {
+    // Written by whoever claims or releases.
     state: AtomicU64,
-    gate: AtomicU64,
+    pub caller_pid: AtomicU32,
+    caller_proc: AtomicU32,
+    pub database: AtomicU32,
+    pub user: AtomicU32,
+    pad_claim: [u64; 5],
+
+    // Written by the caller; an idle worker polls it.
     /// Generation whose request the worker may read.
     posted: AtomicU64,
     /// Generation whose caller has gone.
     orphan: AtomicU64,
+    pad_post: [u64; 6],
+
+    // Written by both.
+    gate: AtomicU64,
     /// The transaction about to commit; 0 when none is.
     xid: AtomicU64,
     /// Generation (high) and commits of the lease (low 24 bits).
     commits: AtomicU64,
+    /// The caller cancelled to break a deadlock.
+    deadlock: AtomicU32,
+    pad_gate: [u32; 9],
+
+    // Written by the worker, once or twice a request.
     /// Generation whose request the worker has begun to read.
     taken: AtomicU64,
     /// Generation whose request has ended, and how ([`Ended`]).
     finished: AtomicU64,
+    pub calls: AtomicU64,
+    pub errors: AtomicU64,
+    pub last_used: AtomicI64,
+    pub depth: AtomicU32,
+    pad_answer: [u32; 5],
+
+    // Written by the worker, seldom.
     /// Names the settings that the worker has applied; `[0, 0]` when that is unknown.
     settings: [AtomicU64; 2],
     pub worker_pid: AtomicU32,
     /// Latch of the worker, plus one.
     worker_proc: AtomicU32,
-    pub caller_pid: AtomicU32,
-    caller_proc: AtomicU32,
-    pub database: AtomicU32,
-    pub user: AtomicU32,
-    pub depth: AtomicU32,
-    /// The caller cancelled to break a deadlock.
-    deadlock: AtomicU32,
-    pub calls: AtomicU64,
-    pub errors: AtomicU64,
     pub started: AtomicI64,
-    pub last_used: AtomicI64,
+    pad_worker: [u64; 4],
+
     pub request: Ends,
     pub reply: Ends,
 }
@@ -313,6 +329,26 @@ mod tests {
         let slot = Slot::default();
         let generation = slot.claim(State::Free, 0, (100, 1)).unwrap();
         (slot, generation)
+    }
+
+    #[test]
+    fn groups_of_words_have_cache_lines_of_their_own() {
+        let slot = Slot::default();
+        let line = |word: *const u8| (word.addr() - std::ptr::from_ref(&slot).addr()) / 64;
+        let lines = [
+            line((&raw const slot.state).cast()),
+            line((&raw const slot.posted).cast()),
+            line((&raw const slot.gate).cast()),
+            line((&raw const slot.taken).cast()),
+            line((&raw const slot.settings).cast()),
+            line((&raw const slot.request).cast()),
+        ];
+        assert_eq!(lines, [0, 1, 2, 3, 4, 5]);
+        assert_eq!(line((&raw const slot.user).cast()), 0);
+        assert_eq!(line((&raw const slot.orphan).cast()), 1);
+        assert_eq!(line((&raw const slot.deadlock).cast()), 2);
+        assert_eq!(line((&raw const slot.depth).cast()), 3);
+        assert_eq!(line((&raw const slot.started).cast()), 4);
     }
 
     #[test]

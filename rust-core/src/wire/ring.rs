@@ -3,7 +3,7 @@
 //! Positions only grow; `tail` is written by the writer alone and `head` by the reader alone. The
 //! writer copies words in with relaxed stores and publishes them with one release store of `tail`;
 //! the reader acquires `tail` before it loads them. Words are atomics, so a misbehaving peer can
-//! produce nonsense but no undefined behaviour. Whoever claims a lease resets the ring before the
+//! produce nonsense but no undefined behaviour. Whoever claims a lease passes over what an earlier one left before the
 //! peer is told of the lease; nobody else may.
 
 use std::sync::atomic::{AtomicU64, Ordering::*};
@@ -32,10 +32,21 @@ impl<'a> Ring<'a> {
         self.words.len() as u64 - 1
     }
 
-    /// Empty the ring. Only for the claimant of a lease, before the peer knows of it.
-    pub fn reset(&self) {
-        self.ends.head.0.store(0, Relaxed);
-        self.ends.tail.0.store(0, Relaxed);
+    /// Forget what an earlier lease left unread in the ring that this side writes. Only for the
+    /// claimant of a lease, before the peer knows of it; the peer's end is not written.
+    pub fn rewind(&self) {
+        let head = self.ends.head.0.load(Acquire);
+        if self.ends.tail.0.load(Relaxed) != head {
+            self.ends.tail.0.store(head, Relaxed);
+        }
+    }
+
+    /// The same for the ring that this side reads.
+    pub fn skip(&self) {
+        let tail = self.ends.tail.0.load(Acquire);
+        if self.ends.head.0.load(Relaxed) != tail {
+            self.ends.head.0.store(tail, Relaxed);
+        }
     }
 
     /// The writing end.

@@ -20,6 +20,8 @@ use std::sync::atomic::Ordering::*;
 
 /// Longest sleep while a caller is expected to act.
 pub(super) const TICK_MS: u32 = 100;
+/// An idle worker looks again this long after its last request, and then only when it is to leave.
+const SETTLED_MS: u64 = 1_100;
 /// Request buffers larger than this (in words) are not kept.
 const KEEP_WORDS: usize = 32 * 1024;
 
@@ -35,6 +37,10 @@ pub struct Worker<'a> {
     depth: Cell<u32>,
     /// Commits pass the gate only while a request's own transaction runs.
     gated: Cell<bool>,
+    /// The rows processed, to be told to the caller as soon as the commit is visible and its locks are released.
+    pub(super) result: Cell<Option<u64>>,
+    /// The caller has been told, and may have given the lease back.
+    told: Cell<bool>,
     pub(super) reply: RefCell<Option<Writer<'a>>>,
     pub(super) poller: Poller,
     pub(super) poll_us: Cell<u32>,
@@ -49,6 +55,8 @@ impl<'a> Worker<'a> {
             attached: Cell::new(None),
             depth: Cell::new(0),
             gated: Cell::new(false),
+            result: Cell::new(None),
+            told: Cell::new(false),
             reply: RefCell::new(None),
             poller: Poller::default(),
             poll_us: Cell::new(0),
@@ -71,6 +79,14 @@ impl<'a> Worker<'a> {
     pub fn gate_committed(&self) {
         if let (Some(slot), true) = (self.area.slot(self.slot.get()), self.gated.get()) {
             slot.gate_committed(self.generation.get());
+        }
+    }
+
+    /// The commit is visible and holds no locks any more: the caller need not wait for the rest.
+    pub fn commit_settled<H: World>(&self, h: &H) {
+        if let Some(processed) = self.result.take() {
+            self.told.set(true);
+            self.send(h, Kind::Done, &[processed]);
         }
     }
 
@@ -185,8 +201,10 @@ impl<'a> Worker<'a> {
                 slot.change(generation, State::Retiring, State::Idle);
                 h.signal_slot();
             }
-            // A worker that stays looks again now and then: others may have come meanwhile.
-            h.doze((left as u32).max(TICK_MS * 10));
+            // Soon after a request once more, for what the host puts off while there is much to do; and
+            // a worker that stays looks again now and then, as others may have come meanwhile.
+            let longest = if idle_ms < SETTLED_MS { SETTLED_MS } else { left };
+            h.doze((longest as u32).max(TICK_MS * 10));
         }
     }
 
@@ -243,7 +261,10 @@ impl<'a> Worker<'a> {
             slot.errors.fetch_add(1, Relaxed);
         }
         slot.finish(generation, ended);
-        h.wake(slot.caller_proc());
+        // Who waits for this has cancelled; who got an answer may be asleep over something else by now.
+        if slot.gate_cancelled(generation) {
+            h.wake(slot.caller_proc());
+        }
         match h.clean() {
             Ok(true) => {}
             Ok(false) => slot.set_settings([0, 0]),
@@ -275,6 +296,7 @@ impl<'a> Worker<'a> {
             slot.set_settings([0, 0]);
         }
         self.gated.set(false);
+        self.told.set(false);
         let result = h.adopt(&request.identity, settings).map_err(Failed::from).and_then(|()| {
             if settings.is_some() {
                 slot.set_settings(request.settings_hash);
@@ -284,12 +306,19 @@ impl<'a> Worker<'a> {
             execute(h, self, plans, request, capacity)
         });
         let ended = match result {
-            Ok(processed) => {
+            Ok(()) => {
                 self.gated.set(false);
-                self.send(h, Kind::Done, &[processed]);
+                self.commit_settled(h);
+                Ended::Well
+            }
+            Err(_) if self.told.get() => {
+                // Committed, and then something failed that the server does not expect to fail.
+                h.abort();
+                *fit = false;
                 Ended::Well
             }
             Err(failed) => {
+                self.result.set(None);
                 let mut report = match failed {
                     Failed::Saved => h.error(),
                     Failed::Report(report) => *report,

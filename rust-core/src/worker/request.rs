@@ -29,14 +29,14 @@ impl From<Report> for Failed {
     }
 }
 
-/// Run a request's command in one transaction; rows processed by its last statement.
+/// Run a request's command in one transaction, and commit it.
 pub(super) fn execute<H: WorkerHost>(
     h: &H,
     worker: &Worker,
     plans: &mut PlanCache<H::Plan>,
     request: &Request,
     capacity: usize,
-) -> Result<u64, Failed> {
+) -> Result<(), Failed> {
     h.begin(request.command)?;
     let wanted = PlanRef {
         command: request.command,
@@ -47,8 +47,7 @@ pub(super) fn execute<H: WorkerHost>(
     let mut rows = Rows { worker, h };
     if let Some(plan) = plans.find(&wanted) {
         let processed = h.run(plan, false, &request.args, request.output, &request.columns, &mut rows)?;
-        h.commit()?;
-        return Ok(processed);
+        return commit(h, worker, processed);
     }
     let count = h.parse(request.command)?;
     let mut processed = 0;
@@ -83,8 +82,13 @@ pub(super) fn execute<H: WorkerHost>(
     if count == 0 && !request.args.is_empty() {
         return Err(too_many(request.args.len(), 0).into());
     }
-    h.commit()?;
-    Ok(processed)
+    commit(h, worker, processed)
+}
+
+/// The last commit of a request: its result is sent from within, once nothing can stop it.
+fn commit<H: WorkerHost>(h: &H, worker: &Worker, processed: u64) -> Result<(), Failed> {
+    worker.result.set(Some(processed));
+    Ok(h.commit()?)
 }
 
 fn refused(what: Refusal) -> Report {
