@@ -75,7 +75,7 @@ extern void aside_keep_error(MemoryContext back_to);
 extern ErrorData *aside_kept_error(void);
 extern void aside_keep_report(const aside_report *report);
 extern void aside_amend_error(aside_bytes detail);
-extern void aside_throw_kept(void) pg_attribute_noreturn();
+ASIDE_NORETURN extern void aside_throw_kept(void);
 extern void aside_fill_report(const ErrorData *edata, aside_report *out);
 extern void aside_raise_message(const aside_report *message);
 

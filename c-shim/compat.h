@@ -18,6 +18,13 @@
 #error "pg_aside needs PostgreSQL 15 or later"
 #endif
 
+/* 18 wants it in front of the declaration; before, it may be there. */
+#if PG_VERSION_NUM >= 180000
+#define ASIDE_NORETURN pg_noreturn
+#else
+#define ASIDE_NORETURN pg_attribute_noreturn()
+#endif
+
 /* 16 moved the settings from an array into a hash table. */
 static inline struct config_generic **
 aside_guc_variables(int *count)

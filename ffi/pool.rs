@@ -62,6 +62,10 @@ pub unsafe fn attach(memory: *mut u8, len: usize) -> Option<aside_pool> {
     }
     let slots = header.slots.load(Relaxed) as usize;
     let reply = header.reply_words.load(Relaxed) as usize;
+    // What does not fit is not computed with.
+    if slots > len || reply > len || slots.checked_mul(words_per_slot(reply)).is_none_or(|words| words > len / 8) {
+        return None;
+    }
     let (slots_at, words_at, end) = layout(slots, reply);
     if end > len {
         return None;

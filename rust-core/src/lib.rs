@@ -11,5 +11,7 @@ pub mod host;
 pub mod pool;
 pub mod report;
 pub mod settings;
+#[cfg(test)]
+mod testing;
 pub mod wire;
 pub mod worker;

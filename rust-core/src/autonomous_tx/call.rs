@@ -184,7 +184,7 @@ pub fn leave<H: CallerHost>(h: &H, area: &Area, session: &Session) {
     session.borrower.leave(area);
     for slot in area.slots {
         let (state, generation) = slot.state();
-        let mine = slot.caller_pid.load(Acquire) == h.my_pid() && matches!(state, State::Busy | State::Dead);
+        let mine = matches!(state, State::Busy | State::Dead) && slot.named(generation) && slot.caller_pid.load(Acquire) == h.my_pid();
         if !mine || slot.abandoned(generation) {
             continue;
         }

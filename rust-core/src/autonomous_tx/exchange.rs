@@ -68,8 +68,10 @@ pub struct Exchange<'a, H: CallerHost> {
 impl<'a, H: CallerHost> Exchange<'a, H> {
     pub fn new(h: &'a H, area: &'a Area<'a>, session: &'a Session, borrowed: Borrowed, poll_us: u32, command: &'a [u8]) -> Self {
         let slot = &area.slots[borrowed.lease.slot as usize];
-        area.request_ring(borrowed.lease.slot).rewind();
-        area.reply_ring(borrowed.lease.slot).skip();
+        // A worker launched for this lease may have spoken already.
+        if !borrowed.launched {
+            area.clear_rings(borrowed.lease.slot);
+        }
         Self {
             h,
             area,
@@ -277,8 +279,16 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
         }
         let said = last_words.as_ref().and_then(|r| r.get(Field::Message)).map(<[u8]>::to_vec);
         let mut report = if taken {
-            let (commits, xid) = self.slot.progress();
-            let outcome = if xid == 0 { Outcome::Aborted } else { self.h.outcome(xid) };
+            let (mut commits, xid) = self.slot.progress();
+            let outcome = if self.slot.finished(self.lease.generation) == Some(Ended::Well) {
+                // It could not tell us any more.
+                commits = commits.saturating_sub(1);
+                Outcome::Committed
+            } else if xid == 0 {
+                Outcome::Aborted
+            } else {
+                self.h.outcome(xid)
+            };
             let outcome = match outcome {
                 Outcome::Aborted => "aborted",
                 Outcome::Committed => "committed",
@@ -310,7 +320,7 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
     /// Give up: stop the worker, wait for its end, and say what had been committed.
     fn cancel(&mut self) -> Option<String> {
         let generation = self.lease.generation;
-        let stopped = self.slot.gate_cancel(generation) || self.slot.gate_cancelled(generation);
+        let mut stopped = self.slot.gate_cancel(generation) || self.slot.gate_cancelled(generation);
         let mut reader = self.area.reply_ring(self.lease.slot).reader();
         let mut waste = Vec::new();
         let start = self.h.now_us();
@@ -318,6 +328,11 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
         let mut gave_up = false;
         while self.slot.finished(generation).is_none() && !self.worker_gone() {
             let spent = self.h.now_us().saturating_sub(start);
+            // A commit that had won may not be the last of the command.
+            if !stopped && self.slot.gate_cancel(generation) {
+                stopped = true;
+                next_signal = spent;
+            }
             if self.h.terminating() || (stopped && spent >= GIVE_UP_US) {
                 terminate(self.h, self.slot, generation);
                 gave_up = true;

@@ -70,6 +70,13 @@ impl<'a> Area<'a> {
         Ring { ends: &slot.reply, words: self.rings(index as usize).1 }
     }
 
+    /// Pass over what an earlier lease left on the rings. Only for the claimant, before the worker knows
+    /// of the lease: by its launch or by the posted request.
+    pub fn clear_rings(&self, index: u32) {
+        self.request_ring(index).rewind();
+        self.reply_ring(index).skip();
+    }
+
     pub fn hash_key(&self) -> [u64; 2] {
         [self.header.hash_key[0].load(Relaxed), self.header.hash_key[1].load(Relaxed)]
     }

@@ -185,6 +185,7 @@ fn attempt<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) -> Resu
         area.header.busy.fetch_add(1, Relaxed);
         slot.set_key(key);
         let lease = Lease { slot: index as u32, generation };
+        area.clear_rings(lease.slot);
         match h.launch(lease.slot, generation, key.database, key.user) {
             Ok(Launch::Started) => {
                 prewarm(h, area, key, limits);
@@ -259,15 +260,16 @@ fn retire_one<H: CallerHost>(h: &H, area: &Area, which: impl Fn(Key) -> bool) {
 
 /// A launcher that died before its worker came leaves a slot that nobody serves.
 fn reclaim<H: CallerHost>(h: &H, area: &Area) {
-    for slot in area.slots {
+    for (index, slot) in area.slots.iter().enumerate() {
         let (state, generation) = slot.state();
-        let claimed = matches!(state, State::Busy | State::Starting);
-        if claimed && slot.worker_pid.load(Acquire) == 0 && !h.alive(slot.caller_pid.load(Acquire)) {
-            if state == State::Busy {
-                area.give_back(slot, generation);
-            } else {
-                slot.change(generation, State::Starting, State::Free);
-            }
+        if !matches!(state, State::Busy | State::Starting) || slot.worker_pid.load(Acquire) != 0 || !slot.named(generation) {
+            continue;
+        }
+        let launcher = slot.caller_pid.load(Acquire);
+        // Nobody waits for a prewarmed worker: that it failed to start is seen here only.
+        let failed = || state == State::Starting && launcher == h.my_pid() && h.launch_failed(index as u32);
+        if (!h.alive(launcher) || failed()) && slot.take_over(generation, state) && state == State::Busy {
+            area.header.busy.fetch_sub(1, Relaxed);
         }
     }
 }

@@ -137,9 +137,9 @@ pub struct Slot {
 const COMMITS: u64 = 0xff_ffff;
 
 impl Slot {
-    /// State and generation.
+    /// State and generation. In one order with the words that are written before it is looked at.
     pub fn state(&self) -> (State, u64) {
-        let word = self.state.load(Acquire);
+        let word = self.state.load(SeqCst);
         (State::from_number(word as u8), word >> 8)
     }
 
@@ -158,11 +158,30 @@ impl Slot {
         self.state.compare_exchange(word(generation, from as u8), word(next, State::Busy as u8), SeqCst, Relaxed).ok()?;
         self.gate.store(word(next, Gate::Active as u8), Relaxed);
         self.xid.store(0, Relaxed);
-        self.commits.store(next << 24, Relaxed);
         self.deadlock.store(0, Relaxed);
         self.caller_proc.store(caller.1, Relaxed);
         self.caller_pid.store(caller.0, Release);
+        self.commits.store(next << 24, Release);
         Some(next)
+    }
+
+    /// Is the caller's pid that of this generation's claimant? Between the claim and the writing of its
+    /// name the slot still bears that of an earlier one, who may have gone.
+    pub fn named(&self, generation: u64) -> bool {
+        self.commits.load(Acquire) >> 24 == generation & (u64::MAX >> 24)
+    }
+
+    /// Free a claimed slot whose worker has not come, unless it comes just now: it looks at the state
+    /// after it wrote its pid, we look at the pid after we changed the state.
+    pub fn take_over(&self, generation: u64, from: State) -> bool {
+        if !self.change(generation, from, State::Dead) {
+            return false;
+        }
+        if self.worker_pid.load(SeqCst) == 0 {
+            return self.change(generation, State::Dead, State::Free);
+        }
+        self.change(generation, State::Dead, from);
+        false
     }
 
     /// Claim a free slot for a worker that nobody has leased yet.
@@ -172,17 +191,17 @@ impl Slot {
         self.state.compare_exchange(word(generation, State::Free as u8), busy, SeqCst, Relaxed).ok()?;
         self.set_key(key);
         self.caller_pid.store(launcher, Release);
-        self.commits.store(next << 24, Relaxed);
+        self.commits.store(next << 24, Release);
         Some(next)
     }
 
     /// Name the key of a slot just claimed from Free.
     pub fn set_key(&self, key: Key) {
-        self.worker_pid.store(0, Relaxed);
         self.worker_proc.store(0, Relaxed);
         self.set_settings([0, 0]);
         self.database.store(key.database, Relaxed);
         self.user.store(key.user, Relaxed);
+        self.worker_pid.store(0, Release);
     }
 
     /// Let the worker read the request of this generation.
@@ -249,6 +268,12 @@ impl Slot {
             return false;
         }
         if self.worker_pid.compare_exchange(0, pid, SeqCst, Relaxed).is_err() {
+            return false;
+        }
+        // The slot may have been taken over since we looked, and the place be that of another worker.
+        let (state, current) = self.state();
+        if current != generation || !matches!(state, State::Busy | State::Starting) {
+            let _ = self.worker_pid.compare_exchange(pid, 0, SeqCst, Relaxed);
             return false;
         }
         self.worker_proc.store(proc + 1, Release);
@@ -318,6 +343,16 @@ impl Slot {
     /// For views: the transaction about to commit.
     pub fn xid(&self) -> u64 {
         self.xid.load(Relaxed)
+    }
+}
+
+#[cfg(test)]
+impl Slot {
+    /// A claimant that was interrupted before it wrote its name.
+    pub(crate) fn half_claim(&self, from: State, generation: u64) -> u64 {
+        let next = word(generation + 1, State::Busy as u8);
+        self.state.compare_exchange(word(generation, from as u8), next, SeqCst, Relaxed).unwrap();
+        generation + 1
     }
 }
 

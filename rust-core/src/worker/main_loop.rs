@@ -87,6 +87,8 @@ impl<'a> Worker<'a> {
         if let Some(processed) = self.result.take() {
             self.told.set(true);
             self.send(h, Kind::Done, &[processed]);
+            // The caller may be gone and the ring be another's: nothing more is said on it.
+            self.silence();
         }
     }
 
@@ -194,7 +196,7 @@ impl<'a> Worker<'a> {
             let idle_ms = h.now_us().saturating_sub(idle_since) / 1000;
             let left = u64::from(config.idle_timeout_ms).saturating_sub(idle_ms);
             if left == 0 && self.others(slot) >= config.min_workers && slot.change(generation, State::Idle, State::Retiring) {
-                // Others may have counted us as we counted them: of those that would leave, the last stays.
+                // Others may have counted us as we counted them: look again now that they do not.
                 if self.others(slot) >= config.min_workers {
                     return None;
                 }
@@ -208,15 +210,12 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Workers of the same key that stay; of those that are leaving, the ones of higher slots may still change their mind.
+    /// Workers of the same key that stay. One that is leaving may yet change its mind, but not counting it
+    /// is what makes the last of several that leave at once see all the others.
     fn others(&self, slot: &Slot) -> u32 {
-        let stays = |(index, other): &(usize, &Slot)| match other.state().0 {
-            State::Idle | State::Busy | State::Starting => true,
-            State::Retiring => *index as u32 > self.slot.get(),
-            State::Free | State::Dead => false,
-        };
+        let stays = |other: &Slot| matches!(other.state().0, State::Idle | State::Busy | State::Starting);
         let same = |(index, other): &(usize, &Slot)| *index as u32 != self.slot.get() && other.key() == slot.key();
-        self.area.slots.iter().enumerate().filter(|s| same(s) && stays(s)).count() as u32
+        self.area.slots.iter().enumerate().filter(|s| same(s) && stays(s.1)).count() as u32
     }
 
     /// Serve one request and clean up after it; false: this process is not fit for another one.

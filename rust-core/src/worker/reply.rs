@@ -100,6 +100,13 @@ impl Worker<'_> {
         }
     }
 
+    /// Nothing more goes to the caller of the running request.
+    pub(super) fn silence(&self) {
+        if let Ok(mut reply) = self.reply.try_borrow_mut() {
+            *reply = None;
+        }
+    }
+
     fn slot(&self) -> Option<&Slot> {
         self.area.slot(self.slot.get())
     }

@@ -1,0 +1,300 @@
+//! The caller's side of the simulated world: a session, its host, and what it was told.
+
+use super::worker::main;
+use super::world::{Fault, Proc, World, parked, spawn};
+use crate::autonomous_tx::call::{self, Call, Failed, Session};
+use crate::host::{World as World_, *};
+use crate::pool::borrow::Limits;
+use crate::pool::slot::{Key, Lease, State};
+use crate::report::{Field, Report};
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::*;
+
+/// Sleeps of one call that count as a hang.
+const TOO_MANY_NAPS: u32 = 20_000;
+
+/// How a call failed.
+#[derive(Debug)]
+pub enum Told {
+    /// The host's own error, and the lines added to its DETAIL.
+    Saved(String, Vec<String>),
+    Report(Box<Report>),
+}
+
+impl Told {
+    pub fn report(self) -> Report {
+        match self {
+            Self::Report(report) => *report,
+            Self::Saved(..) => panic!("an error of the worker's or of the core's was expected: {self:?}"),
+        }
+    }
+
+    /// All that was said about the transaction's fate.
+    pub fn detail(&self) -> String {
+        match self {
+            Self::Saved(_, amended) => amended.join("\n"),
+            Self::Report(report) => String::from_utf8_lossy(report.get(Field::Detail).unwrap_or_default()).into(),
+        }
+    }
+}
+
+pub fn text(report: &Report, field: Field) -> String {
+    String::from_utf8_lossy(report.get(field).unwrap_or_default()).into()
+}
+
+type Script = Box<dyn FnMut(u32)>;
+type Midwife = Box<dyn FnMut(u32, u64)>;
+
+/// A backend with a session in it.
+pub struct Client {
+    pub world: Arc<World>,
+    pub me: Arc<Proc>,
+    pub session: &'static Session,
+    pub key: Key,
+    pub limits: Limits,
+    pub depth: u32,
+    pub settings: RefCell<Vec<u8>>,
+    pub rows: RefCell<Vec<Vec<u8>>>,
+    pub relayed: RefCell<Vec<String>>,
+    /// Played at each sleep, with its number: for tests that are both sides in one thread.
+    pub script: RefCell<Option<Script>>,
+    /// Played when a worker is to be launched, instead of launching it.
+    pub midwife: RefCell<Option<Midwife>>,
+    version: Cell<u64>,
+    saved: RefCell<String>,
+    amended: RefCell<Vec<String>>,
+    naps: Cell<u32>,
+    sleeps: Cell<u32>,
+}
+
+impl Client {
+    pub fn new(world: &Arc<World>) -> Self {
+        Self::of(world, world.fork(), Key { database: 5, user: 10 })
+    }
+
+    pub fn of(world: &Arc<World>, me: Arc<Proc>, key: Key) -> Self {
+        Self {
+            world: world.clone(),
+            me,
+            session: Box::leak(Box::new(Session::default())),
+            key,
+            limits: Limits { per_role: 0, per_session: 0, min_workers: 0, timeout_ms: 10_000_000 },
+            depth: 0,
+            settings: RefCell::default(),
+            rows: RefCell::default(),
+            relayed: RefCell::default(),
+            script: RefCell::default(),
+            midwife: RefCell::default(),
+            version: Cell::new(1),
+            saved: RefCell::default(),
+            amended: RefCell::default(),
+            naps: Cell::new(0),
+            sleeps: Cell::new(0),
+        }
+    }
+
+    pub fn set(&self, settings: &[u8]) {
+        *self.settings.borrow_mut() = settings.to_vec();
+        self.version.set(self.version.get() + 1);
+    }
+
+    pub fn call(&self, command: &str) -> Result<u64, Told> {
+        self.call_as(command, |_| {})
+    }
+
+    /// A call, changed by `adjust`.
+    pub fn call_as(&self, command: &str, adjust: impl FnOnce(&mut Call)) -> Result<u64, Told> {
+        self.naps.set(0);
+        self.sleeps.set(0);
+        self.amended.borrow_mut().clear();
+        self.rows.borrow_mut().clear();
+        let settings = self.settings.borrow().clone();
+        let user = self.key.user;
+        let mut call = Call {
+            kind: 0,
+            output: Output::Rows,
+            key: self.key,
+            restricted: false,
+            depth: self.depth,
+            max_depth: 8,
+            limits: self.limits,
+            poll_us: 0,
+            identity: Identity { session_user: user, role: 0, current_user: user, security_context: 0 },
+            command: Some(command.as_bytes()),
+            settings: &settings,
+            settings_version: self.version.get(),
+            args: Vec::new(),
+            columns: Vec::new(),
+        };
+        adjust(&mut call);
+        let result = call::run(self, &self.world.area, self.session, &call);
+        if self.me.die.load(SeqCst) && self.depth == 0 {
+            self.exit();
+        }
+        result.map_err(|failed| match failed {
+            Failed::Saved => Told::Saved(self.saved.take(), self.amended.take()),
+            Failed::Report(report) => Told::Report(report),
+        })
+    }
+
+    /// FATAL: the exit callbacks run above frames that are never returned to.
+    pub fn exit(&self) -> ! {
+        call::leave(self, &self.world.area, self.session);
+        self.me.gone.store(true, SeqCst);
+        parked()
+    }
+
+    fn keep(&self, error: &str) -> Saved {
+        *self.saved.borrow_mut() = error.into();
+        Saved
+    }
+
+    fn try_step(&self, step: &'static str) -> Result<(), Saved> {
+        match self.world.step(step) {
+            None => Ok(()),
+            Some(Fault::Fail) => Err(self.keep(&format!("injected at {step}"))),
+            Some(Fault::Die) if self.depth == 0 => self.exit(),
+            Some(Fault::Die) => Ok(()),
+        }
+    }
+
+    fn nap(&self, timeout_ms: u32) -> Slept {
+        self.naps.set(self.naps.get() + 1);
+        assert!(self.naps.get() < TOO_MANY_NAPS, "the call hangs");
+        self.me.nap(timeout_ms)
+    }
+
+    /// What CHECK_FOR_INTERRUPTS does.
+    fn interrupts(&self) -> Result<(), Saved> {
+        if self.me.die.load(SeqCst) && self.depth == 0 {
+            self.exit();
+        }
+        if self.me.die.load(SeqCst) || self.me.cancel.swap(false, SeqCst) || self.world.by_chance(100) {
+            return Err(self.keep("canceling statement due to user request"));
+        }
+        Ok(())
+    }
+}
+
+impl World_ for Client {
+    fn now_us(&self) -> u64 {
+        self.me.now_us()
+    }
+    fn timestamp(&self) -> i64 {
+        self.me.now_us() as i64
+    }
+    fn cpus(&self) -> u32 {
+        2
+    }
+    fn my_pid(&self) -> u32 {
+        self.me.pid
+    }
+    fn my_proc(&self) -> u32 {
+        self.me.proc
+    }
+    fn interrupt_pending(&self) -> bool {
+        self.me.cancel.load(SeqCst) || self.me.die.load(SeqCst)
+    }
+    fn terminating(&self) -> bool {
+        self.me.die.load(SeqCst)
+    }
+    fn sleep(&self, timeout_ms: u32) -> Result<Slept, Saved> {
+        self.try_step("sleep")?;
+        self.sleeps.set(self.sleeps.get() + 1);
+        if let Some(script) = &mut *self.script.borrow_mut() {
+            script(self.sleeps.get());
+        }
+        self.interrupts()?;
+        let slept = self.nap(timeout_ms);
+        self.interrupts()?;
+        Ok(slept)
+    }
+    fn doze(&self, timeout_ms: u32) -> Slept {
+        self.nap(timeout_ms)
+    }
+    fn wake(&self, proc: u32) {
+        if let Some(other) = self.world.by_latch(proc) {
+            other.wake();
+        }
+    }
+    fn relax(&self) {
+        self.me.pass_us(1);
+    }
+}
+
+impl CallerHost for Client {
+    fn launch(&self, slot: u32, generation: u64, database: u32, user: u32) -> Result<Launch, Saved> {
+        self.try_step("launch")?;
+        let running = self.world.launched.lock().unwrap().values().filter(|p| !p.gone.load(SeqCst)).count();
+        if running as u32 >= self.world.max_worker_processes.load(SeqCst) {
+            return Ok(Launch::NoWorkerSlot);
+        }
+        if let Some(midwife) = &mut *self.midwife.borrow_mut() {
+            midwife(slot, generation);
+            return Ok(Launch::Started);
+        }
+        let (world, me) = (self.world.clone(), self.world.fork());
+        self.world.launched.lock().unwrap().insert(slot, me.clone());
+        // Decided here, so that launches are counted in their order.
+        let stillborn = world.step("start").is_some();
+        spawn(move || main(world, me, stillborn, Lease { slot, generation }, Key { database, user }));
+        Ok(Launch::Started)
+    }
+    fn launch_failed(&self, slot: u32) -> bool {
+        self.world.launched.lock().unwrap().get(&slot).is_none_or(|p| p.gone.load(SeqCst))
+    }
+    fn wait_slot(&self, timeout_ms: u32) -> Result<Slept, Saved> {
+        self.try_step("wait_slot")?;
+        self.interrupts()?;
+        if !self.me.enlisted.swap(true, SeqCst) {
+            return Ok(Slept::Woken);
+        }
+        let slept = self.nap(timeout_ms);
+        self.interrupts()?;
+        Ok(slept)
+    }
+    fn end_wait_slot(&self) {
+        self.me.enlisted.store(false, SeqCst);
+    }
+    fn signal_slot(&self) {
+        self.world.signal_waiters();
+    }
+    fn interrupt(&self, pid: u32, terminate: bool) {
+        self.world.signal(pid, terminate);
+    }
+    fn alive(&self, pid: u32) -> bool {
+        self.world.alive(pid)
+    }
+    fn blocked_by_me(&self, pid: u32) -> Result<Option<Vec<u8>>, Saved> {
+        self.try_step("blocked_by_me")?;
+        let blocked = self.world.by_pid(pid).is_some_and(|p| p.waits_for.load(SeqCst) == self.me.pid);
+        Ok(blocked.then(|| format!("Process {pid} waits for a lock of process {}.", self.me.pid).into_bytes()))
+    }
+    fn outcome(&self, xid: u64) -> Outcome {
+        if self.world.outcome_unknown.load(SeqCst) {
+            return Outcome::Unknown;
+        }
+        let committed = self.world.commits.lock().unwrap().iter().any(|(x, _)| *x == xid);
+        if committed { Outcome::Committed } else { Outcome::Aborted }
+    }
+    fn relay(&self, message: &Report) -> Result<(), Saved> {
+        self.try_step("relay")?;
+        self.relayed.borrow_mut().push(text(message, Field::Message));
+        Ok(())
+    }
+    fn row(&self, tuple: &[u8]) -> Result<(), Saved> {
+        self.try_step("row")?;
+        self.rows.borrow_mut().push(tuple.to_vec());
+        Ok(())
+    }
+    fn amend(&self, detail: &str) {
+        self.amended.borrow_mut().push(detail.into());
+    }
+}
+
+/// The pid of the worker that serves a process, once it does.
+pub fn worker_of(world: &World, caller: u32) -> Option<Arc<Proc>> {
+    let mine = |s: &&crate::pool::slot::Slot| s.state().0 == State::Busy && s.caller_pid.load(SeqCst) == caller;
+    world.by_pid(world.area.slots.iter().find(mine)?.worker_pid.load(SeqCst))
+}

@@ -1,0 +1,139 @@
+//! What the simulated server can run.
+//!
+//! A command is statements separated by semicolons: `put TAG` writes, `commit` commits in the midst of
+//! a body, `rows N LEN FILL` returns rows, `wait DOOR` can be interrupted, `stuck DOOR` can only be
+//! ended, `deaf DOOR` not even that, `lock` waits for the caller's lock, `nest COMMAND` calls, `iam
+//! DATABASE USER` says whose call it is, `show` returns who the worker became.
+
+use super::caller::{Client, Told};
+use super::worker::FakeWorker;
+use super::world::Fault;
+use crate::host::{World as World_, *};
+use crate::pool::slot::Key;
+use crate::report::*;
+use std::sync::atomic::Ordering::*;
+
+impl FakeWorker<'_> {
+    /// The gate, the commit record, and what comes after.
+    pub(super) fn commit_now(&self) -> Result<(), Saved> {
+        let xid = self.world.next_xid.fetch_add(1, SeqCst);
+        if !self.worker.gate_pre_commit(xid) {
+            return self.fail(QUERY_CANCELED, "canceling autonomous transaction");
+        }
+        self.try_step("commit:gated")?;
+        self.pass("commit:waits");
+        let pending = if self.world.is_open("lose commits") { Vec::new() } else { self.pending.take() };
+        self.world.commits.lock().unwrap().extend(pending.into_iter().map(|tag| (xid, tag)));
+        if self.world.step("commit:recorded") == Some(Fault::Die) {
+            self.exit();
+        }
+        self.worker.gate_committed();
+        // A commit in the midst of a body is not the request's last: then nothing is sent here.
+        self.worker.commit_settled(self);
+        self.pass("commit:settled");
+        if self.world.is_open("chatty") {
+            let late = Report { severity: Severity::Warning, ..Report::error(0, "late") };
+            self.worker.message(self, &late);
+        }
+        self.try_step("commit:settled")
+    }
+
+    /// Stand at a step where a test that ordered it holds us, until it opens the door of that name.
+    pub(super) fn pass(&self, step: &'static str) {
+        if self.world.is_open(&format!("hold {step}")) {
+            self.world.open(&format!("at {step}"));
+            while !self.world.is_open(step) && !self.me.die.load(SeqCst) {
+                self.me.nap(1000);
+            }
+        }
+    }
+
+    /// Run one statement; rows that it returned.
+    pub(super) fn statement(&self, text: &str, sink: &mut dyn RowSink) -> Result<u64, Saved> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let number = |i: usize| words[i].parse::<usize>().unwrap();
+        match words[0] {
+            "ok" => {}
+            "put" => self.pending.borrow_mut().push(words[1].into()),
+            "commit" => self.commit_now()?,
+            "rows" => {
+                let row = words[3].repeat(number(2) / words[3].len());
+                for _ in 0..number(1) {
+                    self.try_step("sink")?;
+                    match sink.row(row.as_bytes()) {
+                        Ok(()) => {}
+                        Err(SinkStop::Saved) => return Err(Saved),
+                        Err(SinkStop::CallerGone) => return self.fail(QUERY_CANCELED, "the caller has gone"),
+                    }
+                }
+                return Ok(number(1) as u64);
+            }
+            "notice" => {
+                let notice = Report { severity: Severity::Notice, ..Report::error(0, words[1]) };
+                self.worker.message(self, &notice);
+            }
+            "raise" => return self.fail(SYNTAX_ERROR, words[1]),
+            "fatal" => {
+                *self.error.borrow_mut() = Report { severity: Severity::Fatal, ..Report::error(INTERNAL_ERROR, "fatal") };
+                return Err(Saved);
+            }
+            "die" => self.exit(),
+            "nap" => (0..number(1)).try_for_each(|_| self.sleep(1).map(|_| ()))?,
+            "wait" => {
+                self.world.open(&format!("at {}", words[1]));
+                while !self.world.is_open(words[1]) {
+                    self.sleep(1000)?;
+                }
+            }
+            "stuck" => {
+                self.world.open(&format!("at {}", words[1]));
+                while !self.world.is_open(words[1]) && !self.me.die.load(SeqCst) {
+                    self.me.nap(1000);
+                }
+                if self.me.die.load(SeqCst) {
+                    self.interrupts()?;
+                }
+            }
+            "deaf" => {
+                self.world.open(&format!("at {}", words[1]));
+                while !self.world.is_open(words[1]) {
+                    self.me.nap(1000);
+                }
+            }
+            "lock" => {
+                let slot = self.world.area.slots.iter().find(|s| s.worker_pid.load(SeqCst) == self.me.pid).unwrap();
+                self.me.waits_for.store(slot.caller_pid.load(SeqCst), SeqCst);
+                let ended = loop {
+                    if let Err(saved) = self.sleep(1000) {
+                        break Err(saved);
+                    }
+                };
+                self.me.waits_for.store(0, SeqCst);
+                return ended;
+            }
+            "nest" => {
+                let mut nested = Client::of(&self.world, self.me.clone(), self.key);
+                nested.depth = self.worker.depth();
+                if let Err(told) = nested.call(&words[1..].join(" ").replace(',', ";")) {
+                    *self.error.borrow_mut() = match told {
+                        Told::Report(report) => *report,
+                        Told::Saved(error, _) => Report::error(QUERY_CANCELED, error),
+                    };
+                    return Err(Saved);
+                }
+            }
+            "iam" if Key { database: number(1) as u32, user: number(2) as u32 } != self.key => {
+                let wrong = format!("{:?} served {text}", self.key);
+                self.world.violations.lock().unwrap().push(wrong);
+            }
+            "iam" => {}
+            "show" => {
+                let shown = [self.identity.get().current_user.to_string().as_bytes(), b" ", &self.settings.borrow()].concat();
+                sink.row(&shown).map_err(|_| Saved)?;
+                return Ok(1);
+            }
+            other => panic!("no such statement: {other}"),
+        }
+        Ok(0)
+    }
+}

@@ -1,0 +1,14 @@
+//! Tests of the core as a whole, in a simulated world: processes are threads, the database is a list
+//! of commits, and each step of either side can be made to fail or to be its process's last.
+
+mod caller;
+mod language;
+mod worker;
+mod world;
+
+mod endings;
+mod faults;
+mod limits;
+mod order;
+mod schedules;
+mod vanished;

@@ -1,0 +1,241 @@
+//! The worker's side of the simulated world: a process and its host.
+
+use super::world::{Fault, Proc, World, parked};
+use crate::host::{World as World_, *};
+use crate::pool::slot::{Key, Lease};
+use crate::report::*;
+use crate::worker::main_loop::Worker;
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::*;
+
+pub struct FakeWorker<'a> {
+    pub world: Arc<World>,
+    pub me: Arc<Proc>,
+    pub worker: &'a Worker<'static>,
+    /// Whom the process is authenticated as.
+    pub(super) key: Key,
+    parsed: RefCell<Vec<String>>,
+    plans: RefCell<Vec<String>>,
+    pub(super) pending: RefCell<Vec<String>>,
+    pub(super) error: RefCell<Report>,
+    pub(super) identity: Cell<Identity>,
+    pub(super) settings: RefCell<Vec<u8>>,
+    kept: RefCell<Vec<usize>>,
+}
+
+/// A worker process, from its launch to its end.
+pub fn main(world: Arc<World>, me: Arc<Proc>, stillborn: bool, lease: Lease, key: Key) {
+    let worker = Worker::new(world.area);
+    let h = FakeWorker::new(world.clone(), me.clone(), &worker, key);
+    if !stillborn && worker.attach(&h, lease.slot, lease.generation) {
+        if world.step("connect").is_some() {
+            h.fatal("role is not permitted to log in");
+        }
+        worker.run(&h);
+        worker.leave(&h);
+    }
+    me.gone.store(true, SeqCst);
+    world.signal_waiters();
+}
+
+impl<'a> FakeWorker<'a> {
+    pub fn new(world: Arc<World>, me: Arc<Proc>, worker: &'a Worker<'static>, key: Key) -> Self {
+        Self {
+            world,
+            me,
+            worker,
+            key,
+            parsed: RefCell::default(),
+            plans: RefCell::default(),
+            pending: RefCell::default(),
+            error: RefCell::default(),
+            identity: Cell::default(),
+            settings: RefCell::default(),
+            kept: RefCell::default(),
+        }
+    }
+
+    fn note(&self, step: &str) {
+        self.world.log.lock().unwrap().push((self.me.pid, step.into()));
+    }
+
+    pub(super) fn fail<T>(&self, state: u32, message: &str) -> Result<T, Saved> {
+        *self.error.borrow_mut() = Report::error(state, message);
+        Err(Saved)
+    }
+
+    pub(super) fn try_step(&self, step: &'static str) -> Result<(), Saved> {
+        match self.world.step(step) {
+            None => Ok(()),
+            Some(Fault::Fail) => self.fail(INTERNAL_ERROR, &format!("injected at {step}")),
+            Some(Fault::Die) => self.exit(),
+        }
+    }
+
+    /// The process ends here; what was suspended stays so.
+    pub(super) fn exit(&self) -> ! {
+        self.worker.leave(self);
+        self.me.gone.store(true, SeqCst);
+        parked()
+    }
+
+    fn fatal(&self, message: &str) -> ! {
+        let report = Report { severity: Severity::Fatal, ..Report::error(sqlstate(b"57P01"), message) };
+        self.worker.message(self, &report);
+        self.exit()
+    }
+
+    pub(super) fn interrupts(&self) -> Result<(), Saved> {
+        if self.me.die.load(SeqCst) {
+            self.fatal("terminating background worker due to administrator command");
+        }
+        if self.me.cancel.swap(false, SeqCst) {
+            return self.fail(QUERY_CANCELED, "canceling statement due to user request");
+        }
+        Ok(())
+    }
+}
+
+impl World_ for FakeWorker<'_> {
+    fn now_us(&self) -> u64 {
+        self.me.now_us()
+    }
+    fn timestamp(&self) -> i64 {
+        self.me.now_us() as i64
+    }
+    fn cpus(&self) -> u32 {
+        2
+    }
+    fn my_pid(&self) -> u32 {
+        self.me.pid
+    }
+    fn my_proc(&self) -> u32 {
+        self.me.proc
+    }
+    fn interrupt_pending(&self) -> bool {
+        self.me.cancel.load(SeqCst) || self.me.die.load(SeqCst)
+    }
+    fn terminating(&self) -> bool {
+        self.me.die.load(SeqCst)
+    }
+    fn sleep(&self, timeout_ms: u32) -> Result<Slept, Saved> {
+        self.interrupts()?;
+        let slept = self.me.nap(timeout_ms);
+        self.interrupts()?;
+        Ok(slept)
+    }
+    fn doze(&self, timeout_ms: u32) -> Slept {
+        self.me.nap(timeout_ms)
+    }
+    fn wake(&self, proc: u32) {
+        if let Some(other) = self.world.by_latch(proc) {
+            other.wake();
+        }
+    }
+    fn relax(&self) {
+        self.me.pass_us(1);
+    }
+}
+
+impl WorkerHost for FakeWorker<'_> {
+    type Plan = usize;
+
+    fn config(&self) -> WorkerConfig {
+        *self.world.config.lock().unwrap()
+    }
+    fn idle(&self, going_to_sleep: bool) -> bool {
+        // Where a test wants it, those that have served before are not there for a second request.
+        let served = || self.world.log.lock().unwrap().iter().any(|(pid, _)| *pid == self.me.pid);
+        if !going_to_sleep && self.world.is_open("die on request") && served() {
+            self.exit();
+        }
+        // A cancel between two commands is for neither.
+        self.me.cancel.store(false, SeqCst);
+        !self.me.die.load(SeqCst)
+    }
+    fn signal_slot(&self) {
+        self.world.signal_waiters();
+    }
+    fn adopt(&self, who: &Identity, settings: Option<&[u8]>) -> Result<(), Saved> {
+        self.note(if settings.is_some() { "adopt+settings" } else { "adopt" });
+        self.try_step("adopt")?;
+        self.identity.set(*who);
+        if let Some(settings) = settings {
+            *self.settings.borrow_mut() = settings.to_vec();
+        }
+        Ok(())
+    }
+    fn begin(&self, _: &[u8]) -> Result<(), Saved> {
+        self.note("begin");
+        self.pending.borrow_mut().clear();
+        self.try_step("begin")
+    }
+    fn parse(&self, command: &[u8]) -> Result<u32, Saved> {
+        self.note("parse");
+        self.try_step("parse")?;
+        let command = String::from_utf8_lossy(command);
+        let parsed: Vec<String> = command.split(';').map(|s| s.trim().to_owned()).filter(|s| !s.is_empty()).collect();
+        let count = parsed.len() as u32;
+        *self.parsed.borrow_mut() = parsed;
+        Ok(count)
+    }
+    fn prepare(&self, index: u32, _: &[Arg]) -> Result<Statement<usize>, Saved> {
+        self.note("prepare");
+        self.try_step("prepare")?;
+        let text = self.parsed.borrow()[index as usize].clone();
+        let refused = text.starts_with("begin").then_some(Refusal::Transaction);
+        let mut plans = self.plans.borrow_mut();
+        plans.push(text);
+        Ok(Statement { refused, cacheable: true, params: 0, plan: plans.len() - 1 })
+    }
+    fn keep_plan(&self, plan: usize) -> Result<(), Saved> {
+        self.note("keep_plan");
+        self.try_step("keep_plan")?;
+        self.kept.borrow_mut().push(plan);
+        Ok(())
+    }
+    fn drop_plan(&self, plan: usize) {
+        self.note("drop_plan");
+        let at = self.kept.borrow().iter().position(|p| *p == plan);
+        self.kept.borrow_mut().swap_remove(at.expect("a plan is dropped once, and only if it was kept"));
+    }
+    fn run(&self, plan: usize, _: bool, _: &[Arg], _: Output, _: &[Column], sink: &mut dyn RowSink) -> Result<u64, Saved> {
+        self.note("run");
+        self.try_step("run")?;
+        let text = self.plans.borrow()[plan].clone();
+        self.statement(&text, sink)
+    }
+    fn next_statement(&self) -> Result<(), Saved> {
+        self.note("next_statement");
+        self.try_step("next_statement")
+    }
+    fn commit(&self) -> Result<(), Saved> {
+        self.note("commit");
+        self.try_step("commit")?;
+        self.commit_now()
+    }
+    fn abort(&self) {
+        self.note("abort");
+        self.pending.borrow_mut().clear();
+        self.worker.gate_aborted();
+    }
+    fn error(&self) -> Report {
+        self.note("error");
+        self.error.borrow().clone()
+    }
+    fn clean(&self) -> Result<bool, Saved> {
+        self.note("clean");
+        self.try_step("clean")?;
+        self.pass("clean");
+        let intact = self.world.is_open("settings hold");
+        if !intact {
+            self.settings.borrow_mut().clear();
+        }
+        Ok(intact)
+    }
+    fn forget_cancel(&self) {
+        self.note("forget_cancel");
+        self.me.cancel.store(false, SeqCst);
+    }
+}

@@ -1,0 +1,276 @@
+//! The simulated world: processes with latches, signals and clocks of their own, the database, and
+//! the faults that a test orders. Real time passes only while somebody sleeps, and then little of it.
+
+use crate::host::{Slept, WorkerConfig};
+use crate::pool::area::{Area, tests::leak};
+use crate::pool::slot::State;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+/// Real time that a sleep takes at most; its whole length passes on the simulated clock.
+const SLICE: Duration = Duration::from_micros(500);
+/// Longer sleeps end early and without a word, as a latch may.
+const LONG_MS: u32 = 60_000;
+const LONG_SLICE: Duration = Duration::from_millis(20);
+/// When a condition that is waited for counts as never.
+const NEVER: Duration = Duration::from_secs(20);
+
+/// One server process.
+pub struct Proc {
+    pub pid: u32,
+    pub proc: u32,
+    latch: Mutex<bool>,
+    set: Condvar,
+    now_us: AtomicU64,
+    /// SIGINT and SIGTERM, not served yet.
+    pub cancel: AtomicBool,
+    pub die: AtomicBool,
+    pub gone: AtomicBool,
+    /// The process whose lock this one waits for.
+    pub waits_for: AtomicU32,
+    pub enlisted: AtomicBool,
+}
+
+impl Proc {
+    pub fn now_us(&self) -> u64 {
+        self.now_us.load(Relaxed)
+    }
+
+    pub fn pass_us(&self, us: u64) {
+        self.now_us.fetch_add(us, Relaxed);
+    }
+
+    pub fn wake(&self) {
+        *self.latch.lock().unwrap() = true;
+        self.set.notify_one();
+    }
+
+    /// Sleep on the latch and clear it.
+    pub fn nap(&self, timeout_ms: u32) -> Slept {
+        let real = if timeout_ms > LONG_MS { LONG_SLICE } else { SLICE };
+        let latch = self.latch.lock().unwrap();
+        let mut latch = self.set.wait_timeout_while(latch, real, |set| !*set).unwrap().0;
+        if std::mem::take(&mut *latch) || timeout_ms > LONG_MS {
+            return Slept::Woken;
+        }
+        self.pass_us(u64::from(timeout_ms) * 1000);
+        Slept::TimedOut
+    }
+}
+
+/// What happens at a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The host meets an error.
+    Fail,
+    /// The process ends.
+    Die,
+}
+
+#[derive(Default)]
+pub struct Faults {
+    wanted: Option<(&'static str, u32, Fault)>,
+    pub counts: BTreeMap<&'static str, u32>,
+    pub fired: bool,
+    /// Faults at random instead, and their source.
+    pub chaos: Option<fastrand::Rng>,
+}
+
+pub struct World {
+    pub area: Area<'static>,
+    procs: Mutex<Vec<Arc<Proc>>>,
+    /// The process last launched for each slot.
+    pub launched: Mutex<HashMap<u32, Arc<Proc>>>,
+    pub faults: Mutex<Faults>,
+    /// What the database holds: transaction and tag.
+    pub commits: Mutex<Vec<(u64, String)>>,
+    pub next_xid: AtomicU64,
+    pub outcome_unknown: AtomicBool,
+    /// Steps of worker hosts, by pid.
+    pub log: Mutex<Vec<(u32, String)>>,
+    /// SIGINT (false) and SIGTERM (true) as callers sent them.
+    pub signals: Mutex<Vec<(u32, bool)>>,
+    pub config: Mutex<WorkerConfig>,
+    /// Doors that tests open for workers that wait at them.
+    doors: Mutex<HashSet<String>>,
+    pub max_worker_processes: AtomicU32,
+    pub violations: Mutex<Vec<String>>,
+}
+
+impl World {
+    pub fn new(slots: usize) -> Arc<Self> {
+        Arc::new(Self {
+            area: leak(slots, 4096),
+            procs: Mutex::default(),
+            launched: Mutex::default(),
+            faults: Mutex::default(),
+            commits: Mutex::default(),
+            next_xid: AtomicU64::new(700),
+            outcome_unknown: AtomicBool::new(false),
+            log: Mutex::default(),
+            signals: Mutex::default(),
+            config: Mutex::new(WorkerConfig { idle_timeout_ms: u32::MAX, min_workers: 0, poll_us: 0, plan_cache_size: 8 }),
+            doors: Mutex::default(),
+            max_worker_processes: AtomicU32::new(u32::MAX),
+            violations: Mutex::default(),
+        })
+    }
+
+    /// A new process.
+    pub fn fork(&self) -> Arc<Proc> {
+        let mut procs = self.procs.lock().unwrap();
+        let me = Arc::new(Proc {
+            pid: 1000 + procs.len() as u32,
+            proc: procs.len() as u32,
+            latch: Mutex::new(false),
+            set: Condvar::new(),
+            now_us: AtomicU64::new(0),
+            cancel: AtomicBool::new(false),
+            die: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            waits_for: AtomicU32::new(0),
+            enlisted: AtomicBool::new(false),
+        });
+        procs.push(me.clone());
+        me
+    }
+
+    pub fn by_latch(&self, proc: u32) -> Option<Arc<Proc>> {
+        self.procs.lock().unwrap().get(proc as usize).cloned()
+    }
+
+    pub fn by_pid(&self, pid: u32) -> Option<Arc<Proc>> {
+        self.by_latch(pid.checked_sub(1000)?).filter(|p| !p.gone.load(SeqCst))
+    }
+
+    pub fn alive(&self, pid: u32) -> bool {
+        self.by_pid(pid).is_some()
+    }
+
+    pub fn signal(&self, pid: u32, terminate: bool) {
+        self.signals.lock().unwrap().push((pid, terminate));
+        if let Some(proc) = self.by_pid(pid) {
+            if terminate { &proc.die } else { &proc.cancel }.store(true, SeqCst);
+            proc.wake();
+        }
+    }
+
+    pub fn signal_waiters(&self) {
+        let all = self.procs.lock().unwrap().clone();
+        all.iter().filter(|p| p.enlisted.load(SeqCst)).for_each(|p| p.wake());
+    }
+
+    /// Order a fault at the nth time that a step is reached.
+    pub fn order(&self, step: &'static str, nth: u32, fault: Fault) {
+        self.faults.lock().unwrap().wanted = Some((step, nth, fault));
+    }
+
+    /// A step is reached: does anything happen to it?
+    pub fn step(&self, step: &'static str) -> Option<Fault> {
+        let mut faults = self.faults.lock().unwrap();
+        let count = faults.counts.entry(step).or_default();
+        *count += 1;
+        let count = *count;
+        if let Some(rng) = &mut faults.chaos {
+            return match rng.u32(..400) {
+                0..2 => Some(Fault::Fail),
+                2 => Some(Fault::Die),
+                _ => None,
+            };
+        }
+        let (_, _, fault) = faults.wanted.filter(|(s, n, _)| *s == step && *n == count)?;
+        faults.fired = true;
+        Some(fault)
+    }
+
+    /// One in so many, where faults come at random.
+    pub fn by_chance(&self, one_in: u32) -> bool {
+        self.faults.lock().unwrap().chaos.as_mut().is_some_and(|rng| rng.u32(..one_in) == 0)
+    }
+
+    pub fn open(&self, door: &str) {
+        self.doors.lock().unwrap().insert(door.into());
+        self.wake_all();
+    }
+
+    pub fn close(&self, door: &str) {
+        self.doors.lock().unwrap().remove(door);
+    }
+
+    pub fn is_open(&self, door: &str) -> bool {
+        self.doors.lock().unwrap().contains(door)
+    }
+
+    pub fn wake_all(&self) {
+        self.procs.lock().unwrap().iter().for_each(|p| p.wake());
+    }
+
+    /// The least that something comes to while everybody is woken a few times.
+    pub fn low_water(&self, measure: impl Fn() -> usize) -> usize {
+        let look = |_| {
+            self.wake_all();
+            std::thread::sleep(SLICE);
+            measure()
+        };
+        (0..10).map(look).min().unwrap_or(0)
+    }
+
+    pub fn committed(&self, tag: &str) -> bool {
+        self.commits.lock().unwrap().iter().any(|(_, t)| t == tag)
+    }
+
+    /// Steps of the worker hosts so far, in one line.
+    pub fn steps(&self) -> String {
+        self.log.lock().unwrap().iter().map(|(_, step)| step.as_str()).collect::<Vec<_>>().join(" ")
+    }
+
+    pub fn count(&self, state: State) -> usize {
+        self.area.slots.iter().filter(|s| s.state().0 == state).count()
+    }
+
+    /// Every lease has ended and nobody is counted as waiting.
+    pub fn settle(&self) {
+        let quiet = |s: State| matches!(s, State::Idle | State::Free);
+        until(
+            || self.area.slots.iter().all(|s| quiet(s.state().0)) && self.area.busy() == 0 && self.area.waiters() == 0,
+            || {
+                let states: Vec<_> = self.area.slots.iter().map(|s| s.state()).collect();
+                format!("no lease left open: {states:?}, busy {}, waiters {}", self.area.busy(), self.area.waiters())
+            },
+        );
+    }
+
+    /// Settle, end all workers, and see that they are gone.
+    pub fn shut_down(&self) {
+        self.settle();
+        self.area.header.closing.store(1, SeqCst);
+        self.wake_all();
+        until(|| self.count(State::Free) == self.area.slots.len(), || "all workers gone".into());
+        assert_eq!(*self.violations.lock().unwrap(), Vec::<String>::new());
+    }
+}
+
+/// Wait for a condition; fail where it does not come true.
+pub fn until(mut condition: impl FnMut() -> bool, what: impl FnOnce() -> String) {
+    let start = Instant::now();
+    while !condition() {
+        if start.elapsed() > NEVER {
+            panic!("never came true: {}", what());
+        }
+        std::thread::sleep(Duration::from_micros(100));
+    }
+}
+
+/// A process that has exited: its frames stay where they were, for ever.
+pub fn parked() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
+
+/// A thread that is a process, or a part of the test; small, for there are many.
+pub fn spawn<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> std::thread::JoinHandle<T> {
+    std::thread::Builder::new().stack_size(512 * 1024).spawn(body).unwrap()
+}
