@@ -44,12 +44,32 @@ typedef struct AsidePool
 	dsm_handle	segment;
 } AsidePool;
 
-/* Where the rows of the running call go. */
+/* Where the rows of the running call go: to a store, or the last one to single. */
 typedef struct AsideRows
 {
 	Tuplestorestate *store;
 	TupleTableSlot *slot;
+	MinimalTuple single;		/* in the context current at the call */
 } AsideRows;
+
+/* Arguments of a call as they are shipped. */
+typedef struct AsideArguments
+{
+	aside_arg  *args;
+	Datum	   *values;			/* what by-value arguments point to */
+	int			count;
+} AsideArguments;
+
+/* What one call asks for; the rest of an aside_call is the session's. */
+typedef struct AsideRequest
+{
+	aside_kind	kind;
+	aside_output output;
+	aside_bytes command;
+	const AsideArguments *arguments;	/* NULL: none */
+	const aside_column *columns;
+	int			ncolumns;
+} AsideRequest;
 
 /* guc.c */
 extern int	aside_max_workers;
@@ -99,7 +119,18 @@ extern aside_status aside_host_run(void *plan, bool several, const aside_arg *ar
 extern MemoryContext aside_request_context;
 extern const char *aside_command;
 
+extern Datum aside_argument_datum(const aside_arg *arg, Oid type);
+
+/* sqlfuncs_tx.c */
+extern void aside_allocate_arguments(AsideArguments *to, int count);
+extern void aside_fill_argument(AsideArguments *to, int i, Oid type, int16 len, bool by_value,
+								Datum value, bool null);
+extern uint64 aside_run_request(const AsideRequest *request);
+extern void aside_require_set_context(FunctionCallInfo fcinfo);
+
 /* receiver.c */
+extern void aside_send_slot(void *sink, TupleTableSlot *slot);
+extern void aside_send_values(void *sink, TupleDesc desc, Datum *values, bool *nulls);
 extern DestReceiver *aside_create_receiver(TupleDesc returned, uint32 output,
 										   const aside_column *columns, size_t ncolumns, void *sink);
 extern void aside_check_type_visible(Oid type, const char *what, const char *name);
@@ -125,6 +156,15 @@ extern bool aside_temp_touched;
 
 /* The running commit is the last of its command (host_worker.c). */
 extern bool aside_last_commit;
+
+/* A C string in database encoding as bytes; lends it. */
+static inline aside_bytes
+aside_text_bytes(const char *text)
+{
+	aside_bytes bytes = {(const uint8_t *) text, strlen(text)};
+
+	return bytes;
+}
 
 /*
  * The trap.  Between ASIDE_TRY and ASIDE_END_TRY server functions may throw;

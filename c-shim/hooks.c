@@ -11,6 +11,7 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/latch.h"
+#include "storage/lock.h"
 #include "tcop/utility.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -74,8 +75,13 @@ resources_released(ResourceReleasePhase phase, bool commit, bool top_level, void
 {
 	if (phase != RESOURCE_RELEASE_AFTER_LOCKS || !aside_last_commit)
 		return;
-	if (commit && top_level && CurrentResourceOwner == TopTransactionResourceOwner)
-		aside_commit_settled(aside_worker_pool()->handle, aside_get_worker_host());
+	if (!commit || !top_level || CurrentResourceOwner != TopTransactionResourceOwner)
+		return;
+	/* What others could still run into is gone before the caller goes on; temporary tables take longer. */
+	if (aside_temp_touched)
+		return;
+	LockReleaseAll(USER_LOCKMETHOD, true);
+	aside_commit_settled(aside_worker_pool()->handle, aside_get_worker_host());
 }
 
 void

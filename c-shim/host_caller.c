@@ -161,8 +161,13 @@ host_row(aside_bytes tuple)
 		return ASIDE_OK;
 	ASIDE_TRY(status);
 	{
-		ExecStoreMinimalTuple((MinimalTuple) tuple.data, aside_rows->slot, false);
-		tuplestore_puttupleslot(aside_rows->store, aside_rows->slot);
+		if (aside_rows->store == NULL)
+			aside_rows->single = heap_copy_minimal_tuple((MinimalTuple) tuple.data);
+		else
+		{
+			ExecStoreMinimalTuple((MinimalTuple) tuple.data, aside_rows->slot, false);
+			tuplestore_puttupleslot(aside_rows->store, aside_rows->slot);
+		}
 	}
 	ASIDE_END_TRY();
 	return status;

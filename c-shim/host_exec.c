@@ -246,8 +246,9 @@ aside_host_drop_plan(void *plan)
 	ASIDE_END_TRY();
 }
 
-static Datum
-argument_datum(const aside_arg *arg, Oid type)
+/* The value of an argument that is not NULL. */
+Datum
+aside_argument_datum(const aside_arg *arg, Oid type)
 {
 	switch (arg->form)
 	{
@@ -293,7 +294,7 @@ bind_parameters(CachedPlanSource *source, const aside_arg *args, size_t nargs)
 		/* One that this statement does not name may have no type. */
 		param->isnull = i >= nargs || args[i].form == ASIDE_ARG_NULL || untyped;
 		if (!param->isnull)
-			param->value = argument_datum(&args[i], param->ptype);
+			param->value = aside_argument_datum(&args[i], param->ptype);
 	}
 	return params;
 }
@@ -304,12 +305,13 @@ receiver_for(TupleDesc desc, uint32 output, const aside_column *columns, size_t 
 {
 	if (output != ASIDE_OUTPUT_NONE && desc != NULL)
 		return aside_create_receiver(desc, output, columns, ncolumns, sink);
-	if (output == ASIDE_OUTPUT_ROWS)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("command returns no columns"),
-				 errdetail("The caller expects column \"%s\".",
-						   pnstrdup((const char *) columns[0].name.data, columns[0].name.len))));
+	for (size_t i = 0; output == ASIDE_OUTPUT_ROWS && i < ncolumns; i++)
+		if (columns[i].type != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("command returns no columns"),
+					 errdetail("The caller expects column \"%s\".",
+							   pnstrdup((const char *) columns[i].name.data, columns[i].name.len))));
 	return None_Receiver;
 }
 

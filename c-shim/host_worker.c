@@ -8,9 +8,11 @@
 #include <sched.h>
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/namespace.h"
 #include "commands/prepare.h"
 #include "commands/sequence.h"
+#include "common/pg_prng.h"
 #include "jit/jit.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -21,6 +23,7 @@
 #include "storage/sinval.h"
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
+#include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
@@ -257,6 +260,8 @@ host_clean(bool *settings_intact)
 
 	ASIDE_TRY(status);
 	{
+		/* A cancel that comes too late must not keep anything from being cleaned. */
+		HOLD_INTERRUPTS();
 		MemoryContextSwitchTo(TopMemoryContext);
 		debug_query_string = NULL;
 		aside_command = NULL;
@@ -265,6 +270,9 @@ host_clean(bool *settings_intact)
 		DropAllPreparedStatements();
 		LockReleaseAll(USER_LOCKMETHOD, true);
 		ResetSequenceCaches();
+		aside_cleanup_replication_slots();
+		/* What setseed() made predictable is so no more. */
+		(void) DirectFunctionCall1(setseed, Float8GetDatum(pg_prng_double(&pg_global_prng_state)));
 		if (aside_temp_touched)
 		{
 			StartTransactionCommand();
@@ -275,6 +283,10 @@ host_clean(bool *settings_intact)
 		if (aside_request_context != NULL)
 			MemoryContextReset(aside_request_context);
 		*settings_intact = aside_settings_intact();
+		/* This ends with the session only. */
+		if (get_backup_status() != SESSION_BACKUP_NONE)
+			*status_ = ASIDE_LEAVE;
+		RESUME_INTERRUPTS();
 	}
 	ASIDE_END_TRY();
 	return status;

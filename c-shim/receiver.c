@@ -52,11 +52,11 @@ aside_check_type_visible(Oid type, const char *what, const char *name)
 }
 
 static void
-hand_on(Receiver *self, MinimalTuple tuple)
+hand_on(void *sink, MinimalTuple tuple)
 {
 	aside_bytes bytes = {(const uint8_t *) tuple, tuple->t_len};
 
-	switch (aside_sink_row(self->sink, bytes))
+	switch (aside_sink_row(sink, bytes))
 	{
 		case ASIDE_OK:
 			return;
@@ -70,26 +70,45 @@ hand_on(Receiver *self, MinimalTuple tuple)
 }
 
 /* A value in a toast table may be gone by the time that the caller looks at it. */
-static MinimalTuple
-with_values_inside(TupleTableSlot *slot)
+static void
+take_inside(TupleDesc desc, Datum *values, const bool *nulls)
 {
-	TupleDesc	desc = slot->tts_tupleDescriptor;
-	Datum	   *values;
-
-	slot_getallattrs(slot);
-	values = palloc(sizeof(Datum) * desc->natts);
 	for (int i = 0; i < desc->natts; i++)
-	{
-		values[i] = slot->tts_values[i];
-		if (!slot->tts_isnull[i] && TupleDescAttr(desc, i)->attlen == -1 &&
+		if (!nulls[i] && TupleDescAttr(desc, i)->attlen == -1 &&
 			VARATT_IS_EXTERNAL(DatumGetPointer(values[i])))
 			values[i] = PointerGetDatum(detoast_external_attr((struct varlena *) DatumGetPointer(values[i])));
-	}
-	return aside_form_minimal_tuple(desc, values, slot->tts_isnull);
 }
 
-static MinimalTuple
-converted(Receiver *self, TupleTableSlot *slot)
+/* A row of these values, in the current context's memory. */
+void
+aside_send_values(void *sink, TupleDesc desc, Datum *values, bool *nulls)
+{
+	take_inside(desc, values, nulls);
+	hand_on(sink, aside_form_minimal_tuple(desc, values, nulls));
+}
+
+/* A row as it is. */
+void
+aside_send_slot(void *sink, TupleTableSlot *slot)
+{
+	TupleDesc	desc = slot->tts_tupleDescriptor;
+	bool		ours;
+	MinimalTuple tuple = ExecFetchSlotMinimalTuple(slot, &ours);
+	Datum	   *values;
+
+	if ((tuple->t_infomask & HEAP_HASEXTERNAL) == 0)
+	{
+		hand_on(sink, tuple);
+		return;
+	}
+	slot_getallattrs(slot);
+	values = palloc(sizeof(Datum) * desc->natts);
+	memcpy(values, slot->tts_values, sizeof(Datum) * desc->natts);
+	aside_send_values(sink, desc, values, slot->tts_isnull);
+}
+
+static void
+send_converted(Receiver *self, TupleTableSlot *slot)
 {
 	int			count = self->out->natts;
 	Datum	   *values = palloc(sizeof(Datum) * count);
@@ -100,14 +119,10 @@ converted(Receiver *self, TupleTableSlot *slot)
 	{
 		nulls[i] = true;
 		values[i] = (Datum) 0;
-		if (self->casts[i] == NULL)
-			continue;
-		values[i] = ExecEvalExpr(self->casts[i], self->econtext, &nulls[i]);
-		if (!nulls[i] && TupleDescAttr(self->out, i)->attlen == -1 &&
-			VARATT_IS_EXTERNAL(DatumGetPointer(values[i])))
-			values[i] = PointerGetDatum(detoast_external_attr((struct varlena *) DatumGetPointer(values[i])));
+		if (self->casts[i] != NULL)
+			values[i] = ExecEvalExpr(self->casts[i], self->econtext, &nulls[i]);
 	}
-	return aside_form_minimal_tuple(self->out, values, nulls);
+	aside_send_values(self->sink, self->out, values, nulls);
 }
 
 static bool
@@ -115,19 +130,11 @@ receive_row(TupleTableSlot *slot, DestReceiver *receiver)
 {
 	Receiver   *self = (Receiver *) receiver;
 	MemoryContext old = MemoryContextSwitchTo(self->row_context);
-	MinimalTuple tuple;
 
 	if (self->unchanged)
-	{
-		bool		ours;
-
-		tuple = ExecFetchSlotMinimalTuple(slot, &ours);
-		if ((tuple->t_infomask & HEAP_HASEXTERNAL) != 0)
-			tuple = with_values_inside(slot);
-	}
+		aside_send_slot(self->sink, slot);
 	else
-		tuple = converted(self, slot);
-	hand_on(self, tuple);
+		send_converted(self, slot);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(self->row_context);
 	return true;
@@ -145,7 +152,7 @@ receive_json(TupleTableSlot *slot, DestReceiver *receiver)
 	slot_getallattrs(slot);
 	row = heap_form_tuple(self->record, slot->tts_values, slot->tts_isnull);
 	value = FunctionCall1(&self->to_jsonb, HeapTupleGetDatum(row));
-	hand_on(self, aside_form_minimal_tuple(self->out, &value, &null));
+	hand_on(self->sink, aside_form_minimal_tuple(self->out, &value, &null));
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(self->row_context);
 	return true;

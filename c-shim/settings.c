@@ -19,6 +19,9 @@
 #include "utils/memutils.h"
 #include "utils/varlena.h"
 
+/* Beside an entry's context: no library that the caller has loaded defines this setting. */
+#define UNDEFINED_HERE 0x100
+
 /* What changes whenever a setting does; compared as bytes. */
 typedef struct Signature
 {
@@ -46,6 +49,13 @@ is_shippable(const struct config_generic *var)
 		if (strcmp(var->name, never[i]) == 0)
 			return false;
 	return true;
+}
+
+/* At its built-in default, as far as a worker can know.  One that nobody defined is known by being set. */
+static bool
+is_default(const struct config_generic *var)
+{
+	return var->source == PGC_S_DEFAULT && (var->flags & GUC_CUSTOM_PLACEHOLDER) == 0;
 }
 
 static void
@@ -117,7 +127,7 @@ sign(Signature *out)
 	reserve(out, sizeof(Trace) * count);
 	next = (Trace *) out->data;
 	for (int i = 0; i < count; i++)
-		if (vars[i]->source != PGC_S_DEFAULT &&
+		if (!is_default(vars[i]) &&
 			(vars[i]->context == PGC_USERSET || vars[i]->context == PGC_SUSET))
 			trace_setting(vars[i], next++);
 	out->len = (char *) next - out->data;
@@ -225,7 +235,8 @@ static void
 append_entry(const struct config_generic *var)
 {
 	char	   *value = value_text(var, false);
-	uint32		head[4] = {strlen(var->name), strlen(value), var->scontext, var->srole};
+	uint32		undefined = (var->flags & GUC_CUSTOM_PLACEHOLDER) != 0 ? UNDEFINED_HERE : 0;
+	uint32		head[4] = {strlen(var->name), strlen(value), var->scontext | undefined, var->srole};
 
 	appendBinaryStringInfo(&block, (char *) head, sizeof(head));
 	appendBinaryStringInfo(&block, var->name, head[0] + 1);
@@ -253,7 +264,7 @@ aside_settings_current(aside_bytes *out, uint64_t *version)
 		resetStringInfo(&block);
 		seen_by_caller.len = 0;
 		for (int i = 0; i < count; i++)
-			if (vars[i]->source != PGC_S_DEFAULT && is_shippable(vars[i]))
+			if (!is_default(vars[i]) && is_shippable(vars[i]))
 				append_entry(vars[i]);
 		remember(&seen_by_caller);
 		block_version++;
@@ -269,6 +280,7 @@ typedef struct Entry
 	const char *value;
 	GucContext	scontext;
 	Oid			srole;
+	bool		undefined;
 } Entry;
 
 /* The entry at *at, which then moves on; false at the end. */
@@ -282,7 +294,8 @@ next_entry(const aside_bytes *from, Size *at, Entry *entry)
 	memcpy(head, from->data + *at, sizeof(head));
 	entry->name = (const char *) from->data + *at + sizeof(head);
 	entry->value = entry->name + head[0] + 1;
-	entry->scontext = (GucContext) head[2];
+	entry->scontext = (GucContext) (head[2] & ~UNDEFINED_HERE);
+	entry->undefined = (head[2] & UNDEFINED_HERE) != 0;
 	entry->srole = head[3];
 	*at += sizeof(head) + head[0] + head[1] + 2;
 	return true;
@@ -328,8 +341,12 @@ aside_settings_apply(const aside_bytes *from)
 	withdraw(from);
 	while (next_entry(from, &at, &entry))
 	{
-		/* Cannot change once temporary tables were used; that is no reason to fail. */
-		bool		tolerant = strcmp(entry.name, "temp_buffers") == 0;
+		/*
+		 * Where the caller's server would have ignored the value, so does the
+		 * worker: when a library comes to define the setting, and when
+		 * temporary tables have been used.
+		 */
+		bool		tolerant = entry.undefined || strcmp(entry.name, "temp_buffers") == 0;
 
 		(void) set_config_option_ext(entry.name, entry.value, entry.scontext, PGC_S_SESSION,
 									 entry.srole, GUC_ACTION_SET, true,

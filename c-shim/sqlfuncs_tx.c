@@ -22,13 +22,6 @@ PG_FUNCTION_INFO_V1(aside_autonomous_query);
 PG_FUNCTION_INFO_V1(aside_autonomous_query_as);
 PG_FUNCTION_INFO_V1(aside_autonomous_json);
 
-typedef struct Arguments
-{
-	aside_arg  *args;
-	Datum	   *values;			/* what by-value arguments point to */
-	int			count;
-} Arguments;
-
 /* A row of no named type means something in the process that made it only. */
 static void
 refuse_pseudo(Oid type, int number)
@@ -41,8 +34,10 @@ refuse_pseudo(Oid type, int number)
 				 errhint("Cast it to a named type.")));
 }
 
-static void
-fill_argument(Arguments *to, int i, Oid type, int16 len, bool byval, Datum value, bool null)
+/* One argument, to be read in another process: nothing of it stays in a toast table. */
+void
+aside_fill_argument(AsideArguments *to, int i, Oid type, int16 len, bool by_value,
+					Datum value, bool null)
 {
 	aside_arg  *arg = &to->args[i];
 
@@ -52,7 +47,7 @@ fill_argument(Arguments *to, int i, Oid type, int16 len, bool byval, Datum value
 		arg->form = ASIDE_ARG_NULL;
 		return;
 	}
-	if (byval)
+	if (by_value)
 	{
 		to->values[i] = value;
 		arg->form = ASIDE_ARG_BYVAL;
@@ -73,8 +68,8 @@ fill_argument(Arguments *to, int i, Oid type, int16 len, bool byval, Datum value
 	arg->data.len = len == -2 ? strlen(DatumGetCString(value)) + 1 : len;
 }
 
-static void
-allocate(Arguments *to, int count)
+void
+aside_allocate_arguments(AsideArguments *to, int count)
 {
 	to->count = count;
 	to->args = palloc0(sizeof(aside_arg) * Max(count, 1));
@@ -83,7 +78,7 @@ allocate(Arguments *to, int count)
 
 /* VARIADIC array: its elements are the arguments; NULL is none. */
 static void
-spread_array(Arguments *to, FunctionCallInfo fcinfo, int first)
+spread_array(AsideArguments *to, FunctionCallInfo fcinfo, int first)
 {
 	ArrayType  *array;
 	Datum	   *elements;
@@ -95,7 +90,7 @@ spread_array(Arguments *to, FunctionCallInfo fcinfo, int first)
 
 	if (PG_ARGISNULL(first))
 	{
-		allocate(to, 0);
+		aside_allocate_arguments(to, 0);
 		return;
 	}
 	if (!OidIsValid(get_base_element_type(get_fn_expr_argtype(fcinfo->flinfo, first))))
@@ -106,20 +101,20 @@ spread_array(Arguments *to, FunctionCallInfo fcinfo, int first)
 	get_typlenbyvalalign(ARR_ELEMTYPE(array), &len, &byval, &align);
 	refuse_pseudo(ARR_ELEMTYPE(array), 1);
 	deconstruct_array(array, ARR_ELEMTYPE(array), len, byval, align, &elements, &nulls, &count);
-	allocate(to, count);
+	aside_allocate_arguments(to, count);
 	for (int i = 0; i < count; i++)
-		fill_argument(to, i, ARR_ELEMTYPE(array), len, byval, elements[i], nulls[i]);
+		aside_fill_argument(to, i, ARR_ELEMTYPE(array), len, byval, elements[i], nulls[i]);
 }
 
 static void
-collect_arguments(Arguments *to, FunctionCallInfo fcinfo, int first)
+collect_arguments(AsideArguments *to, FunctionCallInfo fcinfo, int first)
 {
 	if (PG_NARGS() > first && get_fn_expr_variadic(fcinfo->flinfo))
 	{
 		spread_array(to, fcinfo, first);
 		return;
 	}
-	allocate(to, Max(PG_NARGS() - first, 0));
+	aside_allocate_arguments(to, Max(PG_NARGS() - first, 0));
 	for (int i = 0; i < to->count; i++)
 	{
 		Oid			type = get_fn_expr_argtype(fcinfo->flinfo, first + i);
@@ -146,7 +141,7 @@ collect_arguments(Arguments *to, FunctionCallInfo fcinfo, int first)
 		}
 		refuse_pseudo(type, i + 1);
 		get_typlenbyval(type, &len, &byval);
-		fill_argument(to, i, type, len, byval, fcinfo->args[first + i].value,
+		aside_fill_argument(to, i, type, len, byval, fcinfo->args[first + i].value,
 					  PG_ARGISNULL(first + i));
 	}
 }
@@ -164,19 +159,17 @@ describe_caller(aside_identity *who)
 	who->security_context = context;
 }
 
-/* Run the call whose command is argument `at` and whose arguments follow it. */
-static uint64
-run_call(FunctionCallInfo fcinfo, int at, aside_kind kind, aside_output output,
-		 const aside_column *columns, int ncolumns)
+/* Run a request with this session's identity, settings and limits; rows processed. */
+uint64
+aside_run_request(const AsideRequest *request)
 {
 	AsidePool  *pool = aside_caller_pool(true);
 	AsidePool  *serving = aside_worker_pool();
-	Arguments	arguments;
 	uint64		processed = 0;
 	aside_status status;
 	aside_call	call = {
-		.kind = kind,
-		.output = output,
+		.kind = request->kind,
+		.output = request->output,
 		.database = MyDatabaseId,
 		.authenticated_user = GetAuthenticatedUserId(),
 		.restricted = InSecurityRestrictedOperation(),
@@ -187,6 +180,32 @@ run_call(FunctionCallInfo fcinfo, int at, aside_kind kind, aside_output output,
 		.min_workers = aside_min_workers,
 		.checkout_timeout_ms = aside_checkout_timeout,
 		.poll_us = aside_poll_time,
+		.command = request->command,
+		.args = request->arguments == NULL ? NULL : request->arguments->args,
+		.nargs = request->arguments == NULL ? 0 : request->arguments->count,
+		.columns = request->columns,
+		.ncolumns = request->ncolumns,
+	};
+
+	describe_caller(&call.identity);
+	aside_settings_current(&call.settings, &call.settings_version);
+	status = aside_call_run(pool->handle, aside_get_caller_host(), &call, &processed);
+	aside_rows = NULL;
+	if (unlikely(status != ASIDE_OK))
+		aside_throw_kept();
+	return processed;
+}
+
+/* Run the call whose command is argument `at` and whose arguments follow it. */
+static uint64
+run_call(FunctionCallInfo fcinfo, int at, aside_kind kind, aside_output output,
+		 const aside_column *columns, int ncolumns)
+{
+	AsideArguments arguments;
+	AsideRequest request = {
+		.kind = kind,
+		.output = output,
+		.arguments = &arguments,
 		.columns = columns,
 		.ncolumns = ncolumns,
 	};
@@ -195,19 +214,11 @@ run_call(FunctionCallInfo fcinfo, int at, aside_kind kind, aside_output output,
 	{
 		text	   *command = PG_GETARG_TEXT_PP(at);
 
-		call.command.data = (const uint8_t *) VARDATA_ANY(command);
-		call.command.len = VARSIZE_ANY_EXHDR(command);
+		request.command.data = (const uint8_t *) VARDATA_ANY(command);
+		request.command.len = VARSIZE_ANY_EXHDR(command);
 	}
 	collect_arguments(&arguments, fcinfo, at + 1);
-	call.args = arguments.args;
-	call.nargs = arguments.count;
-	describe_caller(&call.identity);
-	aside_settings_current(&call.settings, &call.settings_version);
-	status = aside_call_run(pool->handle, aside_get_caller_host(), &call, &processed);
-	aside_rows = NULL;
-	if (unlikely(status != ASIDE_OK))
-		aside_throw_kept();
-	return processed;
+	return aside_run_request(&request);
 }
 
 /* The columns that this caller expects, as the worker is told. */
@@ -236,7 +247,7 @@ return_rows(FunctionCallInfo fcinfo, int at, aside_kind kind, aside_output outpu
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	MemoryContext old = MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
-	AsideRows	rows;
+	AsideRows	rows = {0};
 
 	rows.store = tuplestore_begin_heap((result->allowedModes & SFRM_Materialize_Random) != 0,
 									   false, work_mem);
@@ -252,8 +263,8 @@ return_rows(FunctionCallInfo fcinfo, int at, aside_kind kind, aside_output outpu
 	return (Datum) 0;
 }
 
-static void
-require_set_context(FunctionCallInfo fcinfo)
+void
+aside_require_set_context(FunctionCallInfo fcinfo)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 
@@ -286,7 +297,7 @@ aside_autonomous_query(PG_FUNCTION_ARGS)
 {
 	TupleDesc	desc;
 
-	require_set_context(fcinfo);
+	aside_require_set_context(fcinfo);
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -302,7 +313,7 @@ aside_autonomous_query_as(PG_FUNCTION_ARGS)
 	TupleDesc	desc;
 	Oid			type;
 
-	require_set_context(fcinfo);
+	aside_require_set_context(fcinfo);
 	switch (get_call_result_type(fcinfo, &type, &desc))
 	{
 		case TYPEFUNC_COMPOSITE:
@@ -330,7 +341,7 @@ aside_autonomous_query_as(PG_FUNCTION_ARGS)
 Datum
 aside_autonomous_json(PG_FUNCTION_ARGS)
 {
-	require_set_context(fcinfo);
+	aside_require_set_context(fcinfo);
 	return return_rows(fcinfo, 0, ASIDE_KIND_JSON, ASIDE_OUTPUT_JSON,
 					   one_column("autonomous_json", JSONBOID));
 }

@@ -365,8 +365,13 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
                 Some(Outcome::Aborted) => return None,
                 _ => "Whether the autonomous transaction committed is unknown.".into(),
             }),
-            _ if commits > 0 => Some(format!("The autonomous command had already committed {commits} of its transactions.")),
-            _ => None,
+            _ => {
+                // The one whose commit had won when the worker vanished.
+                let last = (ended.is_none() && !stopped && xid != 0).then(|| self.h.outcome(xid));
+                let commits = commits + u64::from(last == Some(Outcome::Committed));
+                let rest = if last == Some(Outcome::Unknown) { " Whether the next one committed is unknown." } else { "" };
+                (commits > 0).then(|| format!("The autonomous command had already committed {commits} of its transactions.{rest}"))
+            }
         }
     }
 

@@ -115,6 +115,7 @@ fn a_commit_that_has_won_is_left_in_peace_and_told_of() {
     let worker = call.worker.pid;
     call.cancel();
     until(|| !signals(&world).is_empty(), || "the caller's patience ended".into());
+    assert!(call.me.now_us() >= 1_000_000, "not before a second has passed");
     world.open("commit:waits");
     assert_eq!(call.told().detail(), "The autonomous transaction had already committed.");
     assert!(world.committed("a"));
@@ -162,6 +163,26 @@ fn a_cancel_that_lost_against_one_commit_of_several_stops_the_next() {
     assert!(world.committed("a1"));
     assert!(!world.committed("a2") && !world.committed("a3"));
     world.shut_down();
+}
+
+#[test]
+fn a_commit_that_won_as_one_of_several_is_counted_even_if_its_worker_vanishes() {
+    for (unknown, says) in [(false, "committed 2 of its transactions."), (true, "Whether the next one committed is unknown.")] {
+        let world = World::new(1);
+        world.outcome_unknown.store(unknown, SeqCst);
+        let call = start(&world, "put a1; commit; put a2; stuck here; commit", "here");
+        world.open("hold commit:waits");
+        world.open("here");
+        until(|| world.is_open("at commit:waits"), || "the second commit is under way".into());
+        call.cancel();
+        until(|| !signals(&world).is_empty(), || "the caller waits for its end".into());
+        world.order("commit:recorded", 2, super::world::Fault::Die);
+        world.open("commit:waits");
+        let detail = call.told().detail();
+        assert!(detail.ends_with(says), "{detail}");
+        assert!(world.committed("a1") && world.committed("a2"));
+        world.shut_down();
+    }
 }
 
 #[test]

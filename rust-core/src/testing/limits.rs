@@ -104,6 +104,20 @@ fn a_session_that_calls_in_a_loop_does_not_starve_one_that_waits() {
 }
 
 #[test]
+fn a_session_stands_aside_now_and_then_while_others_wait() {
+    let world = World::new(1);
+    let busy = client(&world, ALICE);
+    busy.call("ok").unwrap();
+    world.area.header.waiters.fetch_add(1, SeqCst);
+    for _ in 0..50 {
+        busy.call("ok").unwrap();
+    }
+    assert!((2..=8).contains(&waits(&world)), "stood aside {} times in 50", waits(&world) / 2);
+    world.area.header.waiters.fetch_sub(1, SeqCst);
+    world.shut_down();
+}
+
+#[test]
 fn nested_calls_work_and_those_that_only_ancestors_could_serve_fail_at_once() {
     let world = World::new(2);
     let outer = client(&world, ALICE);

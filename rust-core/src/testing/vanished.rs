@@ -29,7 +29,8 @@ fn a_worker_that_leaves_before_it_took_the_request_is_replaced_unnoticed() {
     idle(&world, 2);
     world.open("die on request");
     Client::new(&world).call("put a").unwrap();
-    assert_eq!(world.launched.lock().unwrap().values().filter(|p| !p.gone.load(SeqCst)).count(), 1, "both were lost");
+    let running = || world.launched.lock().unwrap().values().filter(|p| !p.gone.load(SeqCst)).count();
+    until(|| running() == 1, || "both idle workers were lost".into());
     assert_eq!(world.commits.lock().unwrap().len(), 1);
     world.shut_down();
 }

@@ -226,7 +226,7 @@ impl<'a> Worker<'a> {
         *self.reply.borrow_mut() = Some(self.area.reply_ring(index).writer());
         let mut reader = self.area.request_ring(index).reader();
         let mut fit = true;
-        let ended = loop {
+        let answer = loop {
             let read = frame::read(&mut reader, buffer, |_, reader| {
                 h.wake(slot.caller_proc());
                 while reader.available() == 0 {
@@ -241,18 +241,29 @@ impl<'a> Worker<'a> {
             let request = match read {
                 Ok((Kind::Request, _)) => Request::decode(buffer),
                 Ok(_) | Err(Broken::Malformed) => Err(codec::Malformed),
-                Err(Broken::Stopped(())) => break Ended::Badly,
+                Err(Broken::Stopped(())) => break Err(None),
             };
             let Ok(request) = request else {
-                self.fail(h, Report::error(PROTOCOL_VIOLATION, "worker received a request that it does not understand"));
-                break Ended::Badly;
+                break Err(Some(Report::error(PROTOCOL_VIOLATION, "worker received a request that it does not understand")));
             };
             if slot.settings() != request.settings_hash && request.settings.is_none() {
                 self.send(h, Kind::SettingsWanted, &[]);
                 continue;
             }
-            break self.transact(h, slot, generation, plans, &request, &mut fit);
+            break self.transact(h, slot, generation, plans, &request, &mut fit).map_err(Some);
         };
+        // What the command left, a lock above all, is not to be met by whoever goes on when it is answered.
+        match h.clean() {
+            Ok(true) => {}
+            Ok(false) => slot.set_settings([0, 0]),
+            Err(_) => fit = false,
+        }
+        let ended = if answer.is_ok() { Ended::Well } else { Ended::Badly };
+        match answer {
+            Ok(()) => self.commit_settled(h),
+            Err(Some(report)) => self.fail(h, report),
+            Err(None) => {}
+        }
         self.reply.take();
         slot.last_used.store(h.timestamp(), Relaxed);
         slot.calls.fetch_add(1, Relaxed);
@@ -264,11 +275,6 @@ impl<'a> Worker<'a> {
         if slot.gate_cancelled(generation) {
             h.wake(slot.caller_proc());
         }
-        match h.clean() {
-            Ok(true) => {}
-            Ok(false) => slot.set_settings([0, 0]),
-            Err(_) => fit = false,
-        }
         if slot.gate_cancelled(generation) {
             self.outlast_cancel(h, slot, generation);
         }
@@ -277,7 +283,8 @@ impl<'a> Worker<'a> {
         fit
     }
 
-    /// The bracket: settings and identity, transaction, reply.
+    /// The bracket: settings and identity, transaction. The error is still to be sent, and the result
+    /// too unless it was told already.
     fn transact<H: WorkerHost>(
         &self,
         h: &H,
@@ -286,7 +293,7 @@ impl<'a> Worker<'a> {
         plans: &mut PlanCache<H::Plan>,
         request: &Request,
         fit: &mut bool,
-    ) -> Ended {
+    ) -> Result<(), Report> {
         self.depth.set(request.depth);
         slot.depth.store(request.depth, Relaxed);
         let applied = slot.settings() == request.settings_hash;
@@ -304,17 +311,13 @@ impl<'a> Worker<'a> {
             let capacity = h.config().plan_cache_size as usize;
             execute(h, self, plans, request, capacity)
         });
-        let ended = match result {
-            Ok(()) => {
-                self.gated.set(false);
-                self.commit_settled(h);
-                Ended::Well
-            }
+        let answer = match result {
+            Ok(()) => Ok(()),
             Err(_) if self.told.get() => {
                 // Committed, and then something failed that the server does not expect to fail.
                 h.abort();
                 *fit = false;
-                Ended::Well
+                Ok(())
             }
             Err(failed) => {
                 self.result.set(None);
@@ -327,16 +330,15 @@ impl<'a> Worker<'a> {
                     report.sqlstate = DEADLOCK_DETECTED;
                     report = report.with(Field::Message, &b"deadlock detected"[..]);
                 }
-                self.gated.set(false);
                 if report.severity >= Severity::Fatal {
                     *fit = false;
                 }
-                self.fail(h, report);
-                Ended::Badly
+                Err(report)
             }
         };
+        self.gated.set(false);
         slot.gate_reopen(generation);
-        ended
+        answer
     }
 
     fn fail<H: WorkerHost>(&self, h: &H, report: Report) {
