@@ -32,6 +32,7 @@ typedef struct AsideLaunch
 	uint64		generation;
 	Oid			database;
 	Oid			user;
+	bool		superuser;
 	dsm_handle	segment;		/* DSM_HANDLE_INVALID: the shared pool */
 } AsideLaunch;
 
@@ -146,7 +147,7 @@ extern void aside_relay_messages(void);
 
 /* launch.c */
 extern aside_status aside_launch_worker(uint32_t slot, uint64_t generation,
-										uint32_t database, uint32_t user);
+										uint32_t database, uint32_t user, bool superuser);
 extern bool aside_launch_failed(uint32_t slot);
 
 /* hooks.c */

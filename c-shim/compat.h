@@ -8,6 +8,7 @@
 #include "postgres.h"
 #include "access/htup_details.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
 #include "replication/slot.h"
 #include "storage/proc.h"
 #include "tcop/pquery.h"
@@ -41,6 +42,17 @@ aside_guc_variables(int *count)
 #if PG_VERSION_NUM < 160000
 #define ASIDE_CHEAP_SETTINGS_SCAN
 #endif
+
+/* Until 15 the server remembers what a user was at authentication; from 16 on it asks anew each time. */
+static inline bool
+aside_authenticated_superuser(void)
+{
+#if PG_VERSION_NUM >= 160000
+	return false;
+#else
+	return GetAuthenticatedUserIsSuperuser();
+#endif
+}
 
 /* 17 took pgprocno out of PGPROC. */
 static inline uint32
@@ -82,6 +94,16 @@ aside_form_minimal_tuple(TupleDesc desc, Datum *values, bool *nulls)
 	return heap_form_minimal_tuple(desc, values, nulls, 0);
 #else
 	return heap_form_minimal_tuple(desc, values, nulls);
+#endif
+}
+
+static inline MinimalTuple
+aside_copy_minimal_tuple(MinimalTuple tuple)
+{
+#if PG_VERSION_NUM >= 180000
+	return heap_copy_minimal_tuple(tuple, 0);
+#else
+	return heap_copy_minimal_tuple(tuple);
 #endif
 }
 

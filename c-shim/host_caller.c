@@ -162,7 +162,7 @@ host_row(aside_bytes tuple)
 	ASIDE_TRY(status);
 	{
 		if (aside_rows->store == NULL)
-			aside_rows->single = heap_copy_minimal_tuple((MinimalTuple) tuple.data);
+			aside_rows->single = aside_copy_minimal_tuple((MinimalTuple) tuple.data);
 		else
 		{
 			ExecStoreMinimalTuple((MinimalTuple) tuple.data, aside_rows->slot, false);

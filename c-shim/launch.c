@@ -20,7 +20,8 @@ extern PGDLLEXPORT void aside_worker_main(Datum main_arg);
 static BackgroundWorkerHandle **handles = NULL;
 
 aside_status
-aside_launch_worker(uint32_t slot, uint64_t generation, uint32_t database, uint32_t user)
+aside_launch_worker(uint32_t slot, uint64_t generation, uint32_t database, uint32_t user,
+					bool superuser)
 {
 	aside_status status = ASIDE_OK;
 
@@ -31,6 +32,7 @@ aside_launch_worker(uint32_t slot, uint64_t generation, uint32_t database, uint3
 			.generation = generation,
 			.database = database,
 			.user = user,
+			.superuser = superuser,
 			.segment = pool->segment,
 		};
 		BackgroundWorker worker = {
@@ -108,6 +110,13 @@ aside_worker_main(Datum main_arg)
 		proc_exit(0);
 	aside_relay_messages();
 	BackgroundWorkerInitializeConnectionByOid(launch.database, launch.user, 0);
+	/* The server goes by what it was at authentication, as it does for the caller. */
+	if (aside_authenticated_superuser() != launch.superuser)
+		ereport(FATAL,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("role \"%s\" became or ceased to be a superuser since this session began",
+						GetUserNameFromId(launch.user, true)),
+				 errhint("Connect again.")));
 	process_session_preload_libraries();
 	aside_watch_transactions();
 	status = aside_worker_run(pool->handle, aside_get_worker_host());

@@ -172,6 +172,7 @@ aside_run_request(const AsideRequest *request)
 		.output = request->output,
 		.database = MyDatabaseId,
 		.authenticated_user = GetAuthenticatedUserId(),
+		.authenticated_superuser = aside_authenticated_superuser(),
 		.restricted = InSecurityRestrictedOperation(),
 		.depth = serving == NULL ? 0 : aside_worker_depth(serving->handle),
 		.max_depth = aside_max_depth,

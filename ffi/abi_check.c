@@ -16,7 +16,7 @@ SAME(offsetof(aside_report, message) == 24);
 SAME(sizeof(aside_arg) == 24);
 SAME(sizeof(aside_column) == 24);
 SAME(sizeof(aside_identity) == 16);
-SAME(offsetof(aside_call, command) == 64);
+SAME(offsetof(aside_call, command) == 72);
 SAME(sizeof(aside_worker_row) == 72);
 SAME(sizeof(aside_stat_row) == 56 + 8 * ASIDE_BUCKETS);
 SAME(offsetof(aside_world, abi_version) == 0);

@@ -142,6 +142,8 @@ typedef struct aside_call
 	uint32_t	min_workers;
 	uint32_t	checkout_timeout_ms;
 	uint32_t	poll_us;
+	uint32_t	authenticated_superuser;	/* was it, when it was authenticated? */
+	uint32_t	reserved;
 	aside_identity identity;
 	aside_bytes command;		/* NULL raises 22004 */
 	aside_bytes settings;		/* what this session changed; see settings.c */
@@ -241,7 +243,7 @@ typedef struct aside_caller_host
 	aside_world world;
 	/* Start a worker for a slot: OK, NO_WORKER_SLOT or SAVED. */
 	aside_status (*launch) (uint32_t slot, uint64_t generation,
-							uint32_t database, uint32_t user);
+							uint32_t database, uint32_t user, bool superuser);
 	/* Has the worker last launched for this slot ended without attaching? */
 	bool		(*launch_failed) (uint32_t slot);
 	/* Sleep until a slot may be free, serve interrupts; the first call of a series only enlists. */

@@ -6,6 +6,7 @@ use crate::reports::lent;
 use crate::world::{done, slept};
 use crate::{host_call, impl_world};
 use aside_core::host::{CallerHost, Launch, Outcome, Saved, Slept};
+use aside_core::pool::slot::Key;
 use aside_core::report::Report;
 
 /// Borrows a vtable for the duration of an export.
@@ -23,8 +24,8 @@ impl Caller<'_> {
 }
 
 impl CallerHost for Caller<'_> {
-    fn launch(&self, slot: u32, generation: u64, database: u32, user: u32) -> Result<Launch, Saved> {
-        match host_call!(self.t, launch(slot, generation, database, user)) {
+    fn launch(&self, slot: u32, generation: u64, key: Key) -> Result<Launch, Saved> {
+        match host_call!(self.t, launch(slot, generation, key.database, key.user, key.superuser)) {
             aside_status::ASIDE_OK => Ok(Launch::Started),
             aside_status::ASIDE_NO_WORKER_SLOT => Ok(Launch::NoWorkerSlot),
             _ => Err(Saved),

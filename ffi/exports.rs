@@ -149,7 +149,7 @@ unsafe fn call_of(raw: &aside_call) -> Call<'_> {
                 aside_output::ASIDE_OUTPUT_JSON => Output::Json,
                 _ => Output::None,
             },
-            key: Key { database: raw.database, user: raw.authenticated_user },
+            key: Key { database: raw.database, user: raw.authenticated_user, superuser: raw.authenticated_superuser != 0 },
             restricted: raw.restricted != 0,
             depth: raw.depth,
             max_depth: raw.max_depth,

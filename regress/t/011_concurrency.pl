@@ -88,7 +88,10 @@ for my $c (@run)
 		next unless $case =~ /^=(\d+ \d+)=\n.*?ERROR:  (\w{5}):(.*)/s;
 		my ($id, $state, $rest) = ($1, $2, $3);
 		$tally{$state}++;
-		$told{$id} = 1 if $rest =~ /^DETAIL:.*\bcommitted/m;
+		# An error of a nested call speaks of that call's transaction; the one around it has aborted.
+		my $levels = () = $rest =~ /^(?:CONTEXT:  )?autonomous transaction$/mg;
+		my $own = $levels == ($state eq '08006' ? 1 : 0);
+		$told{$id} = 1 if $own && $rest =~ /^DETAIL:.*\bcommitted/m;
 		$tally{"unknown outcome"}++ if $rest =~ /^DETAIL:.*\bunknown/m;
 	}
 }

@@ -2,6 +2,7 @@
 //! a simulated world in the tests. No member throws: an error that the host met stays with the
 //! host, and [`Saved`] says that one is kept there.
 
+use crate::pool::slot::Key;
 use crate::report::Report;
 
 /// The host keeps an error that is to be rethrown (caller) or reported (worker).
@@ -58,7 +59,7 @@ pub enum Outcome {
 /// What a caller's side asks of its backend.
 pub trait CallerHost: World {
     /// Start a worker process for a slot that this caller has claimed.
-    fn launch(&self, slot: u32, generation: u64, database: u32, user: u32) -> Result<Launch, Saved>;
+    fn launch(&self, slot: u32, generation: u64, key: Key) -> Result<Launch, Saved>;
     /// Has the worker last launched for this slot ended before it attached?
     fn launch_failed(&self, slot: u32) -> bool;
     /// Sleep until a slot may have become free, serving interrupts. The first call of a series only

@@ -182,7 +182,7 @@ pub fn world(me: &'static Process) -> aside_world {
     }
 }
 
-unsafe extern "C" fn launch(slot: u32, generation: u64, _: u32, _: u32) -> aside_status::Type {
+unsafe extern "C" fn launch(slot: u32, generation: u64, _: u32, _: u32, _: bool) -> aside_status::Type {
     let Some(here) = HERE.get() else { return aside_status::ASIDE_NO_WORKER_SLOT };
     let (memory, broken) = (here.memory, here.broken_worker);
     std::thread::spawn(move || worker_main(memory, slot, generation, broken));

@@ -186,7 +186,7 @@ fn attempt<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) -> Resu
         slot.set_key(key);
         let lease = Lease { slot: index as u32, generation };
         area.clear_rings(lease.slot);
-        match h.launch(lease.slot, generation, key.database, key.user) {
+        match h.launch(lease.slot, generation, key) {
             Ok(Launch::Started) => {
                 prewarm(h, area, key, limits);
                 return Ok(Ok((lease, true)));
@@ -286,7 +286,7 @@ fn prewarm<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) {
             continue;
         }
         if let Some(generation) = slot.claim_for_prewarming(generation, key, h.my_pid()) {
-            if !matches!(h.launch(index as u32, generation, key.database, key.user), Ok(Launch::Started)) {
+            if !matches!(h.launch(index as u32, generation, key), Ok(Launch::Started)) {
                 slot.change(generation, State::Starting, State::Free);
                 return;
             }

@@ -25,6 +25,8 @@ use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::*};
 pub struct Key {
     pub database: u32,
     pub user: u32,
+    /// The user was a superuser when it was authenticated, which is what the server goes by.
+    pub superuser: bool,
 }
 
 /// States of a slot; the numbers appear in `aside_worker_row`.
@@ -91,7 +93,8 @@ pub struct Slot {
     caller_proc: AtomicU32,
     pub database: AtomicU32,
     pub user: AtomicU32,
-    pad_claim: [u64; 5],
+    superuser: AtomicU32,
+    pad_claim: [u32; 9],
 
     // Written by the caller; an idle worker polls it.
     /// Generation whose request the worker may read.
@@ -144,7 +147,7 @@ impl Slot {
     }
 
     pub fn key(&self) -> Key {
-        Key { database: self.database.load(Relaxed), user: self.user.load(Relaxed) }
+        Key { database: self.database.load(Relaxed), user: self.user.load(Relaxed), superuser: self.superuser.load(Relaxed) != 0 }
     }
 
     /// From one state to another within a generation.
@@ -201,6 +204,7 @@ impl Slot {
         self.set_settings([0, 0]);
         self.database.store(key.database, Relaxed);
         self.user.store(key.user, Relaxed);
+        self.superuser.store(u32::from(key.superuser), Relaxed);
         self.worker_pid.store(0, Release);
     }
 

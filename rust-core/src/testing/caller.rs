@@ -70,7 +70,7 @@ pub struct Client {
 
 impl Client {
     pub fn new(world: &Arc<World>) -> Self {
-        Self::of(world, world.fork(), Key { database: 5, user: 10 })
+        Self::of(world, world.fork(), Key { database: 5, user: 10, superuser: false })
     }
 
     pub fn of(world: &Arc<World>, me: Arc<Proc>, key: Key) -> Self {
@@ -224,7 +224,7 @@ impl World_ for Client {
 }
 
 impl CallerHost for Client {
-    fn launch(&self, slot: u32, generation: u64, database: u32, user: u32) -> Result<Launch, Saved> {
+    fn launch(&self, slot: u32, generation: u64, key: Key) -> Result<Launch, Saved> {
         self.try_step("launch")?;
         let running = self.world.launched.lock().unwrap().values().filter(|p| !p.gone.load(SeqCst)).count();
         if running as u32 >= self.world.max_worker_processes.load(SeqCst) {
@@ -238,7 +238,7 @@ impl CallerHost for Client {
         self.world.launched.lock().unwrap().insert(slot, me.clone());
         // Decided here, so that launches are counted in their order.
         let stillborn = world.step("start").is_some();
-        spawn(move || main(world, me, stillborn, Lease { slot, generation }, Key { database, user }));
+        spawn(move || main(world, me, stillborn, Lease { slot, generation }, key));
         Ok(Launch::Started)
     }
     fn launch_failed(&self, slot: u32) -> bool {

@@ -21,7 +21,7 @@ fn start(world: &Arc<World>, command: &str, door: &str) -> Running {
     let (other, me, command) = (world.clone(), world.fork(), command.to_owned());
     let process = me.clone();
     let thread = spawn(move || {
-        let key = crate::pool::slot::Key { database: 5, user: 10 };
+        let key = crate::pool::slot::Key { database: 5, user: 10, superuser: false };
         Client::of(&other, process, key).call(&command)
     });
     until(|| world.is_open(&format!("at {door}")), || format!("the worker is at {door}"));

@@ -122,7 +122,7 @@ impl FakeWorker<'_> {
                     return Err(Saved);
                 }
             }
-            "iam" if Key { database: number(1) as u32, user: number(2) as u32 } != self.key => {
+            "iam" if Key { database: number(1) as u32, user: number(2) as u32, superuser: false } != self.key => {
                 let wrong = format!("{:?} served {text}", self.key);
                 self.world.violations.lock().unwrap().push(wrong);
             }

@@ -10,8 +10,8 @@ use crate::worker::main_loop::Worker;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
 
-const ALICE: Key = Key { database: 5, user: 10 };
-const BOB: Key = Key { database: 5, user: 11 };
+const ALICE: Key = Key { database: 5, user: 10, superuser: false };
+const BOB: Key = Key { database: 5, user: 11, superuser: false };
 
 fn client(world: &Arc<World>, key: Key) -> Client {
     Client::of(world, world.fork(), key)
@@ -215,7 +215,7 @@ fn idle_workers_leave_after_their_time_but_for_those_that_are_to_stay() {
 #[test]
 fn retiring_a_database_takes_its_idle_workers_and_no_others() {
     let world = World::new(3);
-    let elsewhere = Key { database: 6, user: 10 };
+    let elsewhere = Key { database: 6, user: 10, superuser: false };
     client(&world, elsewhere).call("put a").unwrap();
     client(&world, ALICE).call("put b").unwrap();
     let held = hold(&world, BOB, "free");

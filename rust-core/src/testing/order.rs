@@ -74,6 +74,18 @@ fn an_error_is_read_before_the_abort_that_would_lose_it() {
 }
 
 #[test]
+fn what_a_failed_command_left_is_cleaned_up_before_its_caller_goes_on() {
+    let world = World::new(1);
+    let client = Client::new(&world);
+    for _ in 0..50 {
+        world.log.lock().unwrap().clear();
+        assert!(client.call("raise oops").is_err());
+        assert!(world.steps().ends_with("error abort clean"), "{}", world.steps());
+    }
+    world.shut_down();
+}
+
+#[test]
 fn a_refused_statement_aborts_what_ran_before_it() {
     let world = World::new(1);
     let client = Client::new(&world);

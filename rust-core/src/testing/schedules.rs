@@ -108,7 +108,7 @@ fn check_rows(model: &Model, client: &Client, tag: &str, told: &Result<u64, Told
 fn session(model: &Arc<Model>, me: Arc<Proc>, caller: u32, next: &Mutex<u32>, seed: u64) {
     let mut rng = fastrand::Rng::with_seed(seed);
     let tenant = caller % TENANTS;
-    let key = Key { database: 5 + tenant % 2, user: 10 + tenant };
+    let key = Key { database: 5 + tenant % 2, user: 10 + tenant, superuser: false };
     let mut client = Client::of(&model.world, me, key);
     client.limits.per_role = rng.u32(..3);
     loop {

@@ -112,7 +112,7 @@ fn a_worker_quicker_than_the_caller_that_launched_it_is_heard() {
     let client = Client::new(&world);
     let other = world.clone();
     *client.midwife.borrow_mut() = Some(Box::new(move |slot, generation| {
-        let h = worker(&other, Key { database: 5, user: 10 });
+        let h = worker(&other, Key { database: 5, user: 10, superuser: false });
         other.launched.lock().unwrap().insert(slot, h.me.clone());
         assert!(h.worker.attach(h, slot, generation));
         h.worker.message(h, &last_words("no more connections"));
@@ -134,7 +134,7 @@ fn what_an_earlier_lease_left_on_the_ring_is_not_read_by_the_next() {
     let (other, born) = (world.clone(), std::rc::Rc::new(std::cell::Cell::new(None)));
     let child = born.clone();
     *client.midwife.borrow_mut() = Some(Box::new(move |slot, generation| {
-        let h = worker(&other, Key { database: 5, user: 10 });
+        let h = worker(&other, Key { database: 5, user: 10, superuser: false });
         other.launched.lock().unwrap().insert(slot, h.me.clone());
         assert!(h.worker.attach(h, slot, generation));
         child.set(Some(h));
@@ -158,7 +158,7 @@ fn a_slot_whose_launcher_died_is_taken_over_and_a_late_worker_turned_away() {
     world.order("launch", 1, Fault::Die);
     let (other, me) = (world.clone(), world.fork());
     let pid = me.pid;
-    let key = Key { database: 5, user: 10 };
+    let key = Key { database: 5, user: 10, superuser: false };
     spawn(move || Client::of(&other, me, key).call("put a").is_ok());
     until(|| !world.alive(pid), || "the launcher has died".into());
     assert_eq!(world.area.slots[0].state(), (State::Busy, 1));

@@ -244,7 +244,7 @@ impl<'a> Worker<'a> {
                 Err(Broken::Stopped(())) => break Err(None),
             };
             let Ok(request) = request else {
-                break Err(Some(Report::error(PROTOCOL_VIOLATION, "worker received a request that it does not understand")));
+                break Err(Some(Box::new(Report::error(PROTOCOL_VIOLATION, "worker received a request that it does not understand"))));
             };
             if slot.settings() != request.settings_hash && request.settings.is_none() {
                 self.send(h, Kind::SettingsWanted, &[]);
@@ -261,7 +261,7 @@ impl<'a> Worker<'a> {
         let ended = if answer.is_ok() { Ended::Well } else { Ended::Badly };
         match answer {
             Ok(()) => self.commit_settled(h),
-            Err(Some(report)) => self.fail(h, report),
+            Err(Some(report)) => self.fail(h, &report),
             Err(None) => {}
         }
         self.reply.take();
@@ -293,7 +293,7 @@ impl<'a> Worker<'a> {
         plans: &mut PlanCache<H::Plan>,
         request: &Request,
         fit: &mut bool,
-    ) -> Result<(), Report> {
+    ) -> Result<(), Box<Report>> {
         self.depth.set(request.depth);
         slot.depth.store(request.depth, Relaxed);
         let applied = slot.settings() == request.settings_hash;
@@ -322,13 +322,13 @@ impl<'a> Worker<'a> {
             Err(failed) => {
                 self.result.set(None);
                 let mut report = match failed {
-                    Failed::Saved => h.error(),
-                    Failed::Report(report) => *report,
+                    Failed::Saved => Box::new(h.error()),
+                    Failed::Report(report) => report,
                 };
                 h.abort();
                 if report.sqlstate == QUERY_CANCELED && slot.deadlock() {
                     report.sqlstate = DEADLOCK_DETECTED;
-                    report = report.with(Field::Message, &b"deadlock detected"[..]);
+                    report = Box::new(report.with(Field::Message, &b"deadlock detected"[..]));
                 }
                 if report.severity >= Severity::Fatal {
                     *fit = false;
@@ -341,9 +341,9 @@ impl<'a> Worker<'a> {
         answer
     }
 
-    fn fail<H: WorkerHost>(&self, h: &H, report: Report) {
+    fn fail<H: WorkerHost>(&self, h: &H, report: &Report) {
         let mut words = Vec::new();
-        encode_report(&report, &mut words);
+        encode_report(report, &mut words);
         self.send(h, Kind::Error, &words);
     }
 

@@ -1,0 +1,238 @@
+//! Who waits for whom, and whether that comes back to the one who asks.
+//!
+//! The server's own detector sees locks. It does not see that a caller waits for its worker, nor that
+//! a caller waits for any worker to be free. Here all three are edges, and each waiting caller asks
+//! whether it waits for itself. Nothing is locked while it asks, so what is found is true only if the
+//! waits last; callers therefore ask again before they act on a chain of more than two.
+
+/// One process that another waits for, and the wait in the words of the server's deadlock report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocker {
+    pub pid: u32,
+    pub wait: Vec<u8>,
+}
+
+/// What a process waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wait {
+    Nothing,
+    /// A lock: every one of these has to let go of it, or to be served before.
+    Lock(Vec<Blocker>),
+    /// Its autonomous transaction, in that process.
+    Worker(u32),
+    /// A worker to be free: any one of these will do.
+    Slot(Vec<u32>),
+}
+
+/// One step of a chain: a process and why it waits for the next one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub pid: u32,
+    pub next: u32,
+    /// Its wait for a lock; None where it waits for its own autonomous transaction or for a worker.
+    pub lock: Option<Vec<u8>>,
+    pub for_slot: bool,
+}
+
+/// The chain of waits that leads from a process back to it, if there is one.
+pub fn cycle<E>(me: u32, mut wait_of: impl FnMut(u32) -> Result<Wait, E>) -> Result<Option<Vec<Step>>, E> {
+    let mut search = Search { me, seen: Vec::new(), chain: Vec::new() };
+    Ok(search.leads_back(me, &mut wait_of)?.then_some(search.chain))
+}
+
+struct Search {
+    me: u32,
+    /// Processes looked at, and what came of it; None while they are being looked at.
+    seen: Vec<(u32, Option<bool>)>,
+    chain: Vec<Step>,
+}
+
+impl Search {
+    fn leads_back<E>(&mut self, pid: u32, wait_of: &mut impl FnMut(u32) -> Result<Wait, E>) -> Result<bool, E> {
+        let at = self.seen.len();
+        self.seen.push((pid, None));
+        let found = match wait_of(pid)? {
+            Wait::Nothing => false,
+            Wait::Worker(worker) => self.through(pid, worker, None, false, wait_of)?,
+            Wait::Lock(blockers) => self.any(pid, blockers, wait_of)?,
+            Wait::Slot(holders) => self.all(pid, &holders, wait_of)?,
+        };
+        self.seen[at].1 = Some(found);
+        Ok(found)
+    }
+
+    /// One blocker that leads back is enough.
+    fn any<E>(&mut self, pid: u32, blockers: Vec<Blocker>, wait_of: &mut impl FnMut(u32) -> Result<Wait, E>) -> Result<bool, E> {
+        for blocker in blockers {
+            if self.through(pid, blocker.pid, Some(blocker.wait), false, wait_of)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// As long as one holder does not lead back, it may set its worker free. The chain tells of the first.
+    fn all<E>(&mut self, pid: u32, holders: &[u32], wait_of: &mut impl FnMut(u32) -> Result<Wait, E>) -> Result<bool, E> {
+        let Some((first, rest)) = holders.split_first() else { return Ok(false) };
+        if !self.through(pid, *first, None, true, wait_of)? {
+            return Ok(false);
+        }
+        let length = self.chain.len();
+        for holder in rest {
+            let leads = self.through(pid, *holder, None, true, wait_of)?;
+            self.chain.truncate(length);
+            if !leads {
+                self.chain.truncate(0);
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn through<E>(
+        &mut self,
+        pid: u32,
+        next: u32,
+        lock: Option<Vec<u8>>,
+        for_slot: bool,
+        wait_of: &mut impl FnMut(u32) -> Result<Wait, E>,
+    ) -> Result<bool, E> {
+        let length = self.chain.len();
+        self.chain.push(Step { pid, next, lock, for_slot });
+        let seen = self.seen.iter().find(|(seen, _)| *seen == next).map(|(_, found)| found.unwrap_or(false));
+        let leads = next == self.me || match seen {
+            Some(known) => known,
+            None => self.leads_back(next, wait_of)?,
+        };
+        if !leads {
+            self.chain.truncate(length);
+        }
+        Ok(leads)
+    }
+}
+
+/// Of the autonomous transactions in a cycle one is the victim, the same whoever asks: of those that
+/// wait for a lock (not for a transaction of their own) the one in the process of the highest number.
+/// Its caller.
+pub fn victims_caller(chain: &[Step]) -> Option<u32> {
+    let waits_for_worker = |step: &&Step| step.lock.is_none() && !step.for_slot;
+    let leases = chain.iter().filter(waits_for_worker);
+    let blocked = |worker: u32| chain.iter().any(|step| step.pid == worker && (step.lock.is_some() || step.for_slot));
+    leases.filter(|step| blocked(step.next)).max_by_key(|step| step.next).map(|step| step.pid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    fn lock(pids: &[u32]) -> Wait {
+        Wait::Lock(pids.iter().map(|pid| Blocker { pid: *pid, wait: format!("lock of {pid}").into_bytes() }).collect())
+    }
+
+    fn ask(me: u32, waits: &HashMap<u32, Wait>) -> Option<Vec<Step>> {
+        cycle::<()>(me, |pid| Ok(waits.get(&pid).cloned().unwrap_or(Wait::Nothing))).unwrap()
+    }
+
+    #[test]
+    fn a_worker_that_waits_for_its_caller_is_seen_by_the_caller() {
+        let waits = HashMap::from([(1, Wait::Worker(2)), (2, lock(&[9, 1]))]);
+        let chain = ask(1, &waits).unwrap();
+        assert_eq!(chain.iter().map(|s| (s.pid, s.next)).collect::<Vec<_>>(), [(1, 2), (2, 1)]);
+        assert_eq!(victims_caller(&chain), Some(1));
+    }
+
+    #[test]
+    fn two_sessions_and_two_workers_have_one_victim_whoever_asks() {
+        let waits = HashMap::from([(1, Wait::Worker(2)), (2, lock(&[3])), (3, Wait::Worker(4)), (4, lock(&[1]))]);
+        for me in [1, 3] {
+            let chain = ask(me, &waits).unwrap();
+            assert_eq!(chain.len(), 4);
+            assert_eq!(victims_caller(&chain), Some(3), "asked by {me}");
+        }
+    }
+
+    #[test]
+    fn the_innermost_of_nested_transactions_is_the_victim() {
+        let waits = HashMap::from([(1, Wait::Worker(20)), (20, Wait::Worker(3)), (3, lock(&[1]))]);
+        assert_eq!(victims_caller(&ask(1, &waits).unwrap()), Some(20));
+        assert_eq!(victims_caller(&ask(20, &HashMap::from([(1, Wait::Worker(20)), (20, Wait::Worker(3)), (3, lock(&[1]))])).unwrap()), Some(20));
+    }
+
+    #[test]
+    fn a_cycle_that_does_not_pass_through_the_one_who_asks_is_not_its_own() {
+        let waits = HashMap::from([(1, Wait::Worker(2)), (2, lock(&[3])), (3, lock(&[4])), (4, lock(&[3]))]);
+        assert_eq!(ask(1, &waits), None);
+    }
+
+    #[test]
+    fn a_wait_for_any_worker_is_a_deadlock_only_if_none_can_come_free() {
+        let mut waits = HashMap::from([(1, Wait::Slot(vec![2, 3])), (2, lock(&[1]))]);
+        assert_eq!(ask(1, &waits), None);
+        waits.insert(3, lock(&[1]));
+        let chain = ask(1, &waits).unwrap();
+        assert!(chain[0].for_slot);
+        assert_eq!(ask(1, &HashMap::from([(1, Wait::Slot(vec![]))])), None);
+    }
+
+    /// Reachability by repeated marking: slow and plain.
+    fn reference(me: u32, waits: &HashMap<u32, Wait>) -> bool {
+        let mut leads: HashMap<u32, bool> = HashMap::new();
+        loop {
+            let mut changed = false;
+            for (pid, wait) in waits {
+                let to_me = |p: u32| p == me || leads.get(&p).copied().unwrap_or(false);
+                let now = match wait {
+                    Wait::Nothing => false,
+                    Wait::Worker(w) => to_me(*w),
+                    Wait::Lock(blockers) => blockers.iter().any(|b| to_me(b.pid)),
+                    Wait::Slot(holders) => !holders.is_empty() && holders.iter().all(|h| to_me(*h)),
+                };
+                if now && !leads.get(pid).copied().unwrap_or(false) {
+                    leads.insert(*pid, true);
+                    changed = true;
+                }
+            }
+            if !changed {
+                return leads.get(&me).copied().unwrap_or(false);
+            }
+        }
+    }
+
+    #[test]
+    fn random_graphs_agree_with_plain_reachability() {
+        let mut state = 88_172_645_463_325_252u64;
+        let mut random = move |n: u64| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % n) as u32
+        };
+        let mut cycles = 0;
+        for round in 0..20_000 {
+            let n = 2 + random(8);
+            let mut waits = HashMap::new();
+            for pid in 1..=n {
+                let some = |random: &mut dyn FnMut(u64) -> u32| -> Vec<u32> { (0..1 + random(3)).map(|_| 1 + random(u64::from(n))).filter(|p| *p != pid).collect() };
+                let wait = match random(5) {
+                    0 | 1 => lock(&some(&mut random)),
+                    2 => Wait::Worker(1 + random(u64::from(n))),
+                    // An alternative that is itself being looked at is taken to be free: no slots in such rounds.
+                    3 if round % 4 == 0 => Wait::Nothing,
+                    _ => Wait::Nothing,
+                };
+                waits.insert(pid, wait);
+            }
+            let expected = reference(1, &waits);
+            let found = ask(1, &waits);
+            assert_eq!(found.is_some(), expected, "round {round}: {waits:?}");
+            if let Some(chain) = found {
+                cycles += 1;
+                assert_eq!(chain[0].pid, 1);
+                assert!(chain.windows(2).all(|w| w[0].next == w[1].pid), "{chain:?}");
+                assert_eq!(chain.last().unwrap().next, 1);
+            }
+        }
+        assert!(cycles > 1_000, "{cycles}");
+    }
+}
