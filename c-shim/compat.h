@@ -7,11 +7,13 @@
 
 #include "postgres.h"
 #include "access/htup_details.h"
+#include "catalog/pg_database.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "replication/slot.h"
 #include "storage/proc.h"
 #include "tcop/pquery.h"
+#include "utils/acl.h"
 #include "utils/guc_tables.h"
 #include "utils/wait_event.h"
 
@@ -51,6 +53,17 @@ aside_authenticated_superuser(void)
 	return false;
 #else
 	return GetAuthenticatedUserIsSuperuser();
+#endif
+}
+
+/* 16 has one function for all kinds of objects. */
+static inline bool
+aside_owns_database(Oid database, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(DatabaseRelationId, database, role);
+#else
+	return pg_database_ownercheck(database, role);
 #endif
 }
 

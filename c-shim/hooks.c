@@ -131,15 +131,24 @@ database_wanted(Node *statement)
 	}
 }
 
+/* Will the server let this user run the command?  Nobody else's workers are to leave for one that it refuses. */
+static bool
+may_run(Node *statement, Oid database)
+{
+	if (IsA(statement, CreatedbStmt))
+		return have_createdb_privilege();
+	return aside_owns_database(database, GetUserId());
+}
+
 /* Our idle workers leave a database; those at work stay, and the server says who is in the way. */
 static void
-vacate(const char *database)
+vacate(Node *statement, const char *database)
 {
 	AsidePool  *pool = aside_caller_pool(false);
 	Oid			oid = get_database_oid(database, true);
 	aside_world world;
 
-	if (pool == NULL || !OidIsValid(oid))
+	if (pool == NULL || !OidIsValid(oid) || !may_run(statement, oid))
 		return;
 	memset(&world, 0, sizeof(world));
 	aside_fill_world(&world);
@@ -161,7 +170,7 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only, ProcessUt
 	const char *database = database_wanted(pstmt->utilityStmt);
 
 	if (database != NULL)
-		vacate(database);
+		vacate(pstmt->utilityStmt, database);
 	if (prev_process_utility_hook != NULL)
 		prev_process_utility_hook(pstmt, query, read_only, context, params, env, dest, completion);
 	else

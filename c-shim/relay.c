@@ -20,11 +20,19 @@
 
 static emit_log_hook_type prev_emit_log_hook = NULL;
 
-/* Texts were converted for the client, as the command may have named one's encoding. */
-static char *
-in_database_encoding(char *text)
+/*
+ * A command may have named a client's encoding, into which the server then
+ * converts.  What is no text of ours any more cannot be converted back without
+ * the risk of an error within an error: its bytes become question marks.
+ */
+static void
+make_ours(char *text)
 {
-	return text == NULL ? NULL : pg_client_to_server(text, strlen(text));
+	if (text == NULL || pg_verify_mbstr(GetDatabaseEncoding(), text, strlen(text), true))
+		return;
+	for (; *text != '\0'; text++)
+		if (IS_HIGHBIT_SET(*text))
+			*text = '?';
 }
 
 static void
@@ -37,33 +45,24 @@ unpack(const char *data, size_t len)
 	pq_parse_errornotice(&message, &edata);
 	if (pg_get_client_encoding() != GetDatabaseEncoding())
 	{
-		edata.message = in_database_encoding(edata.message);
-		edata.detail = in_database_encoding(edata.detail);
-		edata.hint = in_database_encoding(edata.hint);
-		edata.context = in_database_encoding(edata.context);
+		make_ours(edata.message);
+		make_ours(edata.detail);
+		make_ours(edata.hint);
+		make_ours(edata.context);
 	}
 	aside_fill_report(&edata, &report);
 	(void) aside_sink_message(aside_worker_pool()->handle, aside_get_worker_host(), &report);
 }
 
-/* Called from within the server's error reporting: what cannot be sent is dropped. */
+/*
+ * Called from within the server's error reporting.  An error here goes the way
+ * of one in the server's own sending: to whoever catches the command's errors.
+ */
 static int
 put_message(char type, const char *data, size_t len)
 {
-	MemoryContext old = CurrentMemoryContext;
-
-	if (type != 'N' && type != 'E')
-		return 0;
-	PG_TRY();
-	{
+	if (type == 'N' || type == 'E')
 		unpack(data, len);
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(old);
-		FlushErrorState();
-	}
-	PG_END_TRY();
 	return 0;
 }
 

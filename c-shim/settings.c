@@ -330,15 +330,30 @@ withdraw(const aside_bytes *from)
 	}
 }
 
+static void
+name_setting(void *arg)
+{
+	Entry	   *entry = arg;
+
+	if (entry->name != NULL)
+		errcontext("setting \"%s\" of the caller", entry->name);
+}
+
 /* Within a transaction: what the block says, and nothing else, holds. */
 void
 aside_settings_apply(const aside_bytes *from)
 {
 	Size		at = 0;
-	Entry		entry;
+	Entry		entry = {0};
+	ErrorContextCallback callback = {
+		.previous = error_context_stack,
+		.callback = name_setting,
+		.arg = &entry,
+	};
 
 	ResetAllOptions();
 	withdraw(from);
+	error_context_stack = &callback;
 	while (next_entry(from, &at, &entry))
 	{
 		/*
@@ -352,6 +367,7 @@ aside_settings_apply(const aside_bytes *from)
 									 entry.srole, GUC_ACTION_SET, true,
 									 tolerant ? DEBUG1 : ERROR, true);
 	}
+	error_context_stack = callback.previous;
 }
 
 /* The settings are now as they are to be found again. */

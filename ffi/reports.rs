@@ -3,6 +3,7 @@
 use crate::abi::{aside_bytes, aside_report};
 use crate::bytes::{lend_optional, optional};
 use aside_core::report::{FIELDS, Field, Report, Severity};
+use aside_core::wire::codec::copy;
 
 /// The text fields of an `aside_report`, in the order of [`Field`].
 fn fields(report: &mut aside_report) -> [(Field, &mut aside_bytes); FIELDS] {
@@ -38,7 +39,7 @@ pub fn lent<T>(report: &Report, f: impl FnOnce(&aside_report) -> T) -> T {
     f(&out)
 }
 
-/// Copy a report that C lends.
+/// Copy a report that C lends; a text for which there is no memory is left out.
 ///
 /// # Safety
 /// Each field is absent or points to its length of readable bytes.
@@ -54,7 +55,7 @@ pub unsafe fn copied(report: &aside_report) -> Report {
     };
     for (field, bytes) in fields(&mut lent) {
         // SAFETY: the caller vouches for each field.
-        out.text[field as usize] = unsafe { optional(bytes) }.map(<[u8]>::to_vec);
+        out.text[field as usize] = unsafe { optional(bytes) }.and_then(copy);
     }
     out
 }

@@ -9,6 +9,7 @@ use crate::pool::poll::Poller;
 use crate::pool::slot::{Key, Slot, State};
 use crate::report::*;
 use crate::settings::{Names, name};
+use crate::wire::codec::NoMemory;
 use crate::wire::frame::MAX_FRAME;
 use crate::wire::message::Request;
 use std::cell::Cell;
@@ -152,14 +153,14 @@ fn send<'c, H: CallerHost>(
         let slot = &area.slots[borrowed.lease.slot as usize];
         let mut exchange = Exchange::new(h, area, session, borrowed, call.poll_us, request.command);
         request.settings = (slot.settings() != request.settings_hash).then_some(call.settings);
-        request.encode(buffer);
+        request.encode(buffer).map_err(no_memory)?;
         if buffer.len() * 8 > MAX_FRAME {
             return Err(too_long().into());
         }
         let mut met = exchange.run(buffer, rows);
         if matches!(met, Met::SettingsWanted) {
             request.settings = Some(call.settings);
-            request.encode(buffer);
+            request.encode(buffer).map_err(no_memory)?;
             met = exchange.again(buffer, rows);
         }
         match met {
@@ -172,6 +173,11 @@ fn send<'c, H: CallerHost>(
     Err(Report::error(CONNECTION_FAILURE, "no worker took the autonomous transaction")
         .with(Field::Detail, "The autonomous transaction aborted.")
         .into())
+}
+
+fn no_memory(_: NoMemory) -> Report {
+    Report::error(OUT_OF_MEMORY, "out of memory")
+        .with(Field::Detail, "Command and arguments of an autonomous transaction could not be copied.")
 }
 
 fn too_long() -> Report {

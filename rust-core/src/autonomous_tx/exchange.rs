@@ -137,6 +137,7 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
                 Ok(frame) => frame,
                 Err(Broken::Stopped(stop)) => return self.stopped(stop, last_words),
                 Err(Broken::Malformed) => return self.nonsense(),
+                Err(Broken::NoMemory) => return self.refuse(Report::error(OUT_OF_MEMORY, "out of memory")),
             };
             if reader.unreleased() >= quarter {
                 reader.release();
@@ -250,8 +251,14 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
     }
 
     fn nonsense(&mut self) -> Met {
-        let report = Report::error(PROTOCOL_VIOLATION, "worker sent what its caller does not understand");
-        self.cancel();
+        self.refuse(Report::error(PROTOCOL_VIOLATION, "worker sent what its caller does not understand"))
+    }
+
+    /// Give up for a reason of this side's own.
+    fn refuse(&mut self, mut report: Report) -> Met {
+        if let Some(detail) = self.cancel() {
+            report.add_line(Field::Detail, detail.as_bytes());
+        }
         Met::Failed(report.into())
     }
 

@@ -7,6 +7,25 @@ const ABSENT: u64 = u64::MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
+/// There is no memory for what is to be sent, or has come. What a user may make large is asked for with
+/// these functions: an allocation that fails elsewhere would abort the process, and with it the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoMemory;
+
+/// Make room for byte strings of these lengths, and a word more for each.
+pub fn reserve(buffer: &mut Vec<u64>, lengths: impl Iterator<Item = usize>) -> Result<(), NoMemory> {
+    let words = lengths.fold(0usize, |sum, length| sum.saturating_add(length / 8 + 2));
+    buffer.try_reserve(words).map_err(|_| NoMemory)
+}
+
+/// A copy, if there is memory for it.
+pub fn copy(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(bytes.len()).ok()?;
+    copy.extend_from_slice(bytes);
+    Some(copy)
+}
+
 /// Append one word.
 pub fn put(buffer: &mut Vec<u64>, word: u64) {
     buffer.push(word);

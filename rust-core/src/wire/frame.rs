@@ -42,6 +42,8 @@ pub enum Broken<E> {
     Stopped(E),
     /// The header makes no sense.
     Malformed,
+    /// The frame does not fit into memory.
+    NoMemory,
 }
 
 /// Why the writer calls `block`.
@@ -94,7 +96,7 @@ pub fn read<E>(
         return Err(Broken::Malformed);
     }
     let words = length.div_ceil(8);
-    buffer.reserve(words);
+    buffer.try_reserve(words).map_err(|_| Broken::NoMemory)?;
     while buffer.len() < words {
         let wanted = words - buffer.len();
         if reader.pull(buffer, wanted) == 0 {

@@ -1,6 +1,6 @@
 //! What the frames say: a request from the caller, errors and messages from the worker.
 
-use super::codec::{Decoder, Malformed, put, put_bytes};
+use super::codec::{Decoder, Malformed, NoMemory, copy, put, put_bytes, reserve};
 use crate::host::{Arg, ArgForm, Column, Identity, Output};
 use crate::report::{FIELDS, Report, Severity};
 
@@ -22,8 +22,12 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    pub fn encode(&self, buffer: &mut Vec<u64>) {
+    pub fn encode(&self, buffer: &mut Vec<u64>) -> Result<(), NoMemory> {
         buffer.clear();
+        let args = self.args.iter().map(|arg| arg.data.len() + 8);
+        let columns = self.columns.iter().map(|column| column.name.len() + 8);
+        let fixed = [64, self.command.len(), self.settings.map_or(0, <[u8]>::len)];
+        reserve(buffer, fixed.into_iter().chain(args).chain(columns))?;
         let who = &self.identity;
         put(buffer, u64::from(who.session_user) | u64::from(who.role) << 32);
         put(buffer, u64::from(who.current_user) | u64::from(who.security_context) << 32);
@@ -48,6 +52,7 @@ impl<'a> Request<'a> {
             put(buffer, u64::from(column.type_oid) | u64::from(column.typmod as u32) << 32);
             put_bytes(buffer, Some(column.name));
         }
+        Ok(())
     }
 
     pub fn decode(words: &'a [u64]) -> Result<Self, Malformed> {
@@ -99,17 +104,19 @@ impl<'a> Request<'a> {
 }
 
 /// Append a report.
-pub fn encode_report(report: &Report, buffer: &mut Vec<u64>) {
+pub fn encode_report(report: &Report, buffer: &mut Vec<u64>) -> Result<(), NoMemory> {
     buffer.clear();
+    reserve(buffer, report.text.iter().map(|text| text.as_ref().map_or(0, Vec::len)).chain([24]))?;
     put(buffer, u64::from(report.severity as u32) | u64::from(report.sqlstate) << 32);
     put(buffer, u64::from(report.position as u32) | u64::from(report.internal_position as u32) << 32);
     put(buffer, u64::from(report.line as u32));
     for text in &report.text {
         put_bytes(buffer, text.as_deref());
     }
+    Ok(())
 }
 
-/// Read a report.
+/// Read a report; a text for which there is no memory is left out.
 pub fn decode_report(words: &[u64]) -> Result<Report, Malformed> {
     let mut d = Decoder::new(words);
     let (a, b, c) = (d.get()?, d.get()?, d.get()?);
@@ -122,7 +129,7 @@ pub fn decode_report(words: &[u64]) -> Result<Report, Malformed> {
         ..Report::default()
     };
     for i in 0..FIELDS {
-        report.text[i] = d.get_bytes()?.map(<[u8]>::to_vec);
+        report.text[i] = d.get_bytes()?.and_then(copy);
     }
     Ok(report)
 }
@@ -151,7 +158,7 @@ mod tests {
             columns: vec![Column { type_oid: 25, typmod: -1, name: "имя".as_bytes() }],
         };
         let mut buffer = vec![99];
-        request.encode(&mut buffer);
+        request.encode(&mut buffer).unwrap();
         let got = Request::decode(&buffer).unwrap();
         assert_eq!(format!("{got:?}"), format!("{request:?}"));
     }
@@ -169,7 +176,7 @@ mod tests {
             }
         }
         let mut buffer = Vec::new();
-        encode_report(&report, &mut buffer);
+        encode_report(&report, &mut buffer).unwrap();
         assert_eq!(decode_report(&buffer), Ok(report));
     }
 
@@ -177,7 +184,7 @@ mod tests {
     fn a_truncated_request_is_malformed_not_a_panic() {
         let request = Request { command: b"SELECT 1", args: vec![Arg::default(); 3], ..Request::default() };
         let mut buffer = Vec::new();
-        request.encode(&mut buffer);
+        request.encode(&mut buffer).unwrap();
         for cut in 0..buffer.len() {
             assert!(Request::decode(&buffer[..cut]).is_err(), "cut at {cut}");
         }

@@ -242,6 +242,7 @@ impl<'a> Worker<'a> {
                 Ok((Kind::Request, _)) => Request::decode(buffer),
                 Ok(_) | Err(Broken::Malformed) => Err(codec::Malformed),
                 Err(Broken::Stopped(())) => break Err(None),
+                Err(Broken::NoMemory) => break Err(Some(Box::new(Report::error(OUT_OF_MEMORY, "out of memory")))),
             };
             let Ok(request) = request else {
                 break Err(Some(Box::new(Report::error(PROTOCOL_VIOLATION, "worker received a request that it does not understand"))));
@@ -343,7 +344,12 @@ impl<'a> Worker<'a> {
 
     fn fail<H: WorkerHost>(&self, h: &H, report: &Report) {
         let mut words = Vec::new();
-        encode_report(report, &mut words);
+        if encode_report(report, &mut words).is_err() {
+            words = Vec::new();
+            let short = Report::error(report.sqlstate, "out of memory for the text of an error");
+            // Words of a few bytes: an allocation that small does not fail alone.
+            _ = encode_report(&short, &mut words);
+        }
         self.send(h, Kind::Error, &words);
     }
 

@@ -78,7 +78,9 @@ impl Worker<'_> {
         let Ok(mut reply) = self.reply.try_borrow_mut() else { return };
         let Some(writer) = reply.as_mut() else { return };
         let mut buffer = Vec::new();
-        encode_report(message, &mut buffer);
+        if encode_report(message, &mut buffer).is_err() {
+            return;
+        }
         let last = message.severity >= Severity::Error;
         let sent = frame::write(writer, Kind::Message, bytemuck::cast_slice(&buffer), |_, writer| {
             self.wake_caller(h);
