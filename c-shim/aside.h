@@ -134,6 +134,7 @@ extern void aside_send_slot(void *sink, TupleTableSlot *slot);
 extern void aside_send_values(void *sink, TupleDesc desc, Datum *values, bool *nulls);
 extern DestReceiver *aside_create_receiver(TupleDesc returned, uint32 output,
 										   const aside_column *columns, size_t ncolumns, void *sink);
+extern int	aside_row_shapes;
 extern void aside_check_type_visible(Oid type, const char *what, const char *name);
 
 /* settings.c */

@@ -293,6 +293,8 @@ bind_parameters(CachedPlanSource *source, const aside_arg *args, size_t nargs)
 		param->pflags = PARAM_FLAG_CONST;
 		/* One that this statement does not name may have no type. */
 		param->isnull = i >= nargs || args[i].form == ASIDE_ARG_NULL || untyped;
+		if (!param->isnull && args[i].form == ASIDE_ARG_BYREF)
+			aside_check_type_visible(param->ptype, "argument", psprintf("$%d", i + 1));
 		if (!param->isnull)
 			param->value = aside_argument_datum(&args[i], param->ptype);
 	}

@@ -32,6 +32,9 @@
 MemoryContext aside_request_context = NULL;
 const char *aside_command = NULL;
 
+/* Each takes some 400 bytes. */
+#define MOST_ROW_SHAPES 10000
+
 bool		aside_last_commit = false;
 
 /* Who acts in the next transaction. */
@@ -283,8 +286,8 @@ host_clean(bool *settings_intact)
 		if (aside_request_context != NULL)
 			MemoryContextReset(aside_request_context);
 		*settings_intact = aside_settings_intact();
-		/* This ends with the session only. */
-		if (get_backup_status() != SESSION_BACKUP_NONE)
+		/* These end with the process only. */
+		if (get_backup_status() != SESSION_BACKUP_NONE || aside_row_shapes > MOST_ROW_SHAPES)
 			*status_ = ASIDE_LEAVE;
 		RESUME_INTERRUPTS();
 	}

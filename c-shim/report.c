@@ -101,25 +101,37 @@ make_error_data(const aside_report *report)
 void
 aside_keep_report(const aside_report *report)
 {
-	MemoryContext old = MemoryContextSwitchTo(fresh_error_context());
+	aside_status status = ASIDE_OK;
 
-	kept = make_error_data(report);
-	kept_is_remote = true;
-	MemoryContextSwitchTo(old);
+	/* Called by Rust: without memory for this error, that is the error. */
+	ASIDE_TRY(status);
+	{
+		MemoryContext old = MemoryContextSwitchTo(fresh_error_context());
+
+		kept = make_error_data(report);
+		kept_is_remote = true;
+		MemoryContextSwitchTo(old);
+	}
+	ASIDE_END_TRY();
 }
 
 /* Add a line to the DETAIL of the kept error. */
 void
 aside_amend_error(aside_bytes detail)
 {
-	MemoryContext old;
+	aside_status status = ASIDE_OK;
 
 	if (kept == NULL)
 		return;
-	old = MemoryContextSwitchTo(error_context);
-	kept->detail = kept->detail == NULL ? text_or_null(detail) :
-		psprintf("%s\n%s", kept->detail, text_or_null(detail));
-	MemoryContextSwitchTo(old);
+	ASIDE_TRY(status);
+	{
+		MemoryContext old = MemoryContextSwitchTo(error_context);
+
+		kept->detail = kept->detail == NULL ? text_or_null(detail) :
+			psprintf("%s\n%s", kept->detail, text_or_null(detail));
+		MemoryContextSwitchTo(old);
+	}
+	ASIDE_END_TRY();
 }
 
 /* The last act of a SQL function, with no Rust frame below it. */
