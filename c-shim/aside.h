@@ -70,6 +70,7 @@ typedef struct AsideRequest
 	const AsideArguments *arguments;	/* NULL: none */
 	const aside_column *columns;
 	int			ncolumns;
+	aside_bytes routine;		/* AsideRoutine and what follows it; NULL: run the command */
 } AsideRequest;
 
 /* guc.c */
@@ -84,6 +85,15 @@ extern int	aside_poll_time;
 extern int	aside_queue_size;
 extern int	aside_plan_cache_size;
 extern void aside_define_settings(void);
+
+/* What becomes of a transaction that an autonomous routine has not ended. */
+typedef enum AsideAtExit
+{
+	ASIDE_EXIT_COMMIT,
+	ASIDE_EXIT_ERROR,
+} AsideAtExit;
+
+extern int	aside_uncommitted_at_exit;
 
 /* shmem.c */
 extern void aside_request_shmem(void);
@@ -120,6 +130,8 @@ extern aside_status aside_host_run(void *plan, bool several, const aside_arg *ar
 extern MemoryContext aside_request_context;
 extern const char *aside_command;
 
+extern aside_status aside_host_run_routine(aside_bytes routine, const aside_arg *args, size_t nargs,
+										   const aside_column *columns, size_t ncolumns, void *sink);
 extern Datum aside_argument_datum(const aside_arg *arg, Oid type);
 
 /* sqlfuncs_tx.c */

@@ -19,6 +19,13 @@ int			aside_max_depth = 16;
 int			aside_poll_time = 50;
 int			aside_queue_size = 256;
 int			aside_plan_cache_size = 128;
+int			aside_uncommitted_at_exit = ASIDE_EXIT_COMMIT;
+
+static const struct config_enum_entry at_exit_options[] = {
+	{"commit", ASIDE_EXIT_COMMIT, false},
+	{"error", ASIDE_EXIT_ERROR, false},
+	{NULL, 0, false},
+};
 
 void
 aside_define_settings(void)
@@ -76,5 +83,10 @@ aside_define_settings(void)
 							NULL,
 							&aside_plan_cache_size, 128, 0, 100000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("aside.uncommitted_at_exit",
+							 "What becomes of a transaction that an autonomous routine has not ended.",
+							 "\"error\" rolls it back and raises an error (2D000).",
+							 &aside_uncommitted_at_exit, ASIDE_EXIT_COMMIT, at_exit_options,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("aside");
 }

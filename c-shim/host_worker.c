@@ -317,6 +317,7 @@ aside_get_worker_host(void)
 		.keep_plan = aside_host_keep_plan,
 		.drop_plan = aside_host_drop_plan,
 		.run = aside_host_run,
+		.run_routine = aside_host_run_routine,
 		.next_statement = host_next_statement,
 		.commit = host_commit,
 		.abort = host_abort,

@@ -186,6 +186,7 @@ aside_run_request(const AsideRequest *request)
 		.nargs = request->arguments == NULL ? 0 : request->arguments->count,
 		.columns = request->columns,
 		.ncolumns = request->ncolumns,
+		.routine = request->routine,
 	};
 
 	describe_caller(&call.identity);

@@ -105,7 +105,7 @@ histogram_datum(const aside_stat_row *row)
 Datum
 aside_stat(PG_FUNCTION_ARGS)
 {
-	static const char *const kinds[ASIDE_KINDS] = {"exec", "query", "query_as", "json"};
+	static const char *const kinds[ASIDE_KINDS] = {"exec", "query", "query_as", "json", "routine"};
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	AsidePool  *pool = aside_caller_pool(false);
 

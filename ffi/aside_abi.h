@@ -123,8 +123,9 @@ typedef enum aside_kind
 	ASIDE_KIND_QUERY = 1,
 	ASIDE_KIND_QUERY_AS = 2,
 	ASIDE_KIND_JSON = 3,
+	ASIDE_KIND_ROUTINE = 4,		/* of LANGUAGE plpgsql_autonomous */
 } aside_kind;
-#define ASIDE_KINDS 4
+#define ASIDE_KINDS 5
 #define ASIDE_BUCKETS 24
 
 /* One call, as the SQL function hands it over. */
@@ -152,6 +153,7 @@ typedef struct aside_call
 	size_t		nargs;
 	const aside_column *columns;
 	size_t		ncolumns;
+	aside_bytes routine;		/* not NULL: run this instead of the command; see routine.h */
 } aside_call;
 
 /* A row of aside.workers. Times are microseconds since 2000-01-01. */
@@ -291,6 +293,9 @@ typedef struct aside_worker_host
 						 uint32_t output,
 						 const aside_column *columns, size_t ncolumns,
 						 void *sink, uint64_t *processed);
+	/* Run a routine that the caller's shim described; its result goes to the sink. */
+	aside_status (*run_routine) (aside_bytes routine, const aside_arg *args, size_t nargs,
+								 const aside_column *columns, size_t ncolumns, void *sink);
 	aside_status (*next_statement) (void);
 	aside_status (*commit) (void);
 	void		(*abort) (void);

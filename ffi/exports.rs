@@ -171,6 +171,7 @@ unsafe fn call_of(raw: &aside_call) -> Call<'_> {
             settings_version: raw.settings_version,
             args: args.collect(),
             columns: columns.collect(),
+            routine: optional(&raw.routine),
         }
     }
 }

@@ -29,6 +29,10 @@ fn lend_args(args: &[Arg]) -> Vec<abi::aside_arg> {
     args.iter().map(|a| abi::aside_arg { type_: a.type_oid, form: a.form as u32, data: lend(a.data) }).collect()
 }
 
+fn lend_columns(columns: &[Column]) -> Vec<abi::aside_column> {
+    columns.iter().map(|c| abi::aside_column { type_: c.type_oid, typmod: c.typmod, name: lend(c.name) }).collect()
+}
+
 impl WorkerHost for WorkerSide<'_> {
     type Plan = Plan;
 
@@ -95,8 +99,7 @@ impl WorkerHost for WorkerSide<'_> {
         sink: &mut dyn RowSink,
     ) -> Result<u64, Saved> {
         let args = lend_args(args);
-        let columns: Vec<_> =
-            columns.iter().map(|c| abi::aside_column { type_: c.type_oid, typmod: c.typmod, name: lend(c.name) }).collect();
+        let columns = lend_columns(columns);
         let output = match output {
             Output::None => aside_output::ASIDE_OUTPUT_NONE,
             Output::Rows => aside_output::ASIDE_OUTPUT_ROWS,
@@ -110,6 +113,13 @@ impl WorkerHost for WorkerSide<'_> {
             run(plan.0, several, args.as_ptr(), args.len(), output, columns.as_ptr(), columns.len(), sink.cast(), &mut processed)
         );
         done(status).map(|()| processed)
+    }
+    fn run_routine(&self, routine: &[u8], args: &[Arg], columns: &[Column], sink: &mut dyn RowSink) -> Result<(), Saved> {
+        let args = lend_args(args);
+        let columns = lend_columns(columns);
+        let mut sink = SinkRef { sink };
+        let sink: *mut SinkRef = &mut sink;
+        done(host_call!(self.t, run_routine(lend(routine), args.as_ptr(), args.len(), columns.as_ptr(), columns.len(), sink.cast())))
     }
     fn next_statement(&self) -> Result<(), Saved> {
         done(host_call!(self.t, next_statement()))

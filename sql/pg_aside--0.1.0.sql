@@ -52,6 +52,22 @@ COMMENT ON FUNCTION autonomous_json(text) IS
 COMMENT ON FUNCTION autonomous_json(text, "any") IS
     'run SQL with parameters $1... in an autonomous transaction and return the rows of its last statement, each as a jsonb object';
 
+CREATE FUNCTION aside.plpgsql_call() RETURNS language_handler
+LANGUAGE c AS 'MODULE_PATHNAME', 'aside_plpgsql_call';
+COMMENT ON FUNCTION aside.plpgsql_call() IS 'handler of LANGUAGE plpgsql_autonomous';
+CREATE FUNCTION aside.plpgsql_inline(internal) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'aside_plpgsql_inline';
+COMMENT ON FUNCTION aside.plpgsql_inline(internal) IS 'DO blocks of LANGUAGE plpgsql_autonomous';
+CREATE FUNCTION aside.plpgsql_validate(oid) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'aside_plpgsql_validate';
+COMMENT ON FUNCTION aside.plpgsql_validate(oid) IS 'validator of LANGUAGE plpgsql_autonomous';
+
+CREATE TRUSTED LANGUAGE plpgsql_autonomous
+    HANDLER aside.plpgsql_call INLINE aside.plpgsql_inline VALIDATOR aside.plpgsql_validate;
+COMMENT ON LANGUAGE plpgsql_autonomous IS 'PL/pgSQL routines whose whole execution is an autonomous transaction';
+REVOKE ALL ON LANGUAGE plpgsql_autonomous FROM PUBLIC;
+GRANT USAGE ON LANGUAGE plpgsql_autonomous TO aside_user;
+
 CREATE FUNCTION aside.worker_rows(OUT slot int, OUT pid int, OUT state text, OUT database name, OUT username name,
     OUT caller_pid int, OUT depth int, OUT xid bigint, OUT calls bigint, OUT errors bigint,
     OUT started timestamptz, OUT last_used timestamptz, OUT generation bigint) RETURNS SETOF record
@@ -74,6 +90,7 @@ REVOKE ALL ON FUNCTION
     autonomous_query(text), autonomous_query(text, "any"),
     autonomous_query_as(anyelement, text), autonomous_query_as(anyelement, text, "any"),
     autonomous_json(text), autonomous_json(text, "any"),
+    aside.plpgsql_call(), aside.plpgsql_inline(internal), aside.plpgsql_validate(oid),
     aside.worker_rows(), aside.stat_rows()
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION

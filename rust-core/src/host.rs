@@ -201,6 +201,8 @@ pub trait WorkerHost: World {
         columns: &[Column],
         sink: &mut dyn RowSink,
     ) -> Result<u64, Saved>;
+    /// Run a routine as the caller's shim described it; its result goes to the sink.
+    fn run_routine(&self, routine: &[u8], args: &[Arg], columns: &[Column], sink: &mut dyn RowSink) -> Result<(), Saved>;
     /// Make the effects of one statement visible to the next.
     fn next_statement(&self) -> Result<(), Saved>;
     fn commit(&self) -> Result<(), Saved>;

@@ -140,6 +140,21 @@ unsafe extern "C" fn run(
     unsafe { *processed = rows.len() as u64 };
     aside_status::ASIDE_OK
 }
+unsafe extern "C" fn run_routine(
+    routine: aside_bytes,
+    args: *const aside_arg,
+    nargs: usize,
+    columns: *const aside_column,
+    ncolumns: usize,
+    sink: *mut c_void,
+) -> aside_status::Type {
+    // SAFETY: arrays of the lengths given, lent for this call.
+    let (args, columns) = unsafe { (pg_aside::bytes::slice(args, nargs), pg_aside::bytes::slice(columns, ncolumns)) };
+    // SAFETY: lent for this call.
+    let row = [unsafe { owned(routine) }, format!(" {} {}", args.len(), columns.len()).into_bytes()].concat();
+    // SAFETY: the sink is the one that this call was given; the row is lent.
+    unsafe { aside_sink_row(sink, pg_aside::bytes::lend(&row)) }
+}
 unsafe extern "C" fn next_statement() -> aside_status::Type {
     aside_status::ASIDE_OK
 }
@@ -187,6 +202,7 @@ pub fn worker_host(me: &'static Process) -> aside_worker_host {
         keep_plan: Some(keep_plan),
         drop_plan: Some(drop_plan),
         run: Some(run),
+        run_routine: Some(run_routine),
         next_statement: Some(next_statement),
         commit: Some(commit),
         abort: Some(abort),

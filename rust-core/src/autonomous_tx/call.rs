@@ -47,6 +47,7 @@ pub struct Call<'a> {
     pub settings_version: u64,
     pub args: Vec<Arg<'a>>,
     pub columns: Vec<Column<'a>>,
+    pub routine: Option<&'a [u8]>,
 }
 
 /// How a call can fail: with the error that the host keeps, or with one of ours.
@@ -123,6 +124,7 @@ fn start_checked<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Ca
         parse_hash: names.parse,
         settings: None,
         command,
+        routine: call.routine,
         args: call.args.clone(),
         columns: call.columns.clone(),
     };

@@ -126,6 +126,7 @@ impl Client {
             settings_version: self.version.get(),
             args: Vec::new(),
             columns: Vec::new(),
+            routine: None,
         };
         adjust(&mut call);
         let result = call::run(self, &self.world.area, self.session, &call);

@@ -17,6 +17,8 @@ pub struct Request<'a> {
     /// The settings themselves, where the worker may not have them.
     pub settings: Option<&'a [u8]>,
     pub command: &'a [u8],
+    /// A routine to run instead, as the shims of both sides know it; the command only names it.
+    pub routine: Option<&'a [u8]>,
     pub args: Vec<Arg<'a>>,
     pub columns: Vec<Column<'a>>,
 }
@@ -26,7 +28,8 @@ impl<'a> Request<'a> {
         buffer.clear();
         let args = self.args.iter().map(|arg| arg.data.len() + 8);
         let columns = self.columns.iter().map(|column| column.name.len() + 8);
-        let fixed = [64, self.command.len(), self.settings.map_or(0, <[u8]>::len)];
+        let optional = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+        let fixed = [64, self.command.len(), optional(self.settings), optional(self.routine)];
         reserve(buffer, fixed.into_iter().chain(args).chain(columns))?;
         let who = &self.identity;
         put(buffer, u64::from(who.session_user) | u64::from(who.role) << 32);
@@ -42,6 +45,7 @@ impl<'a> Request<'a> {
         put(buffer, self.parse_hash);
         put_bytes(buffer, self.settings);
         put_bytes(buffer, Some(self.command));
+        put_bytes(buffer, self.routine);
         put(buffer, self.args.len() as u64);
         for arg in &self.args {
             put(buffer, u64::from(arg.type_oid) | u64::from(arg.form as u32) << 32);
@@ -76,6 +80,7 @@ impl<'a> Request<'a> {
             parse_hash: d.get()?,
             settings: d.get_bytes()?,
             command: d.get_bytes()?.ok_or(Malformed)?,
+            routine: d.get_bytes()?,
             ..Request::default()
         };
         let count = d.get_count()?;
@@ -150,6 +155,7 @@ mod tests {
             parse_hash: 9,
             settings: Some(b"a\0b\0"),
             command: b"SELECT $1",
+            routine: Some(b"routine"),
             args: vec![
                 Arg { type_oid: 23, form: ArgForm::ByValue, data: &seven },
                 Arg { type_oid: 0, form: ArgForm::Text, data: b"x" },

@@ -45,6 +45,10 @@ pub(super) fn execute<H: WorkerHost>(
         parse_hash: request.parse_hash,
     };
     let mut rows = Rows { worker, h };
+    if let Some(routine) = request.routine {
+        h.run_routine(routine, &request.args, &request.columns, &mut rows)?;
+        return commit(h, worker, 0);
+    }
     if let Some(plan) = plans.find(&wanted) {
         let processed = h.run(plan, false, &request.args, request.output, &request.columns, &mut rows)?;
         return commit(h, worker, processed);
