@@ -154,3 +154,18 @@ fn what_may_not_start_reaches_no_worker() {
     assert_eq!(world.steps(), "");
     world.shut_down();
 }
+
+#[test]
+fn a_routine_takes_the_place_of_the_statements() {
+    let world = World::new(1);
+    let client = Client::new(&world);
+    world.log.lock().unwrap().clear();
+    client.call_as("autonomous function f", |call| call.routine = Some(b"put a")).unwrap();
+    until(|| world.steps().ends_with("clean"), || format!("the request was cleaned up after: {}", world.steps()));
+    assert_eq!(world.steps(), "adopt+settings begin run_routine commit clean");
+    assert!(world.committed("a"));
+    client.call_as("autonomous function f", |call| call.routine = Some(b"raise oops")).unwrap_err();
+    until(|| world.steps().ends_with("clean"), || format!("the request was cleaned up after: {}", world.steps()));
+    assert!(world.steps().ends_with("run_routine error abort clean"), "{}", world.steps());
+    world.shut_down();
+}

@@ -209,7 +209,7 @@ impl WorkerHost for FakeWorker<'_> {
     fn run_routine(&self, routine: &[u8], _: &[Arg], _: &[Column], sink: &mut dyn RowSink) -> Result<(), Saved> {
         self.note("run_routine");
         self.try_step("run_routine")?;
-        self.statement(&String::from_utf8(routine.to_vec()).unwrap(), sink).map(drop)
+        self.statement(std::str::from_utf8(routine).unwrap(), sink).map(drop)
     }
     fn next_statement(&self) -> Result<(), Saved> {
         self.note("next_statement");
