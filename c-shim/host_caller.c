@@ -9,9 +9,11 @@
 #include "access/transam.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "storage/procarray.h"
+#include "utils/memutils.h"
 
 AsideRows  *aside_rows = NULL;
 
@@ -57,51 +59,69 @@ host_alive(uint32_t pid)
 	return BackendPidGetProc(pid) != NULL;
 }
 
-/*
- * Look for a lock that process pid waits for and this process (or its lock
- * group) holds.  Describes the wait in the words of the server's deadlock
- * report.  Waits queued behind us do not count: we are not in any queue.
- */
+/* What the last call of host_blockers lent. */
+static MemoryContext blockers_context = NULL;
+
 static bool
-describe_block(int pid, StringInfo detail)
+is_ahead(const BlockedProcsData *data, const BlockedProcData *blocked, int pid)
 {
-	BlockedProcsData *data = GetBlockerStatusData(pid);
-	int			me = MyProc->lockGroupLeader ? MyProc->lockGroupLeader->pid : MyProcPid;
-
-	for (int i = 0; i < data->nprocs; i++)
-	{
-		BlockedProcData *blocked = &data->procs[i];
-		LockInstanceData *instances = &data->locks[blocked->first_lock];
-		LockInstanceData *wait = NULL;
-
-		for (int j = 0; j < blocked->num_locks; j++)
-			if (instances[j].pid == blocked->pid && instances[j].waitLockMode != NoLock)
-				wait = &instances[j];
-		if (wait == NULL)
-			continue;
-		for (int j = 0; j < blocked->num_locks; j++)
-		{
-			LockInstanceData *other = &instances[j];
-			LockMethod	method = GetLockTagsMethodTable(&other->locktag);
-
-			if (other->leaderPid != me ||
-				(method->conflictTab[wait->waitLockMode] & other->holdMask) == 0)
-				continue;
-			appendStringInfo(detail, "Process %d waits for %s on ", blocked->pid,
-							 GetLockmodeName(wait->locktag.locktag_lockmethodid,
-											 wait->waitLockMode));
-			DescribeLockTag(detail, &wait->locktag);
-			appendStringInfo(detail, "; blocked by process %d.", MyProcPid);
+	for (int i = 0; i < blocked->num_waiters; i++)
+		if (data->waiter_pids[blocked->first_waiter + i] == pid)
 			return true;
-		}
-	}
 	return false;
 }
 
-static aside_status
-host_blocked_by_me(uint32_t pid, aside_bytes *detail)
+static aside_bytes
+describe_wait(const LockInstanceData *wait, int pid, int blocker)
 {
-	aside_status status = ASIDE_GONE;
+	StringInfoData text;
+
+	initStringInfo(&text);
+	appendStringInfo(&text, "Process %d waits for %s on ", pid,
+					 GetLockmodeName(wait->locktag.locktag_lockmethodid, wait->waitLockMode));
+	DescribeLockTag(&text, &wait->locktag);
+	appendStringInfo(&text, "; blocked by process %d.", blocker);
+	return aside_text_bytes(text.data);
+}
+
+/*
+ * The rules are those of pg_blocking_pids: who holds a conflicting lock, or
+ * waits for one further ahead in the queue; a lock group is its leader.
+ */
+static void
+list_blockers(const BlockedProcsData *data, const BlockedProcData *blocked,
+			  aside_blocker *out, size_t *count)
+{
+	LockInstanceData *locks = &data->locks[blocked->first_lock];
+	LockInstanceData *wait = NULL;
+	int			conflicts;
+
+	for (int i = 0; i < blocked->num_locks; i++)
+		if (locks[i].pid == blocked->pid && locks[i].waitLockMode != NoLock)
+			wait = &locks[i];
+	if (wait == NULL)
+		return;
+	conflicts = GetLockTagsMethodTable(&wait->locktag)->conflictTab[wait->waitLockMode];
+	for (int i = 0; i < blocked->num_locks; i++)
+	{
+		LockInstanceData *other = &locks[i];
+		bool		holds = (conflicts & other->holdMask) != 0;
+		bool		wants = other->waitLockMode != NoLock &&
+			(conflicts & LOCKBIT_ON(other->waitLockMode)) != 0;
+
+		if (other == wait || other->leaderPid == wait->leaderPid ||
+			!(holds || (wants && is_ahead(data, blocked, other->pid))))
+			continue;
+		out[*count].pid = other->leaderPid;
+		out[*count].wait = describe_wait(wait, blocked->pid, other->leaderPid);
+		(*count)++;
+	}
+}
+
+static aside_status
+host_blockers(uint32_t pid, const aside_blocker **blockers, size_t *count)
+{
+	aside_status status = ASIDE_OK;
 	PGPROC	   *proc = BackendPidGetProc(pid);
 
 	/* A look without a lock tells whether it waits for one at all. */
@@ -109,18 +129,39 @@ host_blocked_by_me(uint32_t pid, aside_bytes *detail)
 		return ASIDE_GONE;
 	ASIDE_TRY(status);
 	{
-		StringInfoData text;
+		MemoryContext old;
+		BlockedProcsData *data;
+		aside_blocker *found;
 
-		initStringInfo(&text);
-		if (describe_block(pid, &text))
-		{
-			detail->data = (const uint8_t *) text.data;
-			detail->len = text.len;
-			*status_ = ASIDE_OK;
-		}
+		if (blockers_context == NULL)
+			blockers_context = AllocSetContextCreate(TopMemoryContext, "pg_aside blockers",
+													 ALLOCSET_DEFAULT_SIZES);
+		MemoryContextReset(blockers_context);
+		old = MemoryContextSwitchTo(blockers_context);
+		data = GetBlockerStatusData(pid);
+		found = palloc0(sizeof(aside_blocker) * Max(data->nlocks, 1));
+		*count = 0;
+		for (int i = 0; i < data->nprocs; i++)
+			list_blockers(data, &data->procs[i], found, count);
+		*blockers = found;
+		MemoryContextSwitchTo(old);
 	}
 	ASIDE_END_TRY();
 	return status;
+}
+
+static aside_status
+host_activity(uint32_t pid, aside_bytes *query)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		/* Of others it says only that this user may not know. */
+		*query = aside_text_bytes(pgstat_get_backend_current_activity(pid, true));
+	}
+	ASIDE_END_TRY();
+	return status == ASIDE_OK ? ASIDE_OK : ASIDE_GONE;
 }
 
 static aside_outcome
@@ -184,7 +225,8 @@ aside_get_caller_host(void)
 		.signal_slot = host_signal_slot,
 		.interrupt = host_interrupt,
 		.alive = host_alive,
-		.blocked_by_me = host_blocked_by_me,
+		.blockers = host_blockers,
+		.activity = host_activity,
 		.outcome = host_outcome,
 		.relay = host_relay,
 		.row = host_row,

@@ -11,6 +11,7 @@
 #include "executor/executor.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/proc.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -173,6 +174,7 @@ aside_run_request(const AsideRequest *request)
 		.database = MyDatabaseId,
 		.authenticated_user = GetAuthenticatedUserId(),
 		.authenticated_superuser = aside_authenticated_superuser(),
+		.deadlock_timeout_ms = DeadlockTimeout,
 		.restricted = InSecurityRestrictedOperation(),
 		.depth = serving == NULL ? 0 : aside_worker_depth(serving->handle),
 		.max_depth = aside_max_depth,

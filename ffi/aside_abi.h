@@ -144,7 +144,7 @@ typedef struct aside_call
 	uint32_t	checkout_timeout_ms;
 	uint32_t	poll_us;
 	uint32_t	authenticated_superuser;	/* was it, when it was authenticated? */
-	uint32_t	reserved;
+	uint32_t	deadlock_timeout_ms;
 	aside_identity identity;
 	aside_bytes command;		/* NULL raises 22004 */
 	aside_bytes settings;		/* what this session changed; see settings.c */
@@ -221,6 +221,14 @@ typedef enum aside_outcome
 	ASIDE_UNKNOWN = 2,
 } aside_outcome;
 
+/* A process that keeps another one from a lock, and that wait in words. */
+typedef struct aside_blocker
+{
+	uint32_t	pid;
+	uint32_t	reserved;
+	aside_bytes wait;
+} aside_blocker;
+
 /* Both sides of a lease: time, latches, interrupts. */
 typedef struct aside_world
 {
@@ -256,10 +264,12 @@ typedef struct aside_caller_host
 	void		(*interrupt) (uint32_t pid, bool terminate);
 	bool		(*alive) (uint32_t pid);
 	/*
-	 * Does this worker wait for a lock that this process holds?  OK, and
-	 * detail describes it as the server's deadlock report would; GONE if not.
+	 * Who keeps a process from the lock that it waits for: OK; GONE if it
+	 * waits for none.  Lent until the next call of a member.
 	 */
-	aside_status (*blocked_by_me) (uint32_t pid, aside_bytes *detail);
+	aside_status (*blockers) (uint32_t pid, const aside_blocker **blockers, size_t *count);
+	/* What a process runs, as far as this user may know: OK or GONE. */
+	aside_status (*activity) (uint32_t pid, aside_bytes *query);
 	aside_outcome (*outcome) (uint64_t xid);
 	/* Raise a message below ERROR to the client: OK or SAVED. */
 	aside_status (*relay) (const aside_report *message);

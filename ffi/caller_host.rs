@@ -1,13 +1,15 @@
 //! The core's `CallerHost` over `aside_caller_host`.
 
 use crate::abi::{aside_bytes, aside_caller_host, aside_outcome, aside_status};
-use crate::bytes::{lend, optional};
+use crate::bytes::{lend, optional, slice};
 use crate::reports::lent;
 use crate::world::{done, slept};
 use crate::{host_call, impl_world};
 use aside_core::host::{CallerHost, Launch, Outcome, Saved, Slept};
 use aside_core::pool::slot::Key;
+use aside_core::pool::waits::Blocker;
 use aside_core::report::Report;
+use aside_core::wire::codec::copy;
 
 /// Borrows a vtable for the duration of an export.
 pub struct Caller<'a> {
@@ -49,13 +51,23 @@ impl CallerHost for Caller<'_> {
     fn alive(&self, pid: u32) -> bool {
         host_call!(self.t, alive(pid))
     }
-    fn blocked_by_me(&self, pid: u32) -> Result<Option<Vec<u8>>, Saved> {
-        let mut detail = aside_bytes::default();
-        match host_call!(self.t, blocked_by_me(pid, &mut detail)) {
-            // SAFETY: on ASIDE_OK the shim lends the text until its next call.
-            aside_status::ASIDE_OK => Ok(Some(unsafe { optional(&detail) }.unwrap_or_default().to_vec())),
+    fn blockers(&self, pid: u32) -> Result<Option<Vec<Blocker>>, Saved> {
+        let (mut data, mut count) = (std::ptr::null(), 0);
+        match host_call!(self.t, blockers(pid, &mut data, &mut count)) {
+            // SAFETY: on ASIDE_OK the shim lends the array and its texts until its next call.
+            aside_status::ASIDE_OK => Ok(Some(unsafe {
+                slice(data, count).iter().map(|b| Blocker { pid: b.pid, wait: optional(&b.wait).unwrap_or_default().to_vec() }).collect()
+            })),
             aside_status::ASIDE_GONE => Ok(None),
             _ => Err(Saved),
+        }
+    }
+    fn activity(&self, pid: u32) -> Option<Vec<u8>> {
+        let mut query = aside_bytes::default();
+        match host_call!(self.t, activity(pid, &mut query)) {
+            // SAFETY: on ASIDE_OK the shim lends the text until its next call.
+            aside_status::ASIDE_OK => unsafe { optional(&query) }.and_then(copy),
+            _ => None,
         }
     }
     fn outcome(&self, xid: u64) -> Outcome {

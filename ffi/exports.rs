@@ -158,6 +158,7 @@ unsafe fn call_of(raw: &aside_call) -> Call<'_> {
                 per_session: raw.max_per_session,
                 min_workers: raw.min_workers,
                 timeout_ms: raw.checkout_timeout_ms,
+                deadlock_ms: raw.deadlock_timeout_ms,
             },
             poll_us: raw.poll_us,
             identity: Identity {

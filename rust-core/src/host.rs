@@ -3,6 +3,7 @@
 //! host, and [`Saved`] says that one is kept there.
 
 use crate::pool::slot::Key;
+use crate::pool::waits::Blocker;
 use crate::report::Report;
 
 /// The host keeps an error that is to be rethrown (caller) or reported (worker).
@@ -73,8 +74,10 @@ pub trait CallerHost: World {
     fn interrupt(&self, pid: u32, terminate: bool);
     /// Is there a server process with this pid?
     fn alive(&self, pid: u32) -> bool;
-    /// If this worker waits for a lock that this process holds, a description of that wait.
-    fn blocked_by_me(&self, pid: u32) -> Result<Option<Vec<u8>>, Saved>;
+    /// Who keeps a process from the lock that it waits for; None if it waits for none.
+    fn blockers(&self, pid: u32) -> Result<Option<Vec<Blocker>>, Saved>;
+    /// What a process runs, as far as this user may know.
+    fn activity(&self, pid: u32) -> Option<Vec<u8>>;
     /// What became of a transaction, by its 64-bit id.
     fn outcome(&self, xid: u64) -> Outcome;
     /// Send a message below ERROR on to the client.

@@ -111,7 +111,6 @@ pub struct Here {
 thread_local! {
     pub static HERE: Cell<Option<Here>> = const { Cell::new(None) };
     pub static ERROR: RefCell<Report> = RefCell::new(Report::default());
-    static DETAIL: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     pub static ROWS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
     pub static MESSAGES: RefCell<Vec<Report>> = const { RefCell::new(Vec::new()) };
     pub static AMENDED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
@@ -201,14 +200,21 @@ unsafe extern "C" fn interrupt(pid: u32, terminate: bool) {
 unsafe extern "C" fn alive(pid: u32) -> bool {
     process(pid.wrapping_sub(5000)).is_some_and(|p| !p.gone.load(SeqCst))
 }
-unsafe extern "C" fn blocked_by_me(pid: u32, detail: *mut aside_bytes) -> aside_status::Type {
+unsafe extern "C" fn blockers(pid: u32, out: *mut *const aside_blocker, count: *mut usize) -> aside_status::Type {
     if !process(pid.wrapping_sub(5000)).is_some_and(|p| p.waits_for_lock.load(SeqCst)) {
         return aside_status::ASIDE_GONE;
     }
-    DETAIL.set(b"It waits for AccessShareLock.".to_vec());
-    // SAFETY: writable; what it points to stays until the next call.
-    DETAIL.with_borrow(|text| unsafe { *detail = pg_aside::bytes::lend(text) });
+    static TEXT: &[u8] = b"It waits for AccessShareLock.";
+    let blocker = aside_blocker { pid: me().pid(), reserved: 0, wait: pg_aside::bytes::lend(TEXT) };
+    // SAFETY: writable; leaked, so that it stays until the next call and beyond.
+    unsafe {
+        *out = Box::leak(Box::new(blocker));
+        *count = 1;
+    }
     aside_status::ASIDE_OK
+}
+unsafe extern "C" fn activity(_: u32, _: *mut aside_bytes) -> aside_status::Type {
+    aside_status::ASIDE_GONE
 }
 unsafe extern "C" fn outcome(_: u64) -> aside_outcome::Type {
     aside_outcome::ASIDE_UNKNOWN
@@ -242,7 +248,8 @@ pub fn caller_host(me: &'static Process) -> aside_caller_host {
         signal_slot: Some(nothing),
         interrupt: Some(interrupt),
         alive: Some(alive),
-        blocked_by_me: Some(blocked_by_me),
+        blockers: Some(blockers),
+        activity: Some(activity),
         outcome: Some(outcome),
         relay: Some(relay),
         row: Some(row),

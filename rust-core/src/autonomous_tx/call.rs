@@ -153,7 +153,7 @@ fn send<'c, H: CallerHost>(
             counters.waited(us);
         }
         let slot = &area.slots[borrowed.lease.slot as usize];
-        let mut exchange = Exchange::new(h, area, session, borrowed, call.poll_us, request.command);
+        let mut exchange = Exchange::new(h, area, session, borrowed, call.poll_us, call.limits.deadlock_ms, request.command);
         request.settings = (slot.settings() != request.settings_hash).then_some(call.settings);
         request.encode(buffer).map_err(no_memory)?;
         if buffer.len() * 8 > MAX_FRAME {
@@ -189,7 +189,7 @@ fn too_long() -> Report {
 
 /// This process exits: cancel what its leases run, without waiting for it.
 pub fn leave<H: CallerHost>(h: &H, area: &Area, session: &Session) {
-    session.borrower.leave(area);
+    session.borrower.leave(area, h.my_pid());
     for slot in area.slots {
         let (state, generation) = slot.state();
         let mine = matches!(state, State::Busy | State::Dead) && slot.named(generation) && slot.caller_pid.load(Acquire) == h.my_pid();

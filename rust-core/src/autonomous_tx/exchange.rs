@@ -14,6 +14,7 @@ use super::call::{Failed, Session, terminate};
 use crate::host::{CallerHost, Outcome, Saved, Slept};
 use crate::pool::area::Area;
 use crate::pool::borrow::Borrowed;
+use crate::pool::deadlock::Watch;
 use crate::pool::slot::{Ended, Lease, Slot, State};
 use crate::report::*;
 use crate::wire::codec::Decoder;
@@ -59,14 +60,25 @@ pub struct Exchange<'a, H: CallerHost> {
     launched: bool,
     session: &'a Session,
     poll_us: u32,
+    deadlock_ms: u32,
     command: &'a [u8],
     /// DETAIL of the deadlock that this side has found.
     deadlock: RefCell<Option<Vec<u8>>>,
+    /// When it was found.
+    deadlock_us: Cell<Option<u64>>,
     ended: Cell<bool>,
 }
 
 impl<'a, H: CallerHost> Exchange<'a, H> {
-    pub fn new(h: &'a H, area: &'a Area<'a>, session: &'a Session, borrowed: Borrowed, poll_us: u32, command: &'a [u8]) -> Self {
+    pub fn new(
+        h: &'a H,
+        area: &'a Area<'a>,
+        session: &'a Session,
+        borrowed: Borrowed,
+        poll_us: u32,
+        deadlock_ms: u32,
+        command: &'a [u8],
+    ) -> Self {
         let slot = &area.slots[borrowed.lease.slot as usize];
         // A worker launched for this lease may have spoken already.
         if !borrowed.launched {
@@ -80,8 +92,10 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
             launched: borrowed.launched,
             session,
             poll_us,
+            deadlock_ms,
             command,
             deadlock: RefCell::new(None),
+            deadlock_us: Cell::new(None),
             ended: Cell::new(false),
         }
     }
@@ -198,6 +212,7 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
             return Ok(());
         }
         let mut tick = FIRST_TICK_MS;
+        let mut watch = Watch::new(self.h.now_us(), self.deadlock_ms);
         loop {
             if ready() {
                 return Ok(());
@@ -209,27 +224,31 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
                 Ok(Slept::Woken) => {}
                 Ok(Slept::TimedOut) => {
                     tick = (tick * 2).min(LONGEST_TICK_MS);
-                    self.look_for_deadlock().map_err(|Saved| Stop::Saved)?;
+                    self.look_for_deadlock(&mut watch).map_err(|Saved| Stop::Saved)?;
                 }
                 Err(Saved) => return Err(Stop::Saved),
             }
         }
     }
 
-    /// Does the worker wait for us, who wait for it?
-    fn look_for_deadlock(&self) -> Result<(), Saved> {
+    /// Break a deadlock of which our worker's transaction is the victim. A body that traps the cancel
+    /// finds the gate shut, and itself terminated if it goes on.
+    fn look_for_deadlock(&self, watch: &mut Watch) -> Result<(), Saved> {
         let pid = self.slot.worker_pid.load(Acquire);
         if pid == 0 {
             return Ok(());
         }
-        let Some(wait) = self.h.blocked_by_me(pid)? else { return Ok(()) };
-        self.slot.mark_deadlock();
-        self.slot.gate_cancel(self.lease.generation);
-        self.h.interrupt(pid, false);
-        let me = self.h.my_pid();
-        let mut detail = wait;
-        detail.extend(format!("\nProcess {me} waits for its autonomous transaction in process {pid}.").bytes());
-        *self.deadlock.borrow_mut() = Some(detail);
+        let now = self.h.now_us();
+        if let Some(since) = self.deadlock_us.get() {
+            self.h.interrupt(pid, now.saturating_sub(since) > SIGTERM_AFTER_US);
+        } else if let Some(detail) = watch.look(self.h, self.area)? {
+            self.slot.mark_deadlock();
+            if self.slot.gate_cancel(self.lease.generation) {
+                self.deadlock_us.set(Some(now));
+                *self.deadlock.borrow_mut() = Some(detail);
+                self.h.interrupt(pid, false);
+            }
+        }
         Ok(())
     }
 

@@ -25,6 +25,8 @@ pub struct Header {
     pub waiters: AtomicU32,
     /// The session that owns this pool has ended: its workers are to leave.
     pub closing: AtomicU32,
+    /// Who they are, as far as there is room.
+    pub waiting: [AtomicU32; 32],
     pub stats: [Counters; KINDS],
 }
 
@@ -114,6 +116,21 @@ impl<'a> Area<'a> {
             left += u32::from(matches!(slot.state().0, State::Idle | State::Retiring));
         }
         left
+    }
+
+    /// One more process waits for a slot.
+    pub fn enlist(&self, pid: u32) {
+        self.header.waiters.fetch_add(1, SeqCst);
+        _ = self.header.waiting.iter().any(|place| place.compare_exchange(0, pid, SeqCst, Relaxed).is_ok());
+    }
+
+    pub fn delist(&self, pid: u32) {
+        _ = self.header.waiting.iter().any(|place| place.compare_exchange(pid, 0, SeqCst, Relaxed).is_ok());
+        self.header.waiters.fetch_sub(1, SeqCst);
+    }
+
+    pub fn waits_for_slot(&self, pid: u32) -> bool {
+        self.header.waiting.iter().any(|place| place.load(SeqCst) == pid)
     }
 
     /// Does anybody wait for a slot?

@@ -7,9 +7,10 @@
 //! between is not missed; each wait is bounded by a tick, and all of them by `aside.checkout_timeout`.
 
 use super::area::Area;
+use super::deadlock::Watch;
 use super::slot::{Key, Lease, Slot, State};
 use crate::host::{CallerHost, Launch, Saved, World};
-use crate::report::{CONFIGURATION_LIMIT_EXCEEDED, Field, Report};
+use crate::report::{CONFIGURATION_LIMIT_EXCEEDED, DEADLOCK_DETECTED, Field, Report};
 use std::cell::Cell;
 use std::sync::atomic::Ordering::*;
 
@@ -27,6 +28,8 @@ pub struct Limits {
     pub per_session: u32,
     pub min_workers: u32,
     pub timeout_ms: u32,
+    /// How long a wait lasts before a chain of waits is looked for; `deadlock_timeout`.
+    pub deadlock_ms: u32,
 }
 
 /// What a session remembers between borrows.
@@ -82,9 +85,9 @@ impl Short {
 
 impl Borrower {
     /// This process exits in the middle of a wait: it must not be counted for ever.
-    pub fn leave(&self, area: &Area) {
+    pub fn leave(&self, area: &Area, pid: u32) {
         if self.waiting.replace(false) {
-            area.header.waiters.fetch_sub(1, SeqCst);
+            area.delist(pid);
         }
     }
 }
@@ -103,12 +106,13 @@ pub fn borrow<H: CallerHost>(h: &H, area: &Area, me: &Borrower, key: Key, limits
     let start = h.now_us();
     let mut waited = false;
     if !fair {
-        enlist(me, area);
+        enlist(h, me, area);
         for _ in 0..2 {
             h.wait_slot(STAND_ASIDE_MS).inspect_err(|_| delist(h, me, area))?;
         }
         waited = true;
     }
+    let mut watch = Watch::new(start, limits.deadlock_ms);
     let found = loop {
         let short = match attempt(h, area, key, limits) {
             Ok(Ok((lease, launched))) => break Ok((lease, launched)),
@@ -123,10 +127,15 @@ pub fn borrow<H: CallerHost>(h: &H, area: &Area, me: &Borrower, key: Key, limits
         if left == 0 {
             break Err(Refused::Report(Box::new(exhausted(short, limits.timeout_ms))));
         }
-        enlist(me, area);
+        enlist(h, me, area);
         waited = true;
         if h.wait_slot(TICK_MS.min(left as u32)).is_err() {
             break Err(Refused::Saved);
+        }
+        match watch.look(h, area) {
+            Ok(None) => {}
+            Ok(Some(detail)) => break Err(Refused::Report(Box::new(deadlocked(detail)))),
+            Err(saved) => break Err(saved.into()),
         }
     };
     if me.waiting.get() {
@@ -138,14 +147,14 @@ pub fn borrow<H: CallerHost>(h: &H, area: &Area, me: &Borrower, key: Key, limits
     Ok(Borrowed { lease, launched, waited_us })
 }
 
-fn enlist(me: &Borrower, area: &Area) {
+fn enlist<H: World>(h: &H, me: &Borrower, area: &Area) {
     if !me.waiting.replace(true) {
-        area.header.waiters.fetch_add(1, SeqCst);
+        area.enlist(h.my_pid());
     }
 }
 
 fn delist<H: CallerHost>(h: &H, me: &Borrower, area: &Area) {
-    me.leave(area);
+    me.leave(area, h.my_pid());
     h.end_wait_slot();
 }
 
@@ -318,6 +327,12 @@ fn hopeless<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits, short:
         .with(Field::Detail, format!("All {count} workers that it could have are held by the calls it is part of."))
         .with(Field::Hint, format!("Consider increasing \"{}\".", short.setting()));
     Some(report)
+}
+
+fn deadlocked(detail: Vec<u8>) -> Report {
+    Report::error(DEADLOCK_DETECTED, "deadlock detected")
+        .with(Field::Detail, detail)
+        .with(Field::Hint, "All autonomous workers wait for this transaction. Consider increasing \"aside.max_workers\".")
 }
 
 fn exhausted(short: Short, timeout_ms: u32) -> Report {

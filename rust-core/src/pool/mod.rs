@@ -1,6 +1,8 @@
 //! Workers shared by callers: where they are written down, how one is borrowed, launched, retired.
 pub mod area;
 pub mod borrow;
+pub mod deadlock;
 pub mod poll;
 pub mod slot;
 pub mod stats;
+pub mod waits;

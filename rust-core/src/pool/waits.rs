@@ -100,10 +100,11 @@ impl Search {
         let length = self.chain.len();
         self.chain.push(Step { pid, next, lock, for_slot });
         let seen = self.seen.iter().find(|(seen, _)| *seen == next).map(|(_, found)| found.unwrap_or(false));
-        let leads = next == self.me || match seen {
-            Some(known) => known,
-            None => self.leads_back(next, wait_of)?,
-        };
+        let leads = next == self.me
+            || match seen {
+                Some(known) => known,
+                None => self.leads_back(next, wait_of)?,
+            };
         if !leads {
             self.chain.truncate(length);
         }
@@ -156,7 +157,10 @@ mod tests {
     fn the_innermost_of_nested_transactions_is_the_victim() {
         let waits = HashMap::from([(1, Wait::Worker(20)), (20, Wait::Worker(3)), (3, lock(&[1]))]);
         assert_eq!(victims_caller(&ask(1, &waits).unwrap()), Some(20));
-        assert_eq!(victims_caller(&ask(20, &HashMap::from([(1, Wait::Worker(20)), (20, Wait::Worker(3)), (3, lock(&[1]))])).unwrap()), Some(20));
+        assert_eq!(
+            victims_caller(&ask(20, &HashMap::from([(1, Wait::Worker(20)), (20, Wait::Worker(3)), (3, lock(&[1]))])).unwrap()),
+            Some(20)
+        );
     }
 
     #[test]
@@ -213,7 +217,9 @@ mod tests {
             let n = 2 + random(8);
             let mut waits = HashMap::new();
             for pid in 1..=n {
-                let some = |random: &mut dyn FnMut(u64) -> u32| -> Vec<u32> { (0..1 + random(3)).map(|_| 1 + random(u64::from(n))).filter(|p| *p != pid).collect() };
+                let some = |random: &mut dyn FnMut(u64) -> u32| -> Vec<u32> {
+                    (0..1 + random(3)).map(|_| 1 + random(u64::from(n))).filter(|p| *p != pid).collect()
+                };
                 let wait = match random(5) {
                     0 | 1 => lock(&some(&mut random)),
                     2 => Wait::Worker(1 + random(u64::from(n))),

@@ -6,6 +6,7 @@ use crate::autonomous_tx::call::{self, Call, Failed, Session};
 use crate::host::{World as World_, *};
 use crate::pool::borrow::Limits;
 use crate::pool::slot::{Key, Lease, State};
+use crate::pool::waits::Blocker;
 use crate::report::{Field, Report};
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -79,7 +80,7 @@ impl Client {
             me,
             session: Box::leak(Box::new(Session::default())),
             key,
-            limits: Limits { per_role: 0, per_session: 0, min_workers: 0, timeout_ms: 10_000_000 },
+            limits: Limits { per_role: 0, per_session: 0, min_workers: 0, timeout_ms: 10_000_000, deadlock_ms: 1_000 },
             depth: 0,
             settings: RefCell::default(),
             rows: RefCell::default(),
@@ -267,10 +268,14 @@ impl CallerHost for Client {
     fn alive(&self, pid: u32) -> bool {
         self.world.alive(pid)
     }
-    fn blocked_by_me(&self, pid: u32) -> Result<Option<Vec<u8>>, Saved> {
-        self.try_step("blocked_by_me")?;
-        let blocked = self.world.by_pid(pid).is_some_and(|p| p.waits_for.load(SeqCst) == self.me.pid);
-        Ok(blocked.then(|| format!("Process {pid} waits for a lock of process {}.", self.me.pid).into_bytes()))
+    fn blockers(&self, pid: u32) -> Result<Option<Vec<Blocker>>, Saved> {
+        self.try_step("blockers")?;
+        let blocker = self.world.by_pid(pid).map_or(0, |p| p.waits_for.load(SeqCst));
+        let wait = || format!("Process {pid} waits for a lock of process {blocker}.").into_bytes();
+        Ok((blocker != 0).then(|| vec![Blocker { pid: blocker, wait: wait() }]))
+    }
+    fn activity(&self, pid: u32) -> Option<Vec<u8>> {
+        Some(format!("query of {pid}").into_bytes())
     }
     fn outcome(&self, xid: u64) -> Outcome {
         if self.world.outcome_unknown.load(SeqCst) {

@@ -126,7 +126,7 @@ fn saved(world: &World, told: Result<u64, Told>, step: &str, case: &str) {
 #[test]
 fn an_error_at_any_step_of_the_caller_stops_the_worker_or_tells_of_its_commit() {
     for command in COMMANDS {
-        for (step, times) in [("launch", 1), ("sleep", 4), ("blocked_by_me", 3), ("relay", 2), ("row", 4)] {
+        for (step, times) in [("launch", 1), ("sleep", 4), ("blockers", 3), ("relay", 2), ("row", 4)] {
             for nth in 1..=times {
                 let world = World::new(2);
                 world.order(step, nth, Fault::Fail);

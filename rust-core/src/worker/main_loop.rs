@@ -68,6 +68,10 @@ impl<'a> Worker<'a> {
         self.depth.get()
     }
 
+    pub(super) fn caller_pid(&self) -> u32 {
+        self.area.slot(self.slot.get()).map_or(0, |slot| slot.caller_pid.load(Relaxed))
+    }
+
     /// Before a commit: may it go on?
     pub fn gate_pre_commit(&self, xid: u64) -> bool {
         match self.area.slot(self.slot.get()) {

@@ -59,7 +59,7 @@ pub(super) fn execute<H: WorkerHost>(
     for index in 0..count {
         let statement = h.prepare(index, &request.args)?;
         if let Some(refusal) = statement.refused {
-            return Err(refused(refusal).into());
+            return Err(refused(refusal, h.my_pid(), worker.caller_pid()).into());
         }
         params = params.max(statement.params);
         let last = index + 1 == count;
@@ -95,16 +95,18 @@ fn commit<H: WorkerHost>(h: &H, worker: &Worker, processed: u64) -> Result<(), F
     Ok(h.commit()?)
 }
 
-fn refused(what: Refusal) -> Report {
+fn refused(what: Refusal, worker: u32, caller: u32) -> Report {
     match what {
         Refusal::Transaction => Report::error(FEATURE_NOT_SUPPORTED, "transaction control is not allowed in an autonomous command")
             .with(Field::Detail, "The command is one transaction, which commits when the command succeeds.")
             .with(Field::Hint, "Use an autonomous session (autonomous_session_open) for a transaction across several calls."),
         Refusal::Copy => Report::error(FEATURE_NOT_SUPPORTED, "COPY to or from the client is not allowed in an autonomous command")
             .with(Field::Hint, "There is no client behind an autonomous transaction; use a query or INSERT, or COPY with a file."),
-        Refusal::Concurrently => Report::error(DEADLOCK_DETECTED, "index cannot be built concurrently in an autonomous command")
-            .with(Field::Detail, "Building an index concurrently waits for every transaction with an older snapshot, and the caller, which has one, waits for the command.")
-            .with(Field::Hint, "Build it without CONCURRENTLY, or from a connection of its own."),
+        Refusal::Concurrently => Report::error(DEADLOCK_DETECTED, "deadlock detected")
+            .with(Field::Detail, format!(
+                "Process {worker} waits for the snapshot of process {caller}, as building an index concurrently waits for all older ones.\nProcess {caller} waits for its autonomous transaction in process {worker}."
+            ))
+            .with(Field::Hint, "Build the index without CONCURRENTLY, or from a connection of its own."),
         Refusal::Listen => Report::error(FEATURE_NOT_SUPPORTED, "LISTEN and UNLISTEN are not allowed in an autonomous command")
             .with(Field::Hint, "Use an autonomous session (autonomous_session_open) to receive notifications."),
     }

@@ -1,0 +1,101 @@
+//! A waiting caller's look for a deadlock that only it can see: a chain of locks, autonomous
+//! transactions and waits for workers that leads back to itself.
+//!
+//! That the own worker waits for a lock of this process is certain at the first sight of it: this
+//! process does nothing but wait for the worker. A longer chain is looked for when the wait has lasted
+//! `deadlock_timeout`, and again each time that it has lasted that much longer; it is believed when
+//! two looks in a row find the same one, as each look sees its links at slightly different times.
+
+use super::area::Area;
+use super::slot::State;
+use super::waits::{Step, Wait, cycle, victims_caller};
+use crate::host::{CallerHost, Saved};
+use std::sync::atomic::Ordering::*;
+
+/// What one wait knows of what it has seen so far.
+#[derive(Debug)]
+pub struct Watch {
+    period_us: u64,
+    next_look_us: u64,
+    suspect: Vec<(u32, u32)>,
+}
+
+impl Watch {
+    pub fn new(now_us: u64, deadlock_timeout_ms: u32) -> Self {
+        let period_us = u64::from(deadlock_timeout_ms.max(1)) * 1000;
+        Self { period_us, next_look_us: now_us + period_us, suspect: Vec::new() }
+    }
+
+    /// The deadlock that this process is to break, if there is one: its report's DETAIL.
+    pub fn look<H: CallerHost>(&mut self, h: &H, area: &Area) -> Result<Option<Vec<u8>>, Saved> {
+        let me = h.my_pid();
+        if let Wait::Worker(worker) = wait_of(h, area, me)?
+            && let Some(blocker) = h.blockers(worker)?.into_iter().flatten().find(|blocker| blocker.pid == me)
+        {
+            let chain = [
+                Step { pid: worker, next: me, lock: Some(blocker.wait), for_slot: false },
+                Step { pid: me, next: worker, lock: None, for_slot: false },
+            ];
+            return Ok(Some(describe(h, &chain)));
+        }
+        if h.now_us() < self.next_look_us {
+            return Ok(None);
+        }
+        let mut chain = cycle(me, |pid| wait_of(h, area, pid))?.unwrap_or_default();
+        let mine = victims_caller(&chain).is_none_or(|caller| caller == me);
+        let links: Vec<_> = chain.iter().map(|step| (step.pid, step.next)).collect();
+        if links.is_empty() || !mine {
+            self.suspect.clear();
+            self.next_look_us = h.now_us() + self.period_us;
+            return Ok(None);
+        }
+        if links != self.suspect {
+            // Look again at the next tick.
+            self.suspect = links;
+            return Ok(None);
+        }
+        // The victim's own wait comes first, as in the server's report.
+        if let Some(at) = chain.iter().position(|step| step.pid != me && step.lock.is_some()) {
+            chain.rotate_left(at);
+        }
+        Ok(Some(describe(h, &chain)))
+    }
+}
+
+/// What a process waits for, as far as this pool and the server's lock table can tell.
+fn wait_of<H: CallerHost>(h: &H, area: &Area, pid: u32) -> Result<Wait, Saved> {
+    let worker = area.slots.iter().find_map(|slot| {
+        let (state, generation) = slot.state();
+        let theirs = state == State::Busy && slot.named(generation) && slot.caller_pid.load(Acquire) == pid;
+        let waited_for = theirs && !slot.abandoned(generation) && slot.finished(generation).is_none();
+        let worker = slot.worker_pid.load(Acquire);
+        (waited_for && worker != 0).then_some(worker)
+    });
+    if let Some(worker) = worker {
+        return Ok(Wait::Worker(worker));
+    }
+    if area.waits_for_slot(pid) {
+        let busy = area.slots.iter().filter(|slot| slot.state().0 == State::Busy);
+        return Ok(Wait::Slot(busy.map(|slot| slot.worker_pid.load(Acquire)).collect()));
+    }
+    Ok(h.blockers(pid)?.map_or(Wait::Nothing, Wait::Lock))
+}
+
+fn describe<H: CallerHost>(h: &H, chain: &[Step]) -> Vec<u8> {
+    let mut lines: Vec<Vec<u8>> = Vec::new();
+    for step in chain {
+        lines.push(match &step.lock {
+            Some(lock) => lock.clone(),
+            None if step.for_slot => {
+                format!("Process {} waits for an autonomous worker; process {} is one of those in use.", step.pid, step.next).into()
+            }
+            None => format!("Process {} waits for its autonomous transaction in process {}.", step.pid, step.next).into(),
+        });
+    }
+    for step in chain {
+        if let Some(query) = h.activity(step.pid) {
+            lines.push([format!("Process {}: ", step.pid).as_bytes(), &query].concat());
+        }
+    }
+    lines.join(&b'\n')
+}
