@@ -45,11 +45,11 @@ aside_guc_variables(int *count)
 #define ASIDE_CHEAP_SETTINGS_SCAN
 #endif
 
-/* Until 15 the server remembers what a user was at authentication; from 16 on it asks anew each time. */
+/* Until 16 the server remembers what a user was at authentication; from 17 on it asks anew each time. */
 static inline bool
 aside_authenticated_superuser(void)
 {
-#if PG_VERSION_NUM >= 160000
+#if PG_VERSION_NUM >= 170000
 	return false;
 #else
 	return GetAuthenticatedUserIsSuperuser();
@@ -107,6 +107,16 @@ aside_form_minimal_tuple(TupleDesc desc, Datum *values, bool *nulls)
 	return heap_form_minimal_tuple(desc, values, nulls, 0);
 #else
 	return heap_form_minimal_tuple(desc, values, nulls);
+#endif
+}
+
+/* 18 keeps a short form of each attribute beside it. */
+static inline void
+aside_drop_attribute(TupleDesc desc, int i)
+{
+	TupleDescAttr(desc, i)->attisdropped = true;
+#if PG_VERSION_NUM >= 180000
+	populate_compact_attribute(desc, i);
 #endif
 }
 

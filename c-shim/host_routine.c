@@ -9,15 +9,12 @@
  */
 #include "routine.h"
 
-#include "access/heaptoast.h"
 #include "access/htup_details.h"
-#include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/proclang.h"
-#include "commands/trigger.h"
 #include "executor/executor.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -25,65 +22,26 @@
 #include "nodes/parsenodes.h"
 #include "tcop/pquery.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
-#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
-/* One call, from its request. */
-typedef struct Call
-{
-	const AsideRoutine *routine;
-	const aside_arg *args;
-	size_t		nargs;
-	const aside_column *columns;
-	size_t		ncolumns;
-	void	   *sink;
-	bool		returns_set;
-	bool		may_commit;
-	FmgrInfo	handler;
-} Call;
-
-static void
-refuse_unseen(const char *what)
+void
+aside_refuse_unseen(int sqlstate, const char *what)
 {
 	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_FUNCTION),
+			(errcode(sqlstate),
 			 errmsg("%s does not exist for the autonomous transaction as its caller sees it", what),
 			 errdetail("It was created or changed by a transaction that has not committed."),
 			 errhint("Commit that transaction before the autonomous function is called.")));
 }
 
-/* The routine, if this transaction sees the same one as the caller. */
-static HeapTuple
-same_routine(const AsideRoutine *routine)
-{
-	for (int tries = 0; tries < 2; tries++)
-	{
-		HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(routine->function));
-
-		if (HeapTupleIsValid(tuple))
-		{
-			if (HeapTupleHeaderGetRawXmin(tuple->t_data) == routine->xmin &&
-				ItemPointerEquals(&tuple->t_self, unconstify(ItemPointerData *, &routine->tid)))
-				return tuple;
-			ReleaseSysCache(tuple);
-		}
-		/* What was cached may be out of date. */
-		AcceptInvalidationMessages();
-	}
-	refuse_unseen("function");
-	return NULL;
-}
-
 /* For polymorphic routines: the types of this call. */
 static Node *
-call_expression(const Call *call)
+call_expression(const AsideRoutineCall *call)
 {
 	List	   *args = NIL;
 
@@ -93,30 +51,51 @@ call_expression(const Call *call)
 								 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
 }
 
-static void
-find_handler(Call *call)
+static Oid
+handler_of(bool block)
 {
-	HeapTuple	tuple = same_routine(call->routine);
-	Form_pg_proc proc = (Form_pg_proc) GETSTRUCT(tuple);
-	HeapTuple	language = SearchSysCache1(LANGOID, ObjectIdGetDatum(get_language_oid("plpgsql", false)));
+	HeapTuple	tuple = SearchSysCache1(LANGOID, ObjectIdGetDatum(get_language_oid("plpgsql", false)));
+	Form_pg_language language = (Form_pg_language) GETSTRUCT(tuple);
+	Oid			handler = block ? language->laninline : language->lanplcallfoid;
 
-	fmgr_info_cxt(((Form_pg_language) GETSTRUCT(language))->lanplcallfoid, &call->handler,
-				  CurrentMemoryContext);
-	ReleaseSysCache(language);
+	ReleaseSysCache(tuple);
+	return handler;
+}
+
+static void
+find_handler(AsideRoutineCall *call)
+{
+	bool		block = call->routine->kind == ASIDE_ROUTINE_BLOCK;
+	HeapTuple	tuple;
+	Form_pg_proc proc;
+
+	fmgr_info_cxt(handler_of(block), &call->handler, CurrentMemoryContext);
+	/* As for any CALL: not as a definer. */
+	call->may_commit = !InLocalUserIdChange();
+	if (block)
+		return;
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(call->routine->function));
+	/* The caller's own changes were refused there. */
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("autonomous function has been dropped while it was called")));
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
 	call->handler.fn_oid = call->routine->function;
 	call->handler.fn_nargs = call->nargs;
 	call->handler.fn_strict = proc->proisstrict;
 	call->handler.fn_retset = proc->proretset;
 	call->handler.fn_expr = call_expression(call);
 	call->returns_set = proc->proretset;
-	/* As for any procedure: not with SET clauses, not as a definer. */
-	call->may_commit = !proc->proretset && !InLocalUserIdChange() &&
-		heap_attisnull(tuple, Anum_pg_proc_proconfig, NULL);
+	/* Nor with SET clauses; PL/pgSQL's result sets and triggers do not outlast a transaction. */
+	if (proc->proretset || call->routine->kind == ASIDE_ROUTINE_TRIGGER ||
+		!heap_attisnull(tuple, Anum_pg_proc_proconfig, NULL))
+		call->may_commit = false;
 	ReleaseSysCache(tuple);
 }
 
 static TupleDesc
-expected_desc(const Call *call, int first)
+expected_desc(const AsideRoutineCall *call, int first)
 {
 	TupleDesc	desc = CreateTemplateTupleDesc(call->ncolumns - first);
 
@@ -132,13 +111,14 @@ expected_desc(const Call *call, int first)
 						   column->type == 0 ? NULL : pnstrdup((const char *) column->name.data, column->name.len),
 						   column->type == 0 ? INT4OID : column->type, column->typmod, 0);
 		if (column->type == 0)
-			TupleDescAttr(desc, number - 1)->attisdropped = true;
+			aside_drop_attribute(desc, number - 1);
 	}
 	return BlessTupleDesc(desc);
 }
 
-static void
-send_values(const Call *call, Datum *values, bool *nulls)
+/* The one row of a result that is no set. */
+void
+aside_send_result(const AsideRoutineCall *call, Datum *values, bool *nulls)
 {
 	TupleDesc	desc = CreateTemplateTupleDesc(call->ncolumns);
 
@@ -148,8 +128,27 @@ send_values(const Call *call, Datum *values, bool *nulls)
 	aside_send_values(call->sink, desc, values, nulls);
 }
 
+/* A row is read by the layout that the worker knows, and sent by the one that the caller expects. */
 static void
-send_composite(const Call *call, Datum result, bool null)
+check_layout(const AsideRoutineCall *call, TupleDesc desc)
+{
+	bool		fits = desc->natts == call->ncolumns - 1;
+
+	for (int i = 0; fits && i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		fits = (att->attisdropped ? InvalidOid : att->atttypid) == call->columns[i + 1].type;
+	}
+	if (!fits)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("autonomous function returned a row of another type than its caller expects"),
+				 errhint("The type may have been altered during the call.")));
+}
+
+static void
+send_composite(const AsideRoutineCall *call, Datum result, bool null)
 {
 	Datum	   *values = palloc0(sizeof(Datum) * call->ncolumns);
 	bool	   *nulls = palloc(sizeof(bool) * call->ncolumns);
@@ -164,19 +163,18 @@ send_composite(const Call *call, Datum result, bool null)
 												  HeapTupleHeaderGetTypMod(header));
 		HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(header), .t_data = header};
 
-		if (desc->natts != call->ncolumns - 1)
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("autonomous function returned a row of %d columns, where %d are expected",
-							desc->natts, (int) call->ncolumns - 1)));
+		check_layout(call, desc);
 		heap_deform_tuple(&tuple, desc, values + 1, nulls + 1);
+		for (int i = 0; i < desc->natts; i++)
+			if (TupleDescAttr(desc, i)->attisdropped)
+				nulls[i + 1] = true;
 		ReleaseTupleDesc(desc);
 	}
-	send_values(call, values, nulls);
+	aside_send_result(call, values, nulls);
 }
 
 static void
-send_set(const Call *call, ReturnSetInfo *result)
+send_set(const AsideRoutineCall *call, ReturnSetInfo *result)
 {
 	TupleTableSlot *slot;
 
@@ -194,7 +192,7 @@ send_set(const Call *call, ReturnSetInfo *result)
 }
 
 static void
-invoke_function(Call *call)
+invoke_function(AsideRoutineCall *call)
 {
 	LOCAL_FCINFO(fcinfo, FUNC_MAX_ARGS);
 	CallContext context = {.type = T_CallContext, .atomic = !call->may_commit};
@@ -202,7 +200,8 @@ invoke_function(Call *call)
 	bool		composite = call->routine->kind == ASIDE_ROUTINE_COMPOSITE;
 	Datum		value;
 
-	InitFunctionCallInfoData(*fcinfo, &call->handler, call->nargs, InvalidOid, (Node *) &context, NULL);
+	InitFunctionCallInfoData(*fcinfo, &call->handler, call->nargs, call->routine->collation,
+							 (Node *) &context, NULL);
 	for (size_t i = 0; i < call->nargs; i++)
 	{
 		fcinfo->args[i].isnull = call->args[i].form == ASIDE_ARG_NULL;
@@ -224,86 +223,54 @@ invoke_function(Call *call)
 	else if (composite)
 		send_composite(call, value, fcinfo->isnull);
 	else if (call->ncolumns == 1)
-		send_values(call, &value, &fcinfo->isnull);
-}
-
-static HeapTuple
-tuple_at(const char *data, uint32 length, Oid relation)
-{
-	HeapTuple	tuple;
-
-	if (length == 0)
-		return NULL;
-	tuple = palloc0(HEAPTUPLESIZE + length);
-	tuple->t_len = length;
-	ItemPointerSetInvalid(&tuple->t_self);
-	tuple->t_tableOid = relation;
-	tuple->t_data = (HeapTupleHeader) ((char *) tuple + HEAPTUPLESIZE);
-	memcpy(tuple->t_data, data, length);
-	return tuple;
-}
-
-static Trigger *
-find_trigger(Relation relation, Oid trigger)
-{
-	for (int i = 0; relation->trigdesc != NULL && i < relation->trigdesc->numtriggers; i++)
-		if (relation->trigdesc->triggers[i].tgoid == trigger)
-			return &relation->trigdesc->triggers[i];
-	refuse_unseen("trigger");
-	return NULL;
+		aside_send_result(call, &value, &fcinfo->isnull);
 }
 
 static void
-send_trigger_result(const Call *call, HeapTuple returned, const TriggerData *data)
+invoke_block(AsideRoutineCall *call)
 {
-	Datum		values[2] = {Int32GetDatum(ASIDE_TRIGGER_NULL), (Datum) 0};
-	bool		nulls[2] = {false, true};
+	InlineCodeBlock block = {
+		.type = T_InlineCodeBlock,
+		.source_text = unconstify(char *, aside_routine_rest(call->routine)),
+		.langOid = get_language_oid("plpgsql", false),
+		.langIsTrusted = true,
+		.atomic = !call->may_commit,
+	};
 
-	if (returned != NULL && returned == data->tg_trigtuple)
-		values[0] = Int32GetDatum(ASIDE_TRIGGER_SAME_OLD);
-	else if (returned != NULL && returned == data->tg_newtuple)
-		values[0] = Int32GetDatum(ASIDE_TRIGGER_SAME_NEW);
-	else if (returned != NULL)
+	(void) FunctionCall1(&call->handler, PointerGetDatum(&block));
+}
+
+static void
+invoke(AsideRoutineCall *call)
+{
+	switch (call->routine->kind)
 	{
-		HeapTuple	flat = HeapTupleHasExternal(returned) ?
-			toast_flatten_tuple(returned, RelationGetDescr(data->tg_relation)) : returned;
-		bytea	   *bytes = palloc(VARHDRSZ + flat->t_len);
-
-		SET_VARSIZE(bytes, VARHDRSZ + flat->t_len);
-		memcpy(VARDATA(bytes), flat->t_data, flat->t_len);
-		values[0] = Int32GetDatum(ASIDE_TRIGGER_TUPLE);
-		values[1] = PointerGetDatum(bytes);
-		nulls[1] = false;
+		case ASIDE_ROUTINE_BLOCK:
+			invoke_block(call);
+			break;
+		case ASIDE_ROUTINE_TRIGGER:
+			aside_invoke_trigger(call);
+			break;
+		default:
+			invoke_function(call);
 	}
-	send_values(call, values, nulls);
 }
 
+/* Only of a routine that could have ended its transaction is it asked to have done so. */
 static void
-invoke_trigger(Call *call)
+check_exit(const AsideRoutineCall *call)
 {
-	LOCAL_FCINFO(fcinfo, 0);
-	const AsideRoutine *routine = call->routine;
-	const char *tuples = ASIDE_ROUTINE_TUPLES(routine);
-	TriggerData data = {.type = T_TriggerData, .tg_event = routine->event};
-	HeapTuple	returned;
-
-	/* Looked up without a lock first: the caller's lock on a table of its own making would not be granted. */
-	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(routine->relation)))
-		refuse_unseen("relation of the trigger");
-	data.tg_relation = relation_open(routine->relation, AccessShareLock);
-	data.tg_trigger = find_trigger(data.tg_relation, routine->trigger);
-	data.tg_trigtuple = tuple_at(tuples, routine->old_length, routine->relation);
-	data.tg_newtuple = tuple_at(tuples + MAXALIGN(routine->old_length), routine->new_length,
-								routine->relation);
-	InitFunctionCallInfoData(*fcinfo, &call->handler, 0, InvalidOid, (Node *) &data, NULL);
-	returned = (HeapTuple) DatumGetPointer(FunctionCallInvoke(fcinfo));
-	send_trigger_result(call, returned, &data);
-	relation_close(data.tg_relation, AccessShareLock);
+	if (call->routine->error_if_uncommitted && call->may_commit &&
+		TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+				 errmsg("autonomous routine ended with its transaction uncommitted"),
+				 errhint("End it with COMMIT or ROLLBACK, or set \"aside.uncommitted_at_exit\" to \"commit\".")));
 }
 
 /* What PortalRun and PortalRunUtility do around a CALL. */
 static void
-run_in_portal(Call *call)
+run_in_portal(AsideRoutineCall *call)
 {
 	Portal		portal = CreatePortal("", true, true);
 	Portal		save_active = ActivePortal;
@@ -324,10 +291,7 @@ run_in_portal(Call *call)
 		PushActiveSnapshotWithLevel(GetTransactionSnapshot(), portal->createLevel);
 		portal->portalSnapshot = GetActiveSnapshot();
 		MemoryContextSwitchTo(aside_request_context);
-		if (call->routine->kind == ASIDE_ROUTINE_TRIGGER)
-			invoke_trigger(call);
-		else
-			invoke_function(call);
+		invoke(call);
 		if (portal->portalSnapshot != NULL && ActiveSnapshotSet())
 			PopActiveSnapshot();
 		portal->portalSnapshot = NULL;
@@ -357,7 +321,7 @@ aside_host_run_routine(aside_bytes routine, const aside_arg *args, size_t nargs,
 
 	ASIDE_TRY(status);
 	{
-		Call		call = {
+		AsideRoutineCall call = {
 			.routine = (const AsideRoutine *) routine.data,
 			.args = args,
 			.nargs = nargs,
@@ -371,11 +335,7 @@ aside_host_run_routine(aside_bytes routine, const aside_arg *args, size_t nargs,
 			aside_check_type_visible(args[i].type, "argument", psprintf("%zu", i + 1));
 		find_handler(&call);
 		run_in_portal(&call);
-		if (call.routine->error_if_uncommitted && TransactionIdIsValid(GetTopTransactionIdIfAny()))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
-					 errmsg("autonomous routine ended with its transaction uncommitted"),
-					 errhint("End it with COMMIT or ROLLBACK, or set \"aside.uncommitted_at_exit\" to \"commit\".")));
+		check_exit(&call);
 		MemoryContextSwitchTo(old);
 	}
 	ASIDE_END_TRY();

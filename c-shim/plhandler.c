@@ -10,7 +10,7 @@
 #include "routine.h"
 
 #include "access/htup_details.h"
-#include "access/transam.h"
+#include "access/xact.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
@@ -46,7 +46,7 @@ typedef struct CallSite
 	TupleTableSlot *slot;		/* of the one row of a result that is no set */
 } CallSite;
 
-/* Identify a routine by its row in pg_proc, as this transaction sees it. */
+/* A routine that other transactions see as this one does. */
 void
 aside_describe_routine(AsideRoutine *out, Oid function)
 {
@@ -54,9 +54,10 @@ aside_describe_routine(AsideRoutine *out, Oid function)
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for function %u", function);
+	if (TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)))
+		aside_refuse_unseen(ERRCODE_UNDEFINED_FUNCTION,
+							psprintf("function %s", quote_identifier(NameStr(((Form_pg_proc) GETSTRUCT(tuple))->proname))));
 	out->function = function;
-	out->xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
-	out->tid = tuple->t_self;
 	out->error_if_uncommitted = aside_uncommitted_at_exit == ASIDE_EXIT_ERROR;
 	ReleaseSysCache(tuple);
 }
@@ -94,6 +95,18 @@ describe_arguments(CallSite *site, FunctionCallInfo fcinfo, Form_pg_proc proc)
 	}
 }
 
+/* A row of no named type means something in the process that made it only. */
+static void
+refuse_anonymous(Form_pg_attribute att)
+{
+	if (att->atttypid == RECORDOID || att->atttypid == RECORDARRAYOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("column \"%s\" of the result of an autonomous function cannot be of type %s",
+						NameStr(att->attname), format_type_be(att->atttypid)),
+				 errhint("Use a named composite type.")));
+}
+
 static void
 describe_result(CallSite *site, FunctionCallInfo fcinfo, bool set)
 {
@@ -105,7 +118,7 @@ describe_result(CallSite *site, FunctionCallInfo fcinfo, bool set)
 	{
 		case TYPEFUNC_SCALAR:
 			site->desc = NULL;
-			if (routine->result_type == VOIDOID)
+			if (routine->result_type == VOIDOID && !set)
 				return;
 			site->desc = CreateTemplateTupleDesc(1);
 			TupleDescInitEntry(site->desc, 1, "result", routine->result_type, -1, 0);
@@ -114,6 +127,11 @@ describe_result(CallSite *site, FunctionCallInfo fcinfo, bool set)
 		case TYPEFUNC_COMPOSITE_DOMAIN:
 			routine->kind = ASIDE_ROUTINE_COMPOSITE;
 			site->desc = BlessTupleDesc(CreateTupleDescCopy(site->desc));
+			break;
+		case TYPEFUNC_OTHER:
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("trigger functions can only be called as triggers")));
 			break;
 		default:
 			ereport(ERROR,
@@ -132,9 +150,11 @@ describe_result(CallSite *site, FunctionCallInfo fcinfo, bool set)
 	{
 		Form_pg_attribute att = TupleDescAttr(site->desc, i);
 
-		if (!att->attisdropped)
-			set_column(&site->columns[i + first], att->atttypid, att->atttypmod,
-					   NameStr(att->attname));
+		if (att->attisdropped)
+			continue;
+		refuse_anonymous(att);
+		set_column(&site->columns[i + first], att->atttypid, att->atttypmod,
+				   NameStr(att->attname));
 	}
 }
 
@@ -188,6 +208,7 @@ run_routine(CallSite *site, FunctionCallInfo fcinfo, AsideRows *rows)
 	};
 
 	aside_describe_routine(&site->routine, fcinfo->flinfo->fn_oid);
+	site->routine.collation = PG_GET_COLLATION();
 	aside_allocate_arguments(&arguments, site->nargs);
 	for (int i = 0; i < site->nargs; i++)
 		aside_fill_argument(&arguments, i, site->types[i], site->lengths[i], site->by_value[i],
@@ -268,14 +289,19 @@ aside_plpgsql_call(PG_FUNCTION_ARGS)
 Datum
 aside_plpgsql_inline(PG_FUNCTION_ARGS)
 {
-	InlineCodeBlock *block = (InlineCodeBlock *) PG_GETARG_POINTER(0);
+	const char *source = ((InlineCodeBlock *) PG_GETARG_POINTER(0))->source_text;
+	Size		length = strlen(source) + 1;
+	AsideRoutine *routine = palloc0(MAXALIGN(sizeof(AsideRoutine)) + length);
 	AsideRequest request = {
 		.kind = ASIDE_KIND_ROUTINE,
 		.output = ASIDE_OUTPUT_NONE,
-		.command = aside_text_bytes(psprintf("DO LANGUAGE plpgsql %s",
-											 quote_literal_cstr(block->source_text))),
+		.command = aside_text_bytes(psprintf("DO LANGUAGE plpgsql_autonomous %s", quote_literal_cstr(source))),
+		.routine = {(const uint8_t *) routine, MAXALIGN(sizeof(AsideRoutine)) + length},
 	};
 
+	routine->kind = ASIDE_ROUTINE_BLOCK;
+	routine->error_if_uncommitted = aside_uncommitted_at_exit == ASIDE_EXIT_ERROR;
+	memcpy(unconstify(char *, aside_routine_rest(routine)), source, length);
 	(void) aside_run_request(&request);
 	PG_RETURN_VOID();
 }

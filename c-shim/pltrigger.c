@@ -41,16 +41,22 @@ pack(StringInfo block, Oid function, TriggerData *data)
 	bool		row = TRIGGER_FIRED_FOR_ROW(data->tg_event);
 	HeapTuple	old = row ? without_toast_pointers(data->tg_trigtuple, desc) : NULL;
 	HeapTuple	new = row ? without_toast_pointers(data->tg_newtuple, desc) : NULL;
+	Trigger    *trigger = data->tg_trigger;
 	char		head[MAXALIGN(sizeof(AsideRoutine))];
 	AsideRoutine routine = {
 		.kind = ASIDE_ROUTINE_TRIGGER,
 		.relation = RelationGetRelid(data->tg_relation),
-		.trigger = data->tg_trigger->tgoid,
+		.trigger = trigger->tgoid,
 		.event = data->tg_event,
+		.nargs = trigger->tgnargs,
 		.old_length = old == NULL ? 0 : old->t_len,
 		.new_length = new == NULL ? 0 : new->t_len,
 	};
 
+	if (old != NULL)
+		routine.old_tid = data->tg_trigtuple->t_self;
+	if (new != NULL)
+		routine.new_tid = data->tg_newtuple->t_self;
 	aside_describe_routine(&routine, function);
 	memset(head, 0, sizeof(head));
 	memcpy(head, &routine, sizeof(routine));
@@ -58,6 +64,9 @@ pack(StringInfo block, Oid function, TriggerData *data)
 	appendBinaryStringInfo(block, head, sizeof(head));
 	append_tuple(block, old);
 	append_tuple(block, new);
+	appendBinaryStringInfo(block, trigger->tgname, strlen(trigger->tgname) + 1);
+	for (int i = 0; i < trigger->tgnargs; i++)
+		appendBinaryStringInfo(block, trigger->tgargs[i], strlen(trigger->tgargs[i]) + 1);
 }
 
 /* Only the statement's own process has the transition tables. */

@@ -10,7 +10,6 @@
 
 #include "aside.h"
 
-#include "access/htup.h"
 #include "storage/itemptr.h"
 
 typedef enum AsideRoutineKind
@@ -19,24 +18,29 @@ typedef enum AsideRoutineKind
 	ASIDE_ROUTINE_COMPOSITE,	/* one row: is it null, then its columns */
 	ASIDE_ROUTINE_SET,			/* rows */
 	ASIDE_ROUTINE_TRIGGER,		/* one row: AsideTriggerResult, the tuple */
+	ASIDE_ROUTINE_BLOCK,		/* of a DO: nothing; its source text follows */
 } AsideRoutineKind;
 
 typedef struct AsideRoutine
 {
 	AsideRoutineKind kind;
 	Oid			function;
-	/* The pg_proc row that the caller sees, to be the one that the worker sees. */
-	TransactionId xmin;
-	ItemPointerData tid;
 	Oid			result_type;	/* polymorphism resolved */
+	Oid			collation;		/* of the call's input */
 	bool		error_if_uncommitted;
 
-	/* A trigger's call.  Its tuples follow, each aligned to 8 bytes. */
+	/*
+	 * A trigger's call.  There follow the header and data of each tuple, aligned,
+	 * and the strings tgname and tgargs.
+	 */
 	Oid			relation;
 	Oid			trigger;
 	uint32		event;			/* TriggerEvent */
+	ItemPointerData old_tid;
+	ItemPointerData new_tid;
 	uint32		old_length;		/* of tg_trigtuple; 0: none */
 	uint32		new_length;		/* of tg_newtuple */
+	int16		nargs;			/* of CREATE TRIGGER */
 } AsideRoutine;
 
 /* What a trigger function returned. */
@@ -48,11 +52,36 @@ typedef enum AsideTriggerResult
 	ASIDE_TRIGGER_TUPLE,		/* another one */
 } AsideTriggerResult;
 
-/* A tuple in a block is the header and data that HeapTupleData.t_data points to. */
-#define ASIDE_ROUTINE_TUPLES(block) ((const char *) (block) + MAXALIGN(sizeof(AsideRoutine)))
+/* One call in the worker, from its request. */
+typedef struct AsideRoutineCall
+{
+	const AsideRoutine *routine;
+	const aside_arg *args;
+	size_t		nargs;
+	const aside_column *columns;
+	size_t		ncolumns;
+	void	   *sink;
+	bool		returns_set;
+	bool		may_commit;
+	FmgrInfo	handler;
+} AsideRoutineCall;
+
+/* What follows the struct in a block. */
+static inline const char *
+aside_routine_rest(const AsideRoutine *routine)
+{
+	return (const char *) routine + MAXALIGN(sizeof(AsideRoutine));
+}
 
 /* plhandler.c */
 extern void aside_describe_routine(AsideRoutine *out, Oid function);
+
+/* host_routine.c */
+ASIDE_NORETURN extern void aside_refuse_unseen(int sqlstate, const char *what);
+extern void aside_send_result(const AsideRoutineCall *call, Datum *values, bool *nulls);
+
+/* host_trigger.c */
+extern void aside_invoke_trigger(AsideRoutineCall *call);
 
 /* pltrigger.c */
 extern Datum aside_call_trigger(FunctionCallInfo fcinfo);

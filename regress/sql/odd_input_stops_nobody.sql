@@ -56,8 +56,11 @@ SELECT current_setting('app.regress') = v AS same FROM autonomous_query('SELECT 
 \set VERBOSITY sqlstate
 SET plpgsql.nonsense = '1';
 SET plpgsql.variable_conflict = 'bogus';
+-- a worker that loads PL/pgSQL just then warns of what it drops
+SET client_min_messages = error;
 SELECT autonomous_exec('DO $$BEGIN NULL; END$$');
 SELECT autonomous_exec('SELECT 1');
+RESET client_min_messages;
 RESET plpgsql.nonsense;
 RESET plpgsql.variable_conflict;
 

@@ -36,90 +36,86 @@ pub struct Step {
 
 /// The chain of waits that leads from a process back to it, if there is one.
 pub fn cycle<E>(me: u32, mut wait_of: impl FnMut(u32) -> Result<Wait, E>) -> Result<Option<Vec<Step>>, E> {
-    let mut search = Search { me, seen: Vec::new(), chain: Vec::new() };
-    Ok(search.leads_back(me, &mut wait_of)?.then_some(search.chain))
+    let mut graph: Vec<(u32, Wait)> = Vec::new();
+    let mut left = vec![me];
+    while let Some(pid) = left.pop() {
+        if graph.iter().all(|(known, _)| *known != pid) {
+            let wait = wait_of(pid)?;
+            left.extend(wait.targets());
+            graph.push((pid, wait));
+        }
+    }
+    Ok(chain(me, &rank(me, &graph), &graph))
 }
 
-struct Search {
-    me: u32,
-    /// Processes looked at, and what came of it; None while they are being looked at.
-    seen: Vec<(u32, Option<bool>)>,
-    chain: Vec<Step>,
+impl Wait {
+    fn targets(&self) -> Vec<u32> {
+        match self {
+            Self::Nothing => Vec::new(),
+            Self::Worker(worker) => vec![*worker],
+            Self::Lock(blockers) => blockers.iter().map(|blocker| blocker.pid).collect(),
+            Self::Slot(holders) => holders.clone(),
+        }
+    }
+
+    /// Does this wait last if those processes do not go on?
+    fn lasts(&self, stuck: impl Fn(u32) -> bool) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Worker(worker) => stuck(*worker),
+            // One blocker is enough.
+            Self::Lock(blockers) => blockers.iter().any(|blocker| stuck(blocker.pid)),
+            // As long as one holder goes on, it may set its worker free.
+            Self::Slot(holders) => !holders.is_empty() && holders.iter().all(|holder| stuck(*holder)),
+        }
+    }
 }
 
-impl Search {
-    fn leads_back<E>(&mut self, pid: u32, wait_of: &mut impl FnMut(u32) -> Result<Wait, E>) -> Result<bool, E> {
-        let at = self.seen.len();
-        self.seen.push((pid, None));
-        let found = match wait_of(pid)? {
-            Wait::Nothing => false,
-            Wait::Worker(worker) => self.through(pid, worker, None, false, wait_of)?,
-            Wait::Lock(blockers) => self.any(pid, blockers, wait_of)?,
-            Wait::Slot(holders) => self.all(pid, &holders, wait_of)?,
+/// The processes that cannot go on before `me` does, in the order in which that follows.
+fn rank(me: u32, graph: &[(u32, Wait)]) -> Vec<u32> {
+    let mut ranked: Vec<u32> = Vec::new();
+    loop {
+        let stuck = |pid: u32| pid == me || ranked.contains(&pid);
+        let next = graph.iter().find(|(pid, wait)| !ranked.contains(pid) && wait.lasts(stuck));
+        match next {
+            Some((pid, _)) => ranked.push(*pid),
+            None => return ranked,
+        }
+    }
+}
+
+/// From `me` always on to the one ranked first, and so back to `me`.
+fn chain(me: u32, ranked: &[u32], graph: &[(u32, Wait)]) -> Option<Vec<Step>> {
+    let order = |pid: u32| if pid == me { Some(0) } else { ranked.iter().position(|known| *known == pid).map(|at| at + 1) };
+    let mut chain = Vec::new();
+    let mut pid = me;
+    ranked.contains(&me).then_some(())?;
+    while chain.len() <= graph.len() {
+        let wait = &graph.iter().find(|(known, _)| *known == pid)?.1;
+        let next = wait.targets().into_iter().filter(|target| order(*target).is_some()).min_by_key(|target| order(*target))?;
+        let lock = match wait {
+            Wait::Lock(blockers) => blockers.iter().find(|blocker| blocker.pid == next).map(|blocker| blocker.wait.clone()),
+            _ => None,
         };
-        self.seen[at].1 = Some(found);
-        Ok(found)
-    }
-
-    /// One blocker that leads back is enough.
-    fn any<E>(&mut self, pid: u32, blockers: Vec<Blocker>, wait_of: &mut impl FnMut(u32) -> Result<Wait, E>) -> Result<bool, E> {
-        for blocker in blockers {
-            if self.through(pid, blocker.pid, Some(blocker.wait), false, wait_of)? {
-                return Ok(true);
-            }
+        chain.push(Step { pid, next, lock, for_slot: matches!(wait, Wait::Slot(_)) });
+        if next == me {
+            return Some(chain);
         }
-        Ok(false)
+        pid = next;
     }
-
-    /// As long as one holder does not lead back, it may set its worker free. The chain tells of the first.
-    fn all<E>(&mut self, pid: u32, holders: &[u32], wait_of: &mut impl FnMut(u32) -> Result<Wait, E>) -> Result<bool, E> {
-        let Some((first, rest)) = holders.split_first() else { return Ok(false) };
-        if !self.through(pid, *first, None, true, wait_of)? {
-            return Ok(false);
-        }
-        let length = self.chain.len();
-        for holder in rest {
-            let leads = self.through(pid, *holder, None, true, wait_of)?;
-            self.chain.truncate(length);
-            if !leads {
-                self.chain.truncate(0);
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn through<E>(
-        &mut self,
-        pid: u32,
-        next: u32,
-        lock: Option<Vec<u8>>,
-        for_slot: bool,
-        wait_of: &mut impl FnMut(u32) -> Result<Wait, E>,
-    ) -> Result<bool, E> {
-        let length = self.chain.len();
-        self.chain.push(Step { pid, next, lock, for_slot });
-        let seen = self.seen.iter().find(|(seen, _)| *seen == next).map(|(_, found)| found.unwrap_or(false));
-        let leads = next == self.me
-            || match seen {
-                Some(known) => known,
-                None => self.leads_back(next, wait_of)?,
-            };
-        if !leads {
-            self.chain.truncate(length);
-        }
-        Ok(leads)
-    }
+    None
 }
 
-/// Of the autonomous transactions in a cycle one is the victim, the same whoever asks: of those that
-/// wait for a lock (not for a transaction of their own) the one in the process of the highest number.
-/// Its caller.
+/// In a cycle one autonomous transaction is the victim, the same whoever asks: one that has not begun,
+/// as its caller waits for a worker, for nobody but that caller can see that none will come free; else,
+/// of those that wait for a lock (not for a transaction of their own), the one in the process of the
+/// highest number. Its caller.
 pub fn victims_caller(chain: &[Step]) -> Option<u32> {
-    let waits_for_worker = |step: &&Step| step.lock.is_none() && !step.for_slot;
-    let leases = chain.iter().filter(waits_for_worker);
-    let blocked = |worker: u32| chain.iter().any(|step| step.pid == worker && (step.lock.is_some() || step.for_slot));
-    leases.filter(|step| blocked(step.next)).max_by_key(|step| step.next).map(|step| step.pid)
+    let waits_for_slot = chain.iter().filter(|step| step.for_slot).map(|step| step.pid).max();
+    let leases = chain.iter().filter(|step| step.lock.is_none() && !step.for_slot);
+    let blocked = |worker: u32| chain.iter().any(|step| step.pid == worker && step.lock.is_some());
+    let waits_for_lock = || leases.filter(|step| blocked(step.next)).max_by_key(|step| step.next).map(|step| step.pid);
+    waits_for_slot.or_else(waits_for_lock)
 }
 
 #[cfg(test)]
@@ -176,6 +172,10 @@ mod tests {
         waits.insert(3, lock(&[1]));
         let chain = ask(1, &waits).unwrap();
         assert!(chain[0].for_slot);
+        assert_eq!(victims_caller(&chain), Some(1));
+        // The same where the workers wait for each other on the way.
+        let nested = HashMap::from([(1, Wait::Slot(vec![2, 3])), (2, Wait::Worker(3)), (3, lock(&[1]))]);
+        assert_eq!(victims_caller(&ask(1, &nested).unwrap()), Some(1));
         assert_eq!(ask(1, &HashMap::from([(1, Wait::Slot(vec![]))])), None);
     }
 
@@ -223,8 +223,8 @@ mod tests {
                 let wait = match random(5) {
                     0 | 1 => lock(&some(&mut random)),
                     2 => Wait::Worker(1 + random(u64::from(n))),
-                    // An alternative that is itself being looked at is taken to be free: no slots in such rounds.
-                    3 if round % 4 == 0 => Wait::Nothing,
+                    // Only who asks waits for a worker: an alternative that is being looked at is taken to be free.
+                    3 if pid == 1 => Wait::Slot(some(&mut random)),
                     _ => Wait::Nothing,
                 };
                 waits.insert(pid, wait);
