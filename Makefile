@@ -31,7 +31,7 @@ else
 MODULE_big = pg_aside
 EXTENSION = pg_aside
 DATA = $(wildcard sql/pg_aside--*.sql)
-PGFILEDESC = "pg_aside - autonomous transactions and asynchronous events"
+PGFILEDESC = "pg_aside - autonomous transactions"
 
 CARGO ?= cargo
 CARGO_TARGET_DIR ?= target

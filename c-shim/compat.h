@@ -12,6 +12,11 @@
 #include "miscadmin.h"
 #include "replication/slot.h"
 #include "storage/proc.h"
+#if PG_VERSION_NUM >= 160000
+#include "storage/relfilelocator.h"
+#else
+#include "storage/relfilenode.h"
+#endif
 #include "tcop/pquery.h"
 #include "utils/acl.h"
 #include "utils/guc_tables.h"
@@ -45,14 +50,19 @@ aside_guc_variables(int *count)
 #define ASIDE_CHEAP_SETTINGS_SCAN
 #endif
 
-/* Until 16 the server remembers what a user was at authentication; from 17 on it asks anew each time. */
+/*
+ * Until 16 the server remembers what a user was at authentication, and its
+ * later minor releases tell; from 17 on it asks anew each time.
+ */
 static inline bool
 aside_authenticated_superuser(void)
 {
 #if PG_VERSION_NUM >= 170000
 	return false;
-#else
+#elif PG_VERSION_NUM >= 160005 || (PG_VERSION_NUM >= 150009 && PG_VERSION_NUM < 160000)
 	return GetAuthenticatedUserIsSuperuser();
+#else
+	return superuser_arg(GetAuthenticatedUserId());
 #endif
 }
 
@@ -66,6 +76,13 @@ aside_owns_database(Oid database, Oid role)
 	return pg_database_ownercheck(database, role);
 #endif
 }
+
+/* 16 gave it another name. */
+#if PG_VERSION_NUM >= 160000
+typedef RelFileLocator AsideRelFile;
+#else
+typedef RelFileNode AsideRelFile;
+#endif
 
 /* 17 took pgprocno out of PGPROC. */
 static inline uint32

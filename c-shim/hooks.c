@@ -6,6 +6,7 @@
 #include "aside.h"
 
 #include "access/xact.h"
+#include "catalog/storage.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "miscadmin.h"
@@ -65,6 +66,18 @@ transaction_event(XactEvent event, void *arg)
 	}
 }
 
+/* Of tables dropped or truncated: a tablespace, say, is empty only when they are gone. */
+static bool
+has_files_to_delete(void)
+{
+	AsideRelFile *files;
+	int			count = smgrGetPendingDeletes(true, &files);
+
+	if (count > 0)
+		pfree(files);
+	return count > 0;
+}
+
 /*
  * The server has made the commit visible and released its locks, and goes on
  * to clean up; nothing after this can undo it or be waited for.  A commit
@@ -77,8 +90,8 @@ resources_released(ResourceReleasePhase phase, bool commit, bool top_level, void
 		return;
 	if (!commit || !top_level || CurrentResourceOwner != TopTransactionResourceOwner)
 		return;
-	/* What others could still run into is gone before the caller goes on; temporary tables take longer. */
-	if (aside_temp_touched)
+	/* What others could still run into is gone before the caller goes on; some of it takes longer. */
+	if (aside_temp_touched || has_files_to_delete())
 		return;
 	LockReleaseAll(USER_LOCKMETHOD, true);
 	aside_commit_settled(aside_worker_pool()->handle, aside_get_worker_host());

@@ -17,6 +17,9 @@ pub struct aside_pool {
 
 const ALIGN: usize = 64;
 
+/// Names the layout: builds that differ in it must not share memory, whatever number they bear.
+const LAYOUT: u32 = ASIDE_ABI_VERSION << 24 ^ (size_of::<Header>() as u32) << 12 ^ size_of::<Slot>() as u32;
+
 fn layout(slots: usize, reply_words: usize) -> (usize, usize, usize) {
     let slots_at = size_of::<Header>().next_multiple_of(ALIGN);
     let words_at = (slots_at + slots * size_of::<Slot>()).next_multiple_of(ALIGN);
@@ -42,7 +45,7 @@ pub unsafe fn init(memory: *mut u8, len: usize, slots: usize, queue_bytes: usize
     header.reply_words.store(reply_words(queue_bytes) as u64, Relaxed);
     header.hash_key[0].store(key[0], Relaxed);
     header.hash_key[1].store(key[1], Relaxed);
-    header.abi_version.store(ASIDE_ABI_VERSION, Release);
+    header.abi_version.store(LAYOUT, Release);
     true
 }
 
@@ -57,7 +60,7 @@ pub unsafe fn attach(memory: *mut u8, len: usize) -> Option<aside_pool> {
     }
     // SAFETY: aligned and long enough; a Header is atomics alone, shared references to it may be many.
     let header: &'static Header = unsafe { &*memory.cast::<Header>() };
-    if header.abi_version.load(Acquire) != ASIDE_ABI_VERSION {
+    if header.abi_version.load(Acquire) != LAYOUT {
         return None;
     }
     let slots = header.slots.load(Relaxed) as usize;

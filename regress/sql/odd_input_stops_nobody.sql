@@ -50,7 +50,7 @@ SELECT r = (SELECT x FROM autonomous_query('SELECT random() FROM setseed(0.25)')
 FROM autonomous_query('SELECT random()') AS (r float8);
 
 -- a custom setting that is empty is known; one that a library comes to define is left to it
-BEGIN; SET LOCAL app.regress = '1'; COMMIT;
+BEGIN; SET LOCAL app.regress = '1'; SELECT autonomous_exec('SELECT 1'); COMMIT;
 SELECT current_setting('app.regress') = v AS same FROM autonomous_query('SELECT current_setting(''app.regress'')') AS (v text);
 \c -
 \set VERBOSITY sqlstate

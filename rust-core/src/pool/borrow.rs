@@ -307,14 +307,15 @@ fn prewarm<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) {
 /// Waiting makes no sense where only this call's own ancestors could free what is short.
 fn hopeless<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits, short: Short) -> Option<Report> {
     let own = ancestors(area, h.my_pid());
-    let others_may_free = |s: &(usize, &Slot)| taken(s.1) && !own.contains(&(s.0 as u32));
+    let own_of_role = || own.iter().filter(|index| area.slots[**index as usize].key().user == key.user).count() as u32;
     let hope = match short {
         Short::Session => false,
-        Short::Slots => area.slots.iter().enumerate().any(|s| others_may_free(&s)),
-        Short::Role => {
-            area.slots.iter().enumerate().any(|s| others_may_free(&s) && s.1.state().0 != State::Idle && s.1.key().user == key.user)
+        // Whatever state the others are in: it changes while we look.
+        Short::Slots => area.slots.len() > own.len(),
+        Short::Role => own_of_role() < limits.per_role,
+        Short::WorkerProcesses => {
+            own.is_empty() || area.slots.iter().enumerate().any(|(i, slot)| taken(slot) && !own.contains(&(i as u32)))
         }
-        Short::WorkerProcesses => own.is_empty() || area.slots.iter().enumerate().any(|s| others_may_free(&s)),
     };
     if hope || (own.is_empty() && short != Short::Session) {
         return None;

@@ -99,7 +99,7 @@ fn refused(what: Refusal, worker: u32, caller: u32) -> Report {
     match what {
         Refusal::Transaction => Report::error(FEATURE_NOT_SUPPORTED, "transaction control is not allowed in an autonomous command")
             .with(Field::Detail, "The command is one transaction, which commits when the command succeeds.")
-            .with(Field::Hint, "Use an autonomous session (autonomous_session_open) for a transaction across several calls."),
+            .with(Field::Hint, "A transaction across several calls needs an autonomous session."),
         Refusal::Copy => Report::error(FEATURE_NOT_SUPPORTED, "COPY to or from the client is not allowed in an autonomous command")
             .with(Field::Hint, "There is no client behind an autonomous transaction; use a query or INSERT, or COPY with a file."),
         Refusal::Concurrently => Report::error(DEADLOCK_DETECTED, "deadlock detected")
@@ -108,7 +108,7 @@ fn refused(what: Refusal, worker: u32, caller: u32) -> Report {
             ))
             .with(Field::Hint, "Build the index without CONCURRENTLY, or from a connection of its own."),
         Refusal::Listen => Report::error(FEATURE_NOT_SUPPORTED, "LISTEN and UNLISTEN are not allowed in an autonomous command")
-            .with(Field::Hint, "Use an autonomous session (autonomous_session_open) to receive notifications."),
+            .with(Field::Hint, "Receiving notifications needs an autonomous session, or a connection of its own."),
     }
 }
 
