@@ -23,7 +23,9 @@ WITH m AS (
     (9, 'rows into a table: times faster than dblink', 'rows-table', 'dblink', 'faster', 3),
     (10, 'rows into an aggregate: time beside a local SELECT', 'rows-aggregate', 'local', 'less', 2),
     (11, 'rows into an aggregate: time beside a local SELECT in a function', 'rows-aggregate', 'function', 'less', 2),
-    (12, 'rows into an aggregate: times faster than dblink', 'rows-aggregate', 'dblink', 'faster', 3)
+    (12, 'rows into an aggregate: times faster than dblink', 'rows-aggregate', 'dblink', 'faster', 3),
+    (13, 'autonomous function: time beside autonomous_exec of its INSERT', 'language', 'exec', 'less', 1.3),
+    (14, 'autonomous row trigger: times faster than one that uses dblink', 'trigger', 'dblink', 'faster', 5)
 ), r AS (
     SELECT w.*, CASE WHEN w.better = 'faster' THEN p.v / a.v ELSE a.v / p.v END AS ratio
     FROM wanted w JOIN m a ON a.part = w.part AND a.peer = 'aside' JOIN m p ON p.part = w.part AND p.peer = w.peer

@@ -164,3 +164,55 @@ BEGIN
     INSERT INTO result VALUES (what, 'caller after', 0, anon_kb(pg_backend_pid()));
     INSERT INTO result VALUES (what, 'worker after', 0, anon_kb(worker_pid()));
 END $$;
+
+-- The language: a logging function beside autonomous_exec of its INSERT; a row trigger beside one that uses dblink.
+CREATE FUNCTION log_it(n int) RETURNS void LANGUAGE plpgsql_autonomous AS $$
+BEGIN
+    INSERT INTO t VALUES (n);
+END $$;
+CREATE PROCEDURE hot_routine(n int, round int) LANGUAGE plpgsql AS $$
+DECLARE
+    since timestamptz := clock_timestamp();
+BEGIN
+    FOR i IN 1..n LOOP
+        PERFORM log_it(i);
+    END LOOP;
+    INSERT INTO result SELECT 'language', 'aside', round, us_since(since) / n WHERE round IS NOT NULL;
+END $$;
+CREATE PROCEDURE hot_exec(n int, round int) LANGUAGE plpgsql AS $$
+DECLARE
+    since timestamptz := clock_timestamp();
+BEGIN
+    FOR i IN 1..n LOOP
+        PERFORM autonomous_exec('INSERT INTO t VALUES ($1)', i);
+    END LOOP;
+    INSERT INTO result SELECT 'language', 'exec', round, us_since(since) / n WHERE round IS NOT NULL;
+END $$;
+CREATE TABLE audited_aside (n int);
+CREATE TABLE audited_dblink (n int);
+CREATE FUNCTION audit_aside() RETURNS trigger LANGUAGE plpgsql_autonomous AS $$
+BEGIN
+    INSERT INTO t VALUES (new.n);
+    RETURN NULL;
+END $$;
+CREATE FUNCTION audit_dblink() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM dblink_exec('audit', 'INSERT INTO t VALUES (' || new.n || ')');
+    RETURN NULL;
+END $$;
+CREATE TRIGGER audit AFTER INSERT ON audited_aside FOR EACH ROW EXECUTE FUNCTION audit_aside();
+CREATE TRIGGER audit AFTER INSERT ON audited_dblink FOR EACH ROW EXECUTE FUNCTION audit_dblink();
+CREATE PROCEDURE audited(n int, peer text, round int) LANGUAGE plpgsql AS $$
+DECLARE
+    since timestamptz;
+BEGIN
+    IF peer = 'dblink' THEN
+        PERFORM dblink_connect('audit', here());
+    END IF;
+    since := clock_timestamp();
+    EXECUTE format('INSERT INTO audited_%s SELECT generate_series(1, %s)', peer, n);
+    INSERT INTO result VALUES ('trigger', peer, round, us_since(since) / n);
+    IF peer = 'dblink' THEN
+        PERFORM dblink_disconnect('audit');
+    END IF;
+END $$;
