@@ -38,14 +38,37 @@ SELECT * FROM audit;
 \echo '   No money moved: the payment was rolled back, all of it. The attempt is on record all the same, because'
 \echo '   autonomous_exec ran in another transaction, in a background worker, and committed before it returned.'
 \echo
-\echo '2. Parameters are typed values, not text: NULL, quotes, arrays and timestamps arrive as they are.'
+\echo '2. The same in the language itself: a function and a trigger declared autonomous.'
+\echo
+\echo '   CREATE FUNCTION log_try(what text) RETURNS void LANGUAGE plpgsql_autonomous AS $$'
+\echo '   BEGIN INSERT INTO audit (who, what) VALUES (current_user, log_try.what); END $$;'
+CREATE FUNCTION log_try(what text) RETURNS void LANGUAGE plpgsql_autonomous AS $$
+BEGIN
+    INSERT INTO audit (who, what) VALUES (current_user, log_try.what);
+END $$;
+CREATE FUNCTION log_change() RETURNS trigger LANGUAGE plpgsql_autonomous AS $$
+BEGIN
+    INSERT INTO audit (who, what) VALUES (current_user, format('%s of %s: %s', tg_op, tg_table_name, new.owner));
+    RETURN new;
+END $$;
+CREATE TRIGGER log_change BEFORE UPDATE ON account FOR EACH ROW EXECUTE FUNCTION log_change();
+\echo '   BEGIN; SELECT log_try(''by a function''); UPDATE account ...; ROLLBACK;    -- a trigger on account logs the change'
+BEGIN;
+\o /dev/null
+SELECT log_try('by a function');
+\o
+UPDATE account SET balance = 1 WHERE owner = 'alice';
+ROLLBACK;
+SELECT who, what FROM audit WHERE id > 1;
+DROP TRIGGER log_change ON account;
+\echo '3. Parameters are typed values, not text: NULL, quotes, arrays and timestamps arrive as they are.'
 \echo
 CREATE TABLE note (n int, body text, tags text[], missing date);
 \echo '   SELECT autonomous_exec(''INSERT INTO note VALUES ($1, $2, $3, $4)'', 7, ''it''''s fine'', ARRAY[''a'',''b c''], NULL::date);'
 SELECT autonomous_exec('INSERT INTO note VALUES ($1, $2, $3, $4)', 7, 'it''s fine', ARRAY['a','b c'], NULL::date) AS rows_processed;
 \pset null (null)
 SELECT * FROM note;
-\echo '3. An error over there is an ordinary error here: caught by its SQLSTATE, with the original fields.'
+\echo '4. An error over there is an ordinary error here: caught by its SQLSTATE, with the original fields.'
 \echo
 \echo '   EXCEPTION WHEN unique_violation THEN ... GET STACKED DIAGNOSTICS ...'
 CREATE TABLE caught (sqlstate text, message text, detail text, "constraint" text);
@@ -63,17 +86,17 @@ END $$;
 SELECT * FROM caught;
 \x off
 \echo
-\echo '4. Rows come back, typed by you or as JSON.'
+\echo '5. Rows come back, typed by you or as JSON.'
 \echo
 \echo '   SELECT * FROM autonomous_query(''SELECT owner, balance FROM account WHERE balance < $1'', 1000) AS t(owner text, balance numeric);'
 SELECT * FROM autonomous_query('SELECT owner, balance FROM account WHERE balance < $1 ORDER BY owner', 1000) AS t(owner text, balance numeric);
 \echo '   SELECT * FROM autonomous_json(''SELECT * FROM audit'');'
 SELECT * FROM autonomous_json('SELECT * FROM audit');
-\echo '5. The pool: a few workers serve every session, borrowed for one transaction each.'
+\echo '6. The pool: a few workers serve every session, borrowed for one transaction each.'
 \echo
 SELECT slot, state, database, username, calls, errors FROM aside.workers WHERE pid IS NOT NULL ORDER BY slot;
 SELECT kind, calls, errors, rows, round(total_ms::numeric, 2) AS total_ms FROM aside.stat ORDER BY kind;
-\echo '6. The price: 1,000 single-row INSERTs, each committed on its own, beside dblink on this machine.'
+\echo '7. The price: 1,000 single-row INSERTs, each committed on its own, beside dblink on this machine.'
 \echo
 CREATE TABLE sink (n int);
 CREATE TABLE took (way text, ms numeric);

@@ -1,10 +1,10 @@
 -- Claim: each example of docs/porting-from-oracle.md does what the guide says.
 -- The blocks are the guide's, word for word and in its order (scripts/lint).
 \set VERBOSITY sqlstate
-CREATE SCHEMA porting;
-SET search_path = porting, public;
 
 -- The idioms one by one
+CREATE SCHEMA porting;
+SET search_path = porting, public;
 CREATE TABLE app_log (id int GENERATED ALWAYS AS IDENTITY, said_by name DEFAULT current_user, msg text);
 CREATE TABLE staff (id int PRIMARY KEY, salary int);
 INSERT INTO staff VALUES (7, 1000), (8, 2000);
@@ -28,6 +28,8 @@ BEGIN
     INSERT INTO app_log (msg) VALUES (p_msg);
 END
 $$;
+CALL log_as_owner('whoever I am');
+SELECT msg FROM app_log ORDER BY id DESC LIMIT 1;
 
 SELECT autonomous_exec('INSERT INTO app_log (msg) VALUES ($1)', 'by hand');
 
@@ -70,9 +72,9 @@ CREATE PROCEDURE log_in_steps() LANGUAGE plpgsql_autonomous AS $$
 BEGIN
     FOR i IN 1..3 LOOP
         BEGIN
-            INSERT INTO app_log (msg) VALUES (format('step %s of %s', i, 2 / (2 - i)));
+            INSERT INTO app_log (msg) VALUES (format('step %s: %s', i, 6 / (2 - i)));
         EXCEPTION WHEN division_by_zero THEN
-            INSERT INTO app_log (msg) VALUES (format('step %s failed', i));
+            INSERT INTO app_log (msg) VALUES (format('step %s: failed', i));
         END;
         COMMIT;
     END LOOP;
@@ -255,6 +257,7 @@ END
 $$;
 SET aside.uncommitted_at_exit = error;
 SELECT forgetful(); -- 2D000, rolled back
+UPDATE staff SET salary = 1500 WHERE id = 7; -- its trigger may write
 RESET aside.uncommitted_at_exit;
 SELECT forgetful(); -- 1, committed
 SELECT count(*) FROM app_log WHERE msg = 'forgotten'; -- 1
@@ -274,8 +277,10 @@ BEGIN
 END
 $$;
 DO $$
+DECLARE
+    ids int[] := (SELECT array_agg(id) FROM todo);
 BEGIN
-    CALL save_todo((SELECT array_agg(id ORDER BY id) FROM todo));
+    CALL save_todo(ids);
 END
 $$;
 SELECT msg FROM app_log WHERE msg LIKE 'to do%' ORDER BY id;
@@ -325,17 +330,19 @@ SELECT count(*) FROM stage; -- the table has stayed, the row has not
 
 -- ora2pg's wrappers
 CREATE TABLE actions (username text, event_date timestamp, msg text);
-CREATE OR REPLACE PROCEDURE note_action (username text, event_date timestamp, msg text) AS $body$
+CREATE OR REPLACE PROCEDURE note_action (username text, event_date timestamp(0), msg text) AS $body$
 BEGIN
-    INSERT INTO actions VALUES (username, event_date, msg);
+  INSERT INTO actions(username, event_date, msg) VALUES (username, event_date, msg);
+
 END;
 $body$
-LANGUAGE plpgsql_autonomous;
+LANGUAGE plpgsql_autonomous
+;
 
 BEGIN;
 CALL note_action('scott', '2026-01-31 12:00', 'it''s a $1 "quoted" \ text');
 ROLLBACK;
-SELECT * FROM actions;
+SELECT username, msg FROM actions;
 
 CREATE FUNCTION actions_of_atx(who text) RETURNS bigint LANGUAGE plpgsql AS $$
 BEGIN
@@ -362,6 +369,12 @@ ROLLBACK;
 BEGIN;
 CREATE FUNCTION too_new() RETURNS int LANGUAGE plpgsql_autonomous AS 'BEGIN RETURN 1; END';
 SELECT too_new(); -- 42883
+ROLLBACK;
+BEGIN;
+CREATE TABLE newcomers (LIKE staff);
+CREATE TRIGGER staff_audit BEFORE UPDATE ON newcomers FOR EACH ROW EXECUTE FUNCTION staff_audit();
+INSERT INTO newcomers VALUES (1, 1);
+UPDATE newcomers SET salary = 2; -- 42P01
 ROLLBACK;
 
 CREATE FUNCTION bulk_audit() RETURNS trigger LANGUAGE plpgsql_autonomous AS 'BEGIN RETURN NULL; END';
