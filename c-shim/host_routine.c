@@ -113,7 +113,9 @@ expected_desc(const AsideRoutineCall *call, int first)
 		if (column->type == 0)
 			aside_drop_attribute(desc, number - 1);
 	}
-	return BlessTupleDesc(desc);
+	desc = BlessTupleDesc(desc);
+	aside_row_shapes = Max(aside_row_shapes, desc->tdtypmod);
+	return desc;
 }
 
 /* The one row of a result that is no set. */

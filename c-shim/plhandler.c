@@ -22,6 +22,7 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
@@ -41,6 +42,7 @@ typedef struct CallSite
 	int16	   *lengths;
 	bool	   *by_value;
 	TupleDesc	desc;			/* of a composite or set result, else NULL */
+	uint64		layout;			/* of a named row type, which may be altered */
 	aside_column *columns;
 	int			ncolumns;
 	TupleTableSlot *slot;		/* of the one row of a result that is no set */
@@ -127,6 +129,8 @@ describe_result(CallSite *site, FunctionCallInfo fcinfo, bool set)
 		case TYPEFUNC_COMPOSITE_DOMAIN:
 			routine->kind = ASIDE_ROUTINE_COMPOSITE;
 			site->desc = BlessTupleDesc(CreateTupleDescCopy(site->desc));
+			if (site->desc->tdtypeid != RECORDOID)
+				site->layout = assign_record_type_identifier(site->desc->tdtypeid, -1);
 			break;
 		case TYPEFUNC_OTHER:
 			ereport(ERROR,
@@ -191,6 +195,20 @@ make_call_site(FunctionCallInfo fcinfo)
 		site->slot = result_slot(site);
 	ReleaseSysCache(tuple);
 	MemoryContextSwitchTo(old);
+	return site;
+}
+
+/* The one of this call, made anew when its row type has another layout. */
+static CallSite *
+current_call_site(FunctionCallInfo fcinfo)
+{
+	CallSite   *site = fcinfo->flinfo->fn_extra;
+
+	/* What other transactions have done since the statement began, such as the last call of this one. */
+	AcceptInvalidationMessages();
+	if (site == NULL ||
+		(site->layout != 0 && site->layout != assign_record_type_identifier(site->desc->tdtypeid, -1)))
+		site = fcinfo->flinfo->fn_extra = make_call_site(fcinfo);
 	return site;
 }
 
@@ -279,9 +297,7 @@ aside_plpgsql_call(PG_FUNCTION_ARGS)
 				 errdetail("An autonomous transaction does not see what the event has changed.")));
 	if (CALLED_AS_TRIGGER(fcinfo))
 		return aside_call_trigger(fcinfo);
-	site = fcinfo->flinfo->fn_extra;
-	if (site == NULL)
-		site = fcinfo->flinfo->fn_extra = make_call_site(fcinfo);
+	site = current_call_site(fcinfo);
 	return site->routine.kind == ASIDE_ROUTINE_SET ? call_set(site, fcinfo) : call_single(site, fcinfo);
 }
 
