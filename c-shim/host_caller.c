@@ -118,14 +118,23 @@ list_blockers(const BlockedProcsData *data, const BlockedProcData *blocked,
 	}
 }
 
+/* A process tells of its wait after it has said since when, and for which lock. */
+static uint64_t
+host_lock_wait(uint32_t pid)
+{
+	PGPROC	   *proc = BackendPidGetProc(pid);
+
+	if (proc == NULL || (proc->wait_event_info & 0xFF000000) != PG_WAIT_LOCK)
+		return 0;
+	return Max(pg_atomic_read_u64(&proc->waitStart) ^ (uint64_t) (uintptr_t) proc->waitLock, 1);
+}
+
 static aside_status
 host_blockers(uint32_t pid, const aside_blocker **blockers, size_t *count)
 {
 	aside_status status = ASIDE_OK;
-	PGPROC	   *proc = BackendPidGetProc(pid);
 
-	/* A look without a lock tells whether it waits for one at all. */
-	if (proc == NULL || (proc->wait_event_info & 0xFF000000) != PG_WAIT_LOCK)
+	if (host_lock_wait(pid) == 0)
 		return ASIDE_GONE;
 	ASIDE_TRY(status);
 	{
@@ -225,6 +234,7 @@ aside_get_caller_host(void)
 		.signal_slot = host_signal_slot,
 		.interrupt = host_interrupt,
 		.alive = host_alive,
+		.lock_wait = host_lock_wait,
 		.blockers = host_blockers,
 		.activity = host_activity,
 		.outcome = host_outcome,

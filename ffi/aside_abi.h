@@ -264,6 +264,11 @@ typedef struct aside_caller_host
 	void		(*interrupt) (uint32_t pid, bool terminate);
 	bool		(*alive) (uint32_t pid);
 	/*
+	 * Names the wait for a lock that a process is in; 0: none.  Locks nothing,
+	 * while blockers locks the whole lock table.
+	 */
+	uint64_t	(*lock_wait) (uint32_t pid);
+	/*
 	 * Who keeps a process from the lock that it waits for: OK; GONE if it
 	 * waits for none.  Lent until the next call of a member.
 	 */

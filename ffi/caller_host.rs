@@ -51,6 +51,9 @@ impl CallerHost for Caller<'_> {
     fn alive(&self, pid: u32) -> bool {
         host_call!(self.t, alive(pid))
     }
+    fn lock_wait(&self, pid: u32) -> Option<u64> {
+        Some(host_call!(self.t, lock_wait(pid))).filter(|name| *name != 0)
+    }
     fn blockers(&self, pid: u32) -> Result<Option<Vec<Blocker>>, Saved> {
         let (mut data, mut count) = (std::ptr::null(), 0);
         match host_call!(self.t, blockers(pid, &mut data, &mut count)) {

@@ -127,6 +127,31 @@ SELECT regress_shapes('ALTER TYPE regress_shape ALTER ATTRIBUTE c TYPE text;
     CREATE OR REPLACE FUNCTION regress_shaped() RETURNS regress_shape LANGUAGE plpgsql_autonomous AS ''BEGIN RETURN (1, ''''text''''::text); END''');
 SELECT * FROM regress_shaped();
 
+-- a column's type, compiled into the routine: a session of PL/pgSQL fails for the rest of its life, a worker makes room for another
+CREATE TABLE regress_typed (x int);
+CREATE FUNCTION regress_typed_t() RETURNS trigger LANGUAGE plpgsql_autonomous AS
+    'BEGIN RAISE NOTICE ''% %'', pg_typeof(NEW.x), NEW.x; RETURN NEW; END';
+CREATE TRIGGER regress_tr BEFORE INSERT ON regress_typed FOR EACH ROW EXECUTE FUNCTION regress_typed_t();
+\set VERBOSITY terse
+INSERT INTO regress_typed VALUES (1);
+ALTER TABLE regress_typed ALTER x TYPE text;
+DO $$
+BEGIN
+    FOR i IN 1..20 LOOP
+        BEGIN
+            INSERT INTO regress_typed VALUES ('two');
+            EXIT;
+        EXCEPTION WHEN datatype_mismatch THEN
+            NULL;
+        END;
+    END LOOP;
+END
+$$;
+\set VERBOSITY sqlstate
+SELECT * FROM regress_typed ORDER BY 1;
+DROP TABLE regress_typed;
+DROP FUNCTION regress_typed_t();
+
 -- recursion, to the limit
 CREATE FUNCTION regress_recursive(n int) RETURNS int LANGUAGE plpgsql_autonomous AS $$
 BEGIN

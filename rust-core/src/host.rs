@@ -74,6 +74,9 @@ pub trait CallerHost: World {
     fn interrupt(&self, pid: u32, terminate: bool);
     /// Is there a server process with this pid?
     fn alive(&self, pid: u32) -> bool;
+    /// Names the wait for a lock that a process is in, if it is in one. Costs nothing, unlike `blockers`,
+    /// which locks the whole lock table.
+    fn lock_wait(&self, pid: u32) -> Option<u64>;
     /// Who keeps a process from the lock that it waits for; None if it waits for none.
     fn blockers(&self, pid: u32) -> Result<Option<Vec<Blocker>>, Saved>;
     /// What a process runs, as far as this user may know.

@@ -200,6 +200,9 @@ unsafe extern "C" fn interrupt(pid: u32, terminate: bool) {
 unsafe extern "C" fn alive(pid: u32) -> bool {
     process(pid.wrapping_sub(5000)).is_some_and(|p| !p.gone.load(SeqCst))
 }
+unsafe extern "C" fn lock_wait(pid: u32) -> u64 {
+    u64::from(process(pid.wrapping_sub(5000)).is_some_and(|p| p.waits_for_lock.load(SeqCst)))
+}
 unsafe extern "C" fn blockers(pid: u32, out: *mut *const aside_blocker, count: *mut usize) -> aside_status::Type {
     if !process(pid.wrapping_sub(5000)).is_some_and(|p| p.waits_for_lock.load(SeqCst)) {
         return aside_status::ASIDE_GONE;
@@ -248,6 +251,7 @@ pub fn caller_host(me: &'static Process) -> aside_caller_host {
         signal_slot: Some(nothing),
         interrupt: Some(interrupt),
         alive: Some(alive),
+        lock_wait: Some(lock_wait),
         blockers: Some(blockers),
         activity: Some(activity),
         outcome: Some(outcome),

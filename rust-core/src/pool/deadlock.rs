@@ -2,7 +2,8 @@
 //! transactions and waits for workers that leads back to itself.
 //!
 //! That the own worker waits for a lock of this process is certain at the first sight of it: this
-//! process does nothing but wait for the worker. A longer chain is looked for when the wait has lasted
+//! process does nothing but wait for the worker. It is looked for once in each wait of the worker for a
+//! lock, for nobody becomes its blocker by waiting. A longer chain is looked for when the wait has lasted
 //! `deadlock_timeout`, and again each time that it has lasted that much longer; it is believed when
 //! two looks in a row find the same one, as each look sees its links at slightly different times.
 
@@ -17,19 +18,23 @@ use std::sync::atomic::Ordering::*;
 pub struct Watch {
     period_us: u64,
     next_look_us: u64,
+    /// The wait of the own worker whose blockers have been looked at.
+    known: Option<u64>,
     suspect: Vec<(u32, u32)>,
 }
 
 impl Watch {
     pub fn new(now_us: u64, deadlock_timeout_ms: u32) -> Self {
         let period_us = u64::from(deadlock_timeout_ms.max(1)) * 1000;
-        Self { period_us, next_look_us: now_us + period_us, suspect: Vec::new() }
+        Self { period_us, next_look_us: now_us + period_us, known: None, suspect: Vec::new() }
     }
 
     /// The deadlock that this process is to break, if there is one: its report's DETAIL.
     pub fn look<H: CallerHost>(&mut self, h: &H, area: &Area) -> Result<Option<Vec<u8>>, Saved> {
         let me = h.my_pid();
-        if let Wait::Worker(worker) = wait_of(h, area, me)?
+        if let Some(worker) = own_worker(area, me)
+            && let Some(wait) = h.lock_wait(worker)
+            && self.known.replace(wait) != Some(wait)
             && let Some(blocker) = h.blockers(worker)?.into_iter().flatten().find(|blocker| blocker.pid == me)
         {
             let chain = [
@@ -62,21 +67,28 @@ impl Watch {
     }
 }
 
-/// What a process waits for, as far as this pool and the server's lock table can tell.
-fn wait_of<H: CallerHost>(h: &H, area: &Area, pid: u32) -> Result<Wait, Saved> {
-    let worker = area.slots.iter().find_map(|slot| {
+/// The process that runs what this one waits for.
+fn own_worker(area: &Area, pid: u32) -> Option<u32> {
+    area.slots.iter().find_map(|slot| {
         let (state, generation) = slot.state();
         let theirs = state == State::Busy && slot.named(generation) && slot.caller_pid.load(Acquire) == pid;
         let waited_for = theirs && !slot.abandoned(generation) && slot.finished(generation).is_none();
         let worker = slot.worker_pid.load(Acquire);
         (waited_for && worker != 0).then_some(worker)
-    });
-    if let Some(worker) = worker {
+    })
+}
+
+/// What a process waits for, as far as this pool and the server's lock table can tell.
+fn wait_of<H: CallerHost>(h: &H, area: &Area, pid: u32) -> Result<Wait, Saved> {
+    if let Some(worker) = own_worker(area, pid) {
         return Ok(Wait::Worker(worker));
     }
     if area.waits_for_slot(pid) {
         let busy = area.slots.iter().filter(|slot| slot.state().0 == State::Busy);
         return Ok(Wait::Slot(busy.map(|slot| slot.worker_pid.load(Acquire)).collect()));
+    }
+    if h.lock_wait(pid).is_none() {
+        return Ok(Wait::Nothing);
     }
     Ok(h.blockers(pid)?.map_or(Wait::Nothing, Wait::Lock))
 }

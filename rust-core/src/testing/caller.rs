@@ -268,6 +268,10 @@ impl CallerHost for Client {
     fn alive(&self, pid: u32) -> bool {
         self.world.alive(pid)
     }
+    fn lock_wait(&self, pid: u32) -> Option<u64> {
+        let blocker = self.world.by_pid(pid).map_or(0, |p| p.waits_for.load(SeqCst));
+        (blocker != 0).then_some(u64::from(blocker))
+    }
     fn blockers(&self, pid: u32) -> Result<Option<Vec<Blocker>>, Saved> {
         self.try_step("blockers")?;
         let blocker = self.world.by_pid(pid).map_or(0, |p| p.waits_for.load(SeqCst));
