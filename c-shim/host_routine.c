@@ -300,12 +300,6 @@ run_in_portal(AsideRoutineCall *call)
 	}
 	PG_CATCH();
 	{
-		/*
-		 * PL/pgSQL keeps what it has compiled for as long as the process
-		 * lives, also against rows that have other types by now.
-		 */
-		if (geterrcode() == ERRCODE_DATATYPE_MISMATCH)
-			aside_row_shapes = PG_INT32_MAX;
 		MarkPortalFailed(portal);
 		ActivePortal = save_active;
 		CurrentResourceOwner = save_owner;

@@ -37,6 +37,9 @@ const char *aside_command = NULL;
 
 bool		aside_last_commit = false;
 
+/* This process is not fit for another request. */
+static bool worn_out = false;
+
 /* Who acts in the next transaction. */
 static aside_identity acting;
 
@@ -238,6 +241,21 @@ host_abort(void)
 		proc_exit(1);
 }
 
+/*
+ * PL/pgSQL keeps what it has compiled for as long as the process lives, also
+ * against rows that have other types by now: a session would be told to
+ * begin anew.
+ */
+static bool
+is_outdated_code(const ErrorData *edata)
+{
+	const char *file = edata->filename;
+
+	return edata->sqlerrcode == ERRCODE_DATATYPE_MISMATCH && file != NULL &&
+		strlen(file) >= strlen("pl_exec.c") &&
+		strcmp(file + strlen(file) - strlen("pl_exec.c"), "pl_exec.c") == 0;
+}
+
 static void
 host_error(aside_report *out)
 {
@@ -245,6 +263,8 @@ host_error(aside_report *out)
 
 	if (edata != NULL)
 	{
+		if (is_outdated_code(edata))
+			worn_out = true;
 		aside_fill_report(edata, out);
 		return;
 	}
@@ -287,7 +307,7 @@ host_clean(bool *settings_intact)
 			MemoryContextReset(aside_request_context);
 		*settings_intact = aside_settings_intact();
 		/* These end with the process only. */
-		if (get_backup_status() != SESSION_BACKUP_NONE || aside_row_shapes > MOST_ROW_SHAPES)
+		if (get_backup_status() != SESSION_BACKUP_NONE || aside_row_shapes > MOST_ROW_SHAPES || worn_out)
 			*status_ = ASIDE_LEAVE;
 		RESUME_INTERRUPTS();
 	}

@@ -15,6 +15,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -197,6 +198,8 @@ aside_run_request(const AsideRequest *request)
 	aside_rows = NULL;
 	if (unlikely(status != ASIDE_OK))
 		aside_throw_kept();
+	/* The rest of this statement sees the objects as the call has left them. */
+	AcceptInvalidationMessages();
 	return processed;
 }
 

@@ -95,3 +95,27 @@ SELECT rolname AS super FROM pg_roles WHERE oid = 10 \gset
 \c - :super
 DROP ROLE regress_aside_demoted;
 SELECT autonomous_exec('DROP TABLE regress_t');
+
+-- a worker's PL/pgSQL that was compiled for other types fails once, not for ever; the caller sees new objects at once
+CREATE TABLE regress_shape (a int);
+CREATE FUNCTION regress_shape_check() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF new.a IS NULL THEN RAISE NOTICE 'null'; END IF;
+    RETURN new;
+END
+$$;
+CREATE TRIGGER regress_shape_check BEFORE INSERT ON regress_shape FOR EACH ROW EXECUTE FUNCTION regress_shape_check();
+SELECT autonomous_exec('INSERT INTO regress_shape VALUES (1)');
+ALTER TABLE regress_shape ALTER a TYPE text;
+\set VERBOSITY default
+DO $$
+BEGIN
+    PERFORM autonomous_exec('INSERT INTO regress_shape VALUES (''x'')');
+EXCEPTION WHEN datatype_mismatch THEN
+    NULL;
+END
+$$;
+\set VERBOSITY sqlstate
+SELECT autonomous_exec('INSERT INTO regress_shape VALUES (''y'')');
+DROP TABLE regress_shape;
+DROP FUNCTION regress_shape_check();
