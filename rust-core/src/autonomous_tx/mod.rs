@@ -1,3 +1,4 @@
 //! The caller's side of an autonomous transaction.
 pub mod call;
+mod ending;
 pub mod exchange;

@@ -1,0 +1,191 @@
+//! How a lease ends otherwise than by the worker's answer: this side gives up, or the worker is gone.
+//! Whatever it is, the slot is given back, and the caller is told what has been committed.
+//!
+//! When this side gives up, the gate decides. If the worker has not begun to commit it never will;
+//! if it has, the caller waits for the end and says so. The worker gets SIGINT again and again,
+//! then SIGTERM, and after [`GIVE_UP_US`] is left to itself: the gate already keeps it from committing.
+
+use super::call::{Failed, terminate};
+use super::exchange::{Exchange, FIRST_TICK_MS, Met, Stop};
+use crate::host::{CallerHost, Outcome};
+use crate::pool::slot::{Ended, State};
+use crate::report::*;
+use crate::wire::ring::Reader;
+use std::sync::atomic::Ordering::*;
+
+/// While a cancelled worker does not end: SIGINT this often, SIGTERM after, leave it after.
+const SIGINT_EVERY_US: u64 = 100_000;
+pub(super) const SIGTERM_AFTER_US: u64 = 2_000_000;
+const GIVE_UP_US: u64 = 5_000_000;
+/// A commit that is on its way is not interrupted before this.
+const COMMIT_PATIENCE_US: u64 = 1_000_000;
+
+impl<H: CallerHost> Exchange<'_, H> {
+    pub(super) fn nonsense(&mut self) -> Met {
+        self.refuse(Report::error(PROTOCOL_VIOLATION, "worker sent what its caller does not understand"))
+    }
+
+    /// Give up for a reason of this side's own.
+    pub(super) fn refuse(&mut self, mut report: Report) -> Met {
+        if let Some(detail) = self.cancel() {
+            report.add_line(Field::Detail, detail.as_bytes());
+        }
+        Met::Failed(report.into())
+    }
+
+    pub(super) fn stopped(&mut self, stop: Stop, last_words: Option<Report>) -> Met {
+        match stop {
+            Stop::Saved => {
+                if let Some(detail) = self.cancel() {
+                    self.h.amend(&detail);
+                }
+                Met::Failed(Failed::Saved)
+            }
+            Stop::WorkerGone => {
+                let met = self.bereaved(last_words);
+                self.end();
+                met
+            }
+        }
+    }
+
+    /// The worker has gone: what is known of its transaction?
+    fn bereaved(&self, last_words: Option<Report>) -> Met {
+        let taken = self.slot.taken(self.lease.generation);
+        if !taken && !self.launched {
+            return Met::NeverTaken;
+        }
+        let said = last_words.as_ref().and_then(|r| r.get(Field::Message)).map(<[u8]>::to_vec);
+        let mut report = if taken {
+            let (mut commits, xid) = self.slot.progress();
+            let outcome = if self.slot.finished(self.lease.generation) == Some(Ended::Well) {
+                // It could not tell us any more.
+                commits = commits.saturating_sub(1);
+                Outcome::Committed
+            } else if xid == 0 {
+                Outcome::Aborted
+            } else {
+                self.h.outcome(xid)
+            };
+            let outcome = match outcome {
+                Outcome::Aborted => "aborted",
+                Outcome::Committed => "committed",
+                Outcome::Unknown => "unknown",
+            };
+            let mut detail = if outcome == "unknown" {
+                format!("Whether the autonomous transaction {xid} committed is unknown.")
+            } else {
+                format!("The autonomous transaction {outcome}.")
+            };
+            if commits > 0 {
+                detail += &format!(" The command had committed {commits} transactions before it.");
+            }
+            Report::error(CONNECTION_FAILURE, "worker of the autonomous transaction terminated").with(Field::Detail, detail)
+        } else {
+            let state = last_words.as_ref().map(|r| r.sqlstate).unwrap_or(CONNECTION_FAILURE);
+            Report::error(state, "could not start a worker for the autonomous transaction")
+        };
+        if let Some(said) = said {
+            report.add_line(Field::Detail, &[b"The worker said: ", said.as_slice()].concat());
+        }
+        if let Some(hint) = last_words.as_ref().and_then(|r| r.get(Field::Hint)) {
+            report = report.with(Field::Hint, hint);
+        }
+        report.add_line(Field::Context, b"autonomous transaction");
+        Met::Failed(report.into())
+    }
+
+    /// Give up: stop the worker, wait for its end, and say what had been committed.
+    fn cancel(&mut self) -> Option<String> {
+        let generation = self.lease.generation;
+        let mut stopped = self.slot.gate_cancel(generation) || self.slot.gate_cancelled(generation);
+        let mut reader = self.area.reply_ring(self.lease.slot).reader();
+        let mut waste = Vec::new();
+        let start = self.h.now_us();
+        let mut next_signal = if stopped { 0 } else { COMMIT_PATIENCE_US };
+        let mut gave_up = false;
+        while self.slot.finished(generation).is_none() && !self.worker_gone() {
+            let spent = self.h.now_us().saturating_sub(start);
+            // A commit that had won may not be the last of the command.
+            if !stopped && self.slot.gate_cancel(generation) {
+                stopped = true;
+                next_signal = spent;
+            }
+            if self.h.terminating() || (stopped && spent >= GIVE_UP_US) {
+                terminate(self.h, self.slot, generation);
+                gave_up = true;
+                break;
+            }
+            let pid = self.slot.worker_pid.load(Acquire);
+            if spent >= next_signal && pid != 0 {
+                self.h.interrupt(pid, stopped && spent >= SIGTERM_AFTER_US);
+                next_signal = spent + SIGINT_EVERY_US;
+            }
+            // What was not read keeps the worker from coming to its end.
+            while reader.pull(&mut waste, usize::MAX) > 0 {
+                waste.clear();
+                reader.release();
+            }
+            self.wake_worker();
+            self.h.doze(FIRST_TICK_MS);
+        }
+        let (commits, xid) = self.slot.progress();
+        let ended = self.slot.finished(generation);
+        if gave_up {
+            self.abandon();
+        } else {
+            self.end();
+        }
+        match ended {
+            Some(Ended::Well) => Some("The autonomous transaction had already committed.".into()),
+            None if !stopped && commits == 0 => Some(match (xid != 0).then(|| self.h.outcome(xid)) {
+                Some(Outcome::Committed) => "The autonomous transaction had already committed.".into(),
+                Some(Outcome::Aborted) => return None,
+                _ => "Whether the autonomous transaction committed is unknown.".into(),
+            }),
+            _ => {
+                // The one whose commit had won when the worker vanished.
+                let last = (ended.is_none() && !stopped && xid != 0).then(|| self.h.outcome(xid));
+                let commits = commits + u64::from(last == Some(Outcome::Committed));
+                let rest = if last == Some(Outcome::Unknown) { " Whether the next one committed is unknown." } else { "" };
+                (commits > 0).then(|| format!("The autonomous command had already committed {commits} of its transactions.{rest}"))
+            }
+        }
+    }
+
+    pub(super) fn release(&self, reader: &mut Reader) {
+        reader.release();
+        self.end();
+    }
+
+    /// The lease is over: the worker is idle, or its slot free.
+    fn end(&self) {
+        if !self.ended.replace(true) {
+            let gone = self.launched && self.slot.worker_pid.load(Acquire) == 0 && self.area.give_back(self.slot, self.lease.generation);
+            if (gone || self.area.release(self.slot, self.lease.generation)) && self.area.waiters() > 0 {
+                self.h.signal_slot();
+            }
+        }
+    }
+
+    /// Leave the worker to itself: it gives itself back when it has ended.
+    fn abandon(&self) {
+        if !self.ended.replace(true) {
+            self.slot.abandon(self.lease.generation);
+            if self.slot.state() == (State::Dead, self.lease.generation) {
+                self.area.release(self.slot, self.lease.generation);
+            }
+            self.wake_worker();
+        }
+    }
+}
+
+impl<H: CallerHost> Drop for Exchange<'_, H> {
+    /// Reached with the lease open only by a panic: the caller must not hang on to the slot.
+    fn drop(&mut self) {
+        if !self.ended.get() {
+            self.slot.gate_cancel(self.lease.generation);
+            self.abandon();
+        }
+    }
+}
