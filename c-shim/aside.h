@@ -113,7 +113,7 @@ extern void aside_raise_message(const aside_report *message);
 /* host_world.c */
 extern void aside_fill_world(aside_world *world);
 
-/* host_caller.c, host_worker.c, host_exec.c */
+/* host_caller.c, host_worker.c, host_prepare.c, host_exec.c, host_routine.c */
 extern const aside_caller_host *aside_get_caller_host(void);
 extern const aside_worker_host *aside_get_worker_host(void);
 extern AsideRows *aside_rows;
