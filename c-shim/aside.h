@@ -10,8 +10,10 @@
 #include "postgres.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
+#include "nodes/nodes.h"
 #include "storage/condition_variable.h"
 #include "storage/dsm.h"
+#include "tcop/cmdtag.h"
 #include "tcop/dest.h"
 #include "utils/tuplestore.h"
 
@@ -51,6 +53,9 @@ typedef struct AsideRows
 	Tuplestorestate *store;
 	TupleTableSlot *slot;
 	MinimalTuple single;		/* in the context current at the call */
+	TupleDesc	described;		/* of the rows in the store, if the worker says; in the query's context */
+	bool	   *as_text;		/* of those: came as text whatever their type there */
+	MemoryContext context;		/* where both are */
 } AsideRows;
 
 /* Arguments of a call as they are shipped. */
@@ -122,6 +127,7 @@ extern aside_status aside_host_prepare(uint32_t index, const aside_arg *args, si
 									   aside_statement *out);
 extern aside_status aside_host_keep_plan(void *plan);
 extern void aside_host_drop_plan(void *plan);
+extern void aside_refuse_in_failed_transaction(Node *statement);
 extern aside_status aside_host_run(void *plan, bool several, const aside_arg *args, size_t nargs,
 								   uint32_t output, const aside_column *columns, size_t ncolumns,
 								   void *sink, uint64_t *processed);
@@ -138,8 +144,16 @@ extern Datum aside_argument_datum(const aside_arg *arg, Oid type);
 extern void aside_allocate_arguments(AsideArguments *to, int count);
 extern void aside_fill_argument(AsideArguments *to, int i, Oid type, int16 len, bool by_value,
 								Datum value, bool null);
+extern void aside_collect_arguments(AsideArguments *to, FunctionCallInfo fcinfo, int first, bool elsewhere);
+extern void aside_fill_call(const AsideRequest *request, aside_call *call);
 extern uint64 aside_run_request(const AsideRequest *request);
 extern void aside_require_set_context(FunctionCallInfo fcinfo);
+extern TupleDesc aside_wanted_columns(FunctionCallInfo fcinfo);
+extern aside_column *aside_expected_columns(TupleDesc desc, bool elsewhere);
+extern aside_bytes aside_text_argument(FunctionCallInfo fcinfo, int at);
+
+/* convert.c */
+extern void aside_return_store(FunctionCallInfo fcinfo, AsideRows *rows, TupleDesc wanted, bool by_text);
 
 /* receiver.c */
 extern void aside_send_slot(void *sink, TupleTableSlot *slot);
@@ -147,16 +161,20 @@ extern void aside_send_values(void *sink, TupleDesc desc, Datum *values, bool *n
 extern DestReceiver *aside_create_receiver(TupleDesc returned, uint32 output,
 										   const aside_column *columns, size_t ncolumns, void *sink);
 extern int	aside_row_shapes;
+extern Node *aside_text_cast(Node *value, Oid from, Oid to);
 extern void aside_check_type_visible(Oid type, const char *what, const char *name);
 
 /* settings.c */
 extern void aside_settings_current(aside_bytes *block, uint64_t *version);
-extern void aside_settings_apply(const aside_bytes *block);
+extern void aside_settings_apply(const aside_bytes *block, bool elsewhere);
+extern uint64 aside_settings_version(void);
 extern void aside_settings_mark(void);
 extern bool aside_settings_intact(void);
 
 /* relay.c */
 extern void aside_relay_messages(void);
+extern aside_status aside_host_notifications(void *sink);
+extern void aside_forget_notifications(void);
 
 /* launch.c */
 extern aside_status aside_launch_worker(uint32_t slot, uint64_t generation,
@@ -168,8 +186,15 @@ extern void aside_install_hooks(void);
 extern void aside_watch_transactions(void);
 extern bool aside_temp_touched;
 
-/* The running commit is the last of its command (host_worker.c). */
+/* The running commit is the last of its command; the running command is part of a session (host_worker.c). */
 extern bool aside_last_commit;
+extern bool aside_in_session;
+
+/* The caller of the running request is in another database (host_worker.c). */
+extern bool aside_caller_is_elsewhere(void);
+
+/* The statement that ran last (host_exec.c). */
+extern QueryCompletion aside_last_completion;
 
 /* A C string in database encoding as bytes; lends it. */
 static inline aside_bytes

@@ -17,6 +17,7 @@
 #else
 #include "storage/relfilenode.h"
 #endif
+#include "tcop/cmdtag.h"
 #include "tcop/pquery.h"
 #include "utils/acl.h"
 #include "utils/guc_tables.h"
@@ -66,6 +67,23 @@ aside_authenticated_superuser(void)
 #endif
 }
 
+/* 16 has it in the server. */
+static inline Size
+aside_completion_string(char *to, const QueryCompletion *completion)
+{
+#if PG_VERSION_NUM >= 160000
+	return BuildQueryCompletionString(to, completion, false);
+#else
+	const char *name = GetCommandTagName(completion->commandTag);
+
+	if (!command_tag_display_rowcount(completion->commandTag))
+		return snprintf(to, COMPLETION_TAG_BUFSIZE, "%s", name);
+	return snprintf(to, COMPLETION_TAG_BUFSIZE,
+					completion->commandTag == CMDTAG_INSERT ? "%s 0 " UINT64_FORMAT : "%s " UINT64_FORMAT,
+					name, completion->nprocessed);
+#endif
+}
+
 /* 16 has one function for all kinds of objects. */
 static inline bool
 aside_owns_database(Oid database, Oid role)
@@ -74,6 +92,16 @@ aside_owns_database(Oid database, Oid role)
 	return object_ownercheck(DatabaseRelationId, database, role);
 #else
 	return pg_database_ownercheck(database, role);
+#endif
+}
+
+static inline AclResult
+aside_database_aclcheck(Oid database, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(DatabaseRelationId, database, role, ACL_CONNECT);
+#else
+	return pg_database_aclcheck(database, role, ACL_CONNECT);
 #endif
 }
 

@@ -91,9 +91,15 @@ resources_released(ResourceReleasePhase phase, bool commit, bool top_level, void
 	if (!commit || !top_level || CurrentResourceOwner != TopTransactionResourceOwner)
 		return;
 	/* What others could still run into is gone before the caller goes on; some of it takes longer. */
-	if (aside_temp_touched || has_files_to_delete())
+	if (has_files_to_delete())
 		return;
-	LockReleaseAll(USER_LOCKMETHOD, true);
+	/* A session keeps its temporary tables and locks. */
+	if (!aside_in_session)
+	{
+		if (aside_temp_touched)
+			return;
+		LockReleaseAll(USER_LOCKMETHOD, true);
+	}
 	aside_commit_settled(aside_worker_pool()->handle, aside_get_worker_host());
 }
 

@@ -223,6 +223,39 @@ host_row(aside_bytes tuple)
 	return status;
 }
 
+/* The result that follows is the one that is kept. */
+static aside_status
+host_describe(const aside_column *columns, size_t count)
+{
+	aside_status status = ASIDE_OK;
+
+	if (aside_rows == NULL || aside_rows->store == NULL)
+		return ASIDE_OK;
+	ASIDE_TRY(status);
+	{
+		MemoryContext old = MemoryContextSwitchTo(aside_rows->context);
+		TupleDesc	desc = CreateTemplateTupleDesc(count);
+
+		aside_rows->as_text = palloc0(sizeof(bool) * Max(count, 1));
+		for (size_t i = 0; i < count; i++)
+		{
+			const aside_column *column = &columns[i];
+
+			TupleDescInitEntry(desc, i + 1, pnstrdup((const char *) column->name.data, column->name.len),
+							   column->type, column->typmod, 0);
+			aside_rows->as_text[i] = column->by_text != 0;
+		}
+		if (aside_rows->slot != NULL)
+			ExecDropSingleTupleTableSlot(aside_rows->slot);
+		aside_rows->slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+		aside_rows->described = desc;
+		tuplestore_clear(aside_rows->store);
+		MemoryContextSwitchTo(old);
+	}
+	ASIDE_END_TRY();
+	return status;
+}
+
 const aside_caller_host *
 aside_get_caller_host(void)
 {
@@ -240,6 +273,7 @@ aside_get_caller_host(void)
 		.outcome = host_outcome,
 		.relay = host_relay,
 		.row = host_row,
+		.describe = host_describe,
 		.fail = aside_keep_report,
 		.amend = aside_amend_error,
 	};

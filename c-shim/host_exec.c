@@ -7,6 +7,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "commands/async.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
@@ -20,6 +21,8 @@
 #include "utils/plancache.h"
 #include "utils/portal.h"
 #include "utils/snapmgr.h"
+
+QueryCompletion aside_last_completion;
 
 /* Makes sense within a transaction block only; such a statement gets one even if it is alone. */
 static bool
@@ -98,6 +101,9 @@ bind_parameters(CachedPlanSource *source, const aside_arg *args, size_t nargs)
 static DestReceiver *
 receiver_for(TupleDesc desc, uint32 output, const aside_column *columns, size_t ncolumns, void *sink)
 {
+	/* The end of a transaction has a row of no columns. */
+	if (output == ASIDE_OUTPUT_DESCRIBED && desc != NULL && desc->natts == 0)
+		return None_Receiver;
 	if (output != ASIDE_OUTPUT_NONE && desc != NULL)
 		return aside_create_receiver(desc, output, columns, ncolumns, sink);
 	for (size_t i = 0; output == ASIDE_OUTPUT_ROWS && i < ncolumns; i++)
@@ -136,7 +142,7 @@ only_query(CachedPlan *plan)
 
 /* A query goes straight to the executor, as from within a function. */
 static uint64
-run_query(PlannedStmt *statement, ParamListInfo params, uint32 output,
+run_query(PlannedStmt *statement, CommandTag tag, ParamListInfo params, uint32 output,
 		  const aside_column *columns, size_t ncolumns, void *sink)
 {
 	bool		returns_rows = statement->commandType == CMD_SELECT || statement->hasReturning;
@@ -152,6 +158,7 @@ run_query(PlannedStmt *statement, ParamListInfo params, uint32 output,
 	processed = query->estate->es_processed;
 	ExecutorFinish(query);
 	ExecutorEnd(query);
+	SetQueryCompletion(&aside_last_completion, tag, processed);
 	FreeQueryDesc(query);
 	receiver->rDestroy(receiver);
 	return processed;
@@ -165,7 +172,7 @@ run_portal(CachedPlanSource *source, ParamListInfo params, uint32 output,
 	bool		snapshot = analyze_requires_snapshot(source->raw_parse_tree);
 	Portal		portal = CreatePortal("", true, true);
 	DestReceiver *receiver;
-	QueryCompletion completion;
+	QueryCompletion *completion = &aside_last_completion;
 	CachedPlan *plan;
 
 	portal->visible = false;
@@ -177,12 +184,33 @@ run_portal(CachedPlanSource *source, ParamListInfo params, uint32 output,
 		PopActiveSnapshot();
 	PortalStart(portal, params, 0, InvalidSnapshot);
 	receiver = receiver_for(portal->tupDesc, output, columns, ncolumns, sink);
-	InitializeQueryCompletion(&completion);
+	SetQueryCompletion(completion, source->commandTag, 0);
 	(void) aside_portal_run(portal, is_top_level(source->raw_parse_tree->stmt), receiver,
-							&completion);
+							completion);
 	receiver->rDestroy(receiver);
 	PortalDrop(portal, false);
-	return completion.nprocessed;
+	return completion->nprocessed;
+}
+
+/*
+ * The server keeps its background processes from listening, for one that does
+ * not read would hold up everybody's queue.  The worker of a session reads
+ * whenever it is outside of a transaction, as a client's backend does.
+ */
+static bool
+run_listen(Node *statement)
+{
+	if (!IsA(statement, ListenStmt) && !IsA(statement, UnlistenStmt))
+		return false;
+	PreventCommandDuringRecovery(IsA(statement, ListenStmt) ? "LISTEN" : "UNLISTEN");
+	if (IsA(statement, ListenStmt))
+		Async_Listen(((ListenStmt *) statement)->conditionname);
+	else if (((UnlistenStmt *) statement)->conditionname != NULL)
+		Async_Unlisten(((UnlistenStmt *) statement)->conditionname);
+	else
+		Async_UnlistenAll();
+	SetQueryCompletion(&aside_last_completion, CreateCommandTag(statement), 0);
+	return true;
 }
 
 static uint64
@@ -195,9 +223,13 @@ run_statement(CachedPlanSource *source, bool several, const aside_arg *args, siz
 	CachedPlan *plan;
 	PlannedStmt *query;
 	uint64		processed;
+	Node	   *statement = source->raw_parse_tree->stmt;
 
-	if (several || needs_block(source->raw_parse_tree->stmt))
+	aside_refuse_in_failed_transaction(statement);
+	if (several || (!aside_in_session && needs_block(statement)))
 		BeginImplicitTransactionBlock();
+	if (run_listen(statement))
+		return 0;
 	/* Not a portal's context, whose children go away while it runs. */
 	old = MemoryContextSwitchTo(aside_request_context);
 	if (snapshot)
@@ -207,7 +239,7 @@ run_statement(CachedPlanSource *source, bool several, const aside_arg *args, siz
 	plan = source->is_saved ? GetCachedPlan(source, params, CurrentResourceOwner, NULL) : NULL;
 	query = plan == NULL ? NULL : only_query(plan);
 	if (query != NULL)
-		processed = run_query(query, params, output, columns, ncolumns, sink);
+		processed = run_query(query, source->commandTag, params, output, columns, ncolumns, sink);
 	if (plan != NULL)
 		ReleaseCachedPlan(plan, CurrentResourceOwner);
 	if (snapshot)

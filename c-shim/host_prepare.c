@@ -178,6 +178,25 @@ prepare_statement(RawStmt *raw, const aside_arg *args, size_t nargs, aside_state
 	out->plan = source;
 }
 
+/* Of a session: after an error, only the end of the transaction is to be had. */
+void
+aside_refuse_in_failed_transaction(Node *statement)
+{
+	if (!IsAbortedTransactionBlockState())
+		return;
+	if (IsA(statement, TransactionStmt))
+	{
+		TransactionStmtKind kind = ((TransactionStmt *) statement)->kind;
+
+		if (kind == TRANS_STMT_COMMIT || kind == TRANS_STMT_ROLLBACK || kind == TRANS_STMT_ROLLBACK_TO ||
+			kind == TRANS_STMT_PREPARE)
+			return;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_IN_FAILED_SQL_TRANSACTION),
+			 errmsg("current transaction is aborted, commands ignored until end of transaction block")));
+}
+
 aside_status
 aside_host_prepare(uint32_t index, const aside_arg *args, size_t nargs, aside_statement *out)
 {
@@ -189,9 +208,9 @@ aside_host_prepare(uint32_t index, const aside_arg *args, size_t nargs, aside_st
 		RawStmt    *raw = list_nth_node(RawStmt, statements, index);
 
 		memset(out, 0, sizeof(*out));
+		aside_refuse_in_failed_transaction(raw->stmt);
 		out->refused = refusal_of(raw->stmt);
-		if (out->refused == ASIDE_ALLOWED)
-			prepare_statement(raw, args, nargs, out);
+		prepare_statement(raw, args, nargs, out);
 		MemoryContextSwitchTo(old);
 	}
 	ASIDE_END_TRY();

@@ -10,6 +10,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/namespace.h"
+#include "commands/async.h"
 #include "commands/prepare.h"
 #include "commands/sequence.h"
 #include "common/pg_prng.h"
@@ -20,6 +21,7 @@
 #include "replication/slot.h"
 #include "storage/ipc.h"
 #include "storage/lock.h"
+#include "storage/proc.h"
 #include "storage/sinval.h"
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
@@ -36,6 +38,7 @@ const char *aside_command = NULL;
 #define MOST_ROW_SHAPES 10000
 
 bool		aside_last_commit = false;
+bool		aside_in_session = false;
 
 /* This process is not fit for another request. */
 static bool worn_out = false;
@@ -55,10 +58,16 @@ host_config(aside_worker_config *out)
 	out->plan_cache_size = aside_plan_cache_size;
 }
 
+bool
+aside_caller_is_elsewhere(void)
+{
+	return OidIsValid(acting.database) && acting.database != MyDatabaseId;
+}
+
 static void
 apply_settings(const aside_bytes *settings)
 {
-	aside_settings_apply(settings);
+	aside_settings_apply(settings, aside_caller_is_elsewhere());
 	if (settings->data != (uint8_t *) applied.data)
 	{
 		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
@@ -79,12 +88,28 @@ reload(void)
 
 	ConfigReloadPending = false;
 	ProcessConfigFile(PGC_SIGHUP);
-	if (applied.data == NULL)
+	/* What a session has set is its own, and above the file's. */
+	if (applied.data == NULL || aside_in_session)
 		return;
 	StartTransactionCommand();
 	apply_settings(&settings);
 	CommitTransactionCommand();
 	aside_settings_mark();
+}
+
+static void
+report_idle(void)
+{
+	if (IsAbortedTransactionBlockState())
+		pgstat_report_activity(STATE_IDLEINTRANSACTION_ABORTED, NULL);
+	else if (IsTransactionOrTransactionBlock())
+		pgstat_report_activity(STATE_IDLEINTRANSACTION, NULL);
+	else
+	{
+		/* Not more often than once a second: the main loop comes back when that has passed. */
+		(void) pgstat_report_stat(false);
+		pgstat_report_activity(STATE_IDLE, NULL);
+	}
 }
 
 static aside_status
@@ -105,9 +130,9 @@ host_idle(bool going_to_sleep)
 		{
 			if (catchupInterruptPending)
 				ProcessCatchupInterrupt();
-			/* Not more often than once a second: the main loop comes back when that has passed. */
-			(void) pgstat_report_stat(false);
-			pgstat_report_activity(STATE_IDLE, NULL);
+			if (notifyInterruptPending)
+				ProcessNotifyInterrupt(false);
+			report_idle();
 		}
 	}
 	ASIDE_END_TRY();
@@ -160,8 +185,23 @@ host_adopt(const aside_identity *who, const aside_bytes *settings)
 	return status;
 }
 
+/* As the server does for a client: the timer of a session's command is set when it begins. */
+static void
+start_timer(void)
+{
+	if (StatementTimeout > 0)
+		enable_timeout_after(STATEMENT_TIMEOUT, StatementTimeout);
+}
+
+static void
+stop_timer(void)
+{
+	if (get_timeout_active(STATEMENT_TIMEOUT))
+		disable_timeout(STATEMENT_TIMEOUT, false);
+}
+
 static aside_status
-host_begin(aside_bytes command)
+host_begin(aside_bytes command, bool session)
 {
 	aside_status status = ASIDE_OK;
 
@@ -179,22 +219,50 @@ host_begin(aside_bytes command)
 		debug_query_string = copy;
 		SetCurrentStatementStartTimestamp();
 		pgstat_report_activity(STATE_RUNNING, copy);
+		aside_in_session = session;
 		StartTransactionCommand();
-		/* From here to the transaction's end; an abort restores the outer user. */
-		SetUserIdAndSecContext(acting.current_user, acting.security_context);
+		/* From here to the transaction's end; an abort restores the outer user. A session has its own. */
+		if (!session)
+			SetUserIdAndSecContext(acting.current_user, acting.security_context);
+		else
+			start_timer();
 	}
 	ASIDE_END_TRY();
 	return status;
 }
 
+static void
+host_session_state(uint32_t *user, uint64_t *settings)
+{
+	*user = GetUserId();
+	*settings = aside_settings_version();
+}
+
+static aside_bytes
+host_tag(void)
+{
+	static char tag[COMPLETION_TAG_BUFSIZE];
+	aside_bytes bytes = {(const uint8_t *) tag, 0};
+
+	if (aside_last_completion.commandTag != CMDTAG_UNKNOWN)
+		bytes.len = aside_completion_string(tag, &aside_last_completion);
+	return bytes;
+}
+
 static aside_status
-host_next_statement(void)
+host_next_statement(bool controls)
 {
 	aside_status status = ASIDE_OK;
 
 	ASIDE_TRY(status);
 	{
-		CommandCounterIncrement();
+		if (controls)
+		{
+			CommitTransactionCommand();
+			StartTransactionCommand();
+		}
+		else
+			CommandCounterIncrement();
 	}
 	ASIDE_END_TRY();
 	return status;
@@ -207,6 +275,7 @@ host_commit(void)
 
 	ASIDE_TRY(status);
 	{
+		stop_timer();
 		EndImplicitTransactionBlock();
 		aside_last_commit = true;
 		CommitTransactionCommand();
@@ -216,7 +285,10 @@ host_commit(void)
 	return status;
 }
 
-/* As PostgresMain does after an error. What fails here leaves no process to go on with. */
+/*
+ * As PostgresMain does after an error: of a session, a transaction block is
+ * left behind as a failed one. What fails here leaves no process to go on with.
+ */
 static void
 host_abort(void)
 {
@@ -228,7 +300,10 @@ host_abort(void)
 		disable_all_timeouts(false);
 		QueryCancelPending = false;
 		debug_query_string = NULL;
-		AbortOutOfAnyTransaction();
+		if (aside_in_session)
+			AbortCurrentTransaction();
+		else
+			AbortOutOfAnyTransaction();
 		PortalErrorCleanup();
 		if (MyReplicationSlot != NULL)
 			ReplicationSlotRelease();
@@ -275,9 +350,37 @@ host_error(aside_report *out)
 	out->message.len = strlen("error was lost");
 }
 
+/* What one command needed, within a session. */
+static void
+rest(void)
+{
+	debug_query_string = NULL;
+	aside_command = NULL;
+	if (aside_request_context != NULL)
+		MemoryContextReset(aside_request_context);
+}
+
+static void
+drop_temporary_tables(void)
+{
+	StartTransactionCommand();
+	ResetTempTableNamespace();
+	CommitTransactionCommand();
+	aside_temp_touched = false;
+}
+
+static void
+stop_listening(void)
+{
+	StartTransactionCommand();
+	Async_UnlistenAll();
+	CommitTransactionCommand();
+	aside_forget_notifications();
+}
+
 /* The next tenant is to find nothing of this one. */
 static aside_status
-host_clean(bool *settings_intact)
+host_clean(bool session_goes_on, bool *settings_intact)
 {
 	aside_status status = ASIDE_OK;
 
@@ -286,29 +389,40 @@ host_clean(bool *settings_intact)
 		/* A cancel that comes too late must not keep anything from being cleaned. */
 		HOLD_INTERRUPTS();
 		MemoryContextSwitchTo(TopMemoryContext);
-		debug_query_string = NULL;
-		aside_command = NULL;
-		SetUserIdAndSecContext(GetOuterUserId(), 0);
-		PortalHashTableDeleteAll();
-		DropAllPreparedStatements();
-		LockReleaseAll(USER_LOCKMETHOD, true);
-		ResetSequenceCaches();
-		aside_cleanup_replication_slots();
-		/* What setseed() made predictable is so no more. */
-		(void) DirectFunctionCall1(setseed, Float8GetDatum(pg_prng_double(&pg_global_prng_state)));
-		if (aside_temp_touched)
+		*settings_intact = true;
+		if (session_goes_on)
+			rest();
+		else
 		{
-			StartTransactionCommand();
-			ResetTempTableNamespace();
-			CommitTransactionCommand();
-			aside_temp_touched = false;
+			bool		was_session = aside_in_session;
+
+			aside_in_session = false;
+			debug_query_string = NULL;
+			aside_command = NULL;
+			if (was_session)
+			{
+				AbortOutOfAnyTransaction();
+				stop_listening();
+			}
+			aside_sessions_end(aside_worker_pool()->handle, aside_get_caller_host());
+			SetUserIdAndSecContext(GetOuterUserId(), 0);
+			PortalHashTableDeleteAll();
+			DropAllPreparedStatements();
+			LockReleaseAll(USER_LOCKMETHOD, true);
+			ResetSequenceCaches();
+			aside_cleanup_replication_slots();
+			/* What setseed() made predictable is so no more. */
+			(void) DirectFunctionCall1(setseed, Float8GetDatum(pg_prng_double(&pg_global_prng_state)));
+			if (aside_temp_touched)
+				drop_temporary_tables();
+			if (aside_request_context != NULL)
+				MemoryContextReset(aside_request_context);
+			*settings_intact = aside_settings_intact();
+			/* These end with the process only. */
+			if (get_backup_status() != SESSION_BACKUP_NONE || aside_row_shapes > MOST_ROW_SHAPES ||
+				worn_out)
+				*status_ = ASIDE_LEAVE;
 		}
-		if (aside_request_context != NULL)
-			MemoryContextReset(aside_request_context);
-		*settings_intact = aside_settings_intact();
-		/* These end with the process only. */
-		if (get_backup_status() != SESSION_BACKUP_NONE || aside_row_shapes > MOST_ROW_SHAPES || worn_out)
-			*status_ = ASIDE_LEAVE;
 		RESUME_INTERRUPTS();
 	}
 	ASIDE_END_TRY();
@@ -332,6 +446,9 @@ aside_get_worker_host(void)
 		.signal_slot = host_signal_slot,
 		.adopt = host_adopt,
 		.begin = host_begin,
+		.session_state = host_session_state,
+		.tag = host_tag,
+		.notifications = aside_host_notifications,
 		.parse = aside_host_parse,
 		.prepare = aside_host_prepare,
 		.keep_plan = aside_host_keep_plan,

@@ -95,6 +95,14 @@ aside_check_type_visible(Oid type, const char *what, const char *name)
 			 errhint("A type made by a transaction that has not committed is seen by that transaction alone.")));
 }
 
+ASIDE_NORETURN static void
+refuse_gone(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_QUERY_CANCELED),
+			 errmsg("canceling autonomous transaction because its caller has gone")));
+}
+
 static void
 hand_on(void *sink, MinimalTuple tuple)
 {
@@ -107,9 +115,7 @@ hand_on(void *sink, MinimalTuple tuple)
 		case ASIDE_SAVED:
 			aside_throw_kept();
 		default:
-			ereport(ERROR,
-					(errcode(ERRCODE_QUERY_CANCELED),
-					 errmsg("canceling autonomous transaction because its caller has gone")));
+			refuse_gone();
 	}
 }
 
@@ -258,6 +264,23 @@ refuse_anonymous(Oid type, const char *name)
 				 errhint("Cast it to a named composite type.")));
 }
 
+/* By output and input functions; one of both types is text. */
+Node *
+aside_text_cast(Node *value, Oid from, Oid to)
+{
+	CoerceViaIO *cast;
+
+	if (from == to)
+		return value;
+	cast = makeNode(CoerceViaIO);
+	cast->arg = (Expr *) value;
+	cast->resulttype = to;
+	cast->resultcollid = get_typcollation(to);
+	cast->coerceformat = COERCE_IMPLICIT_CAST;
+	cast->location = -1;
+	return (Node *) cast;
+}
+
 static ExprState *
 make_cast(TupleDesc returned, int from, const aside_column *to, const char *name)
 {
@@ -265,6 +288,8 @@ make_cast(TupleDesc returned, int from, const aside_column *to, const char *name
 	Node	   *expr = (Node *) makeVar(1, from + 1, att->atttypid, att->atttypmod,
 										att->attcollation, 0);
 
+	if (to->by_text)
+		return ExecInitExpr(expression_planner((Expr *) aside_text_cast(expr, att->atttypid, TEXTOID)), NULL);
 	expr = coerce_to_target_type(NULL, expr, att->atttypid, to->type, to->typmod,
 								 COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
 	if (expr == NULL)
@@ -339,6 +364,39 @@ set_up_json(Receiver *self, TupleDesc returned)
 												   InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
 }
 
+/* The columns of a result as they cross when described: as text what the caller may not know the type of. */
+static aside_column *
+own_columns(TupleDesc returned)
+{
+	aside_column *columns = palloc0(sizeof(aside_column) * Max(returned->natts, 1));
+
+	for (int i = 0; i < returned->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(returned, i);
+
+		columns[i].by_text = att->atttypid == RECORDOID || att->atttypid == RECORDARRAYOID ||
+			(aside_caller_is_elsewhere() && att->atttypid >= FirstNormalObjectId);
+		columns[i].type = columns[i].by_text ? TEXTOID : att->atttypid;
+		columns[i].typmod = columns[i].by_text ? -1 : att->atttypmod;
+		columns[i].name = aside_text_bytes(NameStr(att->attname));
+	}
+	return columns;
+}
+
+static void
+describe(void *sink, const aside_column *columns, int count)
+{
+	switch (aside_sink_describe(sink, columns, count))
+	{
+		case ASIDE_OK:
+			return;
+		case ASIDE_SAVED:
+			aside_throw_kept();
+		default:
+			refuse_gone();
+	}
+}
+
 /* A receiver in the current context. Raises 42804 if the rows cannot be what the caller expects. */
 DestReceiver *
 aside_create_receiver(TupleDesc returned, uint32 output,
@@ -356,6 +414,13 @@ aside_create_receiver(TupleDesc returned, uint32 output,
 											  ALLOCSET_DEFAULT_SIZES);
 	if (output == ASIDE_OUTPUT_JSON)
 		set_up_json(self, returned);
+	else if (output == ASIDE_OUTPUT_DESCRIBED)
+	{
+		aside_column *own = own_columns(returned);
+
+		set_up_rows(self, returned, own, returned->natts);
+		describe(sink, own, returned->natts);
+	}
 	else
 		set_up_rows(self, returned, columns, ncolumns);
 	return &self->pub;

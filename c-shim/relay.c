@@ -8,14 +8,20 @@
  */
 #include "aside.h"
 
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/async.h"
+
 /* Only a few declarations are wanted; the rest would need the Kerberos headers. */
 #undef ENABLE_GSS
 #undef ENABLE_SSPI
 #include "libpq/libpq.h"
+#include "libpq/pqformat.h"
 #include "libpq/pqmq.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "tcop/tcopprot.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 
 static emit_log_hook_type prev_emit_log_hook = NULL;
@@ -54,6 +60,98 @@ unpack(const char *data, size_t len)
 	(void) aside_sink_message(aside_worker_pool()->handle, aside_get_worker_host(), &report);
 }
 
+/* Notifications that have come for the session that keeps this worker, oldest first. */
+#define MOST_NOTIFICATION_BYTES (16 * 1024 * 1024)
+
+typedef struct Notification
+{
+	int			pid;
+	char	   *channel;
+	char	   *payload;
+} Notification;
+
+static MemoryContext notification_context = NULL;
+static List *notifications = NIL;
+static uint64 notifications_lost = 0;
+
+static void
+keep_notification(const char *data, size_t len)
+{
+	StringInfoData message = {.data = unconstify(char *, data), .len = len, .maxlen = -1};
+	MemoryContext old;
+	Notification *one;
+
+	if (notification_context == NULL)
+		notification_context = AllocSetContextCreate(TopMemoryContext, "pg_aside notifications",
+													 ALLOCSET_DEFAULT_SIZES);
+	if (MemoryContextMemAllocated(notification_context, false) > MOST_NOTIFICATION_BYTES)
+	{
+		notifications_lost++;
+		return;
+	}
+	old = MemoryContextSwitchTo(notification_context);
+	one = palloc(sizeof(Notification));
+	one->pid = pq_getmsgint(&message, 4);
+	one->channel = pstrdup(pq_getmsgrawstring(&message));
+	one->payload = pstrdup(pq_getmsgrawstring(&message));
+	notifications = lappend(notifications, one);
+	MemoryContextSwitchTo(old);
+}
+
+void
+aside_forget_notifications(void)
+{
+	notifications = NIL;
+	notifications_lost = 0;
+	if (notification_context != NULL)
+		MemoryContextReset(notification_context);
+}
+
+/* As rows of channel, payload and process; each is told once. */
+aside_status
+aside_host_notifications(void *sink)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		MemoryContext rows = AllocSetContextCreate(TopMemoryContext, "pg_aside notification rows",
+												   ALLOCSET_DEFAULT_SIZES);
+		MemoryContext old = MemoryContextSwitchTo(rows);
+		TupleDesc	desc = CreateTemplateTupleDesc(3);
+		ListCell   *cell;
+
+		TupleDescInitBuiltinEntry(desc, 1, "channel", TEXTOID, -1, 0);
+		TupleDescInitBuiltinEntry(desc, 2, "payload", TEXTOID, -1, 0);
+		TupleDescInitBuiltinEntry(desc, 3, "pid", INT4OID, -1, 0);
+		if (!IsTransactionOrTransactionBlock())
+			ProcessNotifyInterrupt(false);
+		foreach(cell, notifications)
+		{
+			Notification *one = lfirst(cell);
+			Datum		values[3] = {
+				CStringGetTextDatum(one->channel), CStringGetTextDatum(one->payload), Int32GetDatum(one->pid)
+			};
+			bool		nulls[3] = {false};
+
+			aside_send_values(sink, desc, values, nulls);
+		}
+		if (notifications_lost > 0)
+			ereport(WARNING,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("notifications of an autonomous session were lost"),
+					 errdetail_plural("%llu notification was dropped, as too many waited to be read.",
+									  "%llu notifications were dropped, as too many waited to be read.",
+									  (unsigned long) notifications_lost,
+									  (unsigned long long) notifications_lost)));
+		MemoryContextSwitchTo(old);
+		MemoryContextDelete(rows);
+		aside_forget_notifications();
+	}
+	ASIDE_END_TRY();
+	return status;
+}
+
 /*
  * Called from within the server's error reporting.  An error here goes the way
  * of one in the server's own sending: to whoever catches the command's errors.
@@ -63,6 +161,8 @@ put_message(char type, const char *data, size_t len)
 {
 	if (type == 'N' || type == 'E')
 		unpack(data, len);
+	else if (type == 'A')
+		keep_notification(data, len);
 	return 0;
 }
 

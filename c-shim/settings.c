@@ -341,7 +341,7 @@ name_setting(void *arg)
 
 /* Within a transaction: what the block says, and nothing else, holds. */
 void
-aside_settings_apply(const aside_bytes *from)
+aside_settings_apply(const aside_bytes *from, bool elsewhere)
 {
 	Size		at = 0;
 	Entry		entry = {0};
@@ -359,13 +359,14 @@ aside_settings_apply(const aside_bytes *from)
 		/*
 		 * Where the caller's server would have ignored the value, so does the
 		 * worker: when a library comes to define the setting, and when
-		 * temporary tables have been used.
+		 * temporary tables have been used. In another database than the
+		 * caller's it may name what is not there.
 		 */
 		bool		tolerant = entry.undefined || strcmp(entry.name, "temp_buffers") == 0;
 
 		(void) set_config_option_ext(entry.name, entry.value, entry.scontext, PGC_S_SESSION,
 									 entry.srole, GUC_ACTION_SET, true,
-									 tolerant ? DEBUG1 : ERROR, true);
+									 tolerant ? DEBUG1 : elsewhere ? WARNING : ERROR, true);
 	}
 	error_context_stack = callback.previous;
 }
@@ -385,4 +386,23 @@ aside_settings_intact(void)
 		return true;
 	sign(&scratch);
 	return same(&scratch, &marked_in_worker);
+}
+
+/* A number that changes whenever a setting does. */
+uint64
+aside_settings_version(void)
+{
+	static Signature seen;
+	static uint64 version = 0;
+
+	sign(&scratch);
+	if (version == 0 || !same(&scratch, &seen))
+	{
+		Signature	old = seen;
+
+		seen = scratch;
+		scratch = old;
+		version++;
+	}
+	return version;
 }

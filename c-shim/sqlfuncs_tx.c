@@ -7,6 +7,7 @@
 
 #include "access/detoast.h"
 #include "access/htup_details.h"
+#include "access/transam.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "funcapi.h"
@@ -108,6 +109,28 @@ spread_array(AsideArguments *to, FunctionCallInfo fcinfo, int first)
 		aside_fill_argument(to, i, ARR_ELEMTYPE(array), len, byval, elements[i], nulls[i]);
 }
 
+/* A type of this database alone means nothing in another one: its text does. */
+static void
+make_text(AsideArguments *to)
+{
+	for (int i = 0; i < to->count; i++)
+	{
+		aside_arg  *arg = &to->args[i];
+		Oid			output;
+		bool		varlena;
+
+		if (arg->type < FirstNormalObjectId)
+			continue;
+		if (arg->form != ASIDE_ARG_NULL)
+		{
+			getTypeOutputInfo(arg->type, &output, &varlena);
+			arg->data = aside_text_bytes(OidOutputFunctionCall(output, aside_argument_datum(arg, arg->type)));
+			arg->form = ASIDE_ARG_TEXT;
+		}
+		arg->type = InvalidOid;
+	}
+}
+
 static void
 collect_arguments(AsideArguments *to, FunctionCallInfo fcinfo, int first)
 {
@@ -148,6 +171,31 @@ collect_arguments(AsideArguments *to, FunctionCallInfo fcinfo, int first)
 	}
 }
 
+/* The arguments of a function from `first` on; elsewhere: they are for another database. */
+void
+aside_collect_arguments(AsideArguments *to, FunctionCallInfo fcinfo, int first, bool elsewhere)
+{
+	collect_arguments(to, fcinfo, first);
+	if (elsewhere)
+		make_text(to);
+}
+
+/* A text argument as bytes; NULL is absent. */
+aside_bytes
+aside_text_argument(FunctionCallInfo fcinfo, int at)
+{
+	aside_bytes bytes = {NULL, 0};
+
+	if (!PG_ARGISNULL(at))
+	{
+		text	   *value = PG_GETARG_TEXT_PP(at);
+
+		bytes.data = (const uint8_t *) VARDATA_ANY(value);
+		bytes.len = VARSIZE_ANY_EXHDR(value);
+	}
+	return bytes;
+}
+
 static void
 describe_caller(aside_identity *who)
 {
@@ -159,16 +207,14 @@ describe_caller(aside_identity *who)
 	who->role = GetCurrentRoleId();
 	who->current_user = user;
 	who->security_context = context;
+	who->database = MyDatabaseId;
 }
 
-/* Run a request with this session's identity, settings and limits; rows processed. */
-uint64
-aside_run_request(const AsideRequest *request)
+/* A request with this session's identity, settings and limits. */
+void
+aside_fill_call(const AsideRequest *request, aside_call *out)
 {
-	AsidePool  *pool = aside_caller_pool(true);
 	AsidePool  *serving = aside_worker_pool();
-	uint64		processed = 0;
-	aside_status status;
 	aside_call	call = {
 		.kind = request->kind,
 		.output = request->output,
@@ -194,6 +240,19 @@ aside_run_request(const AsideRequest *request)
 
 	describe_caller(&call.identity);
 	aside_settings_current(&call.settings, &call.settings_version);
+	*out = call;
+}
+
+/* Run a request; rows processed. */
+uint64
+aside_run_request(const AsideRequest *request)
+{
+	AsidePool  *pool = aside_caller_pool(true);
+	uint64		processed = 0;
+	aside_status status;
+	aside_call	call;
+
+	aside_fill_call(request, &call);
 	status = aside_call_run(pool->handle, aside_get_caller_host(), &call, &processed);
 	aside_rows = NULL;
 	if (unlikely(status != ASIDE_OK))
@@ -217,20 +276,17 @@ run_call(FunctionCallInfo fcinfo, int at, aside_kind kind, aside_output output,
 		.ncolumns = ncolumns,
 	};
 
-	if (!PG_ARGISNULL(at))
-	{
-		text	   *command = PG_GETARG_TEXT_PP(at);
-
-		request.command.data = (const uint8_t *) VARDATA_ANY(command);
-		request.command.len = VARSIZE_ANY_EXHDR(command);
-	}
+	request.command = aside_text_argument(fcinfo, at);
 	collect_arguments(&arguments, fcinfo, at + 1);
 	return aside_run_request(&request);
 }
 
-/* The columns that this caller expects, as the worker is told. */
-static aside_column *
-expected_columns(TupleDesc desc)
+/*
+ * The columns that this caller expects, as the worker is told; elsewhere: one
+ * in another database, which knows the server's own types only.
+ */
+aside_column *
+aside_expected_columns(TupleDesc desc, bool elsewhere)
 {
 	aside_column *columns = palloc0(sizeof(aside_column) * Max(desc->natts, 1));
 
@@ -240,8 +296,9 @@ expected_columns(TupleDesc desc)
 
 		if (att->attisdropped)
 			continue;
-		columns[i].type = att->atttypid;
-		columns[i].typmod = att->atttypmod;
+		columns[i].by_text = elsewhere && att->atttypid >= FirstNormalObjectId;
+		columns[i].type = columns[i].by_text ? TEXTOID : att->atttypid;
+		columns[i].typmod = columns[i].by_text ? -1 : att->atttypmod;
 		columns[i].name.data = (const uint8_t *) NameStr(att->attname);
 		columns[i].name.len = strlen(NameStr(att->attname));
 	}
@@ -262,7 +319,7 @@ return_rows(FunctionCallInfo fcinfo, int at, aside_kind kind, aside_output outpu
 	MemoryContextSwitchTo(old);
 	rows.slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 	aside_rows = &rows;
-	(void) run_call(fcinfo, at, kind, output, expected_columns(desc), desc->natts);
+	(void) run_call(fcinfo, at, kind, output, aside_expected_columns(desc, false), desc->natts);
 	ExecDropSingleTupleTableSlot(rows.slot);
 	result->returnMode = SFRM_Materialize;
 	result->setResult = rows.store;
@@ -298,9 +355,9 @@ aside_autonomous_exec(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(run_call(fcinfo, 0, ASIDE_KIND_EXEC, ASIDE_OUTPUT_NONE, NULL, 0));
 }
 
-/* autonomous_query(command text [, VARIADIC args "any"]) returns setof record */
-Datum
-aside_autonomous_query(PG_FUNCTION_ARGS)
+/* What a function that returns records is to return, by its column definition list. */
+TupleDesc
+aside_wanted_columns(FunctionCallInfo fcinfo)
 {
 	TupleDesc	desc;
 
@@ -310,7 +367,14 @@ aside_autonomous_query(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("function returning record called in context that cannot accept type record"),
 				 errhint("Call it in FROM, with a column definition list.")));
-	return return_rows(fcinfo, 0, ASIDE_KIND_QUERY, ASIDE_OUTPUT_ROWS, desc);
+	return desc;
+}
+
+/* autonomous_query(command text [, VARIADIC args "any"]) returns setof record */
+Datum
+aside_autonomous_query(PG_FUNCTION_ARGS)
+{
+	return return_rows(fcinfo, 0, ASIDE_KIND_QUERY, ASIDE_OUTPUT_ROWS, aside_wanted_columns(fcinfo));
 }
 
 /* autonomous_query_as(rowtype anyelement, command text [, VARIADIC args "any"]) returns setof anyelement */

@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 /* First member of each vtable and of each shared segment; checked on both sides. */
-#define ASIDE_ABI_VERSION 1
+#define ASIDE_ABI_VERSION 2
 
 /* What a call across the boundary came to. */
 typedef enum aside_status
@@ -96,6 +96,8 @@ typedef struct aside_column
 {
 	uint32_t	type;
 	int32_t		typmod;
+	uint32_t	by_text;		/* crosses as text, by output and input functions */
+	uint32_t	reserved;
 	aside_bytes name;
 } aside_column;
 
@@ -106,6 +108,8 @@ typedef struct aside_identity
 	uint32_t	role;
 	uint32_t	current_user;
 	uint32_t	security_context;
+	uint32_t	database;		/* the caller's, which a session need not be in */
+	uint32_t	reserved;
 } aside_identity;
 
 /* What becomes of the rows of a command's last statement. */
@@ -114,6 +118,7 @@ typedef enum aside_output
 	ASIDE_OUTPUT_NONE = 0,		/* counted, not kept */
 	ASIDE_OUTPUT_ROWS = 1,		/* converted to the expected columns */
 	ASIDE_OUTPUT_JSON = 2,		/* one jsonb object a row */
+	ASIDE_OUTPUT_DESCRIBED = 3,	/* as they are, of every statement, after a description */
 } aside_output;
 
 /* Entry points, as aside.stat lists them. */
@@ -124,8 +129,10 @@ typedef enum aside_kind
 	ASIDE_KIND_QUERY_AS = 2,
 	ASIDE_KIND_JSON = 3,
 	ASIDE_KIND_ROUTINE = 4,		/* of LANGUAGE plpgsql_autonomous */
+	ASIDE_KIND_SESSION = 5,
+	ASIDE_KIND_TASK = 6,
 } aside_kind;
-#define ASIDE_KINDS 5
+#define ASIDE_KINDS 7
 #define ASIDE_BUCKETS 24
 
 /* One call, as the SQL function hands it over. */
@@ -172,6 +179,27 @@ typedef struct aside_worker_row
 	int64_t		started;
 	int64_t		last_used;
 } aside_worker_row;
+
+/* How a command of a session ended. */
+typedef struct aside_ending
+{
+	uint64_t	processed;
+	uint32_t	found;			/* a result set, or the end of a statement, was there to be read */
+	uint32_t	rows;			/* it has rows, described before */
+	uint32_t	tag_len;
+	char		tag[68];
+} aside_ending;
+
+/* A row of autonomous_sessions(). The name is lent until the next export of a session is called. */
+typedef struct aside_session_row
+{
+	aside_bytes name;
+	uint32_t	database;
+	uint32_t	pid;			/* 0: has gone */
+	uint32_t	busy;
+	uint32_t	alive;
+	int64_t		opened;
+} aside_session_row;
 
 /* A row of aside.stat. Bucket i counts calls that took under 2^i us. */
 typedef struct aside_stat_row
@@ -280,6 +308,8 @@ typedef struct aside_caller_host
 	aside_status (*relay) (const aside_report *message);
 	/* Keep one row, a MinimalTuple: OK or SAVED. */
 	aside_status (*row) (aside_bytes tuple);
+	/* Rows of these columns follow: OK or SAVED. */
+	aside_status (*describe) (const aside_column *columns, size_t ncolumns);
 	/* Keep this error to be thrown when the export has returned. */
 	void		(*fail) (const aside_report *error);
 	/* Add to the DETAIL of the error that is kept. */
@@ -296,7 +326,14 @@ typedef struct aside_worker_host
 	void		(*signal_slot) (void);
 	/* Become the caller: identity, and settings where given. */
 	aside_status (*adopt) (const aside_identity *who, const aside_bytes *settings);
-	aside_status (*begin) (aside_bytes command);
+	/* Open the transaction; within a session, what its state asks for. */
+	aside_status (*begin) (aside_bytes command, bool session);
+	/* Who acts in a session now, and a number that changes when its settings do. */
+	void		(*session_state) (uint32_t *user, uint64_t *settings);
+	/* Tag of the statement that ran last; lent. */
+	aside_bytes (*tag) (void);
+	/* Notifications that have come for the session, as rows. */
+	aside_status (*notifications) (void *sink);
 	aside_status (*parse) (aside_bytes command, uint32_t *count);
 	aside_status (*prepare) (uint32_t index, const aside_arg *args, size_t nargs,
 							 aside_statement *out);
@@ -311,13 +348,17 @@ typedef struct aside_worker_host
 	/* Run a routine that the caller's shim described; its result goes to the sink. */
 	aside_status (*run_routine) (aside_bytes routine, const aside_arg *args, size_t nargs,
 								 const aside_column *columns, size_t ncolumns, void *sink);
-	aside_status (*next_statement) (void);
+	/* Before the next statement; controls: the last one ended or began a transaction. */
+	aside_status (*next_statement) (bool controls);
 	aside_status (*commit) (void);
 	void		(*abort) (void);
 	/* The error that is kept; valid until the next host call. */
 	void		(*error) (aside_report *out);
-	/* Drop what a tenant left; settings_intact tells if the settings still hold. */
-	aside_status (*clean) (bool *settings_intact);
+	/*
+	 * Drop what a tenant left; settings_intact tells if the settings still hold.
+	 * Of a session that goes on, only what its command needed.
+	 */
+	aside_status (*clean) (bool session_goes_on, bool *settings_intact);
 	/* A cancel sent by the last caller must not reach the next one. */
 	void		(*forget_cancel) (void);
 } aside_worker_host;
@@ -341,6 +382,36 @@ extern uint32_t aside_pool_slots(const aside_pool *pool);
 /* Run one autonomous call. processed: rows of the last statement. */
 extern aside_status aside_call_run(aside_pool *pool, const aside_caller_host *host,
 								   const aside_call *call, uint64_t *processed);
+
+/*
+ * Sessions of this process, by name.  A name that is NULL raises 22004, one
+ * that is unknown or whose worker has gone 08003, one that is in use 55000.
+ */
+extern aside_status aside_session_open(aside_pool *pool, const aside_caller_host *host,
+									   const aside_call *call, aside_bytes name);
+extern aside_status aside_session_run(aside_pool *pool, const aside_caller_host *host,
+									  const aside_call *call, aside_bytes name, aside_ending *ending);
+extern aside_status aside_session_send(aside_pool *pool, const aside_caller_host *host,
+									   const aside_call *call, aside_bytes name);
+/* The next result set of what was sent; with tags, the next end of a statement. */
+extern aside_status aside_session_result(aside_pool *pool, const aside_caller_host *host,
+										 const aside_call *call, aside_bytes name, bool tags,
+										 aside_ending *ending);
+extern aside_status aside_session_notifications(aside_pool *pool, const aside_caller_host *host,
+												const aside_call *call, aside_bytes name);
+extern aside_status aside_session_is_busy(aside_pool *pool, const aside_caller_host *host,
+										  aside_bytes name, bool *busy);
+extern aside_status aside_session_cancel(aside_pool *pool, const aside_caller_host *host,
+										 aside_bytes name, bool *cancelled);
+/* Message of the last error; lent until the next export of a session is called; NULL: none. */
+extern aside_status aside_session_error(aside_pool *pool, const aside_caller_host *host,
+										aside_bytes name, aside_bytes *message);
+extern aside_status aside_session_close(aside_pool *pool, const aside_caller_host *host,
+										const aside_call *call, aside_bytes name);
+/* The database that a session is in; 0: there is no such session. */
+extern uint32_t aside_session_database(const aside_pool *pool, aside_bytes name);
+/* The tenant of this process is over: its sessions are abandoned. */
+extern void aside_sessions_end(aside_pool *pool, const aside_caller_host *host);
 
 /* The process exits: cancel what its leases run, without waiting. */
 extern void aside_caller_exit(aside_pool *pool, const aside_caller_host *host);
@@ -371,6 +442,7 @@ extern bool aside_cancelled_by_deadlock(const aside_pool *pool);
 
 /* From inside run: one row, one message, to the caller. OK, SAVED or GONE. */
 extern aside_status aside_sink_row(void *sink, aside_bytes tuple);
+extern aside_status aside_sink_describe(void *sink, const aside_column *columns, size_t ncolumns);
 extern aside_status aside_sink_message(aside_pool *pool, const aside_worker_host *host,
 									   const aside_report *message);
 extern uint32_t aside_worker_depth(const aside_pool *pool);
@@ -381,6 +453,7 @@ extern uint32_t aside_pool_retire(aside_pool *pool, const aside_world *world,
 
 /* Views. false: no such row. */
 extern bool aside_view_worker(const aside_pool *pool, uint32_t slot, aside_worker_row *out);
+extern bool aside_view_session(aside_pool *pool, uint32_t index, aside_session_row *out);
 extern bool aside_view_stat(const aside_pool *pool, uint32_t kind, aside_stat_row *out);
 
 #endif							/* ASIDE_ABI_H */

@@ -3,9 +3,10 @@
 use crate::abi::{aside_bytes, aside_caller_host, aside_outcome, aside_status};
 use crate::bytes::{lend, optional, slice};
 use crate::reports::lent;
+use crate::worker_host::lend_column;
 use crate::world::{done, slept};
 use crate::{host_call, impl_world};
-use aside_core::host::{CallerHost, Launch, Outcome, Saved, Slept};
+use aside_core::host::{CallerHost, Column, Launch, Outcome, Saved, Slept};
 use aside_core::pool::slot::Key;
 use aside_core::pool::waits::Blocker;
 use aside_core::report::Report;
@@ -85,6 +86,10 @@ impl CallerHost for Caller<'_> {
     }
     fn row(&self, tuple: &[u8]) -> Result<(), Saved> {
         done(host_call!(self.t, row(lend(tuple))))
+    }
+    fn describe(&self, columns: &[Column]) -> Result<(), Saved> {
+        let columns: Vec<_> = columns.iter().map(lend_column).collect();
+        done(host_call!(self.t, describe(columns.as_ptr(), columns.len())))
     }
     fn amend(&self, detail: &str) {
         host_call!(self.t, amend(lend(detail.as_bytes())));

@@ -99,18 +99,23 @@ pub unsafe extern "C" fn aside_call_run(
 ) -> aside_status::Type {
     // SAFETY: per the contract.
     let (pool, host, raw) = unsafe { (&*pool, &*host, &*call) };
-    let result = caught(|| {
+    let run = || {
         if !is_ours(&host.world) {
             return Err(Failed::from(Report::error(INTERNAL_ERROR, "pg_aside was built from parts of different versions")));
         }
         // SAFETY: `call` points to what it says, for the duration of this call.
         let call = unsafe { call_of(raw) };
         call::run(&Caller { t: host }, &pool.area, &pool.session, &call)
-    });
-    match result {
-        Ok(Ok(count)) => {
-            // SAFETY: writable, per the contract.
-            unsafe { processed.write(count) };
+    };
+    // SAFETY: writable, per the contract.
+    settled(host, run, |count| unsafe { processed.write(count) })
+}
+
+/// Run, write what came of it, or keep the error.
+pub(crate) fn settled<T>(host: &aside_caller_host, run: impl FnOnce() -> Result<T, Failed>, write: impl FnOnce(T)) -> aside_status::Type {
+    match caught(run) {
+        Ok(Ok(value)) => {
+            write(value);
             aside_status::ASIDE_OK
         }
         Ok(Err(Failed::Saved)) => aside_status::ASIDE_SAVED,
@@ -123,8 +128,16 @@ pub unsafe extern "C" fn aside_call_run(
 }
 
 /// # Safety
+/// The name is readable while the result lives.
+unsafe fn column_of(c: &aside_column) -> Column<'_> {
+    // SAFETY: per the contract.
+    let name = unsafe { slice(c.name.data, c.name.len) };
+    Column { type_oid: c.type_, typmod: c.typmod, by_text: c.by_text != 0, name }
+}
+
+/// # Safety
 /// What `raw` points to is readable while the result lives.
-unsafe fn call_of(raw: &aside_call) -> Call<'_> {
+pub(crate) unsafe fn call_of(raw: &aside_call) -> Call<'_> {
     // SAFETY: arrays and bytes of the lengths given beside them.
     unsafe {
         let args = slice(raw.args, raw.nargs).iter().map(|a| Arg {
@@ -137,16 +150,13 @@ unsafe fn call_of(raw: &aside_call) -> Call<'_> {
             },
             data: slice(a.data.data, a.data.len),
         });
-        let columns = slice(raw.columns, raw.ncolumns).iter().map(|c| Column {
-            type_oid: c.type_,
-            typmod: c.typmod,
-            name: slice(c.name.data, c.name.len),
-        });
+        let columns = slice(raw.columns, raw.ncolumns).iter().map(|c| column_of(c));
         Call {
             kind: raw.kind as usize,
             output: match raw.output {
                 aside_output::ASIDE_OUTPUT_ROWS => Output::Rows,
                 aside_output::ASIDE_OUTPUT_JSON => Output::Json,
+                aside_output::ASIDE_OUTPUT_DESCRIBED => Output::Described,
                 _ => Output::None,
             },
             key: Key { database: raw.database, user: raw.authenticated_user, superuser: raw.authenticated_superuser != 0 },
@@ -166,6 +176,7 @@ unsafe fn call_of(raw: &aside_call) -> Call<'_> {
                 role: raw.identity.role,
                 current_user: raw.identity.current_user,
                 security_context: raw.identity.security_context,
+                database: raw.identity.database,
             },
             command: optional(&raw.command),
             settings: optional(&raw.settings).unwrap_or_default(),
@@ -327,6 +338,26 @@ pub unsafe extern "C" fn aside_sink_row(sink: *mut c_void, tuple: aside_bytes) -
 /// ASIDE_GONE on a panic.
 ///
 /// # Safety
+/// As `aside_sink_row`; the columns are readable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_sink_describe(sink: *mut c_void, columns: *const aside_column, count: usize) -> aside_status::Type {
+    let result = caught(|| {
+        // SAFETY: as in aside_sink_row.
+        let sink = unsafe { &mut *sink.cast::<SinkRef>() };
+        // SAFETY: readable during this call.
+        let columns: Vec<_> = unsafe { slice(columns, count).iter().map(|c| column_of(c)).collect() };
+        sink.sink.describe(&columns)
+    });
+    match result {
+        Ok(Ok(())) => aside_status::ASIDE_OK,
+        Ok(Err(SinkStop::Saved)) => aside_status::ASIDE_SAVED,
+        Ok(Err(SinkStop::CallerGone)) | Err(_) => aside_status::ASIDE_GONE,
+    }
+}
+
+/// ASIDE_GONE on a panic.
+///
+/// # Safety
 /// As said at the top; `message` is readable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn aside_sink_message(
@@ -363,7 +394,7 @@ pub unsafe extern "C" fn aside_view_worker(pool: *const aside_pool, slot: u32, o
     let row = caught(|| {
         let slot = pool.area.slot(slot)?;
         let (state, generation) = slot.state();
-        let busy = matches!(state, State::Busy | State::Dead);
+        let busy = matches!(state, State::Busy | State::Dead | State::Held);
         (state != State::Free).then(|| aside_worker_row {
             state: u32::from(state as u8),
             pid: slot.worker_pid.load(Relaxed),

@@ -29,5 +29,6 @@ pub mod guard;
 mod pg_consts;
 pub mod pool;
 pub mod reports;
+pub mod session_exports;
 pub mod worker_host;
 pub mod world;

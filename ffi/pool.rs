@@ -5,6 +5,7 @@ use aside_core::autonomous_tx::call::Session;
 use aside_core::pool::area::{Area, Header, reply_words, words_per_slot};
 use aside_core::pool::slot::Slot;
 use aside_core::worker::main_loop::Worker;
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering::*};
 
 /// This process's view of a pool. Opaque to C.
@@ -13,6 +14,8 @@ pub struct aside_pool {
     pub area: Area<'static>,
     pub session: Session,
     pub worker: Worker<'static>,
+    /// What the last export of a session lent to C.
+    pub lent: RefCell<Vec<u8>>,
 }
 
 const ALIGN: usize = 64;
@@ -81,7 +84,7 @@ pub unsafe fn attach(memory: *mut u8, len: usize) -> Option<aside_pool> {
         )
     };
     let area = Area { header, slots, words };
-    Some(aside_pool { area, session: Session::default(), worker: Worker::new(area) })
+    Some(aside_pool { area, session: Session::default(), worker: Worker::new(area), lent: RefCell::default() })
 }
 
 #[cfg(test)]

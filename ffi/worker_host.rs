@@ -1,7 +1,7 @@
 //! The core's `WorkerHost` over `aside_worker_host`.
 
 use crate::abi::{self, aside_output, aside_refusal, aside_status, aside_worker_host};
-use crate::bytes::lend;
+use crate::bytes::{lend, optional};
 use crate::reports::copied;
 use crate::world::done;
 use crate::{host_call, impl_world};
@@ -30,7 +30,12 @@ fn lend_args(args: &[Arg]) -> Vec<abi::aside_arg> {
 }
 
 fn lend_columns(columns: &[Column]) -> Vec<abi::aside_column> {
-    columns.iter().map(|c| abi::aside_column { type_: c.type_oid, typmod: c.typmod, name: lend(c.name) }).collect()
+    columns.iter().map(lend_column).collect()
+}
+
+/// One column as C reads it.
+pub fn lend_column(c: &Column) -> abi::aside_column {
+    abi::aside_column { type_: c.type_oid, typmod: c.typmod, by_text: u32::from(c.by_text), reserved: 0, name: lend(c.name) }
 }
 
 impl WorkerHost for WorkerSide<'_> {
@@ -58,13 +63,30 @@ impl WorkerHost for WorkerSide<'_> {
             role: who.role,
             current_user: who.current_user,
             security_context: who.security_context,
+            database: who.database,
+            reserved: 0,
         };
         let settings = settings.map(lend);
         let settings = settings.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
         done(host_call!(self.t, adopt(&who, settings)))
     }
-    fn begin(&self, command: &[u8]) -> Result<(), Saved> {
-        done(host_call!(self.t, begin(lend(command))))
+    fn begin(&self, command: &[u8], session: bool) -> Result<(), Saved> {
+        done(host_call!(self.t, begin(lend(command), session)))
+    }
+    fn session_state(&self) -> (u32, u64) {
+        let (mut user, mut settings) = (0, 0);
+        host_call!(self.t, session_state(&mut user, &mut settings));
+        (user, settings)
+    }
+    fn tag(&self) -> Vec<u8> {
+        let tag = host_call!(self.t, tag());
+        // SAFETY: the shim lends it until its next call.
+        unsafe { optional(&tag) }.unwrap_or_default().to_vec()
+    }
+    fn notifications(&self, sink: &mut dyn RowSink) -> Result<(), Saved> {
+        let mut sink = SinkRef { sink };
+        let sink: *mut SinkRef = &mut sink;
+        done(host_call!(self.t, notifications(sink.cast())))
     }
     fn parse(&self, command: &[u8]) -> Result<u32, Saved> {
         let mut count = 0;
@@ -104,6 +126,7 @@ impl WorkerHost for WorkerSide<'_> {
             Output::None => aside_output::ASIDE_OUTPUT_NONE,
             Output::Rows => aside_output::ASIDE_OUTPUT_ROWS,
             Output::Json => aside_output::ASIDE_OUTPUT_JSON,
+            Output::Described => aside_output::ASIDE_OUTPUT_DESCRIBED,
         };
         let mut sink = SinkRef { sink };
         let sink: *mut SinkRef = &mut sink;
@@ -121,8 +144,8 @@ impl WorkerHost for WorkerSide<'_> {
         let sink: *mut SinkRef = &mut sink;
         done(host_call!(self.t, run_routine(lend(routine), args.as_ptr(), args.len(), columns.as_ptr(), columns.len(), sink.cast())))
     }
-    fn next_statement(&self) -> Result<(), Saved> {
-        done(host_call!(self.t, next_statement()))
+    fn next_statement(&self, controls: bool) -> Result<(), Saved> {
+        done(host_call!(self.t, next_statement(controls)))
     }
     fn commit(&self) -> Result<(), Saved> {
         done(host_call!(self.t, commit()))
@@ -136,9 +159,9 @@ impl WorkerHost for WorkerSide<'_> {
         // SAFETY: the shim lends the texts of the error it keeps until its next call.
         unsafe { copied(&out) }
     }
-    fn clean(&self) -> Result<bool, Saved> {
+    fn clean(&self, session_goes_on: bool) -> Result<bool, Saved> {
         let mut intact = false;
-        done(host_call!(self.t, clean(&mut intact))).map(|()| intact)
+        done(host_call!(self.t, clean(session_goes_on, &mut intact))).map(|()| intact)
     }
     fn forget_cancel(&self) {
         host_call!(self.t, forget_cancel());

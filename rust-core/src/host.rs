@@ -87,6 +87,8 @@ pub trait CallerHost: World {
     fn relay(&self, message: &Report) -> Result<(), Saved>;
     /// Keep one row.
     fn row(&self, tuple: &[u8]) -> Result<(), Saved>;
+    /// Rows of these columns follow.
+    fn describe(&self, columns: &[Column]) -> Result<(), Saved>;
     /// Add a line to the DETAIL of the saved error.
     fn amend(&self, detail: &str);
 }
@@ -98,6 +100,25 @@ pub struct Identity {
     pub role: u32,
     pub current_user: u32,
     pub security_context: u32,
+    /// Database of the caller, which a session's worker need not be in.
+    pub database: u32,
+}
+
+/// What a request is part of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Mode {
+    /// A transaction of its own.
+    #[default]
+    OneShot = 0,
+    /// A session begins: become the caller, run nothing.
+    Open = 1,
+    /// A command of a session.
+    Session = 2,
+    /// What notifications have come for the session?
+    Notifications = 3,
+    /// The session ends.
+    Close = 4,
 }
 
 /// What becomes of the rows of a command's last statement.
@@ -107,6 +128,8 @@ pub enum Output {
     None,
     Rows,
     Json,
+    /// As they are, with a description in front, of every statement.
+    Described,
 }
 
 /// How an argument's bytes are to be read; the numbers are those of `ASIDE_ARG_*`.
@@ -133,6 +156,8 @@ pub struct Arg<'a> {
 pub struct Column<'a> {
     pub type_oid: u32,
     pub typmod: i32,
+    /// The value crosses as text, converted by the output and input functions of both types.
+    pub by_text: bool,
     pub name: &'a [u8],
 }
 
@@ -169,6 +194,8 @@ pub struct WorkerConfig {
 pub trait RowSink {
     /// One row; [`SinkStop`] ends the statement.
     fn row(&mut self, tuple: &[u8]) -> Result<(), SinkStop>;
+    /// Rows of these columns follow.
+    fn describe(&mut self, columns: &[Column]) -> Result<(), SinkStop>;
 }
 
 /// Why a row could not be handed on.
@@ -188,8 +215,14 @@ pub trait WorkerHost: World {
     fn signal_slot(&self);
     /// Become the caller; settings are applied where given.
     fn adopt(&self, who: &Identity, settings: Option<&[u8]>) -> Result<(), Saved>;
-    /// Open the transaction.
-    fn begin(&self, command: &[u8]) -> Result<(), Saved>;
+    /// Open the transaction; or, of a session, what its state asks for.
+    fn begin(&self, command: &[u8], session: bool) -> Result<(), Saved>;
+    /// Who acts in a session now, and a number that changes when its settings do.
+    fn session_state(&self) -> (u32, u64);
+    /// The tag of the statement that ran last.
+    fn tag(&self) -> Vec<u8>;
+    /// Notifications that have come for the session, as rows.
+    fn notifications(&self, sink: &mut dyn RowSink) -> Result<(), Saved>;
     /// Split a command into statements; how many.
     fn parse(&self, command: &[u8]) -> Result<u32, Saved>;
     /// Analyze one statement of the command last parsed.
@@ -209,14 +242,17 @@ pub trait WorkerHost: World {
     ) -> Result<u64, Saved>;
     /// Run a routine as the caller's shim described it; its result goes to the sink.
     fn run_routine(&self, routine: &[u8], args: &[Arg], columns: &[Column], sink: &mut dyn RowSink) -> Result<(), Saved>;
-    /// Make the effects of one statement visible to the next.
-    fn next_statement(&self) -> Result<(), Saved>;
+    /// Make the effects of one statement visible to the next; one that controlled the transaction is
+    /// carried out.
+    fn next_statement(&self, controls: bool) -> Result<(), Saved>;
     fn commit(&self) -> Result<(), Saved>;
+    /// Abort the transaction. A session's transaction block stays, as a failed one.
     fn abort(&self);
     /// The saved error.
     fn error(&self) -> Report;
-    /// Drop what a tenant left behind; do the applied settings still hold?
-    fn clean(&self) -> Result<bool, Saved>;
+    /// Drop what a tenant left behind; do the applied settings still hold? Of a session that goes on,
+    /// only what the command needed.
+    fn clean(&self, session_goes_on: bool) -> Result<bool, Saved>;
     /// Forget a cancel that was meant for the last caller.
     fn forget_cancel(&self);
 }

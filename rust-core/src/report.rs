@@ -14,6 +14,11 @@ pub const fn sqlstate(code: &[u8; 5]) -> u32 {
 
 pub const NULL_VALUE_NOT_ALLOWED: u32 = sqlstate(b"22004");
 pub const FEATURE_NOT_SUPPORTED: u32 = sqlstate(b"0A000");
+pub const CONNECTION_DOES_NOT_EXIST: u32 = sqlstate(b"08003");
+pub const OBJECT_NOT_IN_PREREQUISITE_STATE: u32 = sqlstate(b"55000");
+pub const DUPLICATE_OBJECT: u32 = sqlstate(b"42710");
+pub const UNDEFINED_OBJECT: u32 = sqlstate(b"42704");
+pub const FAILED_TRANSACTION: u32 = sqlstate(b"25P02");
 pub const CONNECTION_FAILURE: u32 = sqlstate(b"08006");
 pub const DEADLOCK_DETECTED: u32 = sqlstate(b"40P01");
 pub const INSUFFICIENT_PRIVILEGE: u32 = sqlstate(b"42501");

@@ -88,7 +88,8 @@ fn a_call_arrives_with_every_form_of_argument_and_its_rows_come_back() {
         let arg = |type_, form, data: &[u8]| aside_arg { type_, form, data: lend(data) };
         let null = aside_arg { type_: 25, form: ASIDE_ARG_NULL, data: aside_bytes::default() };
         let args = [null, arg(20, ASIDE_ARG_BYVAL, &datum), arg(25, ASIDE_ARG_BYREF, &long), arg(0, ASIDE_ARG_TEXT, b"")];
-        let columns = [aside_column { type_: 25, typmod: -1, name: lend("имя".as_bytes()) }, aside_column::default()];
+        let columns =
+            [aside_column { type_: 25, typmod: -1, by_text: 0, reserved: 0, name: lend("имя".as_bytes()) }, aside_column::default()];
         let mut call = call("echo");
         (call.args, call.nargs) = (args.as_ptr(), args.len());
         (call.columns, call.ncolumns) = (columns.as_ptr(), columns.len());

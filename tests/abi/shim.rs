@@ -232,6 +232,13 @@ unsafe extern "C" fn row(tuple: aside_bytes) -> aside_status::Type {
     ROWS.with_borrow_mut(|all| all.push(unsafe { owned(tuple) }));
     aside_status::ASIDE_OK
 }
+unsafe extern "C" fn describe(columns: *const aside_column, count: usize) -> aside_status::Type {
+    // SAFETY: lent for this call.
+    let columns = unsafe { pg_aside::bytes::slice(columns, count) };
+    // SAFETY: as above.
+    ROWS.with_borrow_mut(|all| *all = columns.iter().map(|c| unsafe { owned(c.name) }).collect());
+    aside_status::ASIDE_OK
+}
 unsafe extern "C" fn fail(error: *const aside_report) {
     // SAFETY: lent for this call.
     ERROR.set(unsafe { copied(&*error) });
@@ -257,6 +264,7 @@ pub fn caller_host(me: &'static Process) -> aside_caller_host {
         outcome: Some(outcome),
         relay: Some(relay),
         row: Some(row),
+        describe: Some(describe),
         fail: Some(fail),
         amend: Some(amend),
     }
@@ -272,7 +280,7 @@ pub fn call(command: &'static str) -> aside_call {
         max_depth: 8,
         checkout_timeout_ms: 10_000,
         poll_us: 20,
-        identity: aside_identity { session_user: 10, role: 0, current_user: 10, security_context: 0 },
+        identity: aside_identity { session_user: 10, role: 0, current_user: 10, security_context: 0, database: 5, reserved: 0 },
         command: pg_aside::bytes::lend(command.as_bytes()),
         settings_version: 1,
         args: null(),

@@ -51,8 +51,22 @@ unsafe extern "C" fn adopt(who: *const aside_identity, settings: *const aside_by
     }
     aside_status::ASIDE_OK
 }
-unsafe extern "C" fn begin(_: aside_bytes) -> aside_status::Type {
+unsafe extern "C" fn begin(_: aside_bytes, _: bool) -> aside_status::Type {
     aside_status::ASIDE_OK
+}
+unsafe extern "C" fn session_state(user: *mut u32, settings: *mut u64) {
+    // SAFETY: writable.
+    unsafe {
+        *user = IDENTITY.get()[2];
+        *settings = 7;
+    }
+}
+unsafe extern "C" fn tag() -> aside_bytes {
+    pg_aside::bytes::lend(b"ECHO 1")
+}
+unsafe extern "C" fn notifications(sink: *mut c_void) -> aside_status::Type {
+    // SAFETY: the sink is the one that this call was given; the row is lent.
+    unsafe { aside_sink_row(sink, pg_aside::bytes::lend(b"notified")) }
 }
 unsafe extern "C" fn parse(command: aside_bytes, count: *mut u32) -> aside_status::Type {
     // SAFETY: readable and writable during this call.
@@ -155,7 +169,7 @@ unsafe extern "C" fn run_routine(
     // SAFETY: the sink is the one that this call was given; the row is lent.
     unsafe { aside_sink_row(sink, pg_aside::bytes::lend(&row)) }
 }
-unsafe extern "C" fn next_statement() -> aside_status::Type {
+unsafe extern "C" fn next_statement(_: bool) -> aside_status::Type {
     aside_status::ASIDE_OK
 }
 unsafe extern "C" fn commit() -> aside_status::Type {
@@ -180,7 +194,7 @@ unsafe extern "C" fn error(out: *mut aside_report) {
     // SAFETY: writable; what it points to stays until the next error is kept.
     ERROR.with_borrow(|report| lent(report, |lent| unsafe { *out = *lent }));
 }
-unsafe extern "C" fn clean(intact: *mut bool) -> aside_status::Type {
+unsafe extern "C" fn clean(_: bool, intact: *mut bool) -> aside_status::Type {
     // SAFETY: writable.
     unsafe { *intact = true };
     aside_status::ASIDE_OK
@@ -197,6 +211,9 @@ pub fn worker_host(me: &'static Process) -> aside_worker_host {
         signal_slot: Some(nothing),
         adopt: Some(adopt),
         begin: Some(begin),
+        session_state: Some(session_state),
+        tag: Some(tag),
+        notifications: Some(notifications),
         parse: Some(parse),
         prepare: Some(prepare),
         keep_plan: Some(keep_plan),

@@ -1,17 +1,18 @@
 //! One autonomous call, from the SQL function's point of view: may it start, which worker runs it,
 //! what came of it.
 
-use super::exchange::{Exchange, Met};
-use crate::host::{Arg, CallerHost, Column, Identity, Output, Saved};
+use super::exchange::{Exchange, Keep, Met};
+use super::session::Sessions;
+use crate::host::{Arg, CallerHost, Column, Identity, Mode, Output, Saved};
 use crate::pool::area::Area;
 use crate::pool::borrow::{Borrower, Limits, Refused, borrow};
 use crate::pool::poll::Poller;
-use crate::pool::slot::{Key, Slot, State};
+use crate::pool::slot::{Key, Lease, Slot, State};
 use crate::report::*;
 use crate::settings::{Names, name};
 use crate::wire::codec::NoMemory;
 use crate::wire::frame::MAX_FRAME;
-use crate::wire::message::Request;
+use crate::wire::message::{Ending, Request};
 use std::cell::Cell;
 use std::sync::atomic::Ordering::*;
 
@@ -27,6 +28,7 @@ pub struct Session {
     pub(crate) poller: Poller,
     buffer: Cell<Vec<u64>>,
     names: Cell<Option<(u64, Names)>>,
+    pub sessions: Sessions,
 }
 
 /// One call.
@@ -80,9 +82,38 @@ impl From<Refused> for Failed {
 
 /// Run a call; rows processed by its last statement.
 pub fn run<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call) -> Result<u64, Failed> {
+    counted(h, area, call, |rows| {
+        check(call)?;
+        let request = request(area, session, call, Mode::OneShot)?;
+        let buffer = &mut session.buffer.take();
+        let result = borrow_and_run(h, area, session, call, request, buffer, rows, Keep::Nothing);
+        session.keep_buffer(buffer);
+        Ok(result?.1.processed)
+    })
+}
+
+impl Session {
+    pub(super) fn take_buffer(&self) -> Vec<u64> {
+        self.buffer.take()
+    }
+
+    pub(super) fn keep_buffer(&self, buffer: &mut Vec<u64>) {
+        if buffer.capacity() <= KEEP_WORDS {
+            self.buffer.set(std::mem::take(buffer));
+        }
+    }
+}
+
+/// Run something that aside.stat counts under the call's kind.
+pub(super) fn counted<H: CallerHost, T>(
+    h: &H,
+    area: &Area,
+    call: &Call,
+    run: impl FnOnce(&mut u64) -> Result<T, Failed>,
+) -> Result<T, Failed> {
     let start = h.now_us();
     let mut rows = 0;
-    let result = start_checked(h, area, session, call, &mut rows);
+    let result = run(&mut rows);
     if let Some(counters) = area.header.stats.get(call.kind) {
         counters.finished(h.now_us().saturating_sub(start), rows);
         match &result {
@@ -94,20 +125,26 @@ pub fn run<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call) ->
     result
 }
 
-fn start_checked<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, rows: &mut u64) -> Result<u64, Failed> {
+/// May this call start at all?
+pub(super) fn check(call: &Call) -> Result<(), Failed> {
     if call.restricted {
         let message = "cannot start an autonomous transaction within a security-restricted operation";
         return Err(Report::error(INSUFFICIENT_PRIVILEGE, message).into());
     }
-    let Some(command) = call.command else {
+    if call.command.is_none() {
         return Err(Report::error(NULL_VALUE_NOT_ALLOWED, "command of an autonomous transaction must not be null").into());
-    };
+    }
     if call.depth >= call.max_depth {
         let report = Report::error(STATEMENT_TOO_COMPLEX, "autonomous transactions are nested too deeply")
             .with(Field::Detail, format!("This one would be at depth {}.", call.depth + 1))
             .with(Field::Hint, "Consider increasing \"aside.max_depth\", after ensuring that the recursion ends.");
         return Err(report.into());
     }
+    Ok(())
+}
+
+/// What the worker is asked for.
+pub(super) fn request<'c>(area: &Area, session: &Session, call: &Call<'c>, mode: Mode) -> Result<Request<'c>, Failed> {
     let names = match session.names.get() {
         Some((version, names)) if version == call.settings_version => names,
         _ => {
@@ -116,27 +153,33 @@ fn start_checked<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Ca
             names
         }
     };
-    let request = Request {
+    Ok(Request {
         identity: call.identity,
+        mode,
         depth: call.depth + 1,
         output: call.output,
         settings_hash: names.hash,
         parse_hash: names.parse,
         settings: None,
-        command,
+        command: call.command.unwrap_or_default(),
         routine: call.routine,
         args: call.args.clone(),
         columns: call.columns.clone(),
-    };
-    let mut buffer = session.buffer.take();
-    let result = send(h, area, session, call, request, &mut buffer, rows);
-    if buffer.capacity() <= KEEP_WORDS {
-        session.buffer.set(buffer);
-    }
-    result
+    })
 }
 
-fn send<'c, H: CallerHost>(
+/// Encode a request that can be sent.
+pub(super) fn encode(request: &Request, buffer: &mut Vec<u64>) -> Result<(), Failed> {
+    request.encode(buffer).map_err(no_memory)?;
+    if buffer.len() * 8 > MAX_FRAME {
+        return Err(too_long().into());
+    }
+    Ok(())
+}
+
+/// Borrow a worker and run the request on it.
+#[expect(clippy::too_many_arguments, reason = "each is a fact of its own about the call")]
+pub(super) fn borrow_and_run<'c, H: CallerHost>(
     h: &H,
     area: &Area,
     session: &Session,
@@ -144,7 +187,8 @@ fn send<'c, H: CallerHost>(
     mut request: Request<'c>,
     buffer: &mut Vec<u64>,
     rows: &mut u64,
-) -> Result<u64, Failed> {
+    keep: Keep,
+) -> Result<(Lease, Ending), Failed> {
     for attempt in 1.. {
         let borrowed = borrow(h, area, &session.borrower, call.key, &call.limits)?;
         if let Some(us) = borrowed.waited_us
@@ -153,21 +197,19 @@ fn send<'c, H: CallerHost>(
             counters.waited(us);
         }
         let slot = &area.slots[borrowed.lease.slot as usize];
-        let mut exchange = Exchange::new(h, area, session, borrowed, call.poll_us, call.limits.deadlock_ms, request.command);
+        let mut exchange = Exchange::new(h, area, session, borrowed, call.poll_us, call.limits.deadlock_ms, request.command, keep);
         request.settings = (slot.settings() != request.settings_hash).then_some(call.settings);
-        request.encode(buffer).map_err(no_memory)?;
-        if buffer.len() * 8 > MAX_FRAME {
-            return Err(too_long().into());
-        }
+        encode(&request, buffer)?;
         let mut met = exchange.run(buffer, rows);
         if matches!(met, Met::SettingsWanted) {
             request.settings = Some(call.settings);
-            request.encode(buffer).map_err(no_memory)?;
+            encode(&request, buffer)?;
             met = exchange.again(buffer, rows);
         }
         match met {
-            Met::Done(processed) => return Ok(processed),
+            Met::Done(ending) => return Ok((borrowed.lease, ending)),
             Met::Failed(failed) => return Err(failed),
+            Met::Complete(..) => return Err(protocol_violation().into()),
             Met::NeverTaken if attempt < ATTEMPTS => continue,
             Met::NeverTaken | Met::SettingsWanted => break,
         }
@@ -175,6 +217,10 @@ fn send<'c, H: CallerHost>(
     Err(Report::error(CONNECTION_FAILURE, "no worker took the autonomous transaction")
         .with(Field::Detail, "The autonomous transaction aborted.")
         .into())
+}
+
+pub(super) fn protocol_violation() -> Report {
+    Report::error(PROTOCOL_VIOLATION, "worker sent what its caller does not understand")
 }
 
 fn no_memory(_: NoMemory) -> Report {
@@ -192,7 +238,9 @@ pub fn leave<H: CallerHost>(h: &H, area: &Area, session: &Session) {
     session.borrower.leave(area, h.my_pid());
     for slot in area.slots {
         let (state, generation) = slot.state();
-        let mine = matches!(state, State::Busy | State::Dead) && slot.named(generation) && slot.caller_pid.load(Acquire) == h.my_pid();
+        let mine = matches!(state, State::Busy | State::Dead | State::Held)
+            && slot.named(generation)
+            && slot.caller_pid.load(Acquire) == h.my_pid();
         if !mine || slot.abandoned(generation) {
             continue;
         }

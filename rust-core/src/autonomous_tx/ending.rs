@@ -5,8 +5,8 @@
 //! if it has, the caller waits for the end and says so. The worker gets SIGINT again and again,
 //! then SIGTERM, and after [`GIVE_UP_US`] is left to itself: the gate already keeps it from committing.
 
-use super::call::{Failed, terminate};
-use super::exchange::{Exchange, FIRST_TICK_MS, Met, Stop};
+use super::call::{Failed, protocol_violation, terminate};
+use super::exchange::{Exchange, FIRST_TICK_MS, Keep, Met, Stop};
 use crate::host::{CallerHost, Outcome};
 use crate::pool::slot::{Ended, State};
 use crate::report::*;
@@ -22,7 +22,7 @@ const COMMIT_PATIENCE_US: u64 = 1_000_000;
 
 impl<H: CallerHost> Exchange<'_, H> {
     pub(super) fn nonsense(&mut self) -> Met {
-        self.refuse(Report::error(PROTOCOL_VIOLATION, "worker sent what its caller does not understand"))
+        self.refuse(protocol_violation())
     }
 
     /// Give up for a reason of this side's own.
@@ -43,7 +43,7 @@ impl<H: CallerHost> Exchange<'_, H> {
             }
             Stop::WorkerGone => {
                 let met = self.bereaved(last_words);
-                self.end();
+                self.end(false);
                 met
             }
         }
@@ -96,7 +96,7 @@ impl<H: CallerHost> Exchange<'_, H> {
     }
 
     /// Give up: stop the worker, wait for its end, and say what had been committed.
-    fn cancel(&mut self) -> Option<String> {
+    pub(super) fn cancel(&mut self) -> Option<String> {
         let generation = self.lease.generation;
         let mut stopped = self.slot.gate_cancel(generation) || self.slot.gate_cancelled(generation);
         let mut reader = self.area.reply_ring(self.lease.slot).reader();
@@ -134,7 +134,7 @@ impl<H: CallerHost> Exchange<'_, H> {
         if gave_up {
             self.abandon();
         } else {
-            self.end();
+            self.end(false);
         }
         match ended {
             Some(Ended::Well) => Some("The autonomous transaction had already committed.".into()),
@@ -153,14 +153,18 @@ impl<H: CallerHost> Exchange<'_, H> {
         }
     }
 
-    pub(super) fn release(&self, reader: &mut Reader) {
+    pub(super) fn release(&self, reader: &mut Reader, well: bool) {
         reader.release();
-        self.end();
+        self.end(well);
     }
 
-    /// The lease is over: the worker is idle, or its slot free.
-    fn end(&self) {
-        if !self.ended.replace(true) {
+    /// The request is over: the worker is idle or kept, or its slot free.
+    fn end(&self, well: bool) {
+        if self.ended.replace(true) {
+            return;
+        }
+        let keep = self.keep == Keep::Always || (well && self.keep == Keep::IfDone);
+        if !keep || !self.area.hold(self.slot, self.lease.generation) {
             let gone = self.launched && self.slot.worker_pid.load(Acquire) == 0 && self.area.give_back(self.slot, self.lease.generation);
             if (gone || self.area.release(self.slot, self.lease.generation)) && self.area.waiters() > 0 {
                 self.h.signal_slot();

@@ -16,9 +16,8 @@ use crate::pool::borrow::Borrowed;
 use crate::pool::deadlock::Watch;
 use crate::pool::slot::{Lease, Slot, State};
 use crate::report::*;
-use crate::wire::codec::Decoder;
 use crate::wire::frame::{self, Broken, Kind};
-use crate::wire::message::decode_report;
+use crate::wire::message::{Ending, decode_columns, decode_report};
 use crate::wire::ring::Writer;
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::Ordering::*;
@@ -29,7 +28,9 @@ const LONGEST_TICK_MS: u32 = 50;
 /// How an exchange ended.
 #[derive(Debug)]
 pub enum Met {
-    Done(u64),
+    Done(Ending),
+    /// One statement of several is through; were there rows, described before?
+    Complete(Ending, bool),
     Failed(Failed),
     /// The worker does not have the settings that the request names.
     SettingsWanted,
@@ -43,6 +44,17 @@ pub(super) enum Stop {
     WorkerGone,
 }
 
+/// What becomes of the lease when its request has been answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// The worker is for the next tenant.
+    Nothing,
+    /// A session keeps it, if the answer was good: the session begins.
+    IfDone,
+    /// A session keeps it.
+    Always,
+}
+
 /// A lease in use. Ends the lease when dropped.
 pub struct Exchange<'a, H: CallerHost> {
     pub(super) h: &'a H,
@@ -54,6 +66,7 @@ pub struct Exchange<'a, H: CallerHost> {
     pub(super) poll_us: u32,
     pub(super) deadlock_ms: u32,
     pub(super) command: &'a [u8],
+    pub(super) keep: Keep,
     /// DETAIL of the deadlock that this side has found.
     pub(super) deadlock: RefCell<Option<Vec<u8>>>,
     /// When it was found.
@@ -62,6 +75,7 @@ pub struct Exchange<'a, H: CallerHost> {
 }
 
 impl<'a, H: CallerHost> Exchange<'a, H> {
+    #[expect(clippy::too_many_arguments, reason = "each is a fact of its own about the call")]
     pub fn new(
         h: &'a H,
         area: &'a Area<'a>,
@@ -70,22 +84,38 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
         poll_us: u32,
         deadlock_ms: u32,
         command: &'a [u8],
+        keep: Keep,
     ) -> Self {
-        let slot = &area.slots[borrowed.lease.slot as usize];
         // A worker launched for this lease may have spoken already.
         if !borrowed.launched {
             area.clear_rings(borrowed.lease.slot);
         }
+        Self::resume(h, area, session, borrowed, poll_us, deadlock_ms, command, keep)
+    }
+
+    /// Go on with a lease whose request has been posted.
+    #[expect(clippy::too_many_arguments, reason = "each is a fact of its own about the call")]
+    pub fn resume(
+        h: &'a H,
+        area: &'a Area<'a>,
+        session: &'a Session,
+        borrowed: Borrowed,
+        poll_us: u32,
+        deadlock_ms: u32,
+        command: &'a [u8],
+        keep: Keep,
+    ) -> Self {
         Self {
             h,
             area,
-            slot,
+            slot: &area.slots[borrowed.lease.slot as usize],
             lease: borrowed.lease,
             launched: borrowed.launched,
             session,
             poll_us,
             deadlock_ms,
             command,
+            keep,
             deadlock: RefCell::new(None),
             deadlock_us: Cell::new(None),
             ended: Cell::new(false),
@@ -94,6 +124,20 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
 
     /// Post the request and see it through.
     pub fn run(&mut self, request: &mut Vec<u64>, rows: &mut u64) -> Met {
+        match self.post(request) {
+            Ok(()) => self.read_replies(request, rows),
+            Err(met) => met,
+        }
+    }
+
+    /// Post the request; the answer is for another exchange to read.
+    pub fn send(mut self, request: &[u64]) -> Result<(), Met> {
+        self.post(request)?;
+        self.ended.set(true);
+        Ok(())
+    }
+
+    fn post(&mut self, request: &[u64]) -> Result<(), Met> {
         let generation = self.lease.generation;
         let mut writer = self.area.request_ring(self.lease.slot).writer();
         let fits = request.len() < writer.space();
@@ -102,13 +146,13 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
             self.wake_worker();
         }
         if let Err(stop) = self.write_request(&mut writer, request) {
-            return self.stopped(stop, None);
+            return Err(self.stopped(stop, None));
         }
         if fits {
             self.slot.post(generation);
         }
         self.wake_worker();
-        self.read_replies(request, rows)
+        Ok(())
     }
 
     /// Send the request once more, with what was wanted.
@@ -130,10 +174,12 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
         Ok(())
     }
 
-    fn read_replies(&mut self, buffer: &mut Vec<u64>, rows: &mut u64) -> Met {
+    /// What comes back, up to the end of a statement of several or of the request.
+    pub fn read_replies(&mut self, buffer: &mut Vec<u64>, rows: &mut u64) -> Met {
         let mut reader = self.area.reply_ring(self.lease.slot).reader();
         let quarter = self.area.reply_ring(self.lease.slot).words.len() / 4;
         let mut last_words = None;
+        let mut described = false;
         loop {
             let read = frame::read(&mut reader, buffer, |_, reader| {
                 self.wake_worker();
@@ -163,13 +209,26 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
                     Err(_) => return self.nonsense(),
                 },
                 Kind::Done => {
-                    let Ok(processed) = Decoder::new(buffer).get() else { return self.nonsense() };
-                    self.release(&mut reader);
-                    return Met::Done(processed);
+                    let Ok(ending) = Ending::decode(buffer) else { return self.nonsense() };
+                    self.release(&mut reader, true);
+                    return Met::Done(ending);
+                }
+                Kind::Described => {
+                    described = true;
+                    match decode_columns(buffer) {
+                        Ok(columns) => self.h.describe(&columns),
+                        Err(_) => return self.nonsense(),
+                    }
+                }
+                Kind::Complete => {
+                    let Ok(ending) = Ending::decode(buffer) else { return self.nonsense() };
+                    reader.release();
+                    self.ended.set(true);
+                    return Met::Complete(ending, described);
                 }
                 Kind::Error => {
                     let Ok(report) = decode_report(buffer) else { return self.nonsense() };
-                    self.release(&mut reader);
+                    self.release(&mut reader, false);
                     return Met::Failed(self.dress(report).into());
                 }
                 Kind::SettingsWanted => {
@@ -203,6 +262,13 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
         if self.session.poller.poll(self.h, self.area.busy(), self.poll_us, &mut ready) {
             return Ok(());
         }
+        self.slot.await_answer(self.lease.generation, true);
+        let met = self.sleep_until(ready);
+        self.slot.await_answer(self.lease.generation, false);
+        met
+    }
+
+    fn sleep_until(&self, mut ready: impl FnMut() -> bool) -> Result<(), Stop> {
         let mut tick = FIRST_TICK_MS;
         let mut watch = Watch::new(self.h.now_us(), self.deadlock_ms);
         loop {

@@ -2,3 +2,4 @@
 pub mod call;
 mod ending;
 pub mod exchange;
+pub mod session;

@@ -19,7 +19,7 @@ pub struct Header {
     pub reply_words: AtomicU64,
     /// Key of the settings hash.
     pub hash_key: [AtomicU64; 2],
-    /// Leases in use.
+    /// Leases that run something.
     pub busy: AtomicU32,
     /// Callers that wait for a slot.
     pub waiters: AtomicU32,
@@ -89,7 +89,25 @@ impl<'a> Area<'a> {
 
     /// A lease ends: the slot is idle, or free where its worker has died. True if that was us to say.
     pub fn release(&self, slot: &Slot, generation: u64) -> bool {
-        let done = slot.change(generation, State::Busy, State::Idle) || slot.change(generation, State::Dead, State::Free);
+        let done = slot.change(generation, State::Busy, State::Idle);
+        if done {
+            self.header.busy.fetch_sub(1, Relaxed);
+        }
+        done || self.release_dead(slot, generation)
+    }
+
+    /// The lease of a worker that has died is over. True if that was us to say.
+    pub fn release_dead(&self, slot: &Slot, generation: u64) -> bool {
+        let done = slot.change(generation, State::Dead, State::Free);
+        if done {
+            self.header.busy.fetch_sub(1, Relaxed);
+        }
+        done
+    }
+
+    /// A session's command has been answered; the session keeps its worker. True if that was us to say.
+    pub fn hold(&self, slot: &Slot, generation: u64) -> bool {
+        let done = slot.change(generation, State::Busy, State::Held);
         if done {
             self.header.busy.fetch_sub(1, Relaxed);
         }

@@ -229,7 +229,7 @@ fn taken(slot: &Slot) -> bool {
 }
 
 fn leased(slot: &Slot) -> bool {
-    slot.state().0 == State::Busy
+    matches!(slot.state().0, State::Busy | State::Held)
 }
 
 fn leased_by(area: &Area, pid: u32) -> u32 {
@@ -248,6 +248,21 @@ fn ancestors(area: &Area, pid: u32) -> Vec<u32> {
         pid = area.slots[index as usize].caller_pid.load(Relaxed);
     }
     chain
+}
+
+/// The slots that nobody can free while this process waits: those of the calls that it is part of, and of
+/// the sessions that it and those callers have open.
+fn out_of_reach(area: &Area, pid: u32) -> Vec<u32> {
+    let mut own = ancestors(area, pid);
+    let mut waiting: Vec<u32> = own.iter().map(|index| area.slots[*index as usize].caller_pid.load(Relaxed)).collect();
+    waiting.push(pid);
+    for (index, slot) in area.slots.iter().enumerate() {
+        let theirs = leased(slot) && waiting.contains(&slot.caller_pid.load(Relaxed)) && !slot.abandoned(slot.state().1);
+        if theirs && !own.contains(&(index as u32)) {
+            own.push(index as u32);
+        }
+    }
+    own
 }
 
 /// Ask the longest idle worker among those of other keys to leave.
@@ -306,7 +321,7 @@ fn prewarm<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) {
 
 /// Waiting makes no sense where only this call's own ancestors could free what is short.
 fn hopeless<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits, short: Short) -> Option<Report> {
-    let own = ancestors(area, h.my_pid());
+    let own = out_of_reach(area, h.my_pid());
     let own_of_role = || own.iter().filter(|index| area.slots[**index as usize].key().user == key.user).count() as u32;
     let hope = match short {
         Short::Session => false,
@@ -324,8 +339,8 @@ fn hopeless<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits, short:
         Short::Session => limits.per_session as usize,
         _ => own.len(),
     };
-    let report = Report::error(CONFIGURATION_LIMIT_EXCEEDED, "no worker is left for a nested autonomous transaction")
-        .with(Field::Detail, format!("All {count} workers that it could have are held by the calls it is part of."))
+    let report = Report::error(CONFIGURATION_LIMIT_EXCEEDED, "no worker is left for this autonomous transaction")
+        .with(Field::Detail, format!("All {count} workers that it could have are held by the calls it is part of and their sessions."))
         .with(Field::Hint, format!("Consider increasing \"{}\".", short.setting()));
     Some(report)
 }

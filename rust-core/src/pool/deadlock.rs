@@ -9,7 +9,7 @@
 
 use super::area::Area;
 use super::slot::State;
-use super::waits::{Step, Wait, cycle, victims_caller};
+use super::waits::{Blocker, Step, Wait, Why, cycle, victims_caller};
 use crate::host::{CallerHost, Saved};
 use std::sync::atomic::Ordering::*;
 
@@ -35,12 +35,8 @@ impl Watch {
         if let Some(worker) = own_worker(area, me)
             && let Some(wait) = h.lock_wait(worker)
             && self.known.replace(wait) != Some(wait)
-            && let Some(blocker) = h.blockers(worker)?.into_iter().flatten().find(|blocker| blocker.pid == me)
+            && let Some(chain) = direct(area, me, worker, h.blockers(worker)?.unwrap_or_default())
         {
-            let chain = [
-                Step { pid: worker, next: me, lock: Some(blocker.wait), for_slot: false },
-                Step { pid: me, next: worker, lock: None, for_slot: false },
-            ];
             return Ok(Some(describe(h, &chain)));
         }
         if h.now_us() < self.next_look_us {
@@ -60,11 +56,23 @@ impl Watch {
             return Ok(None);
         }
         // The victim's own wait comes first, as in the server's report.
-        if let Some(at) = chain.iter().position(|step| step.pid != me && step.lock.is_some()) {
+        if let Some(at) = chain.iter().position(|step| step.pid != me && matches!(step.why, Why::Lock(_))) {
             chain.rotate_left(at);
         }
         Ok(Some(describe(h, &chain)))
     }
+}
+
+/// The own worker waits for a lock of this process, or of a session of its that only it can bring on.
+fn direct(area: &Area, me: u32, worker: u32, blockers: Vec<Blocker>) -> Option<Vec<Step>> {
+    let theirs = |pid: u32| pid == me || owner(area, pid) == Some(me);
+    let blocker = blockers.into_iter().find(|blocker| theirs(blocker.pid))?;
+    let mut chain = vec![Step { pid: worker, next: blocker.pid, why: Why::Lock(blocker.wait) }];
+    if blocker.pid != me {
+        chain.push(Step { pid: blocker.pid, next: me, why: Why::Owner });
+    }
+    chain.push(Step { pid: me, next: worker, why: Why::Worker });
+    Some(chain)
 }
 
 /// The process that runs what this one waits for.
@@ -72,10 +80,23 @@ fn own_worker(area: &Area, pid: u32) -> Option<u32> {
     area.slots.iter().find_map(|slot| {
         let (state, generation) = slot.state();
         let theirs = state == State::Busy && slot.named(generation) && slot.caller_pid.load(Acquire) == pid;
-        let waited_for = theirs && !slot.abandoned(generation) && slot.finished(generation).is_none();
+        let waited_for = theirs && slot.awaited(generation) && !slot.abandoned(generation) && slot.finished(generation).is_none();
         let worker = slot.worker_pid.load(Acquire);
         (waited_for && worker != 0).then_some(worker)
     })
+}
+
+/// The process without which this worker of a session does not go on.
+fn owner(area: &Area, worker: u32) -> Option<u32> {
+    let slot = area.slots.iter().find(|slot| slot.worker_pid.load(Acquire) == worker)?;
+    let (state, generation) = slot.state();
+    let waits = match state {
+        State::Held => true,
+        State::Busy => (slot.finished(generation).is_some() || slot.stalled(generation)) && !slot.awaited(generation),
+        _ => false,
+    };
+    let owner = slot.caller_pid.load(Acquire);
+    (waits && !slot.abandoned(generation) && owner != 0).then_some(owner)
 }
 
 /// What a process waits for, as far as this pool and the server's lock table can tell.
@@ -84,8 +105,11 @@ fn wait_of<H: CallerHost>(h: &H, area: &Area, pid: u32) -> Result<Wait, Saved> {
         return Ok(Wait::Worker(worker));
     }
     if area.waits_for_slot(pid) {
-        let busy = area.slots.iter().filter(|slot| slot.state().0 == State::Busy);
-        return Ok(Wait::Slot(busy.map(|slot| slot.worker_pid.load(Acquire)).collect()));
+        let used = area.slots.iter().filter(|slot| matches!(slot.state().0, State::Busy | State::Held));
+        return Ok(Wait::Slot(used.map(|slot| slot.worker_pid.load(Acquire)).collect()));
+    }
+    if let Some(owner) = owner(area, pid) {
+        return Ok(Wait::Owner(owner));
     }
     if h.lock_wait(pid).is_none() {
         return Ok(Wait::Nothing);
@@ -96,12 +120,12 @@ fn wait_of<H: CallerHost>(h: &H, area: &Area, pid: u32) -> Result<Wait, Saved> {
 fn describe<H: CallerHost>(h: &H, chain: &[Step]) -> Vec<u8> {
     let mut lines: Vec<Vec<u8>> = Vec::new();
     for step in chain {
-        lines.push(match &step.lock {
-            Some(lock) => lock.clone(),
-            None if step.for_slot => {
-                format!("Process {} waits for an autonomous worker; process {} is one of those in use.", step.pid, step.next).into()
-            }
-            None => format!("Process {} waits for its autonomous transaction in process {}.", step.pid, step.next).into(),
+        let (pid, next) = (step.pid, step.next);
+        lines.push(match &step.why {
+            Why::Lock(lock) => lock.clone(),
+            Why::Slot => format!("Process {pid} waits for an autonomous worker; process {next} is one of those in use.").into(),
+            Why::Worker => format!("Process {pid} waits for its autonomous transaction in process {next}.").into(),
+            Why::Owner => format!("Process {pid} waits for the autonomous session's next command from process {next}.").into(),
         });
     }
     for step in chain {

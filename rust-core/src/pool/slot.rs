@@ -11,6 +11,9 @@
 //!    +----------------------+------------------------+  v
 //!    +--------------------------------------------- Retiring
 //! ```
+//! The lease of a session goes on between its commands: `Busy(gen) -> Held(gen)` when one is answered,
+//! `Held(gen) -> Busy(gen+1)` for the next; the worker makes it `Idle` when the owner has gone.
+//!
 //! Each claim raises the generation, which is part of every word below: what an old lease says
 //! about a slot finds another generation there and has no effect.
 //!
@@ -39,6 +42,8 @@ pub enum State {
     Busy = 3,
     Retiring = 4,
     Dead = 5,
+    /// Kept by a session that runs nothing now.
+    Held = 6,
 }
 
 impl State {
@@ -49,6 +54,7 @@ impl State {
             3 => Self::Busy,
             4 => Self::Retiring,
             5 => Self::Dead,
+            6 => Self::Held,
             _ => Self::Free,
         }
     }
@@ -101,7 +107,11 @@ pub struct Slot {
     posted: AtomicU64,
     /// Generation whose caller has gone.
     orphan: AtomicU64,
-    pad_post: [u64; 6],
+    /// Generation whose answer the caller waits for.
+    awaited: AtomicU64,
+    /// Generation to whose worker a single cancel was sent.
+    signalled: AtomicU64,
+    pad_post: [u64; 4],
 
     // Written by both.
     gate: AtomicU64,
@@ -122,7 +132,10 @@ pub struct Slot {
     pub errors: AtomicU64,
     pub last_used: AtomicI64,
     pub depth: AtomicU32,
-    pad_answer: [u32; 5],
+    pad_depth: u32,
+    /// Generation whose worker waits for room in the reply ring.
+    stalled: AtomicU64,
+    pad_answer: [u32; 2],
 
     // Written by the worker, seldom.
     /// Names the settings that the worker has applied; `[0, 0]` when that is unknown.
@@ -224,6 +237,33 @@ impl Slot {
 
     pub fn abandoned(&self, generation: u64) -> bool {
         self.orphan.load(SeqCst) == generation
+    }
+
+    /// The caller of this generation does nothing but wait for its answer; or does no more.
+    pub fn await_answer(&self, generation: u64, waits: bool) {
+        self.awaited.store(if waits { generation } else { 0 }, SeqCst);
+    }
+
+    pub fn awaited(&self, generation: u64) -> bool {
+        self.awaited.load(SeqCst) == generation
+    }
+
+    /// The one cancel that is sent to the worker of this generation has been sent.
+    pub fn signal_sent(&self, generation: u64) {
+        self.signalled.store(generation, SeqCst);
+    }
+
+    pub fn signalled(&self, generation: u64) -> bool {
+        self.signalled.load(SeqCst) == generation
+    }
+
+    /// The worker of this generation waits for its caller to read; or does no more.
+    pub fn stall(&self, generation: u64, stalls: bool) {
+        self.stalled.store(if stalls { generation } else { 0 }, SeqCst);
+    }
+
+    pub fn stalled(&self, generation: u64) -> bool {
+        self.stalled.load(SeqCst) == generation
     }
 
     pub fn take(&self, generation: u64) {

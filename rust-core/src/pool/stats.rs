@@ -2,7 +2,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Entry points.
-pub const KINDS: usize = 5;
+pub const KINDS: usize = 7;
 /// Buckets of the latency histogram: bucket i counts calls that took under 2^i microseconds.
 pub const BUCKETS: usize = 24;
 

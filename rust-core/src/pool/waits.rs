@@ -22,6 +22,18 @@ pub enum Wait {
     Worker(u32),
     /// A worker to be free: any one of these will do.
     Slot(Vec<u32>),
+    /// The session whose worker it is: its next command, or that it reads what has come.
+    Owner(u32),
+}
+
+/// Why one process of a chain waits for the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// For a lock, in the words of the server's deadlock report.
+    Lock(Vec<u8>),
+    Worker,
+    Slot,
+    Owner,
 }
 
 /// One step of a chain: a process and why it waits for the next one.
@@ -29,9 +41,7 @@ pub enum Wait {
 pub struct Step {
     pub pid: u32,
     pub next: u32,
-    /// Its wait for a lock; None where it waits for its own autonomous transaction or for a worker.
-    pub lock: Option<Vec<u8>>,
-    pub for_slot: bool,
+    pub why: Why,
 }
 
 /// The chain of waits that leads from a process back to it, if there is one.
@@ -52,7 +62,7 @@ impl Wait {
     fn targets(&self) -> Vec<u32> {
         match self {
             Self::Nothing => Vec::new(),
-            Self::Worker(worker) => vec![*worker],
+            Self::Worker(one) | Self::Owner(one) => vec![*one],
             Self::Lock(blockers) => blockers.iter().map(|blocker| blocker.pid).collect(),
             Self::Slot(holders) => holders.clone(),
         }
@@ -62,7 +72,7 @@ impl Wait {
     fn lasts(&self, stuck: impl Fn(u32) -> bool) -> bool {
         match self {
             Self::Nothing => false,
-            Self::Worker(worker) => stuck(*worker),
+            Self::Worker(one) | Self::Owner(one) => stuck(*one),
             // One blocker is enough.
             Self::Lock(blockers) => blockers.iter().any(|blocker| stuck(blocker.pid)),
             // As long as one holder goes on, it may set its worker free.
@@ -93,11 +103,13 @@ fn chain(me: u32, ranked: &[u32], graph: &[(u32, Wait)]) -> Option<Vec<Step>> {
     while chain.len() <= graph.len() {
         let wait = &graph.iter().find(|(known, _)| *known == pid)?.1;
         let next = wait.targets().into_iter().filter(|target| order(*target).is_some()).min_by_key(|target| order(*target))?;
-        let lock = match wait {
-            Wait::Lock(blockers) => blockers.iter().find(|blocker| blocker.pid == next).map(|blocker| blocker.wait.clone()),
-            _ => None,
+        let why = match wait {
+            Wait::Lock(blockers) => Why::Lock(blockers.iter().find(|blocker| blocker.pid == next)?.wait.clone()),
+            Wait::Slot(_) => Why::Slot,
+            Wait::Owner(_) => Why::Owner,
+            Wait::Worker(_) | Wait::Nothing => Why::Worker,
         };
-        chain.push(Step { pid, next, lock, for_slot: matches!(wait, Wait::Slot(_)) });
+        chain.push(Step { pid, next, why });
         if next == me {
             return Some(chain);
         }
@@ -111,9 +123,9 @@ fn chain(me: u32, ranked: &[u32], graph: &[(u32, Wait)]) -> Option<Vec<Step>> {
 /// of those that wait for a lock (not for a transaction of their own), the one in the process of the
 /// highest number. Its caller.
 pub fn victims_caller(chain: &[Step]) -> Option<u32> {
-    let waits_for_slot = chain.iter().filter(|step| step.for_slot).map(|step| step.pid).max();
-    let leases = chain.iter().filter(|step| step.lock.is_none() && !step.for_slot);
-    let blocked = |worker: u32| chain.iter().any(|step| step.pid == worker && step.lock.is_some());
+    let waits_for_slot = chain.iter().filter(|step| step.why == Why::Slot).map(|step| step.pid).max();
+    let leases = chain.iter().filter(|step| step.why == Why::Worker);
+    let blocked = |worker: u32| chain.iter().any(|step| step.pid == worker && matches!(step.why, Why::Lock(_)));
     let waits_for_lock = || leases.filter(|step| blocked(step.next)).max_by_key(|step| step.next).map(|step| step.pid);
     waits_for_slot.or_else(waits_for_lock)
 }
@@ -160,6 +172,15 @@ mod tests {
     }
 
     #[test]
+    fn a_session_that_waits_for_its_owner_is_part_of_a_chain() {
+        let waits = HashMap::from([(1, Wait::Worker(2)), (2, lock(&[3])), (3, Wait::Owner(1))]);
+        let chain = ask(1, &waits).unwrap();
+        assert_eq!(chain.iter().map(|s| (s.pid, s.next)).collect::<Vec<_>>(), [(1, 2), (2, 3), (3, 1)]);
+        assert_eq!(chain[2].why, Why::Owner);
+        assert_eq!(victims_caller(&chain), Some(1));
+    }
+
+    #[test]
     fn a_cycle_that_does_not_pass_through_the_one_who_asks_is_not_its_own() {
         let waits = HashMap::from([(1, Wait::Worker(2)), (2, lock(&[3])), (3, lock(&[4])), (4, lock(&[3]))]);
         assert_eq!(ask(1, &waits), None);
@@ -171,7 +192,7 @@ mod tests {
         assert_eq!(ask(1, &waits), None);
         waits.insert(3, lock(&[1]));
         let chain = ask(1, &waits).unwrap();
-        assert!(chain[0].for_slot);
+        assert_eq!(chain[0].why, Why::Slot);
         assert_eq!(victims_caller(&chain), Some(1));
         // The same where the workers wait for each other on the way.
         let nested = HashMap::from([(1, Wait::Slot(vec![2, 3])), (2, Wait::Worker(3)), (3, lock(&[1]))]);
@@ -188,7 +209,7 @@ mod tests {
                 let to_me = |p: u32| p == me || leads.get(&p).copied().unwrap_or(false);
                 let now = match wait {
                     Wait::Nothing => false,
-                    Wait::Worker(w) => to_me(*w),
+                    Wait::Worker(w) | Wait::Owner(w) => to_me(*w),
                     Wait::Lock(blockers) => blockers.iter().any(|b| to_me(b.pid)),
                     Wait::Slot(holders) => !holders.is_empty() && holders.iter().all(|h| to_me(*h)),
                 };

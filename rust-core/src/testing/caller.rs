@@ -121,7 +121,7 @@ impl Client {
             max_depth: 8,
             limits: self.limits,
             poll_us: 0,
-            identity: Identity { session_user: user, role: 0, current_user: user, security_context: 0 },
+            identity: Identity { session_user: user, role: 0, current_user: user, security_context: 0, database: self.key.database },
             command: Some(command.as_bytes()),
             settings: &settings,
             settings_version: self.version.get(),
@@ -296,6 +296,12 @@ impl CallerHost for Client {
     fn row(&self, tuple: &[u8]) -> Result<(), Saved> {
         self.try_step("row")?;
         self.rows.borrow_mut().push(tuple.to_vec());
+        Ok(())
+    }
+    fn describe(&self, columns: &[Column]) -> Result<(), Saved> {
+        self.try_step("describe")?;
+        self.rows.borrow_mut().clear();
+        self.rows.borrow_mut().push(columns.iter().flat_map(|c| c.name.to_vec()).collect());
         Ok(())
     }
     fn amend(&self, detail: &str) {

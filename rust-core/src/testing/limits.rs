@@ -125,7 +125,7 @@ fn nested_calls_work_and_those_that_only_ancestors_could_serve_fail_at_once() {
     assert!(world.committed("a") && world.committed("b"));
     let report = outer.call("put c; nest put d, nest put e").unwrap_err().report();
     assert_eq!(report.sqlstate, CONFIGURATION_LIMIT_EXCEEDED);
-    assert_eq!(text(&report, Field::Message), "no worker is left for a nested autonomous transaction");
+    assert_eq!(text(&report, Field::Message), "no worker is left for this autonomous transaction");
     assert!(text(&report, Field::Hint).contains("\"aside.max_workers\""));
     assert_eq!(waits(&world), 0, "nobody waited for it");
     assert!(!world.committed("c") && !world.committed("d") && !world.committed("e"));

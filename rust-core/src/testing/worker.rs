@@ -22,6 +22,7 @@ pub struct FakeWorker<'a> {
     pub(super) identity: Cell<Identity>,
     pub(super) settings: RefCell<Vec<u8>>,
     kept: RefCell<Vec<usize>>,
+    pub(super) in_session: Cell<bool>,
 }
 
 /// A worker process, from its launch to its end.
@@ -53,6 +54,7 @@ impl<'a> FakeWorker<'a> {
             identity: Cell::default(),
             settings: RefCell::default(),
             kept: RefCell::default(),
+            in_session: Cell::new(false),
         }
     }
 
@@ -166,10 +168,23 @@ impl WorkerHost for FakeWorker<'_> {
         }
         Ok(())
     }
-    fn begin(&self, _: &[u8]) -> Result<(), Saved> {
+    fn begin(&self, _: &[u8], session: bool) -> Result<(), Saved> {
         self.note("begin");
-        self.pending.borrow_mut().clear();
+        if !session {
+            self.pending.borrow_mut().clear();
+        }
+        self.in_session.set(session);
         self.try_step("begin")
+    }
+    fn session_state(&self) -> (u32, u64) {
+        (self.identity.get().current_user, 0)
+    }
+    fn tag(&self) -> Vec<u8> {
+        b"DONE".to_vec()
+    }
+    fn notifications(&self, sink: &mut dyn RowSink) -> Result<(), Saved> {
+        self.try_step("notifications")?;
+        sink.row(b"notified").map_err(|_| Saved)
     }
     fn parse(&self, command: &[u8]) -> Result<u32, Saved> {
         self.note("parse");
@@ -211,7 +226,7 @@ impl WorkerHost for FakeWorker<'_> {
         self.try_step("run_routine")?;
         self.statement(std::str::from_utf8(routine).unwrap(), sink).map(drop)
     }
-    fn next_statement(&self) -> Result<(), Saved> {
+    fn next_statement(&self, _: bool) -> Result<(), Saved> {
         self.note("next_statement");
         self.try_step("next_statement")
     }
@@ -229,7 +244,13 @@ impl WorkerHost for FakeWorker<'_> {
         self.note("error");
         self.error.borrow().clone()
     }
-    fn clean(&self) -> Result<bool, Saved> {
+    fn clean(&self, session_goes_on: bool) -> Result<bool, Saved> {
+        if session_goes_on {
+            self.note("rest");
+            self.try_step("rest")?;
+            return Ok(true);
+        }
+        self.in_session.set(false);
         self.note("clean");
         self.try_step("clean")?;
         self.pass("clean");

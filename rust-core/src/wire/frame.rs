@@ -16,6 +16,10 @@ pub enum Kind {
     Done = 4,
     Error = 5,
     SettingsWanted = 6,
+    /// Columns of the rows that follow.
+    Described = 7,
+    /// One statement of several is through.
+    Complete = 8,
 }
 
 impl Kind {
@@ -27,6 +31,8 @@ impl Kind {
             4 => Self::Done,
             5 => Self::Error,
             6 => Self::SettingsWanted,
+            7 => Self::Described,
+            8 => Self::Complete,
             _ => return None,
         })
     }

@@ -1,13 +1,14 @@
 //! What the frames say: a request from the caller, errors and messages from the worker.
 
 use super::codec::{Decoder, Malformed, NoMemory, copy, put, put_bytes, reserve};
-use crate::host::{Arg, ArgForm, Column, Identity, Output};
+use crate::host::{Arg, ArgForm, Column, Identity, Mode, Output};
 use crate::report::{FIELDS, Report, Severity};
 
 /// One command to run, as it crosses.
 #[derive(Debug, Default)]
 pub struct Request<'a> {
     pub identity: Identity,
+    pub mode: Mode,
     pub depth: u32,
     pub output: Output,
     /// Names the settings that the command must see.
@@ -27,7 +28,7 @@ impl<'a> Request<'a> {
     pub fn encode(&self, buffer: &mut Vec<u64>) -> Result<(), NoMemory> {
         buffer.clear();
         let args = self.args.iter().map(|arg| arg.data.len() + 8);
-        let columns = self.columns.iter().map(|column| column.name.len() + 8);
+        let columns = self.columns.iter().map(|column| column.name.len() + 16);
         let optional = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
         let fixed = [64, self.command.len(), optional(self.settings), optional(self.routine)];
         reserve(buffer, fixed.into_iter().chain(args).chain(columns))?;
@@ -38,8 +39,10 @@ impl<'a> Request<'a> {
             Output::None => 0u64,
             Output::Rows => 1,
             Output::Json => 2,
+            Output::Described => 3,
         };
-        put(buffer, u64::from(self.depth) | output << 32);
+        put(buffer, u64::from(self.depth) | output << 32 | (self.mode as u64) << 40);
+        put(buffer, u64::from(who.database));
         put(buffer, self.settings_hash[0]);
         put(buffer, self.settings_hash[1]);
         put(buffer, self.parse_hash);
@@ -51,29 +54,35 @@ impl<'a> Request<'a> {
             put(buffer, u64::from(arg.type_oid) | u64::from(arg.form as u32) << 32);
             put_bytes(buffer, Some(arg.data));
         }
-        put(buffer, self.columns.len() as u64);
-        for column in &self.columns {
-            put(buffer, u64::from(column.type_oid) | u64::from(column.typmod as u32) << 32);
-            put_bytes(buffer, Some(column.name));
-        }
+        put_columns(buffer, &self.columns);
         Ok(())
     }
 
     pub fn decode(words: &'a [u64]) -> Result<Self, Malformed> {
         let mut d = Decoder::new(words);
-        let (a, b, c) = (d.get()?, d.get()?, d.get()?);
+        let (a, b, c, e) = (d.get()?, d.get()?, d.get()?, d.get()?);
         let mut request = Request {
             identity: Identity {
                 session_user: a as u32,
                 role: (a >> 32) as u32,
                 current_user: b as u32,
                 security_context: (b >> 32) as u32,
+                database: e as u32,
             },
             depth: c as u32,
-            output: match c >> 32 {
+            output: match c >> 32 & 0xff {
                 0 => Output::None,
                 1 => Output::Rows,
                 2 => Output::Json,
+                3 => Output::Described,
+                _ => return Err(Malformed),
+            },
+            mode: match c >> 40 {
+                0 => Mode::OneShot,
+                1 => Mode::Open,
+                2 => Mode::Session,
+                3 => Mode::Notifications,
+                4 => Mode::Close,
                 _ => return Err(Malformed),
             },
             settings_hash: [d.get()?, d.get()?],
@@ -97,14 +106,71 @@ impl<'a> Request<'a> {
             let data = d.get_bytes()?.ok_or(Malformed)?;
             request.args.push(Arg { type_oid: word as u32, form, data });
         }
-        let count = d.get_count()?;
-        request.columns.reserve(count);
-        for _ in 0..count {
-            let word = d.get()?;
-            let name = d.get_bytes()?.ok_or(Malformed)?;
-            request.columns.push(Column { type_oid: word as u32, typmod: (word >> 32) as i32, name });
-        }
+        request.columns = get_columns(&mut d)?;
         Ok(request)
+    }
+}
+
+fn put_columns(buffer: &mut Vec<u64>, columns: &[Column]) {
+    put(buffer, columns.len() as u64);
+    for column in columns {
+        put(buffer, u64::from(column.type_oid) | u64::from(column.typmod as u32) << 32);
+        put(buffer, u64::from(column.by_text));
+        put_bytes(buffer, Some(column.name));
+    }
+}
+
+fn get_columns<'a>(d: &mut Decoder<'a>) -> Result<Vec<Column<'a>>, Malformed> {
+    let count = d.get_count()?;
+    let mut columns = Vec::with_capacity(count);
+    for _ in 0..count {
+        let (word, by_text) = (d.get()?, d.get()? != 0);
+        let name = d.get_bytes()?.ok_or(Malformed)?;
+        columns.push(Column { type_oid: word as u32, typmod: (word >> 32) as i32, by_text, name });
+    }
+    Ok(columns)
+}
+
+/// The columns of the rows that follow.
+pub fn encode_columns(columns: &[Column], buffer: &mut Vec<u64>) -> Result<(), NoMemory> {
+    buffer.clear();
+    reserve(buffer, columns.iter().map(|column| column.name.len() + 16).chain([8]))?;
+    put_columns(buffer, columns);
+    Ok(())
+}
+
+/// As they were encoded.
+pub fn decode_columns(words: &[u64]) -> Result<Vec<Column<'_>>, Malformed> {
+    get_columns(&mut Decoder::new(words))
+}
+
+/// How a statement ended: rows processed, and its tag where somebody wants it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ending {
+    pub processed: u64,
+    /// No other statement of the command follows.
+    pub last: bool,
+    pub tag: Option<Vec<u8>>,
+}
+
+impl Ending {
+    pub fn encode(&self) -> Vec<u64> {
+        let mut words = vec![self.processed];
+        if let Some(tag) = &self.tag {
+            put(&mut words, u64::from(self.last));
+            put_bytes(&mut words, Some(tag));
+        }
+        words
+    }
+
+    pub fn decode(words: &[u64]) -> Result<Self, Malformed> {
+        let mut d = Decoder::new(words);
+        let processed = d.get()?;
+        if words.len() == 1 {
+            return Ok(Self { processed, last: true, tag: None });
+        }
+        let last = d.get()? != 0;
+        Ok(Self { processed, last, tag: d.get_bytes()?.map(<[u8]>::to_vec) })
     }
 }
 
@@ -148,7 +214,8 @@ mod tests {
     fn a_request_arrives_as_it_was_sent() {
         let seven = 7u64.to_ne_bytes();
         let request = Request {
-            identity: Identity { session_user: 10, role: 0, current_user: 16384, security_context: 1 },
+            identity: Identity { session_user: 10, role: 0, current_user: 16384, security_context: 1, database: 5 },
+            mode: Mode::Notifications,
             depth: 3,
             output: Output::Rows,
             settings_hash: [1, u64::MAX],
@@ -161,7 +228,7 @@ mod tests {
                 Arg { type_oid: 0, form: ArgForm::Text, data: b"x" },
                 Arg { type_oid: 25, form: ArgForm::Null, data: b"" },
             ],
-            columns: vec![Column { type_oid: 25, typmod: -1, name: "имя".as_bytes() }],
+            columns: vec![Column { type_oid: 25, typmod: -1, by_text: true, name: "имя".as_bytes() }],
         };
         let mut buffer = vec![99];
         request.encode(&mut buffer).unwrap();

@@ -5,15 +5,16 @@
 //! closes the pool sets that latch after having written the word it is to see.
 
 use super::plan_cache::PlanCache;
-use super::request::{Failed, execute};
-use crate::host::{Slept, WorkerHost, World};
+use super::reply::Rows;
+use super::request::{Failed, execute, execute_in_session};
+use crate::host::{Mode, Slept, WorkerHost, World};
 use crate::pool::area::Area;
 use crate::pool::poll::Poller;
 use crate::pool::slot::{Ended, Slot, State};
 use crate::report::*;
 use crate::wire::codec;
 use crate::wire::frame::{self, Broken, Kind};
-use crate::wire::message::{Request, encode_report};
+use crate::wire::message::{Ending, Request, encode_report};
 use crate::wire::ring::Writer;
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::Ordering::*;
@@ -37,8 +38,10 @@ pub struct Worker<'a> {
     depth: Cell<u32>,
     /// Commits pass the gate only while a request's own transaction runs.
     gated: Cell<bool>,
-    /// The rows processed, to be told to the caller as soon as the commit is visible and its locks are released.
-    pub(super) result: Cell<Option<u64>>,
+    /// How the request ended, to be told to the caller as soon as the commit is visible and its locks are released.
+    pub(super) result: RefCell<Option<Ending>>,
+    /// A session keeps this worker.
+    in_session: Cell<bool>,
     /// The caller has been told, and may have given the lease back.
     told: Cell<bool>,
     pub(super) reply: RefCell<Option<Writer<'a>>>,
@@ -55,7 +58,8 @@ impl<'a> Worker<'a> {
             attached: Cell::new(None),
             depth: Cell::new(0),
             gated: Cell::new(false),
-            result: Cell::new(None),
+            result: RefCell::new(None),
+            in_session: Cell::new(false),
             told: Cell::new(false),
             reply: RefCell::new(None),
             poller: Poller::default(),
@@ -88,12 +92,14 @@ impl<'a> Worker<'a> {
 
     /// The commit is visible and holds no locks any more: the caller need not wait for the rest.
     pub fn commit_settled<H: World>(&self, h: &H) {
-        if let Some(processed) = self.result.take() {
-            self.told.set(true);
-            self.send(h, Kind::Done, &[processed]);
-            // The caller may be gone and the ring be another's: nothing more is said on it.
-            self.silence();
+        let Some(ending) = self.result.try_borrow_mut().ok().and_then(|mut result| result.take()) else { return };
+        self.told.set(true);
+        match ending.tag {
+            None => self.send(h, Kind::Done, &[ending.processed]),
+            Some(_) => self.send(h, Kind::Done, &ending.encode()),
         }
+        // The caller may be gone and the ring be another's: nothing more is said on it.
+        self.silence();
     }
 
     pub fn gate_aborted(&self) {
@@ -184,11 +190,19 @@ impl<'a> Worker<'a> {
             let (state, generation) = slot.state();
             match state {
                 State::Retiring | State::Free | State::Dead => return None,
-                State::Busy if slot.abandoned(generation) => {
-                    if self.area.release(slot, generation) {
+                State::Busy | State::Held if slot.abandoned(generation) => {
+                    if !self.end_session(h, slot) {
+                        return None;
+                    }
+                    if self.area.release(slot, generation) || slot.change(generation, State::Held, State::Idle) {
                         h.signal_slot();
                     }
                     continue;
+                }
+                State::Idle if self.in_session.get() => {
+                    if !self.end_session(h, slot) {
+                        return None;
+                    }
                 }
                 State::Idle if self.area.header.closing.load(SeqCst) != 0 => return None,
                 _ => {}
@@ -217,7 +231,7 @@ impl<'a> Worker<'a> {
     /// Workers of the same key that stay. One that is leaving may yet change its mind, but not counting it
     /// is what makes the last of several that leave at once see all the others.
     fn others(&self, slot: &Slot) -> u32 {
-        let stays = |other: &Slot| matches!(other.state().0, State::Idle | State::Busy | State::Starting);
+        let stays = |other: &Slot| matches!(other.state().0, State::Idle | State::Busy | State::Starting | State::Held);
         let same = |(index, other): &(usize, &Slot)| *index as u32 != self.slot.get() && other.key() == slot.key();
         self.area.slots.iter().enumerate().filter(|s| same(s) && stays(s.1)).count() as u32
     }
@@ -251,21 +265,27 @@ impl<'a> Worker<'a> {
             let Ok(request) = request else {
                 break Err(Some(Box::new(Report::error(PROTOCOL_VIOLATION, "worker received a request that it does not understand"))));
             };
-            if slot.settings() != request.settings_hash && request.settings.is_none() {
-                self.send(h, Kind::SettingsWanted, &[]);
-                continue;
+            if matches!(request.mode, Mode::OneShot | Mode::Open) {
+                // An owner that went in the middle of opening a session.
+                fit &= self.end_session(h, slot);
+                if slot.settings() != request.settings_hash && request.settings.is_none() {
+                    self.send(h, Kind::SettingsWanted, &[]);
+                    continue;
+                }
             }
             break self.transact(h, slot, generation, plans, &request, &mut fit).map_err(Some);
         };
         // What the command left, a lock above all, is not to be met by whoever goes on when it is answered.
-        match h.clean() {
-            Ok(true) => {}
-            Ok(false) => slot.set_settings([0, 0]),
-            Err(_) => fit = false,
-        }
+        fit &= self.clean(h, slot);
         let ended = if answer.is_ok() { Ended::Well } else { Ended::Badly };
         match answer {
-            Ok(()) => self.commit_settled(h),
+            Ok(()) => {
+                if !self.told.get() && self.result.borrow().is_none() {
+                    // Nothing was run.
+                    self.result.replace(Some(Ending { last: true, ..Ending::default() }));
+                }
+                self.commit_settled(h);
+            }
             Err(Some(report)) => self.fail(h, &report),
             Err(None) => {}
         }
@@ -288,6 +308,28 @@ impl<'a> Worker<'a> {
         fit
     }
 
+    /// Drop what the request, or its whole tenancy, left; false: this process is not fit for another one.
+    fn clean<H: WorkerHost>(&self, h: &H, slot: &Slot) -> bool {
+        match h.clean(self.in_session.get()) {
+            Ok(true) => true,
+            Ok(false) => {
+                slot.set_settings([0, 0]);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// The session that kept this worker is over, if there was one.
+    fn end_session<H: WorkerHost>(&self, h: &H, slot: &Slot) -> bool {
+        if !self.in_session.replace(false) {
+            return true;
+        }
+        h.abort();
+        self.depth.set(0);
+        self.clean(h, slot)
+    }
+
     /// The bracket: settings and identity, transaction. The error is still to be sent, and the result
     /// too unless it was told already.
     fn transact<H: WorkerHost>(
@@ -308,14 +350,28 @@ impl<'a> Worker<'a> {
         }
         self.gated.set(false);
         self.told.set(false);
-        let result = h.adopt(&request.identity, settings).map_err(Failed::from).and_then(|()| {
-            if settings.is_some() {
-                slot.set_settings(request.settings_hash);
+        let result = match request.mode {
+            Mode::OneShot | Mode::Open => h.adopt(&request.identity, settings).map_err(Failed::from).and_then(|()| {
+                if settings.is_some() {
+                    slot.set_settings(request.settings_hash);
+                }
+                if request.mode == Mode::Open {
+                    self.in_session.set(true);
+                    return Ok(());
+                }
+                self.gated.set(true);
+                execute(h, self, plans, request, h.config().plan_cache_size as usize)
+            }),
+            Mode::Session => {
+                self.gated.set(true);
+                execute_in_session(h, self, plans, request, h.config().plan_cache_size as usize)
             }
-            self.gated.set(true);
-            let capacity = h.config().plan_cache_size as usize;
-            execute(h, self, plans, request, capacity)
-        });
+            Mode::Notifications => h.notifications(&mut Rows { worker: self, h }).map_err(Failed::from),
+            Mode::Close => {
+                *fit &= self.end_session(h, slot);
+                Ok(())
+            }
+        };
         let answer = match result {
             Ok(()) => Ok(()),
             Err(_) if self.told.get() => {
@@ -325,7 +381,7 @@ impl<'a> Worker<'a> {
                 Ok(())
             }
             Err(failed) => {
-                self.result.set(None);
+                self.result.take();
                 let mut report = match failed {
                     Failed::Saved => Box::new(h.error()),
                     Failed::Report(report) => report,
@@ -360,7 +416,8 @@ impl<'a> Worker<'a> {
     /// A caller that cancels signals this process until it sees the end; only then is it safe to
     /// forget the signals, and to be lent to somebody else.
     fn outlast_cancel<H: WorkerHost>(&self, h: &H, slot: &Slot, generation: u64) {
-        while slot.state() == (State::Busy, generation) && !slot.abandoned(generation) && !h.terminating() {
+        let waits = || !slot.abandoned(generation) && !slot.signalled(generation) && !h.terminating();
+        while slot.state() == (State::Busy, generation) && waits() {
             if h.doze(TICK_MS) == Slept::TimedOut {
                 h.wake(slot.caller_proc());
             }

@@ -1,11 +1,11 @@
 //! The worker's half of the reply ring. Rows are published in batches, messages and ends at once.
 
 use super::main_loop::Worker;
-use crate::host::{RowSink, Saved, SinkStop, World};
+use crate::host::{Column, RowSink, Saved, SinkStop, World};
 use crate::pool::slot::Slot;
 use crate::report::{Report, Severity};
 use crate::wire::frame::{self, Kind};
-use crate::wire::message::encode_report;
+use crate::wire::message::{encode_columns, encode_report};
 use crate::wire::ring::Writer;
 
 /// Rows wait until this many words can be published together.
@@ -28,6 +28,18 @@ impl<H: World> RowSink for Rows<'_, '_, H> {
         }
         Ok(())
     }
+
+    fn describe(&mut self, columns: &[Column]) -> Result<(), SinkStop> {
+        let mut words = Vec::new();
+        // Names of columns are short; their number is the server's to bound.
+        if encode_columns(columns, &mut words).is_err() {
+            return Err(SinkStop::CallerGone);
+        }
+        let mut reply = self.worker.reply.borrow_mut();
+        let Some(writer) = reply.as_mut() else { return Err(SinkStop::CallerGone) };
+        let payload = bytemuck::cast_slice(&words);
+        frame::write(writer, Kind::Described, payload, |_, writer| self.worker.wait_for_room(self.h, writer, true))
+    }
 }
 
 impl Worker<'_> {
@@ -44,20 +56,20 @@ impl Worker<'_> {
         if self.poller.poll(h, self.area.busy(), self.poll_us.get(), || writer.space() > 0) {
             return Ok(());
         }
-        while writer.space() == 0 {
-            if self.caller_gone() {
-                return Err(SinkStop::CallerGone);
-            }
-            if interruptible {
-                h.sleep(super::main_loop::TICK_MS).map_err(|Saved| SinkStop::Saved)?;
+        let Some(slot) = self.slot() else { return Err(SinkStop::CallerGone) };
+        slot.stall(self.generation.get(), true);
+        let mut found = Ok(());
+        while found.is_ok() && writer.space() == 0 {
+            if self.caller_gone() || (!interruptible && h.terminating()) {
+                found = Err(SinkStop::CallerGone);
+            } else if interruptible {
+                found = h.sleep(super::main_loop::TICK_MS).map(drop).map_err(|Saved| SinkStop::Saved);
             } else {
-                if h.terminating() {
-                    return Err(SinkStop::CallerGone);
-                }
                 h.doze(super::main_loop::TICK_MS);
             }
         }
-        Ok(())
+        slot.stall(self.generation.get(), false);
+        found
     }
 
     /// Write one frame that nothing may interrupt; a caller that has gone does not get it.

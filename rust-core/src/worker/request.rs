@@ -9,7 +9,8 @@ use super::plan_cache::{PlanCache, PlanKey, PlanRef};
 use super::reply::Rows;
 use crate::host::*;
 use crate::report::*;
-use crate::wire::message::Request;
+use crate::wire::frame::Kind;
+use crate::wire::message::{Ending, Request};
 
 /// Why a request failed: the error that the host keeps, or one of ours.
 pub(super) enum Failed {
@@ -37,7 +38,7 @@ pub(super) fn execute<H: WorkerHost>(
     request: &Request,
     capacity: usize,
 ) -> Result<(), Failed> {
-    h.begin(request.command)?;
+    h.begin(request.command, false)?;
     let wanted = PlanRef {
         command: request.command,
         types: request.args.iter().map(|arg| arg.type_oid),
@@ -47,19 +48,63 @@ pub(super) fn execute<H: WorkerHost>(
     let mut rows = Rows { worker, h };
     if let Some(routine) = request.routine {
         h.run_routine(routine, &request.args, &request.columns, &mut rows)?;
-        return commit(h, worker, 0);
+        return commit(h, worker, Ending::default());
     }
-    if let Some(plan) = plans.find(&wanted) {
-        let processed = h.run(plan, false, &request.args, request.output, &request.columns, &mut rows)?;
-        return commit(h, worker, processed);
+    let processed = match plans.find(&wanted) {
+        Some(plan) => h.run(plan, false, &request.args, request.output, &request.columns, &mut rows)?,
+        None => run_all(h, worker, plans, request, &wanted, capacity)?,
+    };
+    commit(h, worker, Ending { processed, ..Ending::default() })
+}
+
+/// Run a request's command as one of a session: each statement is at the state that the one before has left,
+/// and the transaction is the session's to end.
+pub(super) fn execute_in_session<H: WorkerHost>(
+    h: &H,
+    worker: &Worker,
+    plans: &mut PlanCache<H::Plan>,
+    request: &Request,
+    capacity: usize,
+) -> Result<(), Failed> {
+    h.begin(request.command, true)?;
+    let (user, settings) = h.session_state();
+    let wanted = PlanRef { command: request.command, types: request.args.iter().map(|arg| arg.type_oid), user, parse_hash: settings };
+    let processed = match plans.find(&wanted) {
+        Some(plan) => {
+            let mut rows = Rows { worker, h };
+            let processed = h.run(plan, false, &request.args, request.output, &request.columns, &mut rows)?;
+            complete(h, worker, request, processed, true);
+            processed
+        }
+        None => run_all(h, worker, plans, request, &wanted, capacity)?,
+    };
+    let ending = Ending { processed, last: true, tag: Some(h.tag()) };
+    if request.output == Output::Described {
+        // Nobody may be reading: the answer waits until the transaction has ended.
+        h.commit()?;
+        worker.result.replace(Some(ending));
+        return Ok(());
     }
+    commit(h, worker, ending)
+}
+
+/// Run the statements of a command one after the other; rows processed by the last.
+fn run_all<H: WorkerHost, T: Iterator<Item = u32> + Clone>(
+    h: &H,
+    worker: &Worker,
+    plans: &mut PlanCache<H::Plan>,
+    request: &Request,
+    wanted: &PlanRef<T>,
+    capacity: usize,
+) -> Result<u64, Failed> {
+    let mut rows = Rows { worker, h };
     let count = h.parse(request.command)?;
     let mut processed = 0;
     let mut params = 0;
     for index in 0..count {
         let statement = h.prepare(index, &request.args)?;
-        if let Some(refusal) = statement.refused {
-            return Err(refused(refusal, h.my_pid(), worker.caller_pid()).into());
+        if let Some(refusal) = statement.refused.filter(|refusal| !allows(request, *refusal)) {
+            return Err(refused(refusal, request.mode, h.my_pid(), worker.caller_pid()).into());
         }
         params = params.max(statement.params);
         let last = index + 1 == count;
@@ -76,39 +121,60 @@ pub(super) fn execute<H: WorkerHost>(
             };
             plans.insert(key, statement.plan, capacity, |old| h.drop_plan(old));
         }
-        let output = if last { request.output } else { Output::None };
+        let output = if last || request.output == Output::Described { request.output } else { Output::None };
         let columns = if last { request.columns.as_slice() } else { &[] };
         processed = h.run(statement.plan, count > 1, &request.args, output, columns, &mut rows)?;
+        complete(h, worker, request, processed, last);
         if !last {
-            h.next_statement()?;
+            h.next_statement(statement.refused == Some(Refusal::Transaction))?;
         }
     }
     if count == 0 && !request.args.is_empty() {
         return Err(too_many(request.args.len(), 0).into());
     }
-    commit(h, worker, processed)
+    Ok(processed)
+}
+
+/// Where results are told apart: this statement is through.
+fn complete<H: WorkerHost>(h: &H, worker: &Worker, request: &Request, processed: u64, last: bool) {
+    if request.output == Output::Described {
+        worker.send(h, Kind::Complete, &Ending { processed, last, tag: Some(h.tag()) }.encode());
+    }
+}
+
+/// What is not for every command.
+fn allows(request: &Request, what: Refusal) -> bool {
+    match what {
+        Refusal::Transaction | Refusal::Listen => request.mode == Mode::Session,
+        // Where the caller does not wait.
+        Refusal::Concurrently => request.output == Output::Described,
+        Refusal::Copy => false,
+    }
 }
 
 /// The last commit of a request: its result is sent from within, once nothing can stop it.
-fn commit<H: WorkerHost>(h: &H, worker: &Worker, processed: u64) -> Result<(), Failed> {
-    worker.result.set(Some(processed));
+fn commit<H: WorkerHost>(h: &H, worker: &Worker, ending: Ending) -> Result<(), Failed> {
+    worker.result.replace(Some(ending));
     Ok(h.commit()?)
 }
 
-fn refused(what: Refusal, worker: u32, caller: u32) -> Report {
+fn refused(what: Refusal, mode: Mode, worker: u32, caller: u32) -> Report {
     match what {
         Refusal::Transaction => Report::error(FEATURE_NOT_SUPPORTED, "transaction control is not allowed in an autonomous command")
             .with(Field::Detail, "The command is one transaction, which commits when the command succeeds.")
-            .with(Field::Hint, "A transaction across several calls needs an autonomous session."),
+            .with(Field::Hint, "For a transaction across several calls, open a session with autonomous_session_open."),
         Refusal::Copy => Report::error(FEATURE_NOT_SUPPORTED, "COPY to or from the client is not allowed in an autonomous command")
             .with(Field::Hint, "There is no client behind an autonomous transaction; use a query or INSERT, or COPY with a file."),
         Refusal::Concurrently => Report::error(DEADLOCK_DETECTED, "deadlock detected")
             .with(Field::Detail, format!(
                 "Process {worker} waits for the snapshot of process {caller}, as building an index concurrently waits for all older ones.\nProcess {caller} waits for its autonomous transaction in process {worker}."
             ))
-            .with(Field::Hint, "Build the index without CONCURRENTLY, or from a connection of its own."),
+            .with(Field::Hint, match mode {
+                Mode::Session => "Send the command with autonomous_session_send, and end this transaction before reading its result.",
+                _ => "Build the index without CONCURRENTLY, or as a task: async_exec.",
+            }),
         Refusal::Listen => Report::error(FEATURE_NOT_SUPPORTED, "LISTEN and UNLISTEN are not allowed in an autonomous command")
-            .with(Field::Hint, "Receiving notifications needs an autonomous session, or a connection of its own."),
+            .with(Field::Hint, "To receive notifications, open a session with autonomous_session_open."),
     }
 }
 

@@ -1,0 +1,418 @@
+/*
+ * sqlfuncs_session.c
+ *	  The SQL functions of autonomous sessions.
+ */
+#include "aside.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_type.h"
+#include "commands/dbcommands.h"
+#include "executor/executor.h"
+#include "funcapi.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(aside_autonomous_session_open);
+PG_FUNCTION_INFO_V1(aside_autonomous_session_exec);
+PG_FUNCTION_INFO_V1(aside_autonomous_session_query);
+PG_FUNCTION_INFO_V1(aside_autonomous_session_send);
+PG_FUNCTION_INFO_V1(aside_autonomous_session_is_busy);
+PG_FUNCTION_INFO_V1(aside_autonomous_session_result);
+PG_FUNCTION_INFO_V1(aside_autonomous_session_cancel);
+PG_FUNCTION_INFO_V1(aside_autonomous_session_error);
+PG_FUNCTION_INFO_V1(aside_autonomous_session_notifications);
+PG_FUNCTION_INFO_V1(aside_autonomous_session_close);
+PG_FUNCTION_INFO_V1(aside_autonomous_sessions);
+PG_FUNCTION_INFO_V1(aside_session_query_text);
+PG_FUNCTION_INFO_V1(aside_session_result_text);
+
+static void
+finish(aside_status status)
+{
+	aside_rows = NULL;
+	if (status != ASIDE_OK)
+		aside_throw_kept();
+	/* The rest of this statement sees the objects as the command has left them. */
+	AcceptInvalidationMessages();
+}
+
+/* A call that runs no command of the user's. */
+static void
+plain_call(const char *what, aside_call *call)
+{
+	AsideRequest request = {.kind = ASIDE_KIND_SESSION, .command = aside_text_bytes(what)};
+
+	aside_fill_call(&request, call);
+}
+
+/* The call of a function whose arguments are a session, a command, and the command's. */
+static void
+session_call(FunctionCallInfo fcinfo, aside_output output, aside_call *call)
+{
+	aside_bytes name = aside_text_argument(fcinfo, 0);
+	uint32		database = aside_session_database(aside_caller_pool(true)->handle, name);
+	AsideArguments *arguments = palloc(sizeof(AsideArguments));
+	AsideRequest request = {
+		.kind = ASIDE_KIND_SESSION,
+		.output = output,
+		.command = aside_text_argument(fcinfo, 1),
+		.arguments = arguments,
+	};
+
+	aside_collect_arguments(arguments, fcinfo, 2, database != MyDatabaseId);
+	aside_fill_call(&request, call);
+}
+
+static void
+check_may_connect(Oid database, const char *name)
+{
+	if (aside_database_aclcheck(database, GetUserId()) == ACLCHECK_OK &&
+		aside_database_aclcheck(database, GetAuthenticatedUserId()) == ACLCHECK_OK)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied for database \"%s\"", name),
+			 errdetail("User does not have CONNECT privilege.")));
+}
+
+/* Text is not converted on its way. */
+static void
+check_encoding(Oid database, const char *name)
+{
+	HeapTuple	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
+	int			encoding;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_DATABASE),
+				 errmsg("database \"%s\" does not exist", name)));
+	encoding = ((Form_pg_database) GETSTRUCT(tuple))->encoding;
+	ReleaseSysCache(tuple);
+	if (encoding != GetDatabaseEncoding())
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("autonomous session cannot be in database \"%s\", which has another encoding", name),
+				 errdetail("Its encoding is %s, that of this database is %s.",
+						   pg_encoding_to_char(encoding), GetDatabaseEncodingName()),
+				 errhint("Use a client connection, for example with dblink.")));
+}
+
+/* autonomous_session_open(session text, database name) */
+Datum
+aside_autonomous_session_open(PG_FUNCTION_ARGS)
+{
+	AsidePool  *pool = aside_caller_pool(true);
+	aside_call	call;
+
+	plain_call("open autonomous session", &call);
+	if (!PG_ARGISNULL(1))
+	{
+		const char *name = NameStr(*PG_GETARG_NAME(1));
+
+		call.database = get_database_oid(name, false);
+		if (call.database != MyDatabaseId)
+		{
+			check_may_connect(call.database, name);
+			check_encoding(call.database, name);
+		}
+	}
+	finish(aside_session_open(pool->handle, aside_get_caller_host(), &call, aside_text_argument(fcinfo, 0)));
+	PG_RETURN_VOID();
+}
+
+static Datum
+tag_datum(const aside_ending *ending)
+{
+	return PointerGetDatum(cstring_to_text_with_len(ending->tag, ending->tag_len));
+}
+
+/* autonomous_session_exec(session text, command text [, VARIADIC args "any"]) returns text */
+Datum
+aside_autonomous_session_exec(PG_FUNCTION_ARGS)
+{
+	AsidePool  *pool = aside_caller_pool(true);
+	aside_ending ending = {0};
+	aside_call	call;
+
+	session_call(fcinfo, ASIDE_OUTPUT_NONE, &call);
+	finish(aside_session_run(pool->handle, aside_get_caller_host(), &call,
+							 aside_text_argument(fcinfo, 0), &ending));
+	PG_RETURN_DATUM(tag_datum(&ending));
+}
+
+/* An empty store for rows of these columns, in the query's memory. */
+static void
+start_rows(FunctionCallInfo fcinfo, AsideRows *rows)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext old;
+
+	memset(rows, 0, sizeof(*rows));
+	rows->context = result->econtext->ecxt_per_query_memory;
+	old = MemoryContextSwitchTo(rows->context);
+	rows->store = tuplestore_begin_heap((result->allowedModes & SFRM_Materialize_Random) != 0,
+										false, work_mem);
+	MemoryContextSwitchTo(old);
+}
+
+static TupleDesc
+keep_desc(AsideRows *rows, TupleDesc desc)
+{
+	MemoryContext old = MemoryContextSwitchTo(rows->context);
+
+	desc = CreateTupleDescCopy(desc);
+	MemoryContextSwitchTo(old);
+	return desc;
+}
+
+/* Rows come in these columns. */
+static void
+expect_rows(AsideRows *rows, const aside_column *columns, TupleDesc wanted)
+{
+	MemoryContext old = MemoryContextSwitchTo(rows->context);
+
+	rows->described = CreateTupleDescCopy(wanted);
+	rows->as_text = palloc0(sizeof(bool) * Max(wanted->natts, 1));
+	for (int i = 0; i < wanted->natts; i++)
+	{
+		rows->as_text[i] = columns[i].by_text != 0;
+		if (rows->as_text[i])
+			TupleDescInitEntry(rows->described, i + 1, NameStr(TupleDescAttr(wanted, i)->attname),
+							   TEXTOID, -1, 0);
+	}
+	rows->slot = MakeSingleTupleTableSlot(rows->described, &TTSOpsMinimalTuple);
+	MemoryContextSwitchTo(old);
+}
+
+/* autonomous_session_query(session text, command text [, VARIADIC args "any"]) returns setof record */
+Datum
+aside_autonomous_session_query(PG_FUNCTION_ARGS)
+{
+	AsidePool  *pool = aside_caller_pool(true);
+	aside_bytes name = aside_text_argument(fcinfo, 0);
+	TupleDesc	wanted = aside_wanted_columns(fcinfo);
+	uint32		database = aside_session_database(pool->handle, name);
+	aside_column *columns = aside_expected_columns(wanted, database != MyDatabaseId);
+	aside_ending ending = {0};
+	AsideRows	rows;
+	aside_call	call;
+
+	start_rows(fcinfo, &rows);
+	wanted = keep_desc(&rows, wanted);
+	expect_rows(&rows, columns, wanted);
+	session_call(fcinfo, ASIDE_OUTPUT_ROWS, &call);
+	call.columns = columns;
+	call.ncolumns = wanted->natts;
+	aside_rows = &rows;
+	finish(aside_session_run(pool->handle, aside_get_caller_host(), &call, name, &ending));
+	aside_return_store(fcinfo, &rows, wanted, false);
+	return (Datum) 0;
+}
+
+/* autonomous_session_send(session text, command text [, VARIADIC args "any"]) */
+Datum
+aside_autonomous_session_send(PG_FUNCTION_ARGS)
+{
+	AsidePool  *pool = aside_caller_pool(true);
+	aside_call	call;
+
+	session_call(fcinfo, ASIDE_OUTPUT_DESCRIBED, &call);
+	finish(aside_session_send(pool->handle, aside_get_caller_host(), &call, aside_text_argument(fcinfo, 0)));
+	PG_RETURN_VOID();
+}
+
+/* Make what was read the function's result: rows, or the tag of a statement that has none. */
+static void
+return_result(FunctionCallInfo fcinfo, AsideRows *rows, const aside_ending *ending, TupleDesc wanted,
+			  bool by_text)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	if (ending->found && ending->rows)
+	{
+		aside_return_store(fcinfo, rows, wanted, by_text);
+		return;
+	}
+	result->returnMode = SFRM_Materialize;
+	result->setResult = rows->store;
+	result->setDesc = wanted;
+	if (ending->found)
+	{
+		Datum		tag = tag_datum(ending);
+		bool		null = false;
+
+		if (wanted->natts != 1 || TupleDescAttr(wanted, 0)->atttypid != TEXTOID)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("command did not return a result set, but result rowtype is not a single text column")));
+		tuplestore_clear(rows->store);
+		tuplestore_putvalues(rows->store, wanted, &tag, &null);
+	}
+}
+
+static Datum
+read_result(FunctionCallInfo fcinfo, bool by_text, bool tags)
+{
+	AsidePool  *pool = aside_caller_pool(true);
+	TupleDesc	wanted = aside_wanted_columns(fcinfo);
+	aside_ending ending = {0};
+	AsideRows	rows;
+	aside_call	call;
+
+	start_rows(fcinfo, &rows);
+	wanted = keep_desc(&rows, wanted);
+	plain_call("read result of autonomous session", &call);
+	aside_rows = &rows;
+	finish(aside_session_result(pool->handle, aside_get_caller_host(), &call,
+								aside_text_argument(fcinfo, 0), tags, &ending));
+	return_result(fcinfo, &rows, &ending, wanted, by_text);
+	return (Datum) 0;
+}
+
+/* autonomous_session_result(session text) returns setof record */
+Datum
+aside_autonomous_session_result(PG_FUNCTION_ARGS)
+{
+	return read_result(fcinfo, false, false);
+}
+
+/* aside.session_result_text(session text) returns setof record: dblink_get_result */
+Datum
+aside_session_result_text(PG_FUNCTION_ARGS)
+{
+	return read_result(fcinfo, true, true);
+}
+
+/* aside.session_query_text(session text, command text) returns setof record: dblink, the last result of the command */
+Datum
+aside_session_query_text(PG_FUNCTION_ARGS)
+{
+	AsidePool  *pool = aside_caller_pool(true);
+	aside_bytes name = aside_text_argument(fcinfo, 0);
+	TupleDesc	wanted = aside_wanted_columns(fcinfo);
+	aside_ending last = {0};
+	AsideRows	rows;
+	aside_call	call;
+
+	start_rows(fcinfo, &rows);
+	wanted = keep_desc(&rows, wanted);
+	session_call(fcinfo, ASIDE_OUTPUT_DESCRIBED, &call);
+	finish(aside_session_send(pool->handle, aside_get_caller_host(), &call, name));
+	for (;;)
+	{
+		aside_ending ending = {0};
+
+		aside_rows = &rows;
+		finish(aside_session_result(pool->handle, aside_get_caller_host(), &call, name, true, &ending));
+		if (!ending.found)
+			break;
+		last = ending;
+	}
+	return_result(fcinfo, &rows, &last, wanted, true);
+	return (Datum) 0;
+}
+
+/* autonomous_session_is_busy(session text) returns boolean */
+Datum
+aside_autonomous_session_is_busy(PG_FUNCTION_ARGS)
+{
+	bool		busy = false;
+
+	finish(aside_session_is_busy(aside_caller_pool(true)->handle, aside_get_caller_host(),
+								 aside_text_argument(fcinfo, 0), &busy));
+	PG_RETURN_BOOL(busy);
+}
+
+/* autonomous_session_cancel(session text) returns boolean */
+Datum
+aside_autonomous_session_cancel(PG_FUNCTION_ARGS)
+{
+	bool		cancelled = false;
+
+	finish(aside_session_cancel(aside_caller_pool(true)->handle, aside_get_caller_host(),
+								aside_text_argument(fcinfo, 0), &cancelled));
+	PG_RETURN_BOOL(cancelled);
+}
+
+/* autonomous_session_error(session text) returns text */
+Datum
+aside_autonomous_session_error(PG_FUNCTION_ARGS)
+{
+	aside_bytes message = {NULL, 0};
+
+	finish(aside_session_error(aside_caller_pool(true)->handle, aside_get_caller_host(),
+							   aside_text_argument(fcinfo, 0), &message));
+	if (message.data == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text_with_len((const char *) message.data, message.len));
+}
+
+/* autonomous_session_notifications(session text) returns setof (channel text, payload text, pid int) */
+Datum
+aside_autonomous_session_notifications(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	AsideRows	rows = {0};
+	aside_call	call;
+
+	InitMaterializedSRF(fcinfo, 0);
+	rows.store = result->setResult;
+	rows.context = result->econtext->ecxt_per_query_memory;
+	rows.slot = MakeSingleTupleTableSlot(result->setDesc, &TTSOpsMinimalTuple);
+	plain_call("read notifications of autonomous session", &call);
+	aside_rows = &rows;
+	finish(aside_session_notifications(aside_caller_pool(true)->handle, aside_get_caller_host(), &call,
+									   aside_text_argument(fcinfo, 0)));
+	ExecDropSingleTupleTableSlot(rows.slot);
+	return (Datum) 0;
+}
+
+/* autonomous_session_close(session text) */
+Datum
+aside_autonomous_session_close(PG_FUNCTION_ARGS)
+{
+	aside_call	call;
+
+	plain_call("close autonomous session", &call);
+	finish(aside_session_close(aside_caller_pool(true)->handle, aside_get_caller_host(), &call,
+							   aside_text_argument(fcinfo, 0)));
+	PG_RETURN_VOID();
+}
+
+static void
+put_session(ReturnSetInfo *result, const aside_session_row *row)
+{
+	char	   *database = get_database_name(row->database);
+	Datum		values[5] = {0};
+	bool		nulls[5] = {false};
+
+	values[0] = PointerGetDatum(cstring_to_text_with_len((const char *) row->name.data, row->name.len));
+	nulls[1] = database == NULL;
+	if (database != NULL)
+		values[1] = DirectFunctionCall1(namein, CStringGetDatum(database));
+	nulls[2] = !row->alive || row->pid == 0;
+	values[2] = Int32GetDatum(row->pid);
+	values[3] = CStringGetTextDatum(!row->alive ? "lost" : row->busy ? "busy" : "ready");
+	values[4] = TimestampTzGetDatum(row->opened);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/* autonomous_sessions() returns setof (session text, database name, pid int, state text, opened timestamptz) */
+Datum
+aside_autonomous_sessions(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	AsidePool  *pool = aside_caller_pool(false);
+	aside_session_row row;
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (uint32 i = 0; pool != NULL && aside_view_session(pool->handle, i, &row); i++)
+		put_session(result, &row);
+	return (Datum) 0;
+}

@@ -1,0 +1,466 @@
+//! Autonomous sessions: a worker that one session of a client keeps across calls, under a name.
+//!
+//! The lease lives between commands as [`State::Held`]; each command is a generation of its own, with
+//! its own gate, so cancelling one is what it is for a single call. An answer that nobody waits for stays
+//! in the reply ring; the worker waits when that is full. Nothing here survives this process: when it
+//! exits, `call::leave` abandons what it holds, and the workers roll back and go back to the pool.
+
+use super::call::*;
+use super::exchange::{Exchange, Keep, Met};
+use crate::host::{CallerHost, Identity, Mode};
+use crate::pool::area::Area;
+use crate::pool::borrow::Borrowed;
+use crate::pool::slot::{Lease, Slot, State};
+use crate::report::*;
+use crate::wire::message::Ending;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::*;
+
+/// What a session is at, as far as its owner knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The next command may come.
+    Ready,
+    /// A command was sent. Have all its results been read?
+    Sent { read: bool },
+    /// A call of this process uses it now.
+    InUse,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    lease: Lease,
+    identity: Identity,
+    database: u32,
+    opened: i64,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+struct Named {
+    open: Open,
+    /// Message of the last error.
+    error: Option<Vec<u8>>,
+}
+
+/// The sessions of this process, by name.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    named: RefCell<BTreeMap<Vec<u8>, Named>>,
+}
+
+/// One session, as a view shows it.
+#[derive(Clone, Debug)]
+pub struct View {
+    pub name: Vec<u8>,
+    pub database: u32,
+    pub pid: u32,
+    pub opened: i64,
+    pub busy: bool,
+    pub alive: bool,
+}
+
+impl Sessions {
+    fn get(&self, name: &[u8]) -> Option<Open> {
+        self.named.borrow().get(name).map(|named| named.open)
+    }
+
+    fn set(&self, name: &[u8], open: Open) {
+        if let Some(named) = self.named.borrow_mut().get_mut(name) {
+            named.open = open;
+        }
+    }
+
+    fn remove(&self, name: &[u8]) {
+        self.named.borrow_mut().remove(name);
+    }
+
+    fn remember_error(&self, name: &[u8], failed: &Failed) {
+        if let (Failed::Report(report), Some(named)) = (failed, self.named.borrow_mut().get_mut(name)) {
+            named.error = report.get(Field::Message).map(<[u8]>::to_vec);
+        }
+    }
+
+    /// Nothing of this process's tenant is to be found by the next one. What it holds is abandoned by `call::leave`.
+    pub fn clear(&self) {
+        self.named.borrow_mut().clear();
+    }
+
+    /// The database that a session is in.
+    pub fn database(&self, name: &[u8]) -> Option<u32> {
+        self.get(name).map(|open| open.database)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.named.borrow().is_empty()
+    }
+}
+
+fn quoted(name: &[u8]) -> Vec<u8> {
+    [b"\"", name, b"\""].concat()
+}
+
+fn about(state: u32, before: &str, name: &[u8], after: &str) -> Report {
+    Report::error(state, "").with(Field::Message, [before.as_bytes(), b" ", &quoted(name), b" ", after.as_bytes()].concat())
+}
+
+fn unknown(name: &[u8]) -> Report {
+    about(CONNECTION_DOES_NOT_EXIST, "autonomous session", name, "does not exist")
+}
+
+fn busy(name: &[u8]) -> Report {
+    about(OBJECT_NOT_IN_PREREQUISITE_STATE, "autonomous session", name, "is busy")
+        .with(Field::Hint, "Read the results of the command that was sent, or close the session.")
+}
+
+fn lost(name: &[u8]) -> Report {
+    about(CONNECTION_DOES_NOT_EXIST, "worker of autonomous session", name, "has terminated")
+        .with(Field::Detail, "A transaction that the session had open was rolled back.")
+        .with(Field::Hint, "The name is free: open the session again.")
+}
+
+fn name_of<'n>(name: Option<&'n [u8]>) -> Result<&'n [u8], Failed> {
+    name.ok_or_else(|| Report::error(NULL_VALUE_NOT_ALLOWED, "name of an autonomous session must not be null").into())
+}
+
+/// A session acts as whoever opened it, and for nobody else.
+fn check_user(call: &Call, open: Option<(&[u8], &Identity)>) -> Result<(), Failed> {
+    if call.identity.security_context != 0 {
+        let message = "cannot use an autonomous session within a security-definer function";
+        let report = Report::error(INSUFFICIENT_PRIVILEGE, message)
+            .with(Field::Hint, "Single autonomous transactions are possible there, for example with autonomous_exec.");
+        return Err(report.into());
+    }
+    match open {
+        Some((name, identity)) if *identity != call.identity => {
+            Err(about(INSUFFICIENT_PRIVILEGE, "autonomous session", name, "was opened by another role")
+                .with(Field::Hint, "Change back to the role that opened it, or open another session.")
+                .into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn slot_of<'a>(area: &Area<'a>, lease: Lease) -> &'a Slot {
+    &area.slots[lease.slot as usize]
+}
+
+fn alive(area: &Area, open: &Open) -> bool {
+    let (state, generation) = slot_of(area, open.lease).state();
+    generation == open.lease.generation && matches!(state, State::Held | State::Busy)
+}
+
+/// The worker has gone: the name is free, and so is the slot.
+fn bury<H: CallerHost>(h: &H, area: &Area, sessions: &Sessions, name: &[u8], lease: Lease) {
+    sessions.remove(name);
+    if area.release_dead(slot_of(area, lease), lease.generation) && area.waiters() > 0 {
+        h.signal_slot();
+    }
+}
+
+/// Open a session; `call` names the database in its key, and limits.
+pub fn open<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name: Option<&[u8]>) -> Result<(), Failed> {
+    counted(h, area, call, |rows| {
+        check(call)?;
+        let name = name_of(name)?;
+        check_user(call, None)?;
+        if let Some(open) = session.sessions.get(name) {
+            if open.phase == Phase::InUse || alive(area, &open) {
+                return Err(about(DUPLICATE_OBJECT, "autonomous session", name, "already exists").into());
+            }
+            bury(h, area, &session.sessions, name, open.lease);
+        }
+        let request = request(area, session, call, Mode::Open)?;
+        let mut buffer = session.take_buffer();
+        let result = borrow_and_run(h, area, session, call, request, &mut buffer, rows, Keep::IfDone);
+        session.keep_buffer(&mut buffer);
+        let (lease, _) = result?;
+        let open = Open { lease, identity: call.identity, database: call.key.database, opened: h.timestamp(), phase: Phase::Ready };
+        session.sessions.named.borrow_mut().insert(name.to_vec(), Named { open, error: None });
+        Ok(())
+    })
+}
+
+/// The session, if its next command may come.
+fn ready<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name: &[u8]) -> Result<Open, Failed> {
+    let mut open = session.sessions.get(name).ok_or_else(|| unknown(name))?;
+    check_user(call, Some((name, &open.identity)))?;
+    if open.phase == Phase::InUse {
+        return Err(busy(name).into());
+    }
+    if !alive(area, &open) {
+        bury(h, area, &session.sessions, name, open.lease);
+        return Err(lost(name).into());
+    }
+    if open.phase == (Phase::Sent { read: true }) {
+        // All that is left is the end of its transaction.
+        _ = next_result(h, area, session, call, name, open)?;
+        open = session.sessions.get(name).ok_or_else(|| unknown(name))?;
+    }
+    if open.phase != Phase::Ready {
+        return Err(busy(name).into());
+    }
+    Ok(open)
+}
+
+/// A new generation for the next command.
+fn renew<H: CallerHost>(h: &H, area: &Area, session: &Session, name: &[u8], open: &mut Open) -> Result<Borrowed, Failed> {
+    match slot_of(area, open.lease).claim(State::Held, open.lease.generation, (h.my_pid(), h.my_proc())) {
+        Some(generation) => {
+            area.header.busy.fetch_add(1, Relaxed);
+            open.lease.generation = generation;
+            open.phase = Phase::InUse;
+            session.sessions.set(name, *open);
+            Ok(Borrowed { lease: open.lease, launched: false, waited_us: None })
+        }
+        None => {
+            bury(h, area, &session.sessions, name, open.lease);
+            Err(lost(name).into())
+        }
+    }
+}
+
+/// A command has ended: is there still a session?
+fn settle<H: CallerHost>(h: &H, area: &Area, session: &Session, name: &[u8], open: &mut Open) {
+    if slot_of(area, open.lease).state() == (State::Held, open.lease.generation) {
+        open.phase = Phase::Ready;
+        session.sessions.set(name, *open);
+    } else {
+        bury(h, area, &session.sessions, name, open.lease);
+    }
+}
+
+fn exchange<'a, H: CallerHost>(
+    h: &'a H,
+    area: &'a Area<'a>,
+    session: &'a Session,
+    call: &Call<'a>,
+    lease: Lease,
+    fresh: bool,
+) -> Exchange<'a, H> {
+    let borrowed = Borrowed { lease, launched: false, waited_us: None };
+    let command = call.command.unwrap_or_default();
+    let start = if fresh { Exchange::new } else { Exchange::resume };
+    start(h, area, session, borrowed, call.poll_us, call.limits.deadlock_ms, command, Keep::Always)
+}
+
+/// Run one request of a session to its end.
+fn run_as<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name: Option<&[u8]>, mode: Mode) -> Result<Ending, Failed> {
+    counted(h, area, call, |rows| {
+        check(call)?;
+        let name = name_of(name)?;
+        let mut open = ready(h, area, session, call, name)?;
+        let mut buffer = session.take_buffer();
+        let request = request(area, session, call, mode)?;
+        encode(&request, &mut buffer)?;
+        renew(h, area, session, name, &mut open)?;
+        let met = exchange(h, area, session, call, open.lease, true).run(&mut buffer, rows);
+        session.keep_buffer(&mut buffer);
+        settle(h, area, session, name, &mut open);
+        let failed = match met {
+            Met::Done(ending) => return Ok(ending),
+            Met::Failed(failed) => failed,
+            Met::NeverTaken => lost(name).into(),
+            Met::Complete(..) | Met::SettingsWanted => protocol_violation().into(),
+        };
+        session.sessions.remember_error(name, &failed);
+        Err(failed)
+    })
+}
+
+/// Run a command and wait for its end.
+pub fn run<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name: Option<&[u8]>) -> Result<Ending, Failed> {
+    run_as(h, area, session, call, name, Mode::Session)
+}
+
+/// Notifications that have come for the session, as rows.
+pub fn notifications<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name: Option<&[u8]>) -> Result<(), Failed> {
+    run_as(h, area, session, call, name, Mode::Notifications).map(drop)
+}
+
+/// Send a command without waiting for its end.
+pub fn send<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name: Option<&[u8]>) -> Result<(), Failed> {
+    counted(h, area, call, |_| {
+        check(call)?;
+        let name = name_of(name)?;
+        let mut open = ready(h, area, session, call, name)?;
+        let mut buffer = session.take_buffer();
+        let request = request(area, session, call, Mode::Session)?;
+        encode(&request, &mut buffer)?;
+        renew(h, area, session, name, &mut open)?;
+        let sent = exchange(h, area, session, call, open.lease, true).send(&buffer);
+        session.keep_buffer(&mut buffer);
+        match sent {
+            Ok(()) => {
+                open.phase = Phase::Sent { read: false };
+                session.sessions.set(name, open);
+                Ok(())
+            }
+            Err(met) => {
+                settle(h, area, session, name, &mut open);
+                Err(match met {
+                    Met::Failed(failed) => failed,
+                    _ => lost(name).into(),
+                })
+            }
+        }
+    })
+}
+
+/// Read what comes next of a command that was sent: the end of a statement and whether it had rows; None: all is read.
+fn next_result<H: CallerHost>(
+    h: &H,
+    area: &Area,
+    session: &Session,
+    call: &Call,
+    name: &[u8],
+    mut open: Open,
+) -> Result<Option<(Ending, bool)>, Failed> {
+    let mut buffer = session.take_buffer();
+    open.phase = Phase::InUse;
+    session.sessions.set(name, open);
+    let met = exchange(h, area, session, call, open.lease, false).read_replies(&mut buffer, &mut 0);
+    session.keep_buffer(&mut buffer);
+    if let Met::Complete(ending, described) = met {
+        open.phase = Phase::Sent { read: ending.last };
+        session.sessions.set(name, open);
+        return Ok(Some((ending, described)));
+    }
+    settle(h, area, session, name, &mut open);
+    let failed = match met {
+        Met::Done(_) => return Ok(None),
+        Met::Failed(failed) => failed,
+        _ => lost(name).into(),
+    };
+    session.sessions.remember_error(name, &failed);
+    Err(failed)
+}
+
+/// The next result set of the command that was sent; None: there is none left. With `tags`, a statement
+/// without rows counts as one too.
+pub fn result<H: CallerHost>(
+    h: &H,
+    area: &Area,
+    session: &Session,
+    call: &Call,
+    name: Option<&[u8]>,
+    tags: bool,
+) -> Result<Option<(Ending, bool)>, Failed> {
+    counted(h, area, call, |_| {
+        check(call)?;
+        let name = name_of(name)?;
+        loop {
+            let open = session.sessions.get(name).ok_or_else(|| unknown(name))?;
+            check_user(call, Some((name, &open.identity)))?;
+            match open.phase {
+                Phase::InUse => return Err(busy(name).into()),
+                Phase::Sent { .. } => {}
+                Phase::Ready if alive(area, &open) => return Ok(None),
+                Phase::Ready => {
+                    bury(h, area, &session.sessions, name, open.lease);
+                    return Err(lost(name).into());
+                }
+            }
+            match next_result(h, area, session, call, name, open)? {
+                Some((_, false)) if !tags => {}
+                other => return Ok(other),
+            }
+        }
+    })
+}
+
+/// Would reading a result wait for the command?
+fn runs(area: &Area, open: &Open) -> bool {
+    let slot = slot_of(area, open.lease);
+    let generation = open.lease.generation;
+    open.phase == (Phase::Sent { read: false })
+        && slot.state() == (State::Busy, generation)
+        && slot.finished(generation).is_none()
+        && !slot.stalled(generation)
+}
+
+/// Does a command that was sent still run? Not if it waits for its results to be read.
+pub fn is_busy<H: CallerHost>(h: &H, area: &Area, session: &Session, name: Option<&[u8]>) -> Result<bool, Failed> {
+    let name = name_of(name)?;
+    let open = session.sessions.get(name).ok_or_else(|| unknown(name))?;
+    if open.phase == Phase::Ready && !alive(area, &open) {
+        bury(h, area, &session.sessions, name, open.lease);
+        return Err(lost(name).into());
+    }
+    Ok(runs(area, &open) || open.phase == Phase::InUse)
+}
+
+/// Cancel the command that was sent, without waiting for its end; false if there is nothing to cancel.
+pub fn cancel<H: CallerHost>(h: &H, area: &Area, session: &Session, name: Option<&[u8]>) -> Result<bool, Failed> {
+    let name = name_of(name)?;
+    let open = session.sessions.get(name).ok_or_else(|| unknown(name))?;
+    let slot = slot_of(area, open.lease);
+    let generation = open.lease.generation;
+    let running = matches!(open.phase, Phase::Sent { .. }) && slot.state() == (State::Busy, generation);
+    if !running || slot.finished(generation).is_some() || !(slot.gate_cancel(generation) || slot.gate_cancelled(generation)) {
+        return Ok(false);
+    }
+    let pid = slot.worker_pid.load(Acquire);
+    if pid != 0 {
+        h.interrupt(pid, false);
+    }
+    slot.signal_sent(generation);
+    if let Some(proc) = slot.worker_proc() {
+        h.wake(proc);
+    }
+    Ok(true)
+}
+
+/// Message of the last error that a command of the session raised.
+pub fn error(session: &Session, name: Option<&[u8]>) -> Result<Option<Vec<u8>>, Failed> {
+    let name = name_of(name)?;
+    match session.sessions.named.borrow().get(name) {
+        Some(named) => Ok(named.error.clone()),
+        None => Err(unknown(name).into()),
+    }
+}
+
+/// Close a session: what runs is cancelled, an open transaction rolled back, the worker given back.
+pub fn close<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name: Option<&[u8]>) -> Result<(), Failed> {
+    let name = name_of(name)?;
+    let mut open = session.sessions.get(name).ok_or_else(|| unknown(name))?;
+    match open.phase {
+        Phase::InUse => return Err(busy(name).into()),
+        Phase::Ready => {}
+        Phase::Sent { .. } => {
+            _ = exchange(h, area, session, call, open.lease, false).cancel();
+            settle(h, area, session, name, &mut open);
+        }
+    }
+    if session.sessions.get(name).is_none() || renew(h, area, session, name, &mut open).is_err() {
+        // It had gone by itself.
+        return Ok(());
+    }
+    session.sessions.remove(name);
+    let mut buffer = session.take_buffer();
+    let request = request(area, session, call, Mode::Close)?;
+    encode(&request, &mut buffer)?;
+    let mut exchange = exchange(h, area, session, call, open.lease, true);
+    exchange.keep = Keep::Nothing;
+    let met = exchange.run(&mut buffer, &mut 0);
+    session.keep_buffer(&mut buffer);
+    match met {
+        Met::Failed(Failed::Saved) => Err(Failed::Saved),
+        _ => Ok(()),
+    }
+}
+
+/// The sessions of this process, in the order of their names.
+pub fn view(area: &Area, session: &Session) -> Vec<View> {
+    let named = session.sessions.named.borrow();
+    let view = |(name, named): (&Vec<u8>, &Named)| View {
+        name: name.clone(),
+        database: named.open.database,
+        pid: slot_of(area, named.open.lease).worker_pid.load(Relaxed),
+        opened: named.open.opened,
+        busy: runs(area, &named.open) || named.open.phase == Phase::InUse,
+        alive: alive(area, &named.open),
+    };
+    named.iter().map(view).collect()
+}
