@@ -11,6 +11,7 @@ pub mod host;
 pub mod pool;
 pub mod report;
 pub mod settings;
+pub mod task;
 #[cfg(test)]
 mod testing;
 pub mod wire;

@@ -1,0 +1,147 @@
+//! A task's way from Filling to its end, and who holds it meanwhile.
+
+use super::entry::{CANCEL, DETACHED, DOOMED, Entry, PINS, READ};
+use super::{Fate, How, Outcome, State, TRANSACTION_ROLLBACK, Table, Ticket};
+use crate::pool::slot::Lease;
+use crate::report::QUERY_CANCELED;
+use std::sync::atomic::Ordering::*;
+
+impl Table<'_> {
+    /// The submitter has written everything: the task is Pending until it commits, or Queued at once.
+    pub fn offer(&self, ticket: Ticket, to: State) -> bool {
+        matches!(to, State::Pending | State::Queued) && self.change(ticket, State::Filling, to)
+    }
+
+    /// The submitter's transaction has committed.
+    pub fn confirm(&self, ticket: Ticket) -> bool {
+        self.change(ticket, State::Pending, State::Queued)
+    }
+
+    /// The task is not to be: its submitter has rolled back, or could not write it. Who waits for it sees it
+    /// cancelled until it unpins it.
+    pub fn abandon(&self, ticket: Ticket, now: i64) -> Fate {
+        if !self.change(ticket, State::Filling, State::Ending) && !self.change(ticket, State::Pending, State::Ending) {
+            return Fate::Ignored;
+        }
+        let message = b"the transaction that submitted the task did not commit";
+        _ = self.detach(ticket);
+        self.conclude(ticket, &Outcome { how: How::Cancelled, sqlstate: TRANSACTION_ROLLBACK, rows: 0, message }, now)
+    }
+
+    /// Run a queued task in this lease; of several takers one gets it.
+    pub fn take(&self, ticket: Ticket, lease: Lease, now: i64) -> bool {
+        let Some(entry) = self.live(ticket) else { return false };
+        let taken = entry.take(ticket.id, lease);
+        if taken {
+            entry.started.store(now, Relaxed);
+        }
+        taken
+    }
+
+    /// A task that did not begin in its lease is to run in another.
+    pub fn requeue(&self, ticket: Ticket, lease: Lease) -> bool {
+        self.live(ticket).is_some_and(|entry| entry.leave(ticket.id, lease, State::Queued))
+    }
+
+    /// What runs in this lease.
+    pub fn running_on(&self, lease: Lease) -> Option<Ticket> {
+        self.entries.iter().zip(0..).find_map(|(entry, index)| {
+            let (id, state) = entry.at();
+            (state == State::Running && entry.leased_by(lease)).then_some(Ticket { index, id })
+        })
+    }
+
+    /// A task ends that runs in this lease. Says it once: a second time, or by an older lease, it has no
+    /// effect. The caller then wakes who waits for it.
+    pub fn finish(&self, ticket: Ticket, lease: Lease, outcome: &Outcome<'_>, now: i64) -> Fate {
+        match self.live(ticket) {
+            Some(entry) if entry.leave(ticket.id, lease, State::Ending) => self.conclude(ticket, outcome, now),
+            _ => Fate::Ignored,
+        }
+    }
+
+    /// A task ends that never began.
+    pub fn finish_queued(&self, ticket: Ticket, outcome: &Outcome<'_>, now: i64) -> Fate {
+        if !self.change(ticket, State::Queued, State::Ending) && !self.change(ticket, State::Pending, State::Ending) {
+            return Fate::Ignored;
+        }
+        self.conclude(ticket, outcome, now)
+    }
+
+    /// Cancel a task that has not begun. Ignored: it has, or has ended.
+    pub fn cancel_queued(&self, ticket: Ticket, now: i64) -> Fate {
+        let message = b"the task was cancelled before it started";
+        self.finish_queued(ticket, &Outcome { how: How::Cancelled, sqlstate: QUERY_CANCELED, rows: 0, message }, now)
+    }
+
+    /// Write how it ended, and only then say that it has.
+    fn conclude(&self, ticket: Ticket, outcome: &Outcome<'_>, now: i64) -> Fate {
+        let Some(entry) = self.live(ticket) else { return Fate::Ignored };
+        let stats = &self.header.stats;
+        let (state, counter) = match outcome.how {
+            How::Done => (State::Done, &stats.done),
+            How::Failed => (State::Failed, &stats.failed),
+            How::Cancelled => (State::Cancelled, &stats.cancelled),
+        };
+        entry.finished.store(now, Relaxed);
+        entry.rows.store(outcome.rows, Relaxed);
+        entry.sqlstate.store(outcome.sqlstate, Relaxed);
+        entry.message.set(outcome.message);
+        counter.fetch_add(1, Relaxed);
+        entry.change(ticket.id, State::Ending, state);
+        // Who detaches marks first and looks for the end after; we the other way round.
+        match entry.held(ticket.id) {
+            Some(hold) if hold & DETACHED != 0 => match self.doom(ticket) {
+                Fate::Ignored => Fate::Kept,
+                fate => fate,
+            },
+            _ => Fate::Kept,
+        }
+    }
+
+    /// Nobody will ask for it: free it, now or when it has ended.
+    pub fn detach(&self, ticket: Ticket) -> Fate {
+        if self.live(ticket).and_then(|entry| entry.mark(ticket.id, DETACHED)).is_none() {
+            return Fate::Ignored;
+        }
+        if self.state(ticket).is_some_and(State::finished) { self.doom(ticket) } else { Fate::Kept }
+    }
+
+    /// Hold a task against eviction. False: it is gone, or to be freed.
+    pub fn pin(&self, ticket: Ticket) -> bool {
+        self.live(ticket).is_some_and(|entry| entry.pin(ticket.id))
+    }
+
+    /// Give a pin back; the last one frees what was to be freed.
+    pub fn unpin(&self, ticket: Ticket) -> Fate {
+        match self.live(ticket).and_then(|entry| entry.unpin(ticket.id)) {
+            Some(hold) if hold & (DOOMED | PINS) == DOOMED | 1 => self.release(ticket, hold),
+            Some(_) => Fate::Kept,
+            None => Fate::Ignored,
+        }
+    }
+
+    /// Its result has been read: it is among the first to be evicted.
+    pub fn mark_read(&self, ticket: Ticket) -> bool {
+        self.live(ticket).and_then(|entry| entry.mark(ticket.id, READ)).is_some()
+    }
+
+    /// Its worker is to cancel it; true if it has not been asked before.
+    pub fn ask_cancel(&self, ticket: Ticket) -> bool {
+        self.live(ticket).and_then(|entry| entry.mark(ticket.id, CANCEL)).is_some_and(|hold| hold & CANCEL == 0)
+    }
+
+    pub fn cancel_asked(&self, ticket: Ticket) -> bool {
+        self.live(ticket).and_then(|entry| entry.held(ticket.id)).is_some_and(|hold| hold & CANCEL != 0)
+    }
+
+    /// How far a running task is. False: it does not run, or says so twice at once.
+    pub fn progress(&self, ticket: Ticket, percent: f64, message: &[u8]) -> bool {
+        let running = |entry: &&Entry| entry.at() == (ticket.id, State::Running);
+        self.live(ticket).filter(running).is_some_and(|entry| entry.progress.write(ticket.id, percent, message))
+    }
+
+    fn change(&self, ticket: Ticket, from: State, to: State) -> bool {
+        self.live(ticket).is_some_and(|entry| entry.change(ticket.id, from, to))
+    }
+}

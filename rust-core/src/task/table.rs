@@ -1,0 +1,208 @@
+//! The table: its header, how an entry is found for a new task, and how entries become free again.
+//!
+//! The layout is the same in the server's fixed shared memory and in a segment of a session's own: header,
+//! entries, pages. All zeroes is an empty table.
+
+use super::entry::{DISK, DOOMED, Entry, PINS, READ};
+use super::pages::Page;
+use super::waiters::Waiters;
+use super::{CRASH_SHUTDOWN, Fate, Full, New, State, Ticket};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
+
+/// How often a submitter whose place was snatched looks for another.
+const ATTEMPTS: usize = 64;
+
+/// What has happened since the memory was laid out.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub submitted: AtomicU64,
+    /// Submissions that found no place.
+    pub refused: AtomicU64,
+    pub done: AtomicU64,
+    pub failed: AtomicU64,
+    pub cancelled: AtomicU64,
+    pub lost: AtomicU64,
+    /// Finished tasks that made place for a new one, or were kept long enough.
+    pub evicted: AtomicU64,
+    pub expired: AtomicU64,
+}
+
+#[repr(C, align(64))]
+#[derive(Debug, Default)]
+pub struct Header {
+    pub abi_version: AtomicU32,
+    pub tasks: AtomicU32,
+    pub pages: AtomicU32,
+    pub pages_used: AtomicU32,
+    /// The last id given; 0 when there was none.
+    pub next_id: AtomicU64,
+    /// Where to look first.
+    pub(super) task_hint: AtomicU32,
+    pub(super) page_hint: AtomicU32,
+    pub stats: Counters,
+    pub(super) waiters: Waiters,
+}
+
+/// A view of the whole.
+#[derive(Clone, Copy, Debug)]
+pub struct Table<'a> {
+    pub header: &'a Header,
+    pub entries: &'a [Entry],
+    pub pages: &'a [Page],
+}
+
+impl<'a> Table<'a> {
+    /// Ids begin above this, which is below 2^55: an id has 56 bits. They never go back.
+    pub fn seed_ids(&self, base: u64) {
+        self.header.next_id.fetch_max(base, SeqCst);
+    }
+
+    /// An entry for a new task, Filling: a free one, else that of the task that finished longest ago, those
+    /// that were read first. With it the id of the evicted task where its payload's file is to be deleted.
+    pub fn submit(&self, new: &New<'_>, now: i64) -> Result<(Ticket, Option<u64>), Full> {
+        let id = self.header.next_id.fetch_add(1, SeqCst) + 1;
+        for _ in 0..ATTEMPTS {
+            let (entry, index, file) = if let Some(index) = self.take_free(id) {
+                (&self.entries[index as usize], index, None)
+            } else if let Some(victim) = self.victim() {
+                let entry = &self.entries[victim.index as usize];
+                let state = entry.at().1;
+                let Some(hold) = entry.close(victim.id) else { continue };
+                self.drop_payload(entry);
+                entry.replace((victim.id, state), (id, State::Filling));
+                self.header.stats.evicted.fetch_add(1, Relaxed);
+                (entry, victim.index, (hold & DISK != 0).then_some(victim.id))
+            } else {
+                break;
+            };
+            self.fill(entry, id, new, now);
+            self.header.stats.submitted.fetch_add(1, Relaxed);
+            return Ok((Ticket { index, id }, file));
+        }
+        self.header.stats.refused.fetch_add(1, Relaxed);
+        Err(Full)
+    }
+
+    fn take_free(&self, id: u64) -> Option<u32> {
+        let (start, count) = (self.header.task_hint.load(Relaxed) as usize, self.entries.len());
+        let index = (0..count).map(|step| (start + step) % count).find(|&index| {
+            let entry = &self.entries[index];
+            let (old, state) = entry.at();
+            state == State::Free && entry.replace((old, State::Free), (id, State::Filling))
+        })? as u32;
+        self.header.task_hint.store(index + 1, Relaxed);
+        Some(index)
+    }
+
+    fn victim(&self) -> Option<Ticket> {
+        let finished = self.finished().filter(|(_, hold, _)| hold & (PINS | DOOMED) == 0);
+        finished.min_by_key(|&(ticket, hold, at)| (hold & READ == 0, at, ticket.id)).map(|(ticket, ..)| ticket)
+    }
+
+    /// Finished tasks with their hold and when they finished.
+    fn finished(&self) -> impl Iterator<Item = (Ticket, u64, i64)> + use<'a> {
+        self.entries.iter().zip(0..).filter_map(|(entry, index)| {
+            let (id, state) = entry.at();
+            let at = entry.finished.load(Relaxed);
+            let hold = entry.held(id).filter(|_| state.finished())?;
+            Some((Ticket { index, id }, hold, at))
+        })
+    }
+
+    /// Write a task to an entry that is Filling for it.
+    pub(super) fn fill(&self, entry: &Entry, id: u64, new: &New<'_>, now: i64) {
+        entry.submitted.store(now, Relaxed);
+        entry.started.store(0, Relaxed);
+        entry.finished.store(0, Relaxed);
+        entry.rows.store(0, Relaxed);
+        entry.sqlstate.store(0, Relaxed);
+        entry.owner.store(new.owner, Relaxed);
+        entry.set_key(new.key);
+        entry.submitter.store(new.submitter, Relaxed);
+        entry.timeout_ms.store(new.timeout_ms, Relaxed);
+        let (slot, pid) = new.prefer.map_or((0, 0), |(slot, pid)| (slot + 1, pid));
+        entry.prefer_slot.store(slot, Relaxed);
+        entry.prefer_pid.store(pid, Relaxed);
+        entry.command.set(new.command);
+        entry.label.set(new.label);
+        entry.message.set(b"");
+        entry.open(id);
+    }
+
+    /// The entry of a task that is not gone.
+    pub(super) fn live(&self, ticket: Ticket) -> Option<&'a Entry> {
+        let entry = self.entries.get(ticket.index as usize)?;
+        let (id, state) = entry.at();
+        (id == ticket.id && state != State::Free).then_some(entry)
+    }
+
+    /// Where a task is.
+    pub fn find(&self, id: u64) -> Option<Ticket> {
+        (0..self.entries.len() as u32).map(|index| Ticket { index, id }).find(|&ticket| self.live(ticket).is_some())
+    }
+
+    /// None: the task is gone.
+    pub fn state(&self, ticket: Ticket) -> Option<State> {
+        let (id, state) = self.entries.get(ticket.index as usize)?.at();
+        (id == ticket.id && state != State::Free).then_some(state)
+    }
+
+    /// Free the entry of a finished task whose hold we have closed.
+    pub(super) fn release(&self, ticket: Ticket, hold: u64) -> Fate {
+        let Some(entry) = self.live(ticket) else { return Fate::Ignored };
+        self.drop_payload(entry);
+        entry.replace(entry.at(), (ticket.id, State::Free));
+        Fate::Freed { file: hold & DISK != 0 }
+    }
+
+    /// Free now, or at the last unpin.
+    pub(super) fn doom(&self, ticket: Ticket) -> Fate {
+        match self.live(ticket).and_then(|entry| entry.doom(ticket.id)) {
+            Some(hold) if hold & PINS == 0 => self.release(ticket, hold),
+            Some(_) => Fate::Kept,
+            None => Fate::Ignored,
+        }
+    }
+
+    /// Free what has been finished for as long as that, and is not pinned. The callback deletes the file of
+    /// a task.
+    pub fn expire(&self, now: i64, retention_us: i64, mut file: impl FnMut(u64)) {
+        for (ticket, ..) in self.finished().filter(|&(.., at)| now.saturating_sub(at) >= retention_us) {
+            let Some(hold) = self.live(ticket).and_then(|entry| entry.close(ticket.id)) else { continue };
+            self.header.stats.expired.fetch_add(1, Relaxed);
+            if self.release(ticket, hold) == (Fate::Freed { file: true }) {
+                file(ticket.id);
+            }
+        }
+    }
+
+    /// Free what was being submitted by processes that have gone. The callback deletes the file of a task.
+    pub fn reclaim(&self, now: i64, alive: impl Fn(u32) -> bool, mut file: impl FnMut(u64)) {
+        for (entry, index) in self.entries.iter().zip(0..) {
+            let (id, state) = entry.at();
+            let submitter = entry.submitter.load(Relaxed);
+            // Before it is open the entry may still bear the name of an earlier task's submitter.
+            let named = entry.held(id).is_some() && matches!(state, State::Filling | State::Pending);
+            if named && !alive(submitter) && self.abandon(Ticket { index, id }, now) == (Fate::Freed { file: true }) {
+                file(id);
+            }
+        }
+    }
+
+    /// A task that a restart has swallowed. Only at server start, while nobody else is there.
+    pub(super) fn put_lost(&self, index: u32, id: u64, new: &New<'_>, times: [i64; 2], now: i64) -> bool {
+        let Some(entry) = self.entries.get(index as usize) else { return false };
+        let (old, state) = entry.at();
+        if state != State::Free || !entry.replace((old, State::Free), (id, State::Filling)) {
+            return false;
+        }
+        self.fill(entry, id, new, times[0]);
+        entry.started.store(times[1], Relaxed);
+        entry.finished.store(now, Relaxed);
+        entry.sqlstate.store(CRASH_SHUTDOWN, Relaxed);
+        entry.message.set(b"the server was restarted before the task ended");
+        self.header.stats.lost.fetch_add(1, Relaxed);
+        entry.change(id, State::Filling, State::Lost)
+    }
+}
