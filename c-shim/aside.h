@@ -11,6 +11,7 @@
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "nodes/nodes.h"
+#include "nodes/pg_list.h"
 #include "storage/condition_variable.h"
 #include "storage/dsm.h"
 #include "tcop/cmdtag.h"
@@ -24,6 +25,7 @@
 typedef struct AsidePrefix
 {
 	ConditionVariable slot_free;
+	dsm_handle	tasks;			/* of a private pool; 0: none yet */
 } AsidePrefix;
 
 #define ASIDE_PREFIX_SIZE TYPEALIGN(128, sizeof(AsidePrefix))
@@ -45,6 +47,7 @@ typedef struct AsidePool
 	AsidePrefix *prefix;
 	uint32		slots;
 	dsm_handle	segment;
+	bool		has_tasks;		/* their table is attached */
 } AsidePool;
 
 /* Where the rows of the running call go: to a store, or the last one to single. */
@@ -56,6 +59,8 @@ typedef struct AsideRows
 	TupleDesc	described;		/* of the rows in the store, if the worker says; in the query's context */
 	bool	   *as_text;		/* of those: came as text whatever their type there */
 	MemoryContext context;		/* where both are */
+	List	   *tags;			/* of statements without rows, in that context */
+	bool		fresh;			/* nothing was described since the last statement */
 } AsideRows;
 
 /* Arguments of a call as they are shipped. */
@@ -89,6 +94,12 @@ extern int	aside_max_depth;
 extern int	aside_poll_time;
 extern int	aside_queue_size;
 extern int	aside_plan_cache_size;
+extern int	aside_max_tasks;
+extern int	aside_task_memory;
+extern int	aside_task_result_limit;
+extern int	aside_task_retention;
+extern int	aside_task_timeout;
+extern char *aside_task_label;
 extern void aside_define_settings(void);
 
 /* What becomes of a transaction that an autonomous routine has not ended. */
@@ -105,6 +116,20 @@ extern void aside_request_shmem(void);
 extern AsidePool *aside_caller_pool(bool create);
 extern AsidePool *aside_worker_pool(void);
 extern bool aside_attach_worker_pool(dsm_handle segment);
+extern bool aside_find_tasks(AsidePool *pool, bool create);
+extern bool aside_tasks_are_shared(void);
+
+/* task_file.c */
+extern aside_status aside_write_task_file(uint64_t task, aside_bytes bytes);
+extern aside_status aside_append_task_file(uint64_t task, aside_bytes bytes);
+extern aside_status aside_read_task_file(uint64_t task, uint64_t offset, uint8_t *into, size_t len);
+extern void aside_drop_task_file(uint64_t task);
+extern void aside_write_down_task(uint32_t index, aside_bytes record);
+extern void aside_recover_tasks(void *table, size_t size, uint32 tasks);
+
+/* sqlfuncs_task.c */
+extern void aside_kick_tasks(AsidePool *pool);
+extern void aside_fill_quotas(aside_quotas *quotas);
 
 /* report.c */
 extern void aside_keep_error(MemoryContext back_to);
@@ -184,6 +209,7 @@ extern bool aside_launch_failed(uint32_t slot);
 /* hooks.c */
 extern void aside_install_hooks(void);
 extern void aside_watch_transactions(void);
+extern void aside_watch_submitter(void);
 extern bool aside_temp_touched;
 
 /* The running commit is the last of its command; the running command is part of a session (host_worker.c). */

@@ -19,6 +19,12 @@ int			aside_max_depth = 16;
 int			aside_poll_time = 50;
 int			aside_queue_size = 256;
 int			aside_plan_cache_size = 128;
+int			aside_max_tasks = 2000;
+int			aside_task_memory = 2048;
+int			aside_task_result_limit = 1024 * 1024;
+int			aside_task_retention = 3600 * 1000;
+int			aside_task_timeout = 0;
+char	   *aside_task_label = NULL;
 int			aside_uncommitted_at_exit = ASIDE_EXIT_COMMIT;
 
 static const struct config_enum_entry at_exit_options[] = {
@@ -83,6 +89,36 @@ aside_define_settings(void)
 							NULL,
 							&aside_plan_cache_size, 128, 0, 100000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("aside.max_tasks",
+							"Maximum number of tasks that are known at a time.",
+							"Ended ones make room for new ones, those that were read first.",
+							&aside_max_tasks, 2000, 16, 1000000,
+							fixed, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("aside.task_memory",
+							"Memory for commands and results of tasks.",
+							"What does not fit is kept in temporary files.",
+							&aside_task_memory, 2048, 64, 1024 * 1024,
+							fixed, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("aside.task_result_limit",
+							"Maximum size of the result of a task.",
+							"A task that returns more fails.",
+							&aside_task_result_limit, 1024 * 1024, 0, INT_MAX,
+							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("aside.task_retention",
+							"Time for which a task that has ended is known.",
+							NULL,
+							&aside_task_retention, 3600 * 1000, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("aside.task_timeout",
+							"Maximum duration of the tasks that this session starts.",
+							"Zero means no limit.",
+							&aside_task_timeout, 0, 0, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomStringVariable("aside.task_label",
+							   "Label of the tasks that this session starts.",
+							   NULL,
+							   &aside_task_label, "",
+							   PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomEnumVariable("aside.uncommitted_at_exit",
 							 "What becomes of a transaction that an autonomous routine has not ended.",
 							 "\"error\" rolls it back and raises an error (2D000).",

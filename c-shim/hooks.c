@@ -103,6 +103,60 @@ resources_released(ResourceReleasePhase phase, bool commit, bool top_level, void
 	aside_commit_settled(aside_worker_pool()->handle, aside_get_worker_host());
 }
 
+/* Tasks that were to start with this transaction, in whatever process it runs. */
+static void
+tasks_of_transaction(XactEvent event, void *arg)
+{
+	AsidePool  *pool = aside_caller_pool(false);
+	aside_quotas quotas;
+
+	if (pool == NULL || !aside_tasks_pending(pool->handle))
+		return;
+	aside_fill_quotas(&quotas);
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+			aside_tasks_transaction(pool->handle, aside_get_caller_host(), &quotas, ASIDE_END_COMMIT, 0, 0);
+			break;
+		case XACT_EVENT_ABORT:
+			aside_tasks_transaction(pool->handle, aside_get_caller_host(), &quotas, ASIDE_END_ABORT, 0, 0);
+			break;
+		case XACT_EVENT_PRE_PREPARE:
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot PREPARE a transaction that starts tasks when it commits")));
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+tasks_of_subtransaction(SubXactEvent event, SubTransactionId own, SubTransactionId parent, void *arg)
+{
+	AsidePool  *pool = aside_caller_pool(false);
+	aside_quotas quotas = {0};
+
+	if (pool == NULL || !aside_tasks_pending(pool->handle))
+		return;
+	if (event == SUBXACT_EVENT_COMMIT_SUB)
+		aside_tasks_transaction(pool->handle, aside_get_caller_host(), &quotas, ASIDE_END_SUBCOMMIT, own, parent);
+	else if (event == SUBXACT_EVENT_ABORT_SUB)
+		aside_tasks_transaction(pool->handle, aside_get_caller_host(), &quotas, ASIDE_END_SUBABORT, own, parent);
+}
+
+void
+aside_watch_submitter(void)
+{
+	static bool watching = false;
+
+	if (watching)
+		return;
+	watching = true;
+	RegisterXactCallback(tasks_of_transaction, NULL);
+	RegisterSubXactCallback(tasks_of_subtransaction, NULL);
+}
+
 void
 aside_watch_transactions(void)
 {

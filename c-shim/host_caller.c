@@ -13,7 +13,9 @@
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "storage/procarray.h"
+#include "utils/acl.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
 AsideRows  *aside_rows = NULL;
 
@@ -236,6 +238,7 @@ host_describe(const aside_column *columns, size_t count)
 		MemoryContext old = MemoryContextSwitchTo(aside_rows->context);
 		TupleDesc	desc = CreateTemplateTupleDesc(count);
 
+		aside_rows->fresh = false;
 		aside_rows->as_text = palloc0(sizeof(bool) * Max(count, 1));
 		for (size_t i = 0; i < count; i++)
 		{
@@ -251,6 +254,40 @@ host_describe(const aside_column *columns, size_t count)
 		aside_rows->described = desc;
 		tuplestore_clear(aside_rows->store);
 		MemoryContextSwitchTo(old);
+	}
+	ASIDE_END_TRY();
+	return status;
+}
+
+static aside_status
+host_complete(const aside_ending *ending)
+{
+	aside_status status = ASIDE_OK;
+
+	if (aside_rows == NULL || aside_rows->store == NULL)
+		return ASIDE_OK;
+	ASIDE_TRY(status);
+	{
+		MemoryContext old = MemoryContextSwitchTo(aside_rows->context);
+
+		if (aside_rows->fresh)
+			aside_rows->tags = lappend(aside_rows->tags, pnstrdup(ending->tag, ending->tag_len));
+		aside_rows->fresh = true;
+		MemoryContextSwitchTo(old);
+	}
+	ASIDE_END_TRY();
+	return status;
+}
+
+static aside_status
+host_may_act_for(uint32_t role, bool *may)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		*may = GetUserId() == role || superuser() ||
+			(SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)) && has_privs_of_role(GetUserId(), role));
 	}
 	ASIDE_END_TRY();
 	return status;
@@ -274,6 +311,12 @@ aside_get_caller_host(void)
 		.relay = host_relay,
 		.row = host_row,
 		.describe = host_describe,
+		.complete = host_complete,
+		.may_act_for = host_may_act_for,
+		.write_file = aside_write_task_file,
+		.read_file = aside_read_task_file,
+		.drop_file = aside_drop_task_file,
+		.write_down = aside_write_down_task,
 		.fail = aside_keep_report,
 		.amend = aside_amend_error,
 	};

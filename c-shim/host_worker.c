@@ -56,6 +56,7 @@ host_config(aside_worker_config *out)
 	out->min_workers = aside_min_workers;
 	out->poll_us = aside_poll_time;
 	out->plan_cache_size = aside_plan_cache_size;
+	out->result_bytes = (uint64) aside_task_result_limit * 1024;
 }
 
 bool
@@ -185,6 +186,10 @@ host_adopt(const aside_identity *who, const aside_bytes *settings)
 	return status;
 }
 
+/* The running task has taken all the time that it may. */
+static TimeoutId task_timer = MAX_TIMEOUTS;
+static volatile sig_atomic_t task_timed_out = false;
+
 /* As the server does for a client: the timer of a session's command is set when it begins. */
 static void
 start_timer(void)
@@ -198,10 +203,44 @@ stop_timer(void)
 {
 	if (get_timeout_active(STATEMENT_TIMEOUT))
 		disable_timeout(STATEMENT_TIMEOUT, false);
+	if (task_timer != MAX_TIMEOUTS && get_timeout_active(task_timer))
+		disable_timeout(task_timer, false);
+}
+
+/* What traps the first cancel is ended by the second call. */
+#define TASK_GRACE_MS 2000
+
+static void
+task_timer_rings(void)
+{
+	if (task_timed_out)
+	{
+		ProcDiePending = true;
+		InterruptPending = true;
+	}
+	else
+	{
+		task_timed_out = true;
+		QueryCancelPending = true;
+		InterruptPending = true;
+	}
+	SetLatch(MyLatch);
+}
+
+static void
+start_task_timer(uint32 timeout_ms)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (task_timer == MAX_TIMEOUTS)
+		task_timer = RegisterTimeout(USER_TIMEOUT, task_timer_rings);
+	task_timed_out = false;
+	enable_timeout_every(task_timer, TimestampTzPlusMilliseconds(now, timeout_ms),
+						 Max(TASK_GRACE_MS, 1));
 }
 
 static aside_status
-host_begin(aside_bytes command, bool session)
+host_begin(aside_bytes command, bool session, uint32_t timeout_ms)
 {
 	aside_status status = ASIDE_OK;
 
@@ -220,6 +259,9 @@ host_begin(aside_bytes command, bool session)
 		SetCurrentStatementStartTimestamp();
 		pgstat_report_activity(STATE_RUNNING, copy);
 		aside_in_session = session;
+		task_timed_out = false;
+		if (timeout_ms > 0)
+			start_task_timer(timeout_ms);
 		StartTransactionCommand();
 		/* From here to the transaction's end; an abort restores the outer user. A session has its own. */
 		if (!session)
@@ -341,6 +383,8 @@ host_error(aside_report *out)
 		if (is_outdated_code(edata))
 			worn_out = true;
 		aside_fill_report(edata, out);
+		if (task_timed_out && edata->sqlerrcode == ERRCODE_QUERY_CANCELED)
+			out->message = aside_text_bytes("canceling task due to aside.task_timeout");
 		return;
 	}
 	memset(out, 0, sizeof(*out));
@@ -437,6 +481,30 @@ host_forget_cancel(void)
 	QueryCancelPending = false;
 }
 
+static void
+host_find_tasks(void)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		(void) aside_find_tasks(aside_worker_pool(), false);
+	}
+	ASIDE_END_TRY();
+}
+
+static void
+host_kick(void)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		aside_kick_tasks(aside_worker_pool());
+	}
+	ASIDE_END_TRY();
+}
+
 const aside_worker_host *
 aside_get_worker_host(void)
 {
@@ -446,6 +514,12 @@ aside_get_worker_host(void)
 		.signal_slot = host_signal_slot,
 		.adopt = host_adopt,
 		.begin = host_begin,
+		.find_tasks = host_find_tasks,
+		.kick = host_kick,
+		.append_file = aside_append_task_file,
+		.read_file = aside_read_task_file,
+		.drop_file = aside_drop_task_file,
+		.write_down = aside_write_down_task,
 		.session_state = host_session_state,
 		.tag = host_tag,
 		.notifications = aside_host_notifications,

@@ -81,6 +81,9 @@ static void
 leave_worker_pool(int code, Datum arg)
 {
 	aside_worker_exit(aside_worker_pool()->handle, aside_get_worker_host());
+	/* Its place may be what a queued task waits for. */
+	if (aside_worker_pool()->has_tasks)
+		aside_kick_tasks(aside_worker_pool());
 }
 
 /*
@@ -105,6 +108,7 @@ aside_worker_main(Datum main_arg)
 		proc_exit(0);
 	pool = aside_worker_pool();
 	before_shmem_exit(leave_worker_pool, (Datum) 0);
+	(void) aside_find_tasks(pool, false);
 	if (aside_worker_attach(pool->handle, aside_get_worker_host(),
 							DatumGetUInt32(main_arg), launch.generation) != ASIDE_OK)
 		proc_exit(0);

@@ -103,6 +103,15 @@ refuse_gone(void)
 			 errmsg("canceling autonomous transaction because its caller has gone")));
 }
 
+ASIDE_NORETURN static void
+refuse_length(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("result of a task exceeds aside.task_result_limit (%d kB)", aside_task_result_limit),
+			 errhint("Have the command write to a table, or increase \"aside.task_result_limit\".")));
+}
+
 static void
 hand_on(void *sink, MinimalTuple tuple)
 {
@@ -114,6 +123,8 @@ hand_on(void *sink, MinimalTuple tuple)
 			return;
 		case ASIDE_SAVED:
 			aside_throw_kept();
+		case ASIDE_TOO_LONG:
+			refuse_length();
 		default:
 			refuse_gone();
 	}

@@ -21,6 +21,11 @@ static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
 static void *shared_memory = NULL;
 static uint32 shared_slots = 0;
 
+/* Of tasks: in shared memory, or of the session whose pool this process uses. */
+static void *task_table = NULL;
+static Size task_table_size = 0;
+static bool tasks_are_shared = false;
+
 static AsidePool *caller_pool = NULL;
 static AsidePool *worker_pool = NULL;
 
@@ -69,6 +74,24 @@ shmem_request(void)
 	if (prev_shmem_request_hook)
 		prev_shmem_request_hook();
 	RequestAddinShmemSpace(pool_size(aside_max_workers));
+	RequestAddinShmemSpace(aside_tasks_size(aside_max_tasks, (size_t) aside_task_memory * 1024));
+}
+
+/* The table of tasks of the cluster; a restarted server finds what it interrupted. */
+static void
+lay_out_tasks(void)
+{
+	bool		found;
+
+	task_table_size = aside_tasks_size(aside_max_tasks, (size_t) aside_task_memory * 1024);
+	task_table = ShmemInitStruct("pg_aside tasks", task_table_size, &found);
+	tasks_are_shared = true;
+	if (found)
+		return;
+	memset(task_table, 0, task_table_size);
+	if (aside_tasks_init(task_table, task_table_size, aside_max_tasks, 0) != ASIDE_OK)
+		elog(ERROR, "could not lay out the tasks of pg_aside");
+	aside_recover_tasks(task_table, task_table_size, aside_max_tasks);
 }
 
 static void
@@ -83,6 +106,7 @@ shmem_startup(void)
 	shared_memory = ShmemInitStruct("pg_aside", pool_size(shared_slots), &found);
 	if (!found)
 		lay_out(shared_memory, pool_size(shared_slots), shared_slots);
+	lay_out_tasks();
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -94,6 +118,62 @@ aside_request_shmem(void)
 	shmem_request_hook = shmem_request;
 	prev_shmem_startup_hook = shmem_startup_hook;
 	shmem_startup_hook = shmem_startup;
+}
+
+bool
+aside_tasks_are_shared(void)
+{
+	return tasks_are_shared;
+}
+
+static void
+use_tasks(AsidePool *pool)
+{
+	if (!aside_tasks_attach(pool->handle, task_table, task_table_size))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("shared memory of pg_aside was laid out by another version"),
+				 errhint("Restart the server after replacing the module.")));
+	pool->has_tasks = true;
+}
+
+/*
+ * Have this process see tasks: the cluster's, or those of the session that
+ * has this pool, which are laid out when it makes the first one.  Ids of a
+ * session's own begin with its process, so that they are told apart.
+ */
+bool
+aside_find_tasks(AsidePool *pool, bool create)
+{
+	if (pool->has_tasks)
+		return true;
+	if (!tasks_are_shared && task_table == NULL)
+	{
+		dsm_segment *segment;
+
+		if (pool->prefix->tasks != DSM_HANDLE_INVALID && pool->prefix->tasks != 0)
+			segment = dsm_attach(pool->prefix->tasks);
+		else if (create)
+		{
+			Size		size = aside_tasks_size(aside_max_tasks, (size_t) aside_task_memory * 1024);
+
+			segment = dsm_create(size, 0);
+			memset(dsm_segment_address(segment), 0, size);
+			if (aside_tasks_init(dsm_segment_address(segment), size, aside_max_tasks,
+								 (uint64) MyProcPid << 24) != ASIDE_OK)
+				elog(ERROR, "could not lay out the tasks of pg_aside");
+			pool->prefix->tasks = dsm_segment_handle(segment);
+		}
+		else
+			return false;
+		if (segment == NULL)
+			return false;
+		dsm_pin_mapping(segment);
+		task_table = dsm_segment_address(segment);
+		task_table_size = dsm_segment_map_length(segment);
+	}
+	use_tasks(pool);
+	return true;
 }
 
 /* This process ends while it may have calls running, or workers of its own. */

@@ -34,6 +34,7 @@ typedef enum aside_status
 	ASIDE_GONE = 4,				/* the other side of a lease has gone away */
 	ASIDE_LEAVE = 5,			/* the worker is to leave its main loop */
 	ASIDE_PANIC = 6,			/* a bug: the export caught a panic */
+	ASIDE_TOO_LONG = 7,			/* the result of a task is longer than it may be */
 } aside_status;
 
 typedef struct aside_bytes
@@ -201,6 +202,65 @@ typedef struct aside_session_row
 	int64_t		opened;
 } aside_session_row;
 
+/* How a task is to be started. */
+typedef struct aside_task_start
+{
+	aside_bytes label;
+	aside_bytes shown;			/* the command's beginning, clipped to whole characters */
+	uint32_t	timeout_ms;		/* 0: none */
+	uint32_t	on_commit;		/* only if the running transaction commits */
+	uint32_t	subtransaction; /* of which it is a part */
+	uint32_t	reserved;
+	int64_t		after;			/* in the process that ran this task; 0: in any */
+} aside_task_start;
+
+/* What bounds the tasks that run at a time (0: nothing), and how long one is kept. */
+typedef struct aside_quotas
+{
+	uint32_t	per_role;
+	uint32_t	per_session;
+	int64_t		retention_us;
+} aside_quotas;
+
+/* How a transaction ends. */
+typedef enum aside_transaction_end
+{
+	ASIDE_END_COMMIT = 0,
+	ASIDE_END_ABORT = 1,
+	ASIDE_END_SUBCOMMIT = 2,
+	ASIDE_END_SUBABORT = 3,
+} aside_transaction_end;
+
+/* A row of aside.tasks. Its texts are lent until the next one is asked for. */
+typedef struct aside_task_row
+{
+	int64_t		id;
+	uint32_t	state;			/* as rust-core/src/task numbers them */
+	uint32_t	owner;
+	uint32_t	database;
+	uint32_t	pid;			/* 0: does not run */
+	uint32_t	submitter;
+	uint32_t	sqlstate;
+	uint32_t	has_progress;
+	uint32_t	detached;
+	int64_t		submitted;
+	int64_t		started;		/* 0: not yet */
+	int64_t		finished;		/* 0: not yet */
+	uint64_t	rows;
+	uint64_t	bytes;			/* of the request, later of the result */
+	double		percent;
+	aside_bytes command;
+	aside_bytes label;
+	aside_bytes message;
+	aside_bytes progress;
+} aside_task_row;
+
+/* Bytes of a task's record in the journal, and of the longest texts that a task keeps. */
+#define ASIDE_TASK_RECORD 768
+#define ASIDE_TASK_COMMAND 512
+#define ASIDE_TASK_LABEL 64
+#define ASIDE_TASK_PROGRESS 128
+
 /* A row of aside.stat. Bucket i counts calls that took under 2^i us. */
 typedef struct aside_stat_row
 {
@@ -221,6 +281,7 @@ typedef struct aside_worker_config
 	uint32_t	min_workers;
 	uint32_t	poll_us;
 	uint32_t	plan_cache_size;
+	uint64_t	result_bytes;	/* longest result of a task */
 } aside_worker_config;
 
 /* What a worker asks the shim about one statement of a command. */
@@ -310,6 +371,16 @@ typedef struct aside_caller_host
 	aside_status (*row) (aside_bytes tuple);
 	/* Rows of these columns follow: OK or SAVED. */
 	aside_status (*describe) (const aside_column *columns, size_t ncolumns);
+	/* One statement is through: OK or SAVED. */
+	aside_status (*complete) (const aside_ending *ending);
+	/* May this user act for that role? OK or SAVED. */
+	aside_status (*may_act_for) (uint32_t role, bool *may);
+	/* The file of a task: written anew, read from an offset (all of it is there), deleted. */
+	aside_status (*write_file) (uint64_t task, aside_bytes bytes);
+	aside_status (*read_file) (uint64_t task, uint64_t offset, uint8_t *into, size_t len);
+	void		(*drop_file) (uint64_t task);
+	/* Keep a task's record for after a restart, where there is a journal. */
+	void		(*write_down) (uint32_t index, aside_bytes record);
 	/* Keep this error to be thrown when the export has returned. */
 	void		(*fail) (const aside_report *error);
 	/* Add to the DETAIL of the error that is kept. */
@@ -327,7 +398,16 @@ typedef struct aside_worker_host
 	/* Become the caller: identity, and settings where given. */
 	aside_status (*adopt) (const aside_identity *who, const aside_bytes *settings);
 	/* Open the transaction; within a session, what its state asks for. */
-	aside_status (*begin) (aside_bytes command, bool session);
+	aside_status (*begin) (aside_bytes command, bool session, uint32_t timeout_ms);
+	/* Attach to the table of tasks if there is one by now. */
+	void		(*find_tasks) (void);
+	/* Give workers to queued tasks. */
+	void		(*kick) (void);
+	/* The file of the running task; as in aside_caller_host. */
+	aside_status (*append_file) (uint64_t task, aside_bytes bytes);
+	aside_status (*read_file) (uint64_t task, uint64_t offset, uint8_t *into, size_t len);
+	void		(*drop_file) (uint64_t task);
+	void		(*write_down) (uint32_t index, aside_bytes record);
 	/* Who acts in a session now, and a number that changes when its settings do. */
 	void		(*session_state) (uint32_t *user, uint64_t *settings);
 	/* Tag of the statement that ran last; lent. */
@@ -410,6 +490,40 @@ extern aside_status aside_session_close(aside_pool *pool, const aside_caller_hos
 										const aside_call *call, aside_bytes name);
 /* The database that a session is in; 0: there is no such session. */
 extern uint32_t aside_session_database(const aside_pool *pool, aside_bytes name);
+/*
+ * Tasks.  Their table is laid out in zeroed memory aligned to 64 bytes, whose
+ * size is for so many tasks and so many bytes of requests and results.
+ */
+extern size_t aside_tasks_size(uint32_t tasks, size_t memory);
+/* first_id: ids begin above it. OK, or GONE if the memory does not fit. */
+extern aside_status aside_tasks_init(void *memory, size_t size, uint32_t tasks, uint64_t first_id);
+/* At server start: what was queued or ran is lost. records is the journal, and is made anew; its length is for all tasks. */
+extern uint32_t aside_tasks_recover(void *memory, size_t size, int64_t now, uint8_t *records, size_t len);
+/* This process uses that table. false: it was laid out by another version. */
+extern bool aside_tasks_attach(aside_pool *pool, void *memory, size_t size);
+
+extern aside_status aside_task_submit(aside_pool *pool, const aside_caller_host *host,
+									  const aside_call *call, const aside_task_start *start, int64_t *id);
+/* The first of these to end, or 0 when the time has passed; NULLs are ids of INT64_MIN. timeout_us < 0: none. */
+extern aside_status aside_task_wait(aside_pool *pool, const aside_caller_host *host,
+									const aside_call *call, const int64_t *ids, size_t count,
+									int64_t timeout_us, int64_t *ended);
+extern aside_status aside_task_result(aside_pool *pool, const aside_caller_host *host,
+									  const aside_call *call, int64_t id);
+/* grace_us < 0: do not wait for its end, nor end its worker. */
+extern aside_status aside_task_cancel(aside_pool *pool, const aside_caller_host *host,
+									  const aside_call *call, int64_t id, int64_t grace_us, bool *cancelled);
+extern aside_status aside_task_detach(aside_pool *pool, const aside_caller_host *host, int64_t id);
+extern bool aside_task_progress(aside_pool *pool, const aside_caller_host *host, double percent,
+								aside_bytes message);
+extern void aside_tasks_transaction(aside_pool *pool, const aside_caller_host *host,
+									const aside_quotas *quotas, uint32_t end, uint32_t own, uint32_t parent);
+extern bool aside_tasks_pending(const aside_pool *pool);
+extern void aside_tasks_kick(aside_pool *pool, const aside_caller_host *host, const aside_quotas *quotas);
+/* OK: *out is a row that this user may see; GONE: there is none at this index; LEAVE: nor after it. */
+extern aside_status aside_view_task(aside_pool *pool, const aside_caller_host *host, uint32_t index,
+									aside_task_row *out);
+
 /* The tenant of this process is over: its sessions are abandoned. */
 extern void aside_sessions_end(aside_pool *pool, const aside_caller_host *host);
 

@@ -3,6 +3,7 @@
 use crate::abi::{aside_bytes, aside_caller_host, aside_outcome, aside_status};
 use crate::bytes::{lend, optional, slice};
 use crate::reports::lent;
+use crate::session_exports::ending_of;
 use crate::worker_host::lend_column;
 use crate::world::{done, slept};
 use crate::{host_call, impl_world};
@@ -11,6 +12,7 @@ use aside_core::pool::slot::Key;
 use aside_core::pool::waits::Blocker;
 use aside_core::report::Report;
 use aside_core::wire::codec::copy;
+use aside_core::wire::message::Ending;
 
 /// Borrows a vtable for the duration of an export.
 pub struct Caller<'a> {
@@ -90,6 +92,25 @@ impl CallerHost for Caller<'_> {
     fn describe(&self, columns: &[Column]) -> Result<(), Saved> {
         let columns: Vec<_> = columns.iter().map(lend_column).collect();
         done(host_call!(self.t, describe(columns.as_ptr(), columns.len())))
+    }
+    fn complete(&self, ending: &Ending) -> Result<(), Saved> {
+        done(host_call!(self.t, complete(&ending_of(ending.clone(), true, false))))
+    }
+    fn may_act_for(&self, role: u32) -> Result<bool, Saved> {
+        let mut may = false;
+        done(host_call!(self.t, may_act_for(role, &mut may))).map(|()| may)
+    }
+    fn write_file(&self, task: u64, bytes: &[u8]) -> Result<(), Saved> {
+        done(host_call!(self.t, write_file(task, lend(bytes))))
+    }
+    fn read_file(&self, task: u64, offset: u64, into: &mut [u8]) -> Result<(), Saved> {
+        done(host_call!(self.t, read_file(task, offset, into.as_mut_ptr(), into.len())))
+    }
+    fn drop_file(&self, task: u64) {
+        host_call!(self.t, drop_file(task));
+    }
+    fn write_down(&self, index: u32, record: &[u8]) {
+        host_call!(self.t, write_down(index, lend(record)));
     }
     fn amend(&self, detail: &str) {
         host_call!(self.t, amend(lend(detail.as_bytes())));

@@ -207,7 +207,7 @@ pub unsafe extern "C" fn aside_caller_exit(pool: *mut aside_pool, host: *const a
 pub unsafe extern "C" fn aside_pool_close(pool: *mut aside_pool, host: *const aside_caller_host) {
     // SAFETY: per the contract.
     let (pool, host) = unsafe { (&*pool, &*host) };
-    _ = caught(|| call::close(&Caller { t: host }, &pool.area));
+    _ = caught(|| call::close(&Caller { t: host }, &pool.area, &pool.session));
 }
 
 /// ASIDE_LEAVE on a panic.
@@ -330,8 +330,16 @@ pub unsafe extern "C" fn aside_sink_row(sink: *mut c_void, tuple: aside_bytes) -
     });
     match result {
         Ok(Ok(())) => aside_status::ASIDE_OK,
-        Ok(Err(SinkStop::Saved)) => aside_status::ASIDE_SAVED,
-        Ok(Err(SinkStop::CallerGone)) | Err(_) => aside_status::ASIDE_GONE,
+        Ok(Err(stop)) => stopped(stop),
+        Err(_) => aside_status::ASIDE_GONE,
+    }
+}
+
+fn stopped(stop: SinkStop) -> aside_status::Type {
+    match stop {
+        SinkStop::Saved => aside_status::ASIDE_SAVED,
+        SinkStop::TooLong => aside_status::ASIDE_TOO_LONG,
+        SinkStop::CallerGone => aside_status::ASIDE_GONE,
     }
 }
 
@@ -350,8 +358,8 @@ pub unsafe extern "C" fn aside_sink_describe(sink: *mut c_void, columns: *const 
     });
     match result {
         Ok(Ok(())) => aside_status::ASIDE_OK,
-        Ok(Err(SinkStop::Saved)) => aside_status::ASIDE_SAVED,
-        Ok(Err(SinkStop::CallerGone)) | Err(_) => aside_status::ASIDE_GONE,
+        Ok(Err(stop)) => stopped(stop),
+        Err(_) => aside_status::ASIDE_GONE,
     }
 }
 

@@ -30,5 +30,7 @@ mod pg_consts;
 pub mod pool;
 pub mod reports;
 pub mod session_exports;
+pub mod task_exports;
+pub mod tasks;
 pub mod worker_host;
 pub mod world;

@@ -16,6 +16,8 @@ pub struct aside_pool {
     pub worker: Worker<'static>,
     /// What the last export of a session lent to C.
     pub lent: RefCell<Vec<u8>>,
+    /// What the last row of aside.tasks lent to C.
+    pub lent_texts: RefCell<[Vec<u8>; 4]>,
 }
 
 const ALIGN: usize = 64;
@@ -84,7 +86,13 @@ pub unsafe fn attach(memory: *mut u8, len: usize) -> Option<aside_pool> {
         )
     };
     let area = Area { header, slots, words };
-    Some(aside_pool { area, session: Session::default(), worker: Worker::new(area), lent: RefCell::default() })
+    Some(aside_pool {
+        area,
+        session: Session::default(),
+        worker: Worker::new(area),
+        lent: RefCell::default(),
+        lent_texts: RefCell::default(),
+    })
 }
 
 #[cfg(test)]

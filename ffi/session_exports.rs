@@ -23,7 +23,8 @@ macro_rules! with_call {
     }};
 }
 
-fn ending_of(ending: Ending, found: bool, rows: bool) -> aside_ending {
+/// How a statement ended, as C reads it.
+pub(crate) fn ending_of(ending: Ending, found: bool, rows: bool) -> aside_ending {
     let mut out = aside_ending { processed: ending.processed, found: u32::from(found), rows: u32::from(rows), tag_len: 0, tag: [0; 68] };
     let tag = ending.tag.unwrap_or_default();
     for (to, from) in out.tag.iter_mut().zip(&tag) {

@@ -49,6 +49,7 @@ impl WorkerHost for WorkerSide<'_> {
             min_workers: out.min_workers,
             poll_us: out.poll_us,
             plan_cache_size: out.plan_cache_size,
+            result_bytes: out.result_bytes,
         }
     }
     fn idle(&self, going_to_sleep: bool) -> bool {
@@ -70,8 +71,26 @@ impl WorkerHost for WorkerSide<'_> {
         let settings = settings.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
         done(host_call!(self.t, adopt(&who, settings)))
     }
-    fn begin(&self, command: &[u8], session: bool) -> Result<(), Saved> {
-        done(host_call!(self.t, begin(lend(command), session)))
+    fn begin(&self, command: &[u8], session: bool, timeout_ms: u32) -> Result<(), Saved> {
+        done(host_call!(self.t, begin(lend(command), session, timeout_ms)))
+    }
+    fn find_tasks(&self) {
+        host_call!(self.t, find_tasks());
+    }
+    fn kick(&self) {
+        host_call!(self.t, kick());
+    }
+    fn append_file(&self, task: u64, bytes: &[u8]) -> Result<(), Saved> {
+        done(host_call!(self.t, append_file(task, lend(bytes))))
+    }
+    fn read_file(&self, task: u64, offset: u64, into: &mut [u8]) -> Result<(), Saved> {
+        done(host_call!(self.t, read_file(task, offset, into.as_mut_ptr(), into.len())))
+    }
+    fn drop_file(&self, task: u64) {
+        host_call!(self.t, drop_file(task));
+    }
+    fn write_down(&self, index: u32, record: &[u8]) {
+        host_call!(self.t, write_down(index, lend(record)));
     }
     fn session_state(&self) -> (u32, u64) {
         let (mut user, mut settings) = (0, 0);

@@ -5,6 +5,7 @@
 use crate::pool::slot::Key;
 use crate::pool::waits::Blocker;
 use crate::report::Report;
+use crate::wire::message::Ending;
 
 /// The host keeps an error that is to be rethrown (caller) or reported (worker).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +90,16 @@ pub trait CallerHost: World {
     fn row(&self, tuple: &[u8]) -> Result<(), Saved>;
     /// Rows of these columns follow.
     fn describe(&self, columns: &[Column]) -> Result<(), Saved>;
+    /// One statement is through.
+    fn complete(&self, ending: &Ending) -> Result<(), Saved>;
+    /// May this user act for that role, as a member of it does?
+    fn may_act_for(&self, role: u32) -> Result<bool, Saved>;
+    /// Write the file of a task anew, read a piece of it, delete it.
+    fn write_file(&self, task: u64, bytes: &[u8]) -> Result<(), Saved>;
+    fn read_file(&self, task: u64, offset: u64, into: &mut [u8]) -> Result<(), Saved>;
+    fn drop_file(&self, task: u64);
+    /// Keep a task's record for after a restart, where the host does.
+    fn write_down(&self, index: u32, record: &[u8]);
     /// Add a line to the DETAIL of the saved error.
     fn amend(&self, detail: &str);
 }
@@ -188,6 +199,8 @@ pub struct WorkerConfig {
     pub min_workers: u32,
     pub poll_us: u32,
     pub plan_cache_size: u32,
+    /// Longest result of a task that is kept.
+    pub result_bytes: u64,
 }
 
 /// Where rows go while a statement runs.
@@ -202,6 +215,8 @@ pub trait RowSink {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SinkStop {
     Saved,
+    /// The result of a task is longer than it may be.
+    TooLong,
     CallerGone,
 }
 
@@ -215,8 +230,19 @@ pub trait WorkerHost: World {
     fn signal_slot(&self);
     /// Become the caller; settings are applied where given.
     fn adopt(&self, who: &Identity, settings: Option<&[u8]>) -> Result<(), Saved>;
-    /// Open the transaction; or, of a session, what its state asks for.
-    fn begin(&self, command: &[u8], session: bool) -> Result<(), Saved>;
+    /// Open the transaction; or, of a session, what its state asks for. With a timeout, the command is
+    /// cancelled when it has passed.
+    fn begin(&self, command: &[u8], session: bool, timeout_ms: u32) -> Result<(), Saved>;
+    /// See whether there is a table of tasks by now, and attach to it.
+    fn find_tasks(&self);
+    /// Give workers to queued tasks.
+    fn kick(&self);
+    /// Append to the file of the running task, read a piece of it, delete it.
+    fn append_file(&self, task: u64, bytes: &[u8]) -> Result<(), Saved>;
+    fn read_file(&self, task: u64, offset: u64, into: &mut [u8]) -> Result<(), Saved>;
+    fn drop_file(&self, task: u64);
+    /// Keep a task's record for after a restart, where the host does.
+    fn write_down(&self, index: u32, record: &[u8]);
     /// Who acts in a session now, and a number that changes when its settings do.
     fn session_state(&self) -> (u32, u64);
     /// The tag of the statement that ran last.

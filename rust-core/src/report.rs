@@ -24,6 +24,7 @@ pub const DEADLOCK_DETECTED: u32 = sqlstate(b"40P01");
 pub const INSUFFICIENT_PRIVILEGE: u32 = sqlstate(b"42501");
 pub const SYNTAX_ERROR: u32 = sqlstate(b"42601");
 pub const UNDEFINED_PARAMETER: u32 = sqlstate(b"42P02");
+pub const ADMIN_SHUTDOWN: u32 = sqlstate(b"57P01");
 pub const OUT_OF_MEMORY: u32 = sqlstate(b"53200");
 pub const CONFIGURATION_LIMIT_EXCEEDED: u32 = sqlstate(b"53400");
 pub const STATEMENT_TOO_COMPLEX: u32 = sqlstate(b"54001");

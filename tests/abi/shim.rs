@@ -248,6 +248,31 @@ unsafe extern "C" fn amend(detail: aside_bytes) {
     AMENDED.with_borrow_mut(|all| all.push(String::from_utf8_lossy(&unsafe { owned(detail) }).into()));
 }
 
+unsafe extern "C" fn complete(_: *const aside_ending) -> aside_status::Type {
+    aside_status::ASIDE_OK
+}
+unsafe extern "C" fn may_act_for(role: u32, may: *mut bool) -> aside_status::Type {
+    // SAFETY: writable.
+    unsafe { *may = role == 10 };
+    aside_status::ASIDE_OK
+}
+static FILES: std::sync::Mutex<std::collections::BTreeMap<u64, Vec<u8>>> = std::sync::Mutex::new(std::collections::BTreeMap::new());
+pub unsafe extern "C" fn write_file(task: u64, bytes: aside_bytes) -> aside_status::Type {
+    // SAFETY: lent for this call.
+    FILES.lock().unwrap().entry(task).or_default().extend(unsafe { owned(bytes) });
+    aside_status::ASIDE_OK
+}
+pub unsafe extern "C" fn read_file(task: u64, offset: u64, into: *mut u8, len: usize) -> aside_status::Type {
+    let files = FILES.lock().unwrap();
+    // SAFETY: `len` writable bytes, all of which the file has.
+    unsafe { into.copy_from_nonoverlapping(files[&task][offset as usize..][..len].as_ptr(), len) };
+    aside_status::ASIDE_OK
+}
+pub unsafe extern "C" fn drop_file(task: u64) {
+    FILES.lock().unwrap().remove(&task);
+}
+pub unsafe extern "C" fn write_down(_: u32, _: aside_bytes) {}
+
 pub fn caller_host(me: &'static Process) -> aside_caller_host {
     aside_caller_host {
         world: world(me),
@@ -265,6 +290,12 @@ pub fn caller_host(me: &'static Process) -> aside_caller_host {
         relay: Some(relay),
         row: Some(row),
         describe: Some(describe),
+        complete: Some(complete),
+        may_act_for: Some(may_act_for),
+        write_file: Some(write_file),
+        read_file: Some(read_file),
+        drop_file: Some(drop_file),
+        write_down: Some(write_down),
         fail: Some(fail),
         amend: Some(amend),
     }

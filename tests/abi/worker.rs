@@ -35,7 +35,9 @@ pub fn worker_main(memory: Memory, slot: u32, generation: u64, broken: bool) {
 
 unsafe extern "C" fn config(out: *mut aside_worker_config) {
     // SAFETY: writable.
-    unsafe { *out = aside_worker_config { idle_timeout_ms: 3_600_000, min_workers: 1, poll_us: 20, plan_cache_size: 4 } };
+    unsafe {
+        *out = aside_worker_config { idle_timeout_ms: 3_600_000, min_workers: 1, poll_us: 20, plan_cache_size: 4, result_bytes: u64::MAX }
+    };
 }
 unsafe extern "C" fn idle(_: bool) -> aside_status::Type {
     me().interrupted.store(0, SeqCst);
@@ -51,7 +53,7 @@ unsafe extern "C" fn adopt(who: *const aside_identity, settings: *const aside_by
     }
     aside_status::ASIDE_OK
 }
-unsafe extern "C" fn begin(_: aside_bytes, _: bool) -> aside_status::Type {
+unsafe extern "C" fn begin(_: aside_bytes, _: bool, _: u32) -> aside_status::Type {
     aside_status::ASIDE_OK
 }
 unsafe extern "C" fn session_state(user: *mut u32, settings: *mut u64) {
@@ -211,6 +213,12 @@ pub fn worker_host(me: &'static Process) -> aside_worker_host {
         signal_slot: Some(nothing),
         adopt: Some(adopt),
         begin: Some(begin),
+        find_tasks: Some(nothing),
+        kick: Some(nothing),
+        append_file: Some(write_file),
+        read_file: Some(read_file),
+        drop_file: Some(drop_file),
+        write_down: Some(write_down),
         session_state: Some(session_state),
         tag: Some(tag),
         notifications: Some(notifications),

@@ -3,6 +3,7 @@
 
 use super::exchange::{Exchange, Keep, Met};
 use super::session::Sessions;
+use super::task::{self, Tasks};
 use crate::host::{Arg, CallerHost, Column, Identity, Mode, Output, Saved};
 use crate::pool::area::Area;
 use crate::pool::borrow::{Borrower, Limits, Refused, borrow};
@@ -29,6 +30,7 @@ pub struct Session {
     buffer: Cell<Vec<u64>>,
     names: Cell<Option<(u64, Names)>>,
     pub sessions: Sessions,
+    pub tasks: Tasks,
 }
 
 /// One call.
@@ -190,7 +192,7 @@ pub(super) fn borrow_and_run<'c, H: CallerHost>(
     keep: Keep,
 ) -> Result<(Lease, Ending), Failed> {
     for attempt in 1.. {
-        let borrowed = borrow(h, area, &session.borrower, call.key, &call.limits)?;
+        let borrowed = borrow(h, area, &session.borrower, call.key, &call.limits, session.tasks.table().as_ref())?;
         if let Some(us) = borrowed.waited_us
             && let Some(counters) = area.header.stats.get(call.kind)
         {
@@ -236,6 +238,7 @@ fn too_long() -> Report {
 /// This process exits: cancel what its leases run, without waiting for it.
 pub fn leave<H: CallerHost>(h: &H, area: &Area, session: &Session) {
     session.borrower.leave(area, h.my_pid());
+    task::leave(h, session);
     for slot in area.slots {
         let (state, generation) = slot.state();
         let mine = matches!(state, State::Busy | State::Dead | State::Held)
@@ -267,8 +270,9 @@ pub(super) fn terminate<H: CallerHost>(h: &H, slot: &Slot, generation: u64) {
 }
 
 /// The session that owns a private pool ends: all its workers are to leave.
-pub fn close<H: CallerHost>(h: &H, area: &Area) {
+pub fn close<H: CallerHost>(h: &H, area: &Area, session: &Session) {
     area.header.closing.store(1, SeqCst);
+    task::close(h, area, session);
     for slot in area.slots {
         if let Some(proc) = slot.worker_proc() {
             h.wake(proc);

@@ -299,11 +299,11 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
         let now = self.h.now_us();
         if let Some(since) = self.deadlock_us.get() {
             self.h.interrupt(pid, now.saturating_sub(since) > SIGTERM_AFTER_US);
-        } else if let Some(detail) = watch.look(self.h, self.area)? {
+        } else if let Some(deadlock) = watch.look(self.h, self.area, self.session.tasks.table().as_ref())? {
             self.slot.mark_deadlock();
             if self.slot.gate_cancel(self.lease.generation) {
                 self.deadlock_us.set(Some(now));
-                *self.deadlock.borrow_mut() = Some(detail);
+                *self.deadlock.borrow_mut() = Some(deadlock.detail);
                 self.h.interrupt(pid, false);
             }
         }

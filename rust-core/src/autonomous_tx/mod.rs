@@ -3,3 +3,4 @@ pub mod call;
 mod ending;
 pub mod exchange;
 pub mod session;
+pub mod task;

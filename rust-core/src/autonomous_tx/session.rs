@@ -120,7 +120,7 @@ fn lost(name: &[u8]) -> Report {
         .with(Field::Hint, "The name is free: open the session again.")
 }
 
-fn name_of<'n>(name: Option<&'n [u8]>) -> Result<&'n [u8], Failed> {
+fn name_of(name: Option<&[u8]>) -> Result<&[u8], Failed> {
     name.ok_or_else(|| Report::error(NULL_VALUE_NOT_ALLOWED, "name of an autonomous session must not be null").into())
 }
 
@@ -401,15 +401,11 @@ pub fn cancel<H: CallerHost>(h: &H, area: &Area, session: &Session, name: Option
     if !running || slot.finished(generation).is_some() || !(slot.gate_cancel(generation) || slot.gate_cancelled(generation)) {
         return Ok(false);
     }
-    let pid = slot.worker_pid.load(Acquire);
-    if pid != 0 {
-        h.interrupt(pid, false);
-    }
-    slot.signal_sent(generation);
+    let due = slot.signal(generation, |pid| h.interrupt(pid, false));
     if let Some(proc) = slot.worker_proc() {
         h.wake(proc);
     }
-    Ok(true)
+    Ok(due)
 }
 
 /// Message of the last error that a command of the session raised.

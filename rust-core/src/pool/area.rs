@@ -114,6 +114,15 @@ impl<'a> Area<'a> {
         done
     }
 
+    /// A task has ended, or did not begin: its worker is idle, or its slot free.
+    pub fn untask(&self, slot: &Slot, generation: u64, to: State) -> bool {
+        let done = slot.change(generation, State::Tasked, to);
+        if done {
+            self.header.busy.fetch_sub(1, Relaxed);
+        }
+        done
+    }
+
     /// A claimed slot whose worker never came: free again.
     pub fn give_back(&self, slot: &Slot, generation: u64) -> bool {
         let done = slot.change(generation, State::Busy, State::Free);

@@ -11,6 +11,7 @@ use super::deadlock::Watch;
 use super::slot::{Key, Lease, Slot, State};
 use crate::host::{CallerHost, Launch, Saved, World};
 use crate::report::{CONFIGURATION_LIMIT_EXCEEDED, DEADLOCK_DETECTED, Field, Report};
+use crate::task::Table;
 use std::cell::Cell;
 use std::sync::atomic::Ordering::*;
 
@@ -93,7 +94,14 @@ impl Borrower {
 }
 
 /// Borrow a worker of this key.
-pub fn borrow<H: CallerHost>(h: &H, area: &Area, me: &Borrower, key: Key, limits: &Limits) -> Result<Borrowed, Refused> {
+pub fn borrow<H: CallerHost>(
+    h: &H,
+    area: &Area,
+    me: &Borrower,
+    key: Key,
+    limits: &Limits,
+    tasks: Option<&Table>,
+) -> Result<Borrowed, Refused> {
     let fair = area.waiters() == 0 || me.barges.get() < BARGES;
     if fair
         && beyond(area, h.my_pid(), key, limits).is_none()
@@ -132,9 +140,9 @@ pub fn borrow<H: CallerHost>(h: &H, area: &Area, me: &Borrower, key: Key, limits
         if h.wait_slot(TICK_MS.min(left as u32)).is_err() {
             break Err(Refused::Saved);
         }
-        match watch.look(h, area) {
+        match watch.look(h, area, tasks) {
             Ok(None) => {}
-            Ok(Some(detail)) => break Err(Refused::Report(Box::new(deadlocked(detail)))),
+            Ok(Some(deadlock)) => break Err(Refused::Report(Box::new(deadlocked(deadlock.detail)))),
             Err(saved) => break Err(saved.into()),
         }
     };
@@ -228,23 +236,27 @@ fn taken(slot: &Slot) -> bool {
     slot.state().0 != State::Free
 }
 
-fn leased(slot: &Slot) -> bool {
-    matches!(slot.state().0, State::Busy | State::Held)
+pub(crate) fn leased(slot: &Slot) -> bool {
+    matches!(slot.state().0, State::Busy | State::Held | State::Tasked)
 }
 
 fn leased_by(area: &Area, pid: u32) -> u32 {
-    area.slots.iter().filter(|s| leased(s) && s.caller_pid.load(Relaxed) == pid).count() as u32
+    let by_caller = |slot: &&Slot| matches!(slot.state().0, State::Busy | State::Held) && slot.caller_pid.load(Relaxed) == pid;
+    area.slots.iter().filter(by_caller).count() as u32
 }
 
 /// The slots whose requests this process is part of, innermost first.
-fn ancestors(area: &Area, pid: u32) -> Vec<u32> {
+pub(crate) fn ancestors(area: &Area, pid: u32) -> Vec<u32> {
     let mut chain = Vec::new();
     let mut pid = pid;
     while let Some(index) = (0..area.slots.len() as u32).find(|i| {
         let slot = &area.slots[*i as usize];
-        slot.state().0 == State::Busy && slot.worker_pid.load(Relaxed) == pid && !chain.contains(i)
+        matches!(slot.state().0, State::Busy | State::Tasked) && slot.worker_pid.load(Relaxed) == pid && !chain.contains(i)
     }) {
         chain.push(index);
+        if area.slots[index as usize].state().0 == State::Tasked {
+            break;
+        }
         pid = area.slots[index as usize].caller_pid.load(Relaxed);
     }
     chain
@@ -254,10 +266,13 @@ fn ancestors(area: &Area, pid: u32) -> Vec<u32> {
 /// the sessions that it and those callers have open.
 fn out_of_reach(area: &Area, pid: u32) -> Vec<u32> {
     let mut own = ancestors(area, pid);
-    let mut waiting: Vec<u32> = own.iter().map(|index| area.slots[*index as usize].caller_pid.load(Relaxed)).collect();
+    let called = own.iter().map(|index| &area.slots[*index as usize]).filter(|slot| slot.state().0 == State::Busy);
+    let mut waiting: Vec<u32> = called.map(|slot| slot.caller_pid.load(Relaxed)).collect();
     waiting.push(pid);
     for (index, slot) in area.slots.iter().enumerate() {
-        let theirs = leased(slot) && waiting.contains(&slot.caller_pid.load(Relaxed)) && !slot.abandoned(slot.state().1);
+        let theirs = matches!(slot.state().0, State::Busy | State::Held)
+            && waiting.contains(&slot.caller_pid.load(Relaxed))
+            && !slot.abandoned(slot.state().1);
         if theirs && !own.contains(&(index as u32)) {
             own.push(index as u32);
         }
@@ -266,7 +281,7 @@ fn out_of_reach(area: &Area, pid: u32) -> Vec<u32> {
 }
 
 /// Ask the longest idle worker among those of other keys to leave.
-fn retire_one<H: CallerHost>(h: &H, area: &Area, which: impl Fn(Key) -> bool) {
+pub(crate) fn retire_one<H: CallerHost>(h: &H, area: &Area, which: impl Fn(Key) -> bool) {
     if area.slots.iter().any(|s| s.state().0 == State::Retiring) {
         return;
     }
@@ -283,7 +298,7 @@ fn retire_one<H: CallerHost>(h: &H, area: &Area, which: impl Fn(Key) -> bool) {
 }
 
 /// A launcher that died before its worker came leaves a slot that nobody serves.
-fn reclaim<H: CallerHost>(h: &H, area: &Area) {
+pub(crate) fn reclaim<H: CallerHost>(h: &H, area: &Area) {
     for (index, slot) in area.slots.iter().enumerate() {
         let (state, generation) = slot.state();
         if !matches!(state, State::Busy | State::Starting) || slot.worker_pid.load(Acquire) != 0 || !slot.named(generation) {

@@ -11,7 +11,16 @@ use super::area::Area;
 use super::slot::State;
 use super::waits::{Blocker, Step, Wait, Why, cycle, victims_caller};
 use crate::host::{CallerHost, Saved};
+use crate::task::Table;
 use std::sync::atomic::Ordering::*;
+
+/// A deadlock that the one who looks is to break.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deadlock {
+    pub detail: Vec<u8>,
+    /// The worker that it waits for; None: it waits for any to come free.
+    pub worker: Option<u32>,
+}
 
 /// What one wait knows of what it has seen so far.
 #[derive(Debug)]
@@ -29,20 +38,20 @@ impl Watch {
         Self { period_us, next_look_us: now_us + period_us, known: None, suspect: Vec::new() }
     }
 
-    /// The deadlock that this process is to break, if there is one: its report's DETAIL.
-    pub fn look<H: CallerHost>(&mut self, h: &H, area: &Area) -> Result<Option<Vec<u8>>, Saved> {
+    /// The deadlock that this process is to break, if there is one.
+    pub fn look<H: CallerHost>(&mut self, h: &H, area: &Area, tasks: Option<&Table>) -> Result<Option<Deadlock>, Saved> {
         let me = h.my_pid();
-        if let Some(worker) = own_worker(area, me)
+        if let Some(worker) = own_worker(area, me).or_else(|| task_worker(area, tasks, me))
             && let Some(wait) = h.lock_wait(worker)
             && self.known.replace(wait) != Some(wait)
             && let Some(chain) = direct(area, me, worker, h.blockers(worker)?.unwrap_or_default())
         {
-            return Ok(Some(describe(h, &chain)));
+            return Ok(Some(Deadlock { detail: describe(h, &chain), worker: Some(worker) }));
         }
         if h.now_us() < self.next_look_us {
             return Ok(None);
         }
-        let mut chain = cycle(me, |pid| wait_of(h, area, pid))?.unwrap_or_default();
+        let mut chain = cycle(me, |pid| wait_of(h, area, tasks, pid))?.unwrap_or_default();
         let mine = victims_caller(&chain).is_none_or(|caller| caller == me);
         let links: Vec<_> = chain.iter().map(|step| (step.pid, step.next)).collect();
         if links.is_empty() || !mine {
@@ -55,11 +64,12 @@ impl Watch {
             self.suspect = links;
             return Ok(None);
         }
+        let worker = chain.iter().find(|step| step.pid == me && step.why == Why::Worker).map(|step| step.next);
         // The victim's own wait comes first, as in the server's report.
         if let Some(at) = chain.iter().position(|step| step.pid != me && matches!(step.why, Why::Lock(_))) {
             chain.rotate_left(at);
         }
-        Ok(Some(describe(h, &chain)))
+        Ok(Some(Deadlock { detail: describe(h, &chain), worker }))
     }
 }
 
@@ -86,6 +96,37 @@ fn own_worker(area: &Area, pid: u32) -> Option<u32> {
     })
 }
 
+/// The worker of the one task that a process waits for, if it runs.
+fn task_worker(area: &Area, tasks: Option<&Table>, pid: u32) -> Option<u32> {
+    match tasks?.waits_of(pid).as_slice() {
+        [id] => running_in(area, tasks?, *id),
+        _ => None,
+    }
+}
+
+fn running_in(area: &Area, tasks: &Table, id: u64) -> Option<u32> {
+    let lease = tasks.find(id).and_then(|ticket| tasks.card(ticket))?.lease?;
+    let worker = area.slot(lease.slot)?.worker_pid.load(Acquire);
+    (worker != 0).then_some(worker)
+}
+
+/// A wait for tasks: for one that runs as for an autonomous transaction; else any of several may end it,
+/// and one that is queued waits for a worker itself.
+fn wait_for_tasks(area: &Area, tasks: &Table, ids: &[u64]) -> Wait {
+    let running: Vec<u32> = ids.iter().filter_map(|id| running_in(area, tasks, *id)).collect();
+    match (ids, running.as_slice()) {
+        ([_], [worker]) => Wait::Worker(*worker),
+        _ if running.len() == ids.len() => Wait::Slot(running),
+        _ => Wait::Slot([running, used(area)].concat()),
+    }
+}
+
+/// The workers that are in use.
+fn used(area: &Area) -> Vec<u32> {
+    let used = area.slots.iter().filter(|slot| matches!(slot.state().0, State::Busy | State::Held | State::Tasked));
+    used.map(|slot| slot.worker_pid.load(Acquire)).collect()
+}
+
 /// The process without which this worker of a session does not go on.
 fn owner(area: &Area, worker: u32) -> Option<u32> {
     let slot = area.slots.iter().find(|slot| slot.worker_pid.load(Acquire) == worker)?;
@@ -100,13 +141,18 @@ fn owner(area: &Area, worker: u32) -> Option<u32> {
 }
 
 /// What a process waits for, as far as this pool and the server's lock table can tell.
-fn wait_of<H: CallerHost>(h: &H, area: &Area, pid: u32) -> Result<Wait, Saved> {
+fn wait_of<H: CallerHost>(h: &H, area: &Area, tasks: Option<&Table>, pid: u32) -> Result<Wait, Saved> {
     if let Some(worker) = own_worker(area, pid) {
         return Ok(Wait::Worker(worker));
     }
     if area.waits_for_slot(pid) {
-        let used = area.slots.iter().filter(|slot| matches!(slot.state().0, State::Busy | State::Held));
-        return Ok(Wait::Slot(used.map(|slot| slot.worker_pid.load(Acquire)).collect()));
+        return Ok(Wait::Slot(used(area)));
+    }
+    if let Some(tasks) = tasks {
+        let ids = tasks.waits_of(pid);
+        if !ids.is_empty() {
+            return Ok(wait_for_tasks(area, tasks, &ids));
+        }
     }
     if let Some(owner) = owner(area, pid) {
         return Ok(Wait::Owner(owner));

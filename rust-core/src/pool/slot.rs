@@ -14,6 +14,8 @@
 //! The lease of a session goes on between its commands: `Busy(gen) -> Held(gen)` when one is answered,
 //! `Held(gen) -> Busy(gen+1)` for the next; the worker makes it `Idle` when the owner has gone.
 //!
+//! A task takes `Idle` or `Free` to `Tasked`; the worker itself makes it `Idle` again when the task has ended.
+//!
 //! Each claim raises the generation, which is part of every word below: what an old lease says
 //! about a slot finds another generation there and has no effect.
 //!
@@ -44,6 +46,8 @@ pub enum State {
     Dead = 5,
     /// Kept by a session that runs nothing now.
     Held = 6,
+    /// Runs a task, for nobody who waits.
+    Tasked = 7,
 }
 
 impl State {
@@ -55,6 +59,7 @@ impl State {
             4 => Self::Retiring,
             5 => Self::Dead,
             6 => Self::Held,
+            7 => Self::Tasked,
             _ => Self::Free,
         }
     }
@@ -109,9 +114,11 @@ pub struct Slot {
     orphan: AtomicU64,
     /// Generation whose answer the caller waits for.
     awaited: AtomicU64,
-    /// Generation to whose worker a single cancel was sent.
-    signalled: AtomicU64,
-    pad_post: [u64; 4],
+    /// Generation whose cancel nobody waits for, and how many are about to signal its worker (low 8 bits).
+    signals: AtomicU64,
+    /// The task of a tasked slot: its entry.
+    pub task: AtomicU32,
+    pad_post: [u32; 7],
 
     // Written by both.
     gate: AtomicU64,
@@ -170,8 +177,13 @@ impl Slot {
 
     /// Claim an idle or free slot for a new lease of this process.
     pub fn claim(&self, from: State, generation: u64, caller: (u32, u32)) -> Option<u64> {
+        self.claim_as(State::Busy, from, generation, caller)
+    }
+
+    /// The same, to a given state.
+    pub fn claim_as(&self, to: State, from: State, generation: u64, caller: (u32, u32)) -> Option<u64> {
         let next = generation + 1;
-        self.state.compare_exchange(word(generation, from as u8), word(next, State::Busy as u8), SeqCst, Relaxed).ok()?;
+        self.state.compare_exchange(word(generation, from as u8), word(next, to as u8), SeqCst, Relaxed).ok()?;
         self.gate.store(word(next, Gate::Active as u8), Relaxed);
         self.xid.store(0, Relaxed);
         self.deadlock.store(0, Relaxed);
@@ -248,13 +260,29 @@ impl Slot {
         self.awaited.load(SeqCst) == generation
     }
 
-    /// The one cancel that is sent to the worker of this generation has been sent.
-    pub fn signal_sent(&self, generation: u64) {
-        self.signalled.store(generation, SeqCst);
+    /// Signal the worker of this generation, unless its request has ended: then the signal would hit
+    /// whatever comes next. The worker ends its request first, and then waits for those on their way.
+    pub fn signal(&self, generation: u64, send: impl FnOnce(u32)) -> bool {
+        let raise = |w: u64| Some(if w >> 8 == generation { w + 1 } else { generation << 8 | 1 });
+        _ = self.signals.fetch_update(SeqCst, SeqCst, raise);
+        let pid = self.worker_pid.load(SeqCst);
+        let due = self.state().1 == generation && self.finished(generation).is_none();
+        if due && pid != 0 {
+            send(pid);
+        }
+        _ = self.signals.fetch_update(SeqCst, SeqCst, |w| (w >> 8 == generation && w & 0xff > 0).then(|| w - 1));
+        due
     }
 
+    /// Was this generation cancelled by somebody who does not wait for its end?
     pub fn signalled(&self, generation: u64) -> bool {
-        self.signalled.load(SeqCst) == generation
+        self.signals.load(SeqCst) >> 8 == generation
+    }
+
+    /// Are signals for this generation on their way?
+    pub fn signals_coming(&self, generation: u64) -> bool {
+        let word = self.signals.load(SeqCst);
+        word >> 8 == generation && word & 0xff > 0
     }
 
     /// The worker of this generation waits for its caller to read; or does no more.
@@ -308,7 +336,7 @@ impl Slot {
     /// The worker takes its place; false if the slot is no longer meant for it.
     pub fn attach(&self, generation: u64, pid: u32, proc: u32, now: i64) -> bool {
         let (state, current) = self.state();
-        if current != generation || !matches!(state, State::Busy | State::Starting) {
+        if current != generation || !matches!(state, State::Busy | State::Starting | State::Tasked) {
             return false;
         }
         if self.worker_pid.compare_exchange(0, pid, SeqCst, Relaxed).is_err() {
@@ -316,7 +344,7 @@ impl Slot {
         }
         // The slot may have been taken over since we looked, and the place be that of another worker.
         let (state, current) = self.state();
-        if current != generation || !matches!(state, State::Busy | State::Starting) {
+        if current != generation || !matches!(state, State::Busy | State::Starting | State::Tasked) {
             let _ = self.worker_pid.compare_exchange(pid, 0, SeqCst, Relaxed);
             return false;
         }

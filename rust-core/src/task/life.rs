@@ -9,12 +9,16 @@ use std::sync::atomic::Ordering::*;
 impl Table<'_> {
     /// The submitter has written everything: the task is Pending until it commits, or Queued at once.
     pub fn offer(&self, ticket: Ticket, to: State) -> bool {
-        matches!(to, State::Pending | State::Queued) && self.change(ticket, State::Filling, to)
+        let done = matches!(to, State::Pending | State::Queued) && self.change(ticket, State::Filling, to);
+        self.expect_queued(true);
+        done
     }
 
     /// The submitter's transaction has committed.
     pub fn confirm(&self, ticket: Ticket) -> bool {
-        self.change(ticket, State::Pending, State::Queued)
+        let done = self.change(ticket, State::Pending, State::Queued);
+        self.expect_queued(true);
+        done
     }
 
     /// The task is not to be: its submitter has rolled back, or could not write it. Who waits for it sees it
@@ -40,7 +44,9 @@ impl Table<'_> {
 
     /// A task that did not begin in its lease is to run in another.
     pub fn requeue(&self, ticket: Ticket, lease: Lease) -> bool {
-        self.live(ticket).is_some_and(|entry| entry.leave(ticket.id, lease, State::Queued))
+        let done = self.live(ticket).is_some_and(|entry| entry.leave(ticket.id, lease, State::Queued));
+        self.expect_queued(true);
+        done
     }
 
     /// What runs in this lease.
@@ -49,6 +55,27 @@ impl Table<'_> {
             let (id, state) = entry.at();
             (state == State::Running && entry.leased_by(lease)).then_some(Ticket { index, id })
         })
+    }
+
+    /// The task of an entry, if it runs in this lease.
+    pub fn running_at(&self, index: u32, lease: Lease) -> Option<Ticket> {
+        let entry = self.entries.get(index as usize)?;
+        let (id, state) = entry.at();
+        (state == State::Running && entry.leased_by(lease)).then_some(Ticket { index, id })
+    }
+
+    /// The worker tells where it runs; one that follows may want the same process.
+    pub fn runs_on(&self, ticket: Ticket, slot: u32, pid: u32) {
+        if let Some(entry) = self.live(ticket) {
+            entry.prefer_slot.store(slot + 1, Relaxed);
+            entry.prefer_pid.store(pid, Relaxed);
+        }
+    }
+
+    /// Slot and pid of the worker that runs a task, or has run it.
+    pub fn ran_on(&self, ticket: Ticket) -> Option<(u32, u32)> {
+        let entry = self.live(ticket)?;
+        Some((entry.prefer_slot.load(Relaxed).checked_sub(1)?, entry.prefer_pid.load(Relaxed)))
     }
 
     /// A task ends that runs in this lease. Says it once: a second time, or by an older lease, it has no

@@ -40,6 +40,8 @@ pub struct Header {
     /// Where to look first.
     pub(super) task_hint: AtomicU32,
     pub(super) page_hint: AtomicU32,
+    /// 0: surely nothing is queued, so that who has nothing to do need not look through the table.
+    queued: AtomicU32,
     pub stats: Counters,
     pub(super) waiters: Waiters,
 }
@@ -53,6 +55,16 @@ pub struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
+    /// May there be a queued task?
+    pub fn some_queued(&self) -> bool {
+        self.header.queued.load(SeqCst) != 0
+    }
+
+    /// Whoever queues a task says so afterwards; who looks through the table denies it first.
+    pub fn expect_queued(&self, some: bool) {
+        self.header.queued.store(u32::from(some), SeqCst);
+    }
+
     /// Ids begin above this, which is below 2^55: an id has 56 bits. They never go back.
     pub fn seed_ids(&self, base: u64) {
         self.header.next_id.fetch_max(base, SeqCst);

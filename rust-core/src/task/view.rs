@@ -90,6 +90,12 @@ impl<'a> Table<'a> {
         entry.steady(|id, state| view(entry, index, (id, state)))?
     }
 
+    /// What this task is chosen by.
+    pub fn card(&self, ticket: Ticket) -> Option<Card> {
+        let entry = self.entries.get(ticket.index as usize)?;
+        entry.steady(|id, state| card(entry, ticket.index, (id, state)))?.filter(|card| card.ticket == ticket)
+    }
+
     /// All tasks that have been submitted, for who chooses among them.
     pub fn cards(&self) -> impl Iterator<Item = Card> + use<'a> {
         self.entries.iter().zip(0..).filter_map(|(entry, index)| entry.steady(|id, state| card(entry, index, (id, state)))?)

@@ -8,6 +8,7 @@ use crate::pool::borrow::Limits;
 use crate::pool::slot::{Key, Lease, State};
 use crate::pool::waits::Blocker;
 use crate::report::{Field, Report};
+use crate::wire::message::Ending;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
@@ -303,6 +304,29 @@ impl CallerHost for Client {
         self.rows.borrow_mut().clear();
         self.rows.borrow_mut().push(columns.iter().flat_map(|c| c.name.to_vec()).collect());
         Ok(())
+    }
+    fn complete(&self, _: &Ending) -> Result<(), Saved> {
+        self.try_step("complete")
+    }
+    fn may_act_for(&self, role: u32) -> Result<bool, Saved> {
+        self.try_step("may_act_for")?;
+        Ok(role == self.key.user)
+    }
+    fn write_file(&self, task: u64, bytes: &[u8]) -> Result<(), Saved> {
+        self.try_step("write_file")?;
+        self.world.files.lock().unwrap().insert(task, bytes.to_vec());
+        Ok(())
+    }
+    fn read_file(&self, task: u64, offset: u64, into: &mut [u8]) -> Result<(), Saved> {
+        self.try_step("read_file")?;
+        into.copy_from_slice(&self.world.files.lock().unwrap()[&task][offset as usize..][..into.len()]);
+        Ok(())
+    }
+    fn drop_file(&self, task: u64) {
+        self.world.files.lock().unwrap().remove(&task);
+    }
+    fn write_down(&self, index: u32, record: &[u8]) {
+        self.world.journal.lock().unwrap().insert(index, record.to_vec());
     }
     fn amend(&self, detail: &str) {
         self.amended.borrow_mut().push(detail.into());

@@ -145,7 +145,7 @@ fn a_session_has_no_more_workers_at_any_depth_than_it_may() {
     assert!(worker.attach(&h, 3, generation));
     let limited = |per_session| {
         let limits = Limits { per_session, timeout_ms: 1_000, ..Limits::default() };
-        borrow(&session, &world.area, &Borrower::default(), ALICE, &limits)
+        borrow(&session, &world.area, &Borrower::default(), ALICE, &limits, None)
     };
     assert!(limited(1).is_err(), "the one that it runs in counts");
     assert_eq!(waits(&world), 0, "and waiting would not help");
@@ -202,7 +202,7 @@ fn idle_workers_leave_after_their_time_but_for_those_that_are_to_stay() {
             until(|| world.count(State::Idle) == 4, || "all are there".into());
             // All see at once that their time is up.
             *world.config.lock().unwrap() =
-                crate::host::WorkerConfig { idle_timeout_ms: 5_000, min_workers, poll_us: 0, plan_cache_size: 8 };
+                crate::host::WorkerConfig { idle_timeout_ms: 5_000, min_workers, poll_us: 0, plan_cache_size: 8, result_bytes: u64::MAX };
             world.wake_all();
             let left = || world.count(State::Idle) == min_workers as usize && world.count(State::Free) == 4 - min_workers as usize;
             until(left, || format!("{min_workers} stay: {:?}", world.area.slots.iter().map(|s| s.state()).collect::<Vec<_>>()));
@@ -259,7 +259,7 @@ fn a_late_worker_and_a_caller_that_takes_its_slot_over_cannot_both_have_it() {
             let other = s.spawn(|| {
                 let bob = client(&world, BOB);
                 *bob.midwife.borrow_mut() = Some(Box::new(|_, _| {}));
-                borrow(&bob, &world.area, &Borrower::default(), BOB, &Limits::default()).ok().map(|b| b.lease)
+                borrow(&bob, &world.area, &Borrower::default(), BOB, &Limits::default(), None).ok().map(|b| b.lease)
             });
             (late.join().unwrap(), other.join().unwrap())
         });

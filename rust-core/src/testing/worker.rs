@@ -168,13 +168,31 @@ impl WorkerHost for FakeWorker<'_> {
         }
         Ok(())
     }
-    fn begin(&self, _: &[u8], session: bool) -> Result<(), Saved> {
+    fn begin(&self, _: &[u8], session: bool, _: u32) -> Result<(), Saved> {
         self.note("begin");
         if !session {
             self.pending.borrow_mut().clear();
         }
         self.in_session.set(session);
         self.try_step("begin")
+    }
+    fn find_tasks(&self) {}
+    fn kick(&self) {}
+    fn append_file(&self, task: u64, bytes: &[u8]) -> Result<(), Saved> {
+        self.try_step("append_file")?;
+        self.world.files.lock().unwrap().entry(task).or_default().extend_from_slice(bytes);
+        Ok(())
+    }
+    fn read_file(&self, task: u64, offset: u64, into: &mut [u8]) -> Result<(), Saved> {
+        self.try_step("read_file")?;
+        into.copy_from_slice(&self.world.files.lock().unwrap()[&task][offset as usize..][..into.len()]);
+        Ok(())
+    }
+    fn drop_file(&self, task: u64) {
+        self.world.files.lock().unwrap().remove(&task);
+    }
+    fn write_down(&self, index: u32, record: &[u8]) {
+        self.world.journal.lock().unwrap().insert(index, record.to_vec());
     }
     fn session_state(&self) -> (u32, u64) {
         (self.identity.get().current_user, 0)

@@ -97,6 +97,9 @@ pub struct World {
     doors: Mutex<HashSet<String>>,
     pub max_worker_processes: AtomicU32,
     pub violations: Mutex<Vec<String>>,
+    /// Files and journal of tasks.
+    pub files: Mutex<HashMap<u64, Vec<u8>>>,
+    pub journal: Mutex<HashMap<u32, Vec<u8>>>,
 }
 
 impl World {
@@ -111,10 +114,18 @@ impl World {
             outcome_unknown: AtomicBool::new(false),
             log: Mutex::default(),
             signals: Mutex::default(),
-            config: Mutex::new(WorkerConfig { idle_timeout_ms: u32::MAX, min_workers: 0, poll_us: 0, plan_cache_size: 8 }),
+            config: Mutex::new(WorkerConfig {
+                idle_timeout_ms: u32::MAX,
+                min_workers: 0,
+                poll_us: 0,
+                plan_cache_size: 8,
+                result_bytes: u64::MAX,
+            }),
             doors: Mutex::default(),
             max_worker_processes: AtomicU32::new(u32::MAX),
             violations: Mutex::default(),
+            files: Mutex::default(),
+            journal: Mutex::default(),
         })
     }
 

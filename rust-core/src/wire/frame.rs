@@ -4,6 +4,7 @@
 //! caller-supplied `block` is called; it returns when trying again makes sense, or with the reason
 //! to stop. It is the only place where either side waits for the other.
 
+use super::codec::NoMemory;
 use super::ring::{Reader, Writer};
 
 /// Kinds of frames; the numbers are on the wire.
@@ -41,6 +42,28 @@ impl Kind {
 /// A frame longer than this is not sent: the server's own values end at 1 GB.
 pub const MAX_FRAME: usize = 0x7fff_ffff;
 
+/// Bytes in front of a payload.
+pub const HEADER_BYTES: usize = 8;
+
+/// Append a frame to a buffer, padded to words.
+pub fn append(buffer: &mut Vec<u8>, kind: Kind, payload: &[u8]) -> Result<(), NoMemory> {
+    buffer.try_reserve(HEADER_BYTES + payload.len().next_multiple_of(8)).map_err(|_| NoMemory)?;
+    buffer.extend_from_slice(&header(kind, payload).to_ne_bytes());
+    buffer.extend_from_slice(payload);
+    buffer.resize(buffer.len().next_multiple_of(8), 0);
+    Ok(())
+}
+
+fn header(kind: Kind, payload: &[u8]) -> u64 {
+    (kind as u64) | (payload.len() as u64) << 8
+}
+
+/// Kind and length in bytes; None: it makes no sense.
+pub fn decode_header(header: u64) -> Option<(Kind, usize)> {
+    let length = (header >> 8) as usize;
+    (length <= MAX_FRAME).then(|| Kind::from_number(header as u8)).flatten().map(|kind| (kind, length))
+}
+
 /// How a frame could fail to pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broken<E> {
@@ -66,8 +89,7 @@ pub fn write<E>(
     payload: &[u8],
     mut block: impl FnMut(Need, &mut Writer) -> Result<(), E>,
 ) -> Result<(), E> {
-    let header = (kind as u64) | (payload.len() as u64) << 8;
-    let header = header.to_ne_bytes();
+    let header = header(kind, payload).to_ne_bytes();
     while writer.push(&header) == 0 {
         writer.publish();
         block(Need::Room, writer)?;
@@ -96,11 +118,7 @@ pub fn read<E>(
         block(Need::Data, reader).map_err(Broken::Stopped)?;
     }
     let header = buffer.pop().ok_or(Broken::Malformed)?;
-    let kind = Kind::from_number(header as u8).ok_or(Broken::Malformed)?;
-    let length = (header >> 8) as usize;
-    if length > MAX_FRAME {
-        return Err(Broken::Malformed);
-    }
+    let (kind, length) = decode_header(header).ok_or(Broken::Malformed)?;
     let words = length.div_ceil(8);
     buffer.try_reserve(words).map_err(|_| Broken::NoMemory)?;
     while buffer.len() < words {

@@ -5,17 +5,17 @@
 //! closes the pool sets that latch after having written the word it is to see.
 
 use super::plan_cache::PlanCache;
-use super::reply::Rows;
+use super::reply::{Reply, Rows};
 use super::request::{Failed, execute, execute_in_session};
 use crate::host::{Mode, Slept, WorkerHost, World};
 use crate::pool::area::Area;
 use crate::pool::poll::Poller;
 use crate::pool::slot::{Ended, Slot, State};
 use crate::report::*;
+use crate::task::{Table, Ticket};
 use crate::wire::codec;
 use crate::wire::frame::{self, Broken, Kind};
 use crate::wire::message::{Ending, Request, encode_report};
-use crate::wire::ring::Writer;
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::Ordering::*;
 
@@ -35,31 +35,55 @@ pub struct Worker<'a> {
     /// Generation being served; 0 while idle.
     pub(super) generation: Cell<u64>,
     attached: Cell<Option<u64>>,
-    depth: Cell<u32>,
+    launched_for: Cell<u64>,
+    pub(super) depth: Cell<u32>,
     /// Commits pass the gate only while a request's own transaction runs.
     gated: Cell<bool>,
     /// How the request ended, to be told to the caller as soon as the commit is visible and its locks are released.
     pub(super) result: RefCell<Option<Ending>>,
     /// A session keeps this worker.
     in_session: Cell<bool>,
+    pub(super) tasks: Cell<Option<Table<'a>>>,
+    /// The task that runs, and how long it may.
+    pub(super) task: Cell<Option<Ticket>>,
+    pub(super) timeout_ms: Cell<u32>,
     /// The caller has been told, and may have given the lease back.
     told: Cell<bool>,
-    pub(super) reply: RefCell<Option<Writer<'a>>>,
+    pub(super) reply: RefCell<Option<Reply<'a>>>,
     pub(super) poller: Poller,
     pub(super) poll_us: Cell<u32>,
 }
 
 impl<'a> Worker<'a> {
+    /// There is a table of tasks.
+    pub fn attach_tasks(&self, table: Table<'a>) {
+        self.tasks.set(Some(table));
+    }
+
+    /// The lease for which this process was launched.
+    pub(super) fn attached_as(&self) -> u64 {
+        self.launched_for.get()
+    }
+
+    /// The task that this process runs, or is called by.
+    pub fn running_task(&self) -> Option<Ticket> {
+        self.task.get()
+    }
+
     pub fn new(area: Area<'a>) -> Self {
         Self {
             area,
             slot: Cell::new(u32::MAX),
             generation: Cell::new(0),
             attached: Cell::new(None),
+            launched_for: Cell::new(0),
             depth: Cell::new(0),
             gated: Cell::new(false),
             result: RefCell::new(None),
             in_session: Cell::new(false),
+            tasks: Cell::new(None),
+            task: Cell::new(None),
+            timeout_ms: Cell::new(0),
             told: Cell::new(false),
             reply: RefCell::new(None),
             poller: Poller::default(),
@@ -122,6 +146,10 @@ impl<'a> Worker<'a> {
             let done = match state {
                 State::Busy => slot.change(generation, State::Busy, State::Dead),
                 State::Free | State::Dead => break,
+                State::Tasked => {
+                    self.desert_task(h, slot, generation);
+                    self.area.untask(slot, generation, State::Free)
+                }
                 other => slot.change(generation, other, State::Free),
             };
             if !done {
@@ -146,8 +174,13 @@ impl<'a> Worker<'a> {
         }
         self.slot.set(index);
         self.attached.set(Some(generation));
+        self.launched_for.set(generation);
         // What dies from here on has its last words heard.
-        *self.reply.borrow_mut() = (slot.state().0 == State::Busy).then(|| self.area.reply_ring(index).writer());
+        *self.reply.borrow_mut() = match slot.state().0 {
+            State::Busy => Some(Reply::Caller(self.area.reply_ring(index).writer())),
+            State::Tasked => Some(Reply::Task(Box::default())),
+            _ => None,
+        };
         self.generation.set(generation);
         true
     }
@@ -165,7 +198,11 @@ impl<'a> Worker<'a> {
         let mut buffer = Vec::new();
         while let Some(generation) = self.next(h, slot, served) {
             served = generation;
-            if !self.serve(h, slot, generation, &mut plans, &mut buffer) {
+            let fit = match slot.state().0 {
+                State::Tasked => self.serve_task(h, slot, generation, &mut plans, &mut buffer),
+                _ => self.serve(h, slot, generation, &mut plans, &mut buffer),
+            };
+            if !fit {
                 return;
             }
             if buffer.capacity() > KEEP_WORDS {
@@ -199,13 +236,15 @@ impl<'a> Worker<'a> {
                     }
                     continue;
                 }
-                State::Idle if self.in_session.get() => {
-                    if !self.end_session(h, slot) {
-                        return None;
-                    }
-                }
+                State::Idle if !self.end_session(h, slot) => return None,
                 State::Idle if self.area.header.closing.load(SeqCst) != 0 => return None,
                 _ => {}
+            }
+            if self.tasks.get().is_none_or(|tasks| tasks.some_queued()) {
+                h.kick();
+            }
+            if posted() {
+                continue;
             }
             if !h.idle(true) {
                 return None;
@@ -241,7 +280,7 @@ impl<'a> Worker<'a> {
         let index = self.slot.get();
         self.generation.set(generation);
         slot.take(generation);
-        *self.reply.borrow_mut() = Some(self.area.reply_ring(index).writer());
+        *self.reply.borrow_mut() = Some(Reply::Caller(self.area.reply_ring(index).writer()));
         let mut reader = self.area.request_ring(index).reader();
         let mut fit = true;
         let answer = loop {
@@ -309,7 +348,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Drop what the request, or its whole tenancy, left; false: this process is not fit for another one.
-    fn clean<H: WorkerHost>(&self, h: &H, slot: &Slot) -> bool {
+    pub(super) fn clean<H: WorkerHost>(&self, h: &H, slot: &Slot) -> bool {
         match h.clean(self.in_session.get()) {
             Ok(true) => true,
             Ok(false) => {
@@ -321,7 +360,7 @@ impl<'a> Worker<'a> {
     }
 
     /// The session that kept this worker is over, if there was one.
-    fn end_session<H: WorkerHost>(&self, h: &H, slot: &Slot) -> bool {
+    pub(super) fn end_session<H: WorkerHost>(&self, h: &H, slot: &Slot) -> bool {
         if !self.in_session.replace(false) {
             return true;
         }
@@ -332,7 +371,7 @@ impl<'a> Worker<'a> {
 
     /// The bracket: settings and identity, transaction. The error is still to be sent, and the result
     /// too unless it was told already.
-    fn transact<H: WorkerHost>(
+    pub(super) fn transact<H: WorkerHost>(
         &self,
         h: &H,
         slot: &Slot,
@@ -415,9 +454,9 @@ impl<'a> Worker<'a> {
 
     /// A caller that cancels signals this process until it sees the end; only then is it safe to
     /// forget the signals, and to be lent to somebody else.
-    fn outlast_cancel<H: WorkerHost>(&self, h: &H, slot: &Slot, generation: u64) {
+    pub(super) fn outlast_cancel<H: WorkerHost>(&self, h: &H, slot: &Slot, generation: u64) {
         let waits = || !slot.abandoned(generation) && !slot.signalled(generation) && !h.terminating();
-        while slot.state() == (State::Busy, generation) && waits() {
+        while (slot.state() == (State::Busy, generation) && waits()) || slot.signals_coming(generation) {
             if h.doze(TICK_MS) == Slept::TimedOut {
                 h.wake(slot.caller_proc());
             }

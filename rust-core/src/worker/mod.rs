@@ -3,3 +3,5 @@ pub mod main_loop;
 pub mod plan_cache;
 pub mod reply;
 pub mod request;
+mod spool;
+mod task;

@@ -1,7 +1,8 @@
 //! The worker's half of the reply ring. Rows are published in batches, messages and ends at once.
 
 use super::main_loop::Worker;
-use crate::host::{Column, RowSink, Saved, SinkStop, World};
+use super::spool::Spool;
+use crate::host::{Column, RowSink, Saved, SinkStop, WorkerHost, World};
 use crate::pool::slot::Slot;
 use crate::report::{Report, Severity};
 use crate::wire::frame::{self, Kind};
@@ -11,34 +12,50 @@ use crate::wire::ring::Writer;
 /// Rows wait until this many words can be published together.
 const BATCH_WORDS: usize = 1024;
 
+/// Where what a request says goes.
+#[derive(Debug)]
+pub(super) enum Reply<'a> {
+    Caller(Writer<'a>),
+    Task(Box<Spool>),
+}
+
 /// Hands rows of the running statement to the caller.
 pub struct Rows<'a, 'b, H: World> {
     pub(super) worker: &'a Worker<'b>,
     pub(super) h: &'a H,
 }
 
-impl<H: World> RowSink for Rows<'_, '_, H> {
-    fn row(&mut self, tuple: &[u8]) -> Result<(), SinkStop> {
+impl<H: WorkerHost> Rows<'_, '_, H> {
+    fn push(&self, kind: Kind, payload: &[u8]) -> Result<(), SinkStop> {
         let mut reply = self.worker.reply.borrow_mut();
-        let Some(writer) = reply.as_mut() else { return Err(SinkStop::CallerGone) };
-        frame::write(writer, Kind::Row, tuple, |_, writer| self.worker.wait_for_room(self.h, writer, true))?;
-        if writer.unpublished() >= BATCH_WORDS {
-            writer.publish();
-            self.worker.wake_caller(self.h);
+        match reply.as_mut() {
+            None => Err(SinkStop::CallerGone),
+            Some(Reply::Task(spool)) => {
+                spool.push(kind, payload)?;
+                spool.drain(self.h)
+            }
+            Some(Reply::Caller(writer)) => {
+                frame::write(writer, kind, payload, |_, writer| self.worker.wait_for_room(self.h, writer, true))?;
+                if writer.unpublished() >= BATCH_WORDS {
+                    writer.publish();
+                    self.worker.wake_caller(self.h);
+                }
+                Ok(())
+            }
         }
-        Ok(())
+    }
+}
+
+impl<H: WorkerHost> RowSink for Rows<'_, '_, H> {
+    fn row(&mut self, tuple: &[u8]) -> Result<(), SinkStop> {
+        self.push(Kind::Row, tuple)
     }
 
     fn describe(&mut self, columns: &[Column]) -> Result<(), SinkStop> {
         let mut words = Vec::new();
         // Names of columns are short; their number is the server's to bound.
-        if encode_columns(columns, &mut words).is_err() {
-            return Err(SinkStop::CallerGone);
-        }
-        let mut reply = self.worker.reply.borrow_mut();
-        let Some(writer) = reply.as_mut() else { return Err(SinkStop::CallerGone) };
-        let payload = bytemuck::cast_slice(&words);
-        frame::write(writer, Kind::Described, payload, |_, writer| self.worker.wait_for_room(self.h, writer, true))
+        encode_columns(columns, &mut words).map_err(|_| SinkStop::CallerGone)?;
+        self.push(Kind::Described, bytemuck::cast_slice(&words))
     }
 }
 
@@ -75,8 +92,16 @@ impl Worker<'_> {
     /// Write one frame that nothing may interrupt; a caller that has gone does not get it.
     pub(super) fn send<H: World>(&self, h: &H, kind: Kind, payload: &[u64]) {
         let Ok(mut reply) = self.reply.try_borrow_mut() else { return };
-        let Some(writer) = reply.as_mut() else { return };
         let payload = bytemuck::cast_slice(payload);
+        let writer = match reply.as_mut() {
+            Some(Reply::Caller(writer)) => writer,
+            // Short, so that what limits rows need not limit it.
+            Some(Reply::Task(spool)) => {
+                _ = spool.push(kind, payload);
+                return;
+            }
+            None => return,
+        };
         if frame::write(writer, kind, payload, |_, writer| self.wait_for_room(h, writer, false)).is_ok() {
             writer.publish();
             self.wake_caller(h);
@@ -88,7 +113,11 @@ impl Worker<'_> {
     /// cannot be sent is dropped.
     pub fn message<H: World>(&self, h: &H, message: &Report) {
         let Ok(mut reply) = self.reply.try_borrow_mut() else { return };
-        let Some(writer) = reply.as_mut() else { return };
+        let writer = match reply.as_mut() {
+            Some(Reply::Caller(writer)) => writer,
+            Some(Reply::Task(spool)) => return spool.message(message),
+            None => return,
+        };
         let mut buffer = Vec::new();
         if encode_report(message, &mut buffer).is_err() {
             return;

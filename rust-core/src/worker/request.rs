@@ -38,7 +38,8 @@ pub(super) fn execute<H: WorkerHost>(
     request: &Request,
     capacity: usize,
 ) -> Result<(), Failed> {
-    h.begin(request.command, false)?;
+    h.begin(request.command, false, worker.timeout_ms.get())?;
+    worker.limit_result(h);
     let wanted = PlanRef {
         command: request.command,
         types: request.args.iter().map(|arg| arg.type_oid),
@@ -48,13 +49,10 @@ pub(super) fn execute<H: WorkerHost>(
     let mut rows = Rows { worker, h };
     if let Some(routine) = request.routine {
         h.run_routine(routine, &request.args, &request.columns, &mut rows)?;
-        return commit(h, worker, Ending::default());
+        return commit(h, worker, request, Ending::default());
     }
-    let processed = match plans.find(&wanted) {
-        Some(plan) => h.run(plan, false, &request.args, request.output, &request.columns, &mut rows)?,
-        None => run_all(h, worker, plans, request, &wanted, capacity)?,
-    };
-    commit(h, worker, Ending { processed, ..Ending::default() })
+    let processed = run_kept_or_all(h, worker, plans, request, &wanted, capacity)?;
+    commit(h, worker, request, Ending { processed, ..Ending::default() })
 }
 
 /// Run a request's command as one of a session: each statement is at the state that the one before has left,
@@ -66,26 +64,26 @@ pub(super) fn execute_in_session<H: WorkerHost>(
     request: &Request,
     capacity: usize,
 ) -> Result<(), Failed> {
-    h.begin(request.command, true)?;
+    h.begin(request.command, true, 0)?;
     let (user, settings) = h.session_state();
     let wanted = PlanRef { command: request.command, types: request.args.iter().map(|arg| arg.type_oid), user, parse_hash: settings };
-    let processed = match plans.find(&wanted) {
-        Some(plan) => {
-            let mut rows = Rows { worker, h };
-            let processed = h.run(plan, false, &request.args, request.output, &request.columns, &mut rows)?;
-            complete(h, worker, request, processed, true);
-            processed
-        }
-        None => run_all(h, worker, plans, request, &wanted, capacity)?,
-    };
-    let ending = Ending { processed, last: true, tag: Some(h.tag()) };
-    if request.output == Output::Described {
-        // Nobody may be reading: the answer waits until the transaction has ended.
-        h.commit()?;
-        worker.result.replace(Some(ending));
-        return Ok(());
-    }
-    commit(h, worker, ending)
+    let processed = run_kept_or_all(h, worker, plans, request, &wanted, capacity)?;
+    commit(h, worker, request, Ending { processed, last: true, tag: Some(h.tag()) })
+}
+
+/// By the plan that is kept for the command, if there is one.
+fn run_kept_or_all<H: WorkerHost, T: Iterator<Item = u32> + Clone>(
+    h: &H,
+    worker: &Worker,
+    plans: &mut PlanCache<H::Plan>,
+    request: &Request,
+    wanted: &PlanRef<T>,
+    capacity: usize,
+) -> Result<u64, Failed> {
+    let Some(plan) = plans.find(wanted) else { return run_all(h, worker, plans, request, wanted, capacity) };
+    let processed = h.run(plan, false, &request.args, request.output, &request.columns, &mut Rows { worker, h })?;
+    complete(h, worker, request, processed, true);
+    Ok(processed)
 }
 
 /// Run the statements of a command one after the other; rows processed by the last.
@@ -152,8 +150,15 @@ fn allows(request: &Request, what: Refusal) -> bool {
     }
 }
 
-/// The last commit of a request: its result is sent from within, once nothing can stop it.
-fn commit<H: WorkerHost>(h: &H, worker: &Worker, ending: Ending) -> Result<(), Failed> {
+/// The last commit of a request: its result is sent from within, once nothing can stop it. But where
+/// nobody may be reading, the answer waits until the transaction has ended.
+fn commit<H: WorkerHost>(h: &H, worker: &Worker, request: &Request, ending: Ending) -> Result<(), Failed> {
+    if request.output == Output::Described {
+        worker.settle(h)?;
+        h.commit()?;
+        worker.result.replace(Some(ending));
+        return Ok(());
+    }
     worker.result.replace(Some(ending));
     Ok(h.commit()?)
 }

@@ -1,0 +1,319 @@
+//! The functions that C calls for tasks; what `exports.rs` says at its top holds here too.
+
+use crate::abi::*;
+use crate::bytes::{lend, optional, slice};
+use crate::caller_host::Caller;
+use crate::exports::{call_of, settled};
+use crate::guard::caught;
+use crate::pool::aside_pool;
+use crate::tasks;
+use aside_core::autonomous_tx::call::{Call, Failed};
+use aside_core::autonomous_tx::task::{self, End, Start};
+use aside_core::task::View;
+use aside_core::task::dispatch::Quotas;
+use std::ffi::c_void;
+use std::sync::atomic::Ordering::*;
+
+/// How C says that an id is NULL.
+fn id_of(id: i64) -> Option<i64> {
+    (id != i64::MIN).then_some(id)
+}
+
+fn quotas_of(quotas: &aside_quotas) -> Quotas {
+    Quotas { per_role: quotas.per_role, per_session: quotas.per_session, retention_us: quotas.retention_us }
+}
+
+/// 0 on a panic.
+#[unsafe(no_mangle)]
+pub extern "C" fn aside_tasks_size(count: u32, memory: usize) -> usize {
+    caught(|| tasks::size(count as usize, memory)).unwrap_or(0)
+}
+
+/// ASIDE_PANIC on a panic, ASIDE_GONE if the memory does not fit.
+///
+/// # Safety
+/// `memory`: `len` zeroed bytes nobody uses yet.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_tasks_init(memory: *mut c_void, len: usize, count: u32, first_id: u64) -> aside_status::Type {
+    // SAFETY: per the contract.
+    match caught(|| unsafe { tasks::init(memory.cast(), len, count as usize, first_id) }) {
+        Ok(true) => aside_status::ASIDE_OK,
+        Ok(false) => aside_status::ASIDE_GONE,
+        Err(_) => aside_status::ASIDE_PANIC,
+    }
+}
+
+/// 0 on a panic.
+///
+/// # Safety
+/// `memory`: laid out by `aside_tasks_init`; `records`: `size` writable bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_tasks_recover(memory: *mut c_void, len: usize, now: i64, records: *mut u8, size: usize) -> u32 {
+    let lost = caught(|| {
+        // SAFETY: per the contract.
+        let table = unsafe { tasks::attach(memory.cast(), len) }?;
+        // SAFETY: copied in and out; nobody else touches them meanwhile.
+        let mut copy = unsafe { slice(records, size) }.to_vec();
+        let lost = tasks::recover(&table, now, &mut copy);
+        // SAFETY: `copy` is as long as the records are.
+        unsafe { records.copy_from_nonoverlapping(copy.as_ptr(), copy.len()) };
+        Some(lost as u32)
+    });
+    lost.ok().flatten().unwrap_or(0)
+}
+
+/// false on a panic, and if the layout is not ours.
+///
+/// # Safety
+/// `memory`: `len` bytes laid out by `aside_tasks_init`, mapped until the process ends.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_tasks_attach(pool: *mut aside_pool, memory: *mut c_void, len: usize) -> bool {
+    // SAFETY: per the contract.
+    let pool = unsafe { &*pool };
+    let attached = caught(|| {
+        // SAFETY: per the contract.
+        let table = unsafe { tasks::attach(memory.cast(), len) }?;
+        pool.session.tasks.attach(table);
+        pool.worker.attach_tasks(table);
+        Some(())
+    });
+    matches!(attached, Ok(Some(())))
+}
+
+/// ASIDE_SAVED on a panic, with an error that tells of it; so with all that return a status here.
+///
+/// # Safety
+/// As said at the top; `call`, `start` and what they point to is readable; `id` is writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_task_submit(
+    pool: *mut aside_pool,
+    host: *const aside_caller_host,
+    call: *const aside_call,
+    start: *const aside_task_start,
+    id: *mut i64,
+) -> aside_status::Type {
+    // SAFETY: per the contract.
+    let (pool, host, raw, start) = unsafe { (&*pool, &*host, &*call, &*start) };
+    let run = || {
+        // SAFETY: `call` and `start` point to what they say, for the duration of this call.
+        let (call, label, shown) = unsafe { (call_of(raw), optional(&start.label), optional(&start.shown)) };
+        let start = Start {
+            label: label.unwrap_or_default(),
+            shown: shown.unwrap_or_default(),
+            timeout_ms: start.timeout_ms,
+            on_commit: (start.on_commit != 0).then_some(start.subtransaction),
+            after: (start.after != 0).then_some(start.after.cast_unsigned()),
+        };
+        task::submit(&Caller { t: host }, &pool.area, &pool.session, &call, &start)
+    };
+    // SAFETY: writable, per the contract.
+    settled(host, run, |new| unsafe { id.write(new) })
+}
+
+/// Run `f` with a call that C handed over.
+///
+/// # Safety
+/// As said at the top of `exports.rs`.
+unsafe fn with_call<T>(
+    pool: *mut aside_pool,
+    host: *const aside_caller_host,
+    call: *const aside_call,
+    f: impl FnOnce(&aside_pool, &Caller, &Call) -> Result<T, Failed>,
+    write: impl FnOnce(T),
+) -> aside_status::Type {
+    // SAFETY: per the contract.
+    let (pool, host, raw) = unsafe { (&*pool, &*host, &*call) };
+    // SAFETY: `call` points to what it says, for the duration of this call.
+    settled(host, || f(pool, &Caller { t: host }, &unsafe { call_of(raw) }), write)
+}
+
+/// # Safety
+/// As said at the top; `ids`: `count` of them; `ended` is writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_task_wait(
+    pool: *mut aside_pool,
+    host: *const aside_caller_host,
+    call: *const aside_call,
+    ids: *const i64,
+    count: usize,
+    timeout_us: i64,
+    ended: *mut i64,
+) -> aside_status::Type {
+    // SAFETY: per the contract.
+    let ids: Vec<_> = unsafe { slice(ids, count) }.iter().map(|id| id_of(*id)).collect();
+    let timeout = u64::try_from(timeout_us).ok();
+    // SAFETY: per the contract.
+    unsafe {
+        with_call(
+            pool,
+            host,
+            call,
+            |pool, h, call| task::wait(h, &pool.area, &pool.session, call, &ids, timeout),
+            |which| ended.write(which.unwrap_or(0)),
+        )
+    }
+}
+
+/// # Safety
+/// As said at the top.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_task_result(
+    pool: *mut aside_pool,
+    host: *const aside_caller_host,
+    call: *const aside_call,
+    id: i64,
+) -> aside_status::Type {
+    // SAFETY: per the contract.
+    unsafe { with_call(pool, host, call, |pool, h, call| task::result(h, &pool.area, &pool.session, call, id_of(id)), |()| ()) }
+}
+
+/// # Safety
+/// As said at the top; `cancelled` is writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_task_cancel(
+    pool: *mut aside_pool,
+    host: *const aside_caller_host,
+    call: *const aside_call,
+    id: i64,
+    grace_us: i64,
+    cancelled: *mut bool,
+) -> aside_status::Type {
+    let grace = u64::try_from(grace_us).ok();
+    // SAFETY: per the contract.
+    unsafe {
+        with_call(
+            pool,
+            host,
+            call,
+            |pool, h, call| task::cancel(h, &pool.area, &pool.session, call, id_of(id), grace),
+            |was| cancelled.write(was),
+        )
+    }
+}
+
+/// # Safety
+/// As said at the top.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_task_detach(pool: *mut aside_pool, host: *const aside_caller_host, id: i64) -> aside_status::Type {
+    // SAFETY: per the contract.
+    let (pool, host) = unsafe { (&*pool, &*host) };
+    settled(host, || task::detach(&Caller { t: host }, &pool.session, id_of(id)), |()| ())
+}
+
+/// false on a panic, and outside of a task.
+///
+/// # Safety
+/// As said at the top; `message` is readable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_task_progress(
+    pool: *mut aside_pool,
+    host: *const aside_caller_host,
+    percent: f64,
+    message: aside_bytes,
+) -> bool {
+    // SAFETY: per the contract.
+    let (pool, host, message) = unsafe { (&*pool, &*host, optional(&message).unwrap_or_default()) };
+    caught(|| task::progress(&Caller { t: host }, &pool.area, &pool.session, percent, message)).unwrap_or(false)
+}
+
+/// Nothing more is done on a panic.
+///
+/// # Safety
+/// As said at the top.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_tasks_transaction(
+    pool: *mut aside_pool,
+    host: *const aside_caller_host,
+    quotas: *const aside_quotas,
+    end: u32,
+    own: u32,
+    parent: u32,
+) {
+    // SAFETY: per the contract.
+    let (pool, host, quotas) = unsafe { (&*pool, &*host, quotas_of(&*quotas)) };
+    let end = match end {
+        aside_transaction_end::ASIDE_END_COMMIT => End::Commit,
+        aside_transaction_end::ASIDE_END_SUBCOMMIT => End::SubCommit { own, parent },
+        aside_transaction_end::ASIDE_END_SUBABORT => End::SubAbort { own },
+        _ => End::Abort,
+    };
+    _ = caught(|| task::transaction_ends(&Caller { t: host }, &pool.area, &pool.session, &quotas, end));
+}
+
+/// false on a panic.
+///
+/// # Safety
+/// As said at the top.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_tasks_pending(pool: *const aside_pool) -> bool {
+    // SAFETY: per the contract.
+    let pool = unsafe { &*pool };
+    caught(|| task::some_pending(&pool.session)).unwrap_or(false)
+}
+
+/// Nothing more is done on a panic.
+///
+/// # Safety
+/// As said at the top.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_tasks_kick(pool: *mut aside_pool, host: *const aside_caller_host, quotas: *const aside_quotas) {
+    // SAFETY: per the contract.
+    let (pool, host, quotas) = unsafe { (&*pool, &*host, quotas_of(&*quotas)) };
+    _ = caught(|| task::kick(&Caller { t: host }, &pool.area, &pool.session, &quotas));
+}
+
+fn row_of(pool: &aside_pool, view: &View, lent: &mut [Vec<u8>; 4]) -> aside_task_row {
+    let (percent, progress) = view.progress.clone().unwrap_or_default();
+    *lent = [view.command.clone(), view.label.clone(), view.message.clone(), progress];
+    let slot = view.card.lease.and_then(|lease| pool.area.slot(lease.slot));
+    aside_task_row {
+        id: view.card.ticket.id.cast_signed(),
+        state: u32::from(view.card.state as u8),
+        owner: view.card.owner,
+        database: view.card.key.database,
+        pid: slot.map_or(0, |slot| slot.worker_pid.load(Relaxed)),
+        submitter: view.card.submitter,
+        sqlstate: view.sqlstate,
+        has_progress: u32::from(view.progress.is_some()),
+        detached: u32::from(view.detached),
+        submitted: view.card.submitted,
+        started: view.started.unwrap_or(0),
+        finished: view.finished.unwrap_or(0),
+        rows: view.rows,
+        bytes: view.payload,
+        percent,
+        command: lend(&lent[0]),
+        label: lend(&lent[1]),
+        message: lend(&lent[2]),
+        progress: lend(&lent[3]),
+    }
+}
+
+/// ASIDE_LEAVE on a panic.
+///
+/// # Safety
+/// As said at the top; `out` is writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_view_task(
+    pool: *mut aside_pool,
+    host: *const aside_caller_host,
+    index: u32,
+    out: *mut aside_task_row,
+) -> aside_status::Type {
+    // SAFETY: per the contract.
+    let (pool, host) = unsafe { (&*pool, &*host) };
+    let h = Caller { t: host };
+    if pool.session.tasks.table().is_none_or(|table| index as usize >= table.entries.len()) {
+        return aside_status::ASIDE_LEAVE;
+    }
+    let mut found = false;
+    let run = || Ok(task::view(&h, &pool.session, index)?.map(|view| row_of(pool, &view, &mut pool.lent_texts.borrow_mut())));
+    let status = settled(host, run, |row| {
+        if let Some(row) = row {
+            // SAFETY: writable, per the contract.
+            unsafe { out.write(row) };
+            found = true;
+        }
+    });
+    if status == aside_status::ASIDE_OK && !found { aside_status::ASIDE_GONE } else { status }
+}

@@ -1,0 +1,155 @@
+//! Which queued task runs next, and in which worker. Asked by whoever submits a task, by each worker that
+//! has nothing to do or leaves, and by those who wait for a task.
+//!
+//! Nothing is locked: a slot is claimed first, then the task is taken for that lease, and who loses either
+//! gives the other back. A process that vanishes in between leaves a slot without a worker, which
+//! [`reclaim`] finds.
+
+use super::{Card, State as TaskState, Table, Ticket};
+use crate::host::{CallerHost, Launch};
+use crate::pool::area::Area;
+use crate::pool::borrow::{leased, retire_one};
+use crate::pool::slot::{Key, Lease, Slot, State};
+use std::sync::atomic::Ordering::*;
+
+/// A worker that was launched for a task and has not come for this long never will.
+const LAUNCH_PATIENCE_US: i64 = 60_000_000;
+
+/// What bounds the tasks that run at a time; 0 is no limit. And how long a task is kept when it has ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Quotas {
+    pub per_role: u32,
+    pub per_session: u32,
+    pub retention_us: i64,
+}
+
+/// What came of a look for a worker.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    Assigned,
+    /// For this task there is none now; another one may have more luck.
+    NotNow,
+    /// For no task.
+    Exhausted,
+}
+
+/// Give workers to queued tasks, the oldest first, as long as there are both.
+pub fn dispatch<H: CallerHost>(h: &H, area: &Area, table: &Table, quotas: &Quotas) {
+    if !table.some_queued() {
+        return;
+    }
+    reclaim(h, area, table);
+    let mut passed_over: Vec<u64> = Vec::new();
+    loop {
+        table.expect_queued(false);
+        let next = table.oldest_queued(|card| !passed_over.contains(&card.ticket.id) && may_run(area, table, quotas, card));
+        let Some(card) = next.and_then(|ticket| table.card(ticket)) else { break };
+        match assign(h, area, table, &card) {
+            Found::Assigned => {}
+            Found::NotNow => passed_over.push(card.ticket.id),
+            Found::Exhausted => break,
+        }
+    }
+    if table.cards().any(|card| card.state == TaskState::Queued) {
+        table.expect_queued(true);
+    }
+}
+
+/// Quotas count what runs. Who waits for a worker comes first, but not so that no task ever runs.
+fn may_run(area: &Area, table: &Table, quotas: &Quotas, card: &Card) -> bool {
+    let of_role = || area.slots.iter().filter(|slot| leased(slot) && slot.key().user == card.key.user).count() as u32;
+    let of_session = || table.count(TaskState::Running, |other| other.submitter == card.submitter) as u32;
+    let tasks = || area.slots.iter().any(|slot| slot.state().0 == State::Tasked);
+    (quotas.per_role == 0 || of_role() < quotas.per_role)
+        && (quotas.per_session == 0 || of_session() < quotas.per_session)
+        && (area.waiters() == 0 || !tasks())
+}
+
+fn assign<H: CallerHost>(h: &H, area: &Area, table: &Table, card: &Card) -> Found {
+    if let Some(found) = assign_preferred(h, area, table, card) {
+        return found;
+    }
+    for (index, slot) in area.slots.iter().enumerate() {
+        let (state, generation) = slot.state();
+        if state == State::Idle && slot.key() == card.key && lend(h, area, table, card, index, slot, generation) {
+            return Found::Assigned;
+        }
+    }
+    for (index, slot) in area.slots.iter().enumerate() {
+        let (state, generation) = slot.state();
+        if state != State::Free {
+            continue;
+        }
+        let Some(generation) = slot.claim_as(State::Tasked, State::Free, generation, (h.my_pid(), h.my_proc())) else { continue };
+        area.header.busy.fetch_add(1, Relaxed);
+        slot.set_key(card.key);
+        slot.last_used.store(h.timestamp(), Relaxed);
+        slot.task.store(card.ticket.index, Relaxed);
+        let lease = Lease { slot: index as u32, generation };
+        area.clear_rings(lease.slot);
+        if !table.take(card.ticket, lease, h.timestamp()) {
+            area.untask(slot, generation, State::Free);
+            return Found::Assigned;
+        }
+        if h.launch(lease.slot, generation, card.key) == Ok(Launch::Started) {
+            slot.post(generation);
+            return Found::Assigned;
+        }
+        table.requeue(card.ticket, lease);
+        area.untask(slot, generation, State::Free);
+        retire_one(h, area, |other| other != card.key);
+        return Found::Exhausted;
+    }
+    retire_one(h, area, |other: Key| other != card.key);
+    Found::NotNow
+}
+
+/// A task that follows another one wants the process in which that ran, for as long as it is there.
+fn assign_preferred<H: CallerHost>(h: &H, area: &Area, table: &Table, card: &Card) -> Option<Found> {
+    let (index, pid) = card.prefer?;
+    let slot = area.slot(index)?;
+    let (state, generation) = slot.state();
+    if pid == 0 || slot.worker_pid.load(Acquire) != pid || slot.key() != card.key {
+        return None;
+    }
+    match state {
+        State::Idle if lend(h, area, table, card, index as usize, slot, generation) => Some(Found::Assigned),
+        State::Idle | State::Busy | State::Held | State::Tasked => Some(Found::NotNow),
+        _ => None,
+    }
+}
+
+/// Have an idle worker run a task.
+fn lend<H: CallerHost>(h: &H, area: &Area, table: &Table, card: &Card, index: usize, slot: &Slot, generation: u64) -> bool {
+    let Some(generation) = slot.claim_as(State::Tasked, State::Idle, generation, (h.my_pid(), h.my_proc())) else { return false };
+    area.header.busy.fetch_add(1, Relaxed);
+    slot.task.store(card.ticket.index, Relaxed);
+    if table.take(card.ticket, Lease { slot: index as u32, generation }, h.timestamp()) {
+        slot.post(generation);
+        if let Some(proc) = slot.worker_proc() {
+            h.wake(proc);
+        }
+    } else {
+        area.untask(slot, generation, State::Idle);
+    }
+    true
+}
+
+/// A worker that was launched for a task and never came leaves a slot that nobody serves.
+fn reclaim<H: CallerHost>(h: &H, area: &Area, table: &Table) {
+    for (index, slot) in area.slots.iter().enumerate() {
+        let (state, generation) = slot.state();
+        if state != State::Tasked || slot.worker_pid.load(Acquire) != 0 || !slot.named(generation) {
+            continue;
+        }
+        let launcher = slot.caller_pid.load(Acquire);
+        let failed = launcher == h.my_pid() && h.launch_failed(index as u32);
+        let late = h.timestamp().saturating_sub(slot.last_used.load(Relaxed)) > LAUNCH_PATIENCE_US;
+        let lease = Lease { slot: index as u32, generation };
+        if (failed || late || !h.alive(launcher)) && slot.take_over(generation, State::Tasked) {
+            area.header.busy.fetch_sub(1, Relaxed);
+            let ticket = table.running_on(lease);
+            ticket.into_iter().for_each(|ticket: Ticket| _ = table.requeue(ticket, lease));
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What a task has to say: kept until somebody reads it. In memory while it is short, then in a file; never
+//! longer than allowed. Nobody is waited for.
+
+use crate::host::{SinkStop, WorkerHost};
+use crate::report::{Report, Severity};
+use crate::task::{MEMORY_PER_TASK, Table, Ticket};
+use crate::wire::frame::{self, Kind};
+use crate::wire::message::encode_report;
+
+/// Frames of a running task.
+#[derive(Debug)]
+pub struct Spool {
+    task: u64,
+    buffer: Vec<u8>,
+    /// Bytes in the file.
+    written: u64,
+    limit: u64,
+    /// What a dying worker said.
+    last_words: Option<Report>,
+}
+
+impl Default for Spool {
+    fn default() -> Self {
+        Self::new(0)
+    }
+}
+
+impl Spool {
+    pub fn new(task: u64) -> Self {
+        Self { task, buffer: Vec::new(), written: 0, limit: u64::MAX, last_words: None }
+    }
+
+    pub fn limit(&mut self, bytes: u64) {
+        self.limit = bytes;
+    }
+
+    fn length(&self) -> u64 {
+        self.written + self.buffer.len() as u64
+    }
+
+    pub fn push(&mut self, kind: Kind, payload: &[u8]) -> Result<(), SinkStop> {
+        if self.length() + payload.len() as u64 > self.limit {
+            return Err(SinkStop::TooLong);
+        }
+        frame::append(&mut self.buffer, kind, payload).map_err(|_| SinkStop::TooLong)
+    }
+
+    /// A message of the running task, as far as there is room for it.
+    pub fn message(&mut self, message: &Report) {
+        let mut words = Vec::new();
+        if message.severity >= Severity::Error {
+            self.last_words = Some(message.clone());
+        } else if encode_report(message, &mut words).is_ok() {
+            _ = self.push(Kind::Message, bytemuck::cast_slice(&words));
+        }
+    }
+
+    pub fn take_last_words(&mut self) -> Option<Report> {
+        self.last_words.take()
+    }
+
+    /// Make room in memory where there is too much.
+    pub fn drain<H: WorkerHost>(&mut self, h: &H) -> Result<(), SinkStop> {
+        if self.buffer.len() < MEMORY_PER_TASK {
+            return Ok(());
+        }
+        self.write(h)
+    }
+
+    fn write<H: WorkerHost>(&mut self, h: &H) -> Result<(), SinkStop> {
+        h.append_file(self.task, &self.buffer).map_err(|_| SinkStop::Saved)?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// All has been said: it becomes the task's result. To be done before the commit, for it may fail.
+    pub fn settle<H: WorkerHost>(&mut self, h: &H, table: &Table, ticket: Ticket) -> Result<(), SinkStop> {
+        if self.written == 0 && table.store(ticket, &self.buffer) {
+            return Ok(());
+        }
+        self.write(h)?;
+        table.set_on_disk(ticket, self.written);
+        Ok(())
+    }
+
+    /// The task has failed: its result is its messages, and the error.
+    pub fn fail<H: WorkerHost>(&mut self, h: &H, table: &Table, ticket: Ticket, report: &Report) {
+        if self.written > 0 || table.on_disk(ticket).is_some() {
+            h.drop_file(self.task);
+            self.written = 0;
+            self.buffer.clear();
+        }
+        table.clear_payload(ticket);
+        self.limit = u64::MAX;
+        let (mut words, mut all) = (Vec::new(), messages_of(&self.buffer));
+        if encode_report(report, &mut words).is_ok() && frame::append(&mut all, Kind::Error, bytemuck::cast_slice(&words)).is_ok() {
+            // Where there is no room the table still has its code and message.
+            _ = table.store(ticket, &all);
+        }
+    }
+}
+
+/// The frames that tell of messages.
+fn messages_of(frames: &[u8]) -> Vec<u8> {
+    let (mut at, mut out) = (0, Vec::new());
+    while let Some(header) = frames.get(at..).and_then(|rest| rest.first_chunk()) {
+        let Some((kind, length)) = frame::decode_header(u64::from_ne_bytes(*header)) else { break };
+        let end = at + frame::HEADER_BYTES + length.next_multiple_of(8);
+        if kind == Kind::Message {
+            out.extend_from_slice(frames.get(at..end).unwrap_or_default());
+        }
+        at = end;
+    }
+    out
+}

@@ -1,0 +1,208 @@
+//! A task in a worker: its request comes from the table, what it says goes to a spool, and its end is
+//! written where whoever wants to know looks. Nobody waits at the other side of a ring.
+//!
+//! The order at the end matters: the result is kept before the commit, for that may fail; the locks are
+//! gone before anybody hears of the end; the journal is written while the entry cannot be another task's.
+
+use super::main_loop::Worker;
+use super::plan_cache::PlanCache;
+use super::reply::Reply;
+use super::request::Failed;
+use super::spool::Spool;
+use crate::host::{SinkStop, WorkerHost};
+use crate::pool::slot::{Ended, Lease, Slot, State};
+use crate::report::*;
+use crate::task::{Fate, How, Outcome, Table, Ticket, Unloadable};
+use crate::wire::message::Request;
+
+impl Worker<'_> {
+    /// Run the task for which this lease was made; false: this process is not fit for another request.
+    pub(super) fn serve_task<H: WorkerHost>(
+        &self,
+        h: &H,
+        slot: &Slot,
+        generation: u64,
+        plans: &mut PlanCache<H::Plan>,
+        buffer: &mut Vec<u64>,
+    ) -> bool {
+        self.generation.set(generation);
+        slot.take(generation);
+        let lease = Lease { slot: self.slot.get(), generation };
+        if self.tasks.get().is_none() {
+            h.find_tasks();
+        }
+        let table = self.tasks.get();
+        let found = table.and_then(|t| t.running_at(slot.task.load(std::sync::atomic::Ordering::Relaxed), lease).map(|ticket| (t, ticket)));
+        let mut fit = self.end_session(h, slot);
+        if let Some((table, ticket)) = found {
+            table.runs_on(ticket, lease.slot, h.my_pid());
+            self.task.set(Some(ticket));
+            *self.reply.borrow_mut() = Some(Reply::Task(Box::new(Spool::new(ticket.id))));
+            self.timeout_ms.set(table.card(ticket).map_or(0, |card| card.timeout_ms));
+            let answer = self.run_task(h, slot, generation, plans, buffer, (&table, ticket), &mut fit);
+            fit &= self.clean(h, slot);
+            let rows = self.result.borrow_mut().take().map_or(0, |ending| ending.processed);
+            self.tell_end(h, &table, ticket, lease, rows, answer.err());
+            self.timeout_ms.set(0);
+            self.task.set(None);
+        }
+        self.reply.take();
+        slot.last_used.store(h.timestamp(), std::sync::atomic::Ordering::Relaxed);
+        slot.calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        slot.finish(generation, Ended::Well);
+        if slot.gate_cancelled(generation) {
+            self.outlast_cancel(h, slot, generation);
+        }
+        self.generation.set(0);
+        self.depth.set(0);
+        if !fit {
+            // The slot becomes free when this process has gone.
+            return false;
+        }
+        if self.area.untask(slot, generation, State::Idle) && self.area.waiters() > 0 {
+            h.signal_slot();
+        }
+        true
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is a fact of its own about the request")]
+    fn run_task<H: WorkerHost>(
+        &self,
+        h: &H,
+        slot: &Slot,
+        generation: u64,
+        plans: &mut PlanCache<H::Plan>,
+        buffer: &mut Vec<u64>,
+        (table, ticket): (&Table, Ticket),
+        fit: &mut bool,
+    ) -> Result<(), Box<Report>> {
+        if slot.gate_cancelled(generation) {
+            return Err(Box::new(Report::error(QUERY_CANCELED, "the task was cancelled before it started")));
+        }
+        read_request(h, table, ticket, buffer)?;
+        let request = Request::decode(buffer).map_err(|_| Box::new(nonsense()))?;
+        self.transact(h, slot, generation, plans, &request, fit).map_err(|mut report| {
+            if report.position > 0 && report.get(Field::InternalQuery).is_none() {
+                report.internal_position = report.position;
+                report = Box::new(report.with(Field::InternalQuery, request.command));
+            }
+            report.position = 0;
+            report
+        })
+    }
+
+    /// Before the commit of a request that is answered by what it has said: a task's becomes its result.
+    pub(super) fn settle<H: WorkerHost>(&self, h: &H) -> Result<(), Failed> {
+        let mut reply = self.reply.borrow_mut();
+        let (Some(Reply::Task(spool)), Some(table), Some(ticket)) = (reply.as_mut(), self.tasks.get(), self.task.get()) else {
+            return Ok(());
+        };
+        spool.settle(h, &table, ticket).map_err(|stop| match stop {
+            SinkStop::Saved => Failed::Saved,
+            SinkStop::TooLong | SinkStop::CallerGone => out_of_memory().into(),
+        })
+    }
+
+    /// The longest result is the setting's of the task, which holds by now.
+    pub(super) fn limit_result<H: WorkerHost>(&self, h: &H) {
+        if let Some(Reply::Task(spool)) = self.reply.borrow_mut().as_mut() {
+            spool.limit(h.config().result_bytes);
+        }
+    }
+
+    fn tell_end<H: WorkerHost>(&self, h: &H, table: &Table, ticket: Ticket, lease: Lease, rows: u64, error: Option<Box<Report>>) {
+        let (mut how, mut sqlstate, mut message) = (How::Done, 0, Vec::new());
+        if let Some(report) = &error {
+            if let Some(Reply::Task(spool)) = self.reply.borrow_mut().as_mut() {
+                spool.fail(h, table, ticket, report);
+            }
+            how = if report.sqlstate == QUERY_CANCELED && table.cancel_asked(ticket) { How::Cancelled } else { How::Failed };
+            sqlstate = report.sqlstate;
+            message = report.get(Field::Message).unwrap_or_default().to_vec();
+        }
+        end(h, table, ticket, lease, &Outcome { how, sqlstate, rows, message: &message });
+    }
+
+    /// This process exits with a task in it. One that it was to take as an idle worker goes to another.
+    pub(super) fn desert_task<H: WorkerHost>(&self, h: &H, slot: &Slot, generation: u64) {
+        let lease = Lease { slot: self.slot.get(), generation };
+        let Some(table) = self.tasks.get() else { return };
+        let Some(ticket) = table.running_at(slot.task.load(std::sync::atomic::Ordering::Relaxed), lease) else { return };
+        let last_words = self.reply.try_borrow_mut().ok().and_then(|mut reply| match reply.as_mut() {
+            Some(Reply::Task(spool)) => spool.take_last_words(),
+            _ => None,
+        });
+        if !slot.taken(generation) && last_words.is_none() && self.attached_as() != generation {
+            table.requeue(ticket, lease);
+            return;
+        }
+        let words = last_words.unwrap_or_else(|| Report::error(ADMIN_SHUTDOWN, "the worker of the task terminated"));
+        let (commits, _) = slot.progress();
+        let mut message = words.get(Field::Message).unwrap_or_default().to_vec();
+        if commits > 0 {
+            message.extend_from_slice(b"; the task had committed before");
+        }
+        let cancelled = table.cancel_asked(ticket);
+        let how = if cancelled { How::Cancelled } else { How::Failed };
+        if table.on_disk(ticket).is_some() || self.task.get().is_some() {
+            h.drop_file(ticket.id);
+        }
+        table.clear_payload(ticket);
+        // Not written down: the server may be stopping, and is to tell after its start what it interrupted.
+        let fate = table.finish(ticket, lease, &Outcome { how, sqlstate: words.sqlstate, rows: 0, message: &message }, h.timestamp());
+        table.wake(ticket.id, |proc| h.wake(proc));
+        if fate == (Fate::Freed { file: true }) {
+            h.drop_file(ticket.id);
+        }
+    }
+}
+
+/// Say that a task has ended, write that down, and wake who waits for it.
+fn end<H: WorkerHost>(h: &H, table: &Table, ticket: Ticket, lease: Lease, outcome: &Outcome) {
+    let pinned = table.pin(ticket);
+    let mut fate = table.finish(ticket, lease, outcome, h.timestamp());
+    if let Some(record) = table.record(ticket) {
+        h.write_down(ticket.index, &record);
+    }
+    table.wake(ticket.id, |proc| h.wake(proc));
+    if pinned {
+        fate = table.unpin(ticket);
+    }
+    if fate == (Fate::Freed { file: true }) {
+        h.drop_file(ticket.id);
+    }
+}
+
+fn nonsense() -> Report {
+    Report::error(PROTOCOL_VIOLATION, "worker received a task that it does not understand")
+}
+
+fn out_of_memory() -> Report {
+    Report::error(OUT_OF_MEMORY, "out of memory")
+}
+
+/// The request of a task, which the table then need not keep.
+fn read_request<H: WorkerHost>(h: &H, table: &Table, ticket: Ticket, words: &mut Vec<u64>) -> Result<(), Box<Report>> {
+    let mut bytes = Vec::new();
+    match table.load(ticket, &mut bytes) {
+        Ok(()) => {}
+        Err(Unloadable::OnDisk) => {
+            let length = table.on_disk(ticket).unwrap_or(0) as usize;
+            bytes.try_reserve(length).map_err(|_| Box::new(out_of_memory()))?;
+            bytes.resize(length, 0);
+            h.read_file(ticket.id, 0, &mut bytes).map_err(|_| Box::new(h.error()))?;
+            h.drop_file(ticket.id);
+        }
+        Err(Unloadable::NoMemory) => return Err(Box::new(out_of_memory())),
+        Err(Unloadable::Gone) => return Err(Box::new(nonsense())),
+    }
+    table.clear_payload(ticket);
+    words.clear();
+    words.try_reserve(bytes.len().div_ceil(8)).map_err(|_| Box::new(out_of_memory()))?;
+    words.extend(bytes.chunks(8).map(|chunk| {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        u64::from_ne_bytes(word)
+    }));
+    Ok(())
+}
