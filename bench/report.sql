@@ -25,10 +25,17 @@ WITH m AS (
     (11, 'rows into an aggregate: time beside a local SELECT in a function', 'rows-aggregate', 'function', 'less', 2),
     (12, 'rows into an aggregate: times faster than dblink', 'rows-aggregate', 'dblink', 'faster', 3),
     (13, 'autonomous function: time beside autonomous_exec of its INSERT', 'language', 'exec', 'less', 1.3),
-    (14, 'autonomous row trigger: times faster than one that uses dblink', 'trigger', 'dblink', 'faster', 5)
+    (14, 'autonomous row trigger: times faster than one that uses dblink', 'trigger', 'dblink', 'faster', 5),
+    (15, 'session: times faster than dblink, one connection', 'session', 'hot.dblink', 'faster', 7),
+    (16, 'async_exec + async_result: times faster than dblink, connect a call', 'task', 'dblink', 'faster', 30),
+    (17, 'rows of a task into a table: times faster than dblink', 'rows-table.task', 'dblink', 'faster', 3),
+    (18, 'rows of a task into an aggregate: times faster than dblink', 'rows-aggregate.task', 'dblink', 'faster', 3)
 ), r AS (
     SELECT w.*, CASE WHEN w.better = 'faster' THEN p.v / a.v ELSE a.v / p.v END AS ratio
-    FROM wanted w JOIN m a ON a.part = w.part AND a.peer = 'aside' JOIN m p ON p.part = w.part AND p.peer = w.peer
+    FROM wanted w
+        JOIN m a ON a.part = split_part(w.part, '.', 1) AND a.peer = coalesce(nullif(split_part(w.part, '.', 2), ''), 'aside')
+        JOIN m p ON (p.part, p.peer) = (CASE WHEN w.peer ~ '[.]' THEN split_part(w.peer, '.', 1) ELSE split_part(w.part, '.', 1) END,
+                                        CASE WHEN w.peer ~ '[.]' THEN split_part(w.peer, '.', 2) ELSE w.peer END)
 )
 SELECT what, round(ratio::numeric, 2) AS ratio,
        CASE better WHEN 'less' THEN 'at most ' ELSE 'at least ' END || target || 'x' AS target,

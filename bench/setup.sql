@@ -102,6 +102,7 @@ DECLARE
         WHEN 'local' THEN '(SELECT * FROM big) s'
         WHEN 'function' THEN 'local_rows() AS ' || columns
         WHEN 'aside' THEN 'autonomous_query(''SELECT * FROM big'') AS ' || columns
+        WHEN 'task' THEN 'async_result(async_exec(''SELECT * FROM big'')) AS ' || columns
         ELSE 'dblink(''rows'', ''SELECT * FROM big'') AS ' || columns
     END;
     since timestamptz;
@@ -163,6 +164,55 @@ BEGIN
     END IF;
     INSERT INTO result VALUES (what, 'caller after', 0, anon_kb(pg_backend_pid()));
     INSERT INTO result VALUES (what, 'worker after', 0, anon_kb(worker_pid()));
+END $$;
+
+-- Sessions: the same INSERT over one open session. A NULL round is a warm-up.
+CREATE PROCEDURE session_aside(n int, round int) LANGUAGE plpgsql AS $$
+DECLARE
+    since timestamptz;
+BEGIN
+    PERFORM autonomous_session_open('hot');
+    since := clock_timestamp();
+    FOR i IN 1..n LOOP
+        PERFORM autonomous_session_exec('hot', 'INSERT INTO t VALUES ($1)', i);
+    END LOOP;
+    INSERT INTO result SELECT 'session', 'aside', round, us_since(since) / n WHERE round IS NOT NULL;
+    PERFORM autonomous_session_close('hot');
+END $$;
+
+-- Tasks: start and result of SELECT 1, beside a dblink connection for it; then a table's rows by way of a task.
+CREATE PROCEDURE task_aside(n int, round int) LANGUAGE plpgsql AS $$
+DECLARE
+    since timestamptz := clock_timestamp();
+BEGIN
+    FOR i IN 1..n LOOP
+        PERFORM * FROM async_result(async_exec('SELECT 1')) AS r(one int);
+    END LOOP;
+    INSERT INTO result SELECT 'task', 'aside', round, us_since(since) / n WHERE round IS NOT NULL;
+END $$;
+CREATE PROCEDURE task_dblink(n int, round int) LANGUAGE plpgsql AS $$
+DECLARE
+    conn text := here();
+    since timestamptz := clock_timestamp();
+BEGIN
+    FOR i IN 1..n LOOP
+        PERFORM * FROM dblink(conn, 'SELECT 1') AS r(one int);
+    END LOOP;
+    INSERT INTO result SELECT 'task', 'dblink', round, us_since(since) / n WHERE round IS NOT NULL;
+END $$;
+CREATE PROCEDURE many_tasks(n int) LANGUAGE plpgsql AS $$
+DECLARE
+    ids bigint[];
+    ok int;
+BEGIN
+    FOR i IN 1..n LOOP
+        ids := ids || async_exec('INSERT INTO t VALUES ($1)', i);
+    END LOOP;
+    SELECT count(*) INTO ok FROM unnest(ids) id WHERE async_wait(id);
+    SELECT count(*) INTO ok FROM aside.tasks WHERE id = ANY (ids) AND state = 'done';
+    IF ok <> n THEN
+        RAISE EXCEPTION '% of % tasks are done', ok, n;
+    END IF;
 END $$;
 
 -- The language: a logging function beside autonomous_exec of its INSERT; a row trigger beside one that uses dblink.
