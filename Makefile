@@ -29,8 +29,9 @@ else
 
 # Never define a variable named PROFILE here: PGXS adds it to CFLAGS.
 MODULE_big = pg_aside
-EXTENSION = pg_aside
-DATA = $(wildcard sql/pg_aside--*.sql)
+# What is named with its directory is installed without it.
+EXTENSION = pg_aside $(patsubst %.control,%,$(wildcard sql/compat/*.control))
+DATA = $(wildcard sql/pg_aside--*.sql sql/compat/*.sql)
 PGFILEDESC = "pg_aside - autonomous transactions"
 
 CARGO ?= cargo
