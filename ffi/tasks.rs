@@ -108,7 +108,7 @@ mod tests {
             assert!(!init(base, size(5, 0) - 1, 5, 0), "too short");
             assert!(init(base, len, 5, 41));
             let table = attach(base, len).unwrap();
-            assert_eq!((table.entries.len(), table.pages.len()), (5, 16));
+            assert_eq!((table.entries.len(), table.pages.len()), (5, 64));
             assert_eq!(table.header.next_id.load(Relaxed), 41);
             assert!(attach(base, len / 2).is_none(), "claims more than there is");
         }

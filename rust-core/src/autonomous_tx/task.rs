@@ -12,8 +12,8 @@ use crate::pool::borrow::ancestors;
 use crate::pool::deadlock::Watch;
 use crate::pool::slot::{Lease, State as SlotState};
 use crate::report::*;
-use crate::task::dispatch::{Quotas, dispatch};
-use crate::task::{Card, Fate, New, State, Table, Ticket, Unloadable, View};
+use crate::task::dispatch::{Quotas, dispatch, dispatch_new};
+use crate::task::{Card, Fate, MEMORY_PER_TASK, New, State, Table, Ticket, Unloadable, View};
 use crate::wire::frame::{HEADER_BYTES, Kind, decode_header};
 use crate::wire::message::{Ending, decode_columns, decode_report};
 use std::cell::{Cell, RefCell};
@@ -156,7 +156,7 @@ pub fn submit<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call,
             None => {
                 write_down(h, &table, ticket, State::Queued);
                 table.offer(ticket, State::Queued);
-                dispatch(h, area, &table, &quotas(call));
+                dispatch_new(h, area, &table, &quotas(call), ticket);
             }
         }
         Ok(ticket.id.cast_signed())
@@ -166,6 +166,11 @@ pub fn submit<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call,
 /// An entry for a new task, as soon as there is one.
 fn place<H: CallerHost>(h: &H, area: &Area, call: &Call, table: &Table, new: &New) -> Result<Ticket, Failed> {
     let start = h.now_us();
+    if let Some(ticket) = table.submit_if_free(new, h.timestamp()) {
+        return Ok(ticket);
+    }
+    // Many at a time, so that not each submission looks through the table for one.
+    table.make_room(|id| h.drop_file(id));
     loop {
         if let Ok((ticket, file)) = table.submit(new, h.timestamp()) {
             file.into_iter().for_each(|id| h.drop_file(id));
@@ -185,7 +190,8 @@ fn place<H: CallerHost>(h: &H, area: &Area, call: &Call, table: &Table, new: &Ne
 
 /// Keep what a task needs: in memory if there is room, else in a file.
 fn store<H: CallerHost>(h: &H, table: &Table, ticket: Ticket, bytes: &[u8]) -> Result<(), Failed> {
-    if !table.store(ticket, bytes) {
+    let room = || table.make_room(|id| h.drop_file(id));
+    if !table.store(ticket, bytes) && !(bytes.len() <= MEMORY_PER_TASK && room() && table.store(ticket, bytes)) {
         h.write_file(ticket.id, bytes)?;
         table.set_on_disk(ticket, bytes.len() as u64);
     }
@@ -306,6 +312,7 @@ pub fn wait<H: CallerHost>(
         let ended = |ticket: &&Ticket| table.state(**ticket).is_none_or(State::finished);
         tickets.iter().find(ended).map(|ticket| ticket.id.cast_signed())
     };
+    session.poller.poll(h, area.busy(), call.poll_us, || ended().is_some());
     if let Some(id) = ended() {
         return Ok(Some(id));
     }

@@ -55,6 +55,20 @@ pub fn dispatch<H: CallerHost>(h: &H, area: &Area, table: &Table, quotas: &Quota
     }
 }
 
+/// A task has just been queued: give it a worker, unless others wait for one too.
+pub fn dispatch_new<H: CallerHost>(h: &H, area: &Area, table: &Table, quotas: &Quotas, ticket: Ticket) {
+    let first = !table.some_queued();
+    if first
+        && let Some(card) = table.card(ticket)
+        && may_run(area, table, quotas, &card)
+        && assign(h, area, table, &card) == Found::Assigned
+    {
+        return;
+    }
+    table.expect_queued(true);
+    dispatch(h, area, table, quotas);
+}
+
 /// Quotas count what runs. Who waits for a worker comes first, but not so that no task ever runs.
 fn may_run(area: &Area, table: &Table, quotas: &Quotas, card: &Card) -> bool {
     let of_role = || area.slots.iter().filter(|slot| leased(slot) && slot.key().user == card.key.user).count() as u32;
@@ -88,6 +102,7 @@ fn assign<H: CallerHost>(h: &H, area: &Area, table: &Table, card: &Card) -> Foun
         let lease = Lease { slot: index as u32, generation };
         area.clear_rings(lease.slot);
         if !table.take(card.ticket, lease, h.timestamp()) {
+            table.expect_queued(true);
             area.untask(slot, generation, State::Free);
             return Found::Assigned;
         }
@@ -130,6 +145,7 @@ fn lend<H: CallerHost>(h: &H, area: &Area, table: &Table, card: &Card, index: us
             h.wake(proc);
         }
     } else {
+        table.expect_queued(true);
         area.untask(slot, generation, State::Idle);
     }
     true

@@ -7,11 +7,10 @@ use crate::report::QUERY_CANCELED;
 use std::sync::atomic::Ordering::*;
 
 impl Table<'_> {
-    /// The submitter has written everything: the task is Pending until it commits, or Queued at once.
+    /// The submitter has written everything: the task is Pending until it commits, or Queued at once, and
+    /// then the submitter's to dispatch.
     pub fn offer(&self, ticket: Ticket, to: State) -> bool {
-        let done = matches!(to, State::Pending | State::Queued) && self.change(ticket, State::Filling, to);
-        self.expect_queued(true);
-        done
+        matches!(to, State::Pending | State::Queued) && self.change(ticket, State::Filling, to)
     }
 
     /// The submitter's transaction has committed.

@@ -13,11 +13,11 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*, fence};
 /// Longest payload that is kept in memory.
 pub const MEMORY_PER_TASK: usize = 64 * 1024;
 
-const WORDS: usize = 510;
+const WORDS: usize = 126;
 /// Bytes of payload in a page.
 pub const PAGE_BYTES: usize = WORDS * 8;
 
-/// 4096 bytes; all zeroes is a free page.
+/// 1024 bytes, as most results are short; all zeroes is a free page.
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub struct Page {

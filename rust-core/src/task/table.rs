@@ -9,6 +9,9 @@ use super::waiters::Waiters;
 use super::{CRASH_SHUTDOWN, Fate, Full, New, State, Ticket};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 
+/// Finished tasks that make room at a time.
+const EVICTED_AT_ONCE: usize = 64;
+
 /// How often a submitter whose place was snatched looks for another.
 const ATTEMPTS: usize = 64;
 
@@ -96,6 +99,15 @@ impl<'a> Table<'a> {
         Err(Full)
     }
 
+    /// The same, but nothing is evicted for it.
+    pub fn submit_if_free(&self, new: &New<'_>, now: i64) -> Option<Ticket> {
+        let id = self.header.next_id.fetch_add(1, SeqCst) + 1;
+        let index = self.take_free(id)?;
+        self.fill(&self.entries[index as usize], id, new, now);
+        self.header.stats.submitted.fetch_add(1, Relaxed);
+        Some(Ticket { index, id })
+    }
+
     fn take_free(&self, id: u64) -> Option<u32> {
         let (start, count) = (self.header.task_hint.load(Relaxed) as usize, self.entries.len());
         let index = (0..count).map(|step| (start + step) % count).find(|&index| {
@@ -120,6 +132,23 @@ impl<'a> Table<'a> {
             let hold = entry.held(id).filter(|_| state.finished())?;
             Some((Ticket { index, id }, hold, at))
         })
+    }
+
+    /// Forget some of the finished tasks that were read, those first that finished long ago: for there are
+    /// too few pages. False: there are none. The callback deletes the file of a task.
+    pub fn make_room(&self, mut file: impl FnMut(u64)) -> bool {
+        let mut read: Vec<_> = self.finished().filter(|(_, hold, _)| hold & READ != 0 && hold & (PINS | DOOMED) == 0).collect();
+        read.sort_unstable_by_key(|&(ticket, _, at)| (at, ticket.id));
+        let mut some = false;
+        for (ticket, ..) in read.into_iter().take(EVICTED_AT_ONCE) {
+            let Some(hold) = self.live(ticket).and_then(|entry| entry.close(ticket.id)) else { continue };
+            self.header.stats.evicted.fetch_add(1, Relaxed);
+            some = true;
+            if self.release(ticket, hold) == (Fate::Freed { file: true }) {
+                file(ticket.id);
+            }
+        }
+        some
     }
 
     /// Write a task to an entry that is Filling for it.

@@ -67,7 +67,7 @@ impl Table<'_> {
 #[test]
 fn zeroes_are_an_empty_table() {
     let t = leak(2, 2);
-    assert_eq!(size_of::<Page>(), 4096);
+    assert_eq!(size_of::<Page>(), 1024);
     assert!(t.is_empty() && t.view(0).is_none() && t.view(9).is_none() && t.find(0).is_none() && t.find(1).is_none());
     assert_eq!(t.state(Ticket { index: 0, id: 0 }), None);
     assert!(!t.pin(Ticket { index: 0, id: 0 }));
@@ -193,7 +193,7 @@ fn the_file_of_an_evicted_task_is_named() {
 
 #[test]
 fn a_payload_comes_back_as_it_was_up_to_the_limit() {
-    let t = leak(2, 20);
+    let t = leak(2, 80);
     let ticket = t.filling();
     let mut out = vec![9; 9];
     for length in [0, 1, 7, 8, PAGE_BYTES - 1, PAGE_BYTES, PAGE_BYTES + 1, 40_000, MEMORY_PER_TASK] {

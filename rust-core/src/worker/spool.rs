@@ -76,8 +76,12 @@ impl Spool {
 
     /// All has been said: it becomes the task's result. To be done before the commit, for it may fail.
     pub fn settle<H: WorkerHost>(&mut self, h: &H, table: &Table, ticket: Ticket) -> Result<(), SinkStop> {
-        if self.written == 0 && table.store(ticket, &self.buffer) {
-            return Ok(());
+        if self.written == 0 {
+            let room = || table.make_room(|id| h.drop_file(id));
+            let short = self.buffer.len() <= MEMORY_PER_TASK;
+            if table.store(ticket, &self.buffer) || (short && room() && table.store(ticket, &self.buffer)) {
+                return Ok(());
+            }
         }
         self.write(h)?;
         table.set_on_disk(ticket, self.written);
