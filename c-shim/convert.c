@@ -106,6 +106,8 @@ convert_all(AsideRows *rows, Conversion *how, TupleDesc wanted, Tuplestorestate 
 		for (int i = 0; i < count; i++)
 			values[i] = convert(&how[i], rows->slot, i, econtext, &nulls[i]);
 		tuplestore_putvalues(out, wanted, values, nulls);
+		/* A row read back from disk is in this row's memory. */
+		ExecClearTuple(rows->slot);
 		ResetExprContext(econtext);
 	}
 	MemoryContextSwitchTo(old);
