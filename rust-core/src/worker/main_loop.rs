@@ -7,7 +7,7 @@
 use super::plan_cache::PlanCache;
 use super::reply::{Reply, Rows};
 use super::request::{Failed, execute, execute_in_session};
-use crate::host::{Mode, Slept, WorkerHost, World};
+use crate::host::{Mode, Output, Slept, WorkerHost, World};
 use crate::pool::area::Area;
 use crate::pool::poll::Poller;
 use crate::pool::slot::{Ended, Slot, State};
@@ -432,6 +432,16 @@ impl<'a> Worker<'a> {
                 }
                 if report.severity >= Severity::Fatal {
                     *fit = false;
+                }
+                // Who reads the results of what was sent before does not have the command any more.
+                if request.mode == Mode::Session
+                    && request.output == Output::Described
+                    && report.position > 0
+                    && report.get(Field::InternalQuery).is_none()
+                {
+                    report.internal_position = report.position;
+                    report.position = 0;
+                    report = Box::new(report.with(Field::InternalQuery, request.command));
                 }
                 Err(report)
             }
