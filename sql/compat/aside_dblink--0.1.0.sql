@@ -49,7 +49,7 @@ CREATE FUNCTION aside.dblink_uri_decode(part text) RETURNS text
 LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN (SELECT convert_from(decode(string_agg(
-                CASE WHEN c[1] LIKE '_%%' THEN right(c[1], 2) ELSE encode(convert_to(c[1], getdatabaseencoding()), 'hex') END,
+                CASE WHEN length(c[1]) = 3 THEN right(c[1], 2) ELSE encode(convert_to(c[1], getdatabaseencoding()), 'hex') END,
                 '' ORDER BY n), 'hex'), getdatabaseencoding())
             FROM regexp_matches(part, '%[0-9A-Fa-f]{2}|.', 'g') WITH ORDINALITY m(c, n));
 END
@@ -76,7 +76,7 @@ BEGIN
                                                              aside.dblink_uri_decode(trim(BOTH '[]' FROM part[i])));
                 END IF;
             END LOOP;
-            FOREACH pair IN ARRAY string_to_array(part[6], '&') LOOP
+            FOREACH pair IN ARRAY coalesce(string_to_array(nullif(part[6], ''), '&'), '{}') LOOP
                 options := options || jsonb_build_object(aside.dblink_uri_decode(split_part(pair, '=', 1)),
                                                          coalesce(aside.dblink_uri_decode(substr(pair, strpos(pair, '=') + 1)), ''));
             END LOOP;
@@ -164,6 +164,8 @@ BEGIN
                 ('host', 'hostaddr', 'port', 'user', 'options', 'application_name', 'service', 'servicefile', 'replication',
                  'target_session_attrs') THEN
             NULL;
+        WHEN keyword = 'host' AND options ->> 'hostaddr' <> '' THEN
+            NULL; -- looked up by nobody
         WHEN keyword IN ('host', 'hostaddr') THEN
             IF EXISTS (SELECT FROM string_to_table(value, ',') h
                        WHERE lower(trim(h)) NOT IN ('', 'localhost', '127.0.0.1', '::1')
@@ -205,6 +207,8 @@ BEGIN
     END IF;
     IF NOT EXISTS (SELECT FROM pg_database WHERE datname = database) THEN
         refused := format('database "%s" does not exist', database);
+    ELSIF NOT (SELECT datallowconn FROM pg_database WHERE datname = database) THEN
+        refused := format('database "%s" is not currently accepting connections', database);
     ELSIF NOT (has_database_privilege(session_user, database, 'CONNECT') AND has_database_privilege(database, 'CONNECT')) THEN
         refused := format('permission denied for database "%s"', database);
     END IF;
@@ -245,15 +249,17 @@ CREATE FUNCTION aside.dblink_session(name text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN coalesce('dblink:' || name::name, 'dblink');
 COMMENT ON FUNCTION aside.dblink_session(text) IS 'for aside_dblink: name of the session that a connection is';
 
-CREATE FUNCTION aside.dblink_is_open(session text) RETURNS boolean
-LANGUAGE sql VOLATILE PARALLEL UNSAFE RETURN EXISTS (SELECT FROM aside.dblink_sessions() s WHERE s.session = dblink_is_open.session);
+CREATE FUNCTION aside.dblink_state(session text) RETURNS text
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+RETURN (SELECT s.state FROM aside.dblink_sessions() s WHERE s.session = dblink_state.session);
+COMMENT ON FUNCTION aside.dblink_state(text) IS 'for aside_dblink: state of a session; NULL if there is none';
 
 CREATE FUNCTION aside.dblink_need(name text) RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE AS $$
 DECLARE
     session pg_catalog.text := aside.dblink_session(name);
 BEGIN
-    IF NOT aside.dblink_is_open(session) THEN
+    IF aside.dblink_state(session) IS NULL THEN
         RAISE '%', pg_catalog.format(CASE WHEN name IS NULL THEN 'connection not available' ELSE 'connection "%s" not available' END, name)
             USING ERRCODE = 'connection_does_not_exist';
     END IF;
@@ -267,7 +273,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE AS $$
 DECLARE
     session pg_catalog.text := aside.dblink_session(name);
 BEGIN
-    IF aside.dblink_is_open(session) THEN
+    IF aside.dblink_state(session) OPERATOR(pg_catalog.<>) 'lost' THEN
         PERFORM aside.dblink_target(conninfo);
         IF name IS NOT NULL THEN
             RAISE 'duplicate connection name' USING ERRCODE = 'duplicate_object';
