@@ -317,3 +317,38 @@ pub unsafe extern "C" fn aside_view_task(
     });
     if status == aside_status::ASIDE_OK && !found { aside_status::ASIDE_GONE } else { status }
 }
+
+/// The task of an id; its pid is that of the worker that has begun it, or in which it wants to run. ASIDE_GONE if there is
+/// none that this user may see, ASIDE_LEAVE on a panic.
+///
+/// # Safety
+/// As said at the top; `out` is writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_find_task(
+    pool: *mut aside_pool,
+    host: *const aside_caller_host,
+    id: i64,
+    out: *mut aside_task_row,
+) -> aside_status::Type {
+    // SAFETY: per the contract.
+    let tasks = unsafe { &(*pool).session.tasks };
+    let found = caught(|| {
+        let table = tasks.table()?;
+        let ticket = table.find(id.cast_unsigned())?;
+        Some((ticket.index, table.ran_on(ticket).map_or(0, |(_, pid)| pid)))
+    });
+    let Ok(found) = found else { return aside_status::ASIDE_LEAVE };
+    let Some((index, ran_on)) = found else { return aside_status::ASIDE_GONE };
+    // SAFETY: per the contract, which is that of the called one too.
+    let status = unsafe { aside_view_task(pool, host, index, out) };
+    if status != aside_status::ASIDE_OK {
+        return status;
+    }
+    // SAFETY: just written.
+    let row = unsafe { &mut *out };
+    if row.id != id {
+        return aside_status::ASIDE_GONE;
+    }
+    row.pid = ran_on;
+    status
+}
