@@ -42,6 +42,16 @@ finish(aside_status status)
 	AcceptInvalidationMessages();
 }
 
+/* For what does not ask a worker, which would refuse: no index function of somebody's looks at sessions or closes them. */
+static void
+refuse_if_restricted(void)
+{
+	if (InSecurityRestrictedOperation())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("cannot use an autonomous session within a security-restricted operation")));
+}
+
 /* A call that runs no command of the user's. */
 static void
 plain_call(const char *what, aside_call *call)
@@ -324,6 +334,7 @@ aside_autonomous_session_is_busy(PG_FUNCTION_ARGS)
 {
 	bool		busy = false;
 
+	refuse_if_restricted();
 	finish(aside_session_is_busy(aside_caller_pool(true)->handle, aside_get_caller_host(),
 								 aside_text_argument(fcinfo, 0), &busy));
 	PG_RETURN_BOOL(busy);
@@ -335,6 +346,7 @@ aside_autonomous_session_cancel(PG_FUNCTION_ARGS)
 {
 	bool		cancelled = false;
 
+	refuse_if_restricted();
 	finish(aside_session_cancel(aside_caller_pool(true)->handle, aside_get_caller_host(),
 								aside_text_argument(fcinfo, 0), &cancelled));
 	PG_RETURN_BOOL(cancelled);
@@ -346,6 +358,7 @@ aside_autonomous_session_error(PG_FUNCTION_ARGS)
 {
 	aside_bytes message = {NULL, 0};
 
+	refuse_if_restricted();
 	finish(aside_session_error(aside_caller_pool(true)->handle, aside_get_caller_host(),
 							   aside_text_argument(fcinfo, 0), &message));
 	if (message.data == NULL)
@@ -379,6 +392,7 @@ aside_autonomous_session_close(PG_FUNCTION_ARGS)
 {
 	aside_call	call;
 
+	refuse_if_restricted();
 	plain_call("close autonomous session", &call);
 	finish(aside_session_close(aside_caller_pool(true)->handle, aside_get_caller_host(), &call,
 							   aside_text_argument(fcinfo, 0)));
@@ -411,6 +425,7 @@ aside_autonomous_sessions(PG_FUNCTION_ARGS)
 	AsidePool  *pool = aside_caller_pool(false);
 	aside_session_row row;
 
+	refuse_if_restricted();
 	InitMaterializedSRF(fcinfo, 0);
 	for (uint32 i = 0; pool != NULL && aside_view_session(pool->handle, i, &row); i++)
 		put_session(result, &row);
