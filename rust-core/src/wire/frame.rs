@@ -79,6 +79,8 @@ pub enum Broken<E> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     Room,
+    /// Room for the rest of a frame of which a part was written: without it nothing may follow.
+    Rest,
     Data,
 }
 
@@ -100,7 +102,7 @@ pub fn write<E>(
         at += pushed;
         if pushed == 0 {
             writer.publish();
-            block(Need::Room, writer)?;
+            block(Need::Rest, writer)?;
         }
     }
     Ok(())

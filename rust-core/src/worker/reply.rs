@@ -5,7 +5,7 @@ use super::spool::Spool;
 use crate::host::{Column, RowSink, Saved, SinkStop, WorkerHost, World};
 use crate::pool::slot::Slot;
 use crate::report::{Report, Severity};
-use crate::wire::frame::{self, Kind};
+use crate::wire::frame::{self, Kind, Need};
 use crate::wire::message::{encode_columns, encode_report};
 use crate::wire::ring::Writer;
 
@@ -35,7 +35,18 @@ impl<H: WorkerHost> Rows<'_, '_, H> {
                 spool.drain(self.h)
             }
             Some(Reply::Caller(writer)) => {
-                frame::write(writer, kind, payload, |_, writer| self.worker.wait_for_room(self.h, writer, true))?;
+                // A statement that is cancelled ends between two frames: its error is the next one.
+                let mut part = false;
+                let written = frame::write(writer, kind, payload, |need, writer| {
+                    part = need == Need::Rest;
+                    self.worker.wait_for_room(self.h, writer, !part)
+                });
+                if let Err(stop) = written {
+                    if part {
+                        *reply = None;
+                    }
+                    return Err(stop);
+                }
                 if writer.unpublished() >= BATCH_WORDS {
                     writer.publish();
                     self.worker.wake_caller(self.h);
