@@ -259,6 +259,7 @@ host_begin(aside_bytes command, bool session, uint32_t timeout_ms)
 		SetCurrentStatementStartTimestamp();
 		pgstat_report_activity(STATE_RUNNING, copy);
 		aside_in_session = session;
+		InitializeQueryCompletion(&aside_last_completion);
 		task_timed_out = false;
 		if (timeout_ms > 0)
 			start_task_timer(timeout_ms);
