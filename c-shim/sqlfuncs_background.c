@@ -70,11 +70,16 @@ static struct
 	double		total_ms;
 }			counters;
 
+/* Handles are the session's: no index function of somebody's looks at them. */
 static AsidePool *
 pool_with_tasks(void)
 {
 	AsidePool  *pool = aside_caller_pool(true);
 
+	if (InSecurityRestrictedOperation())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("cannot use a task within a security-restricted operation")));
 	(void) aside_find_tasks(pool, true);
 	return pool;
 }
@@ -167,6 +172,7 @@ handle_of(FunctionCallInfo fcinfo, bool to_read)
 	int32		pid = PG_GETARG_INT32(0);
 	ListCell   *cell;
 
+	(void) pool_with_tasks();
 	if (by_pid(pid, false) == NULL)
 		refuse_pid(pid);
 	if (PG_NARGS() < 2)
@@ -365,6 +371,7 @@ aside_background_handles(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	ListCell   *cell;
 
+	(void) pool_with_tasks();
 	InitMaterializedSRF(fcinfo, 0);
 	foreach(cell, handles)
 	{
@@ -392,6 +399,7 @@ aside_background_stats(PG_FUNCTION_ARGS)
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
+	(void) pool_with_tasks();
 	foreach(cell, handles)
 		active += settle(lfirst(cell), &row) && row.finished == 0;
 	values[0] = Int64GetDatum(counters.launched);

@@ -65,6 +65,16 @@ task_pool(void)
 	return pool;
 }
 
+/* For what does not ask a worker, which would refuse: no index function of somebody's ends tasks or forgets them. */
+static void
+refuse_if_restricted(void)
+{
+	if (InSecurityRestrictedOperation())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("cannot use a task within a security-restricted operation")));
+}
+
 static void
 finish(aside_status status)
 {
@@ -295,6 +305,7 @@ aside_async_cancel(PG_FUNCTION_ARGS)
 	bool		cancelled = false;
 	aside_call	call;
 
+	refuse_if_restricted();
 	plain_call("cancel task", &call);
 	finish(aside_task_cancel(pool->handle, aside_get_caller_host(), &call, id_argument(fcinfo, 0),
 							 microseconds(fcinfo, 1), &cancelled));
@@ -305,6 +316,7 @@ aside_async_cancel(PG_FUNCTION_ARGS)
 Datum
 aside_async_detach(PG_FUNCTION_ARGS)
 {
+	refuse_if_restricted();
 	finish(aside_task_detach(task_pool()->handle, aside_get_caller_host(), id_argument(fcinfo, 0)));
 	PG_RETURN_VOID();
 }
@@ -316,6 +328,7 @@ aside_async_progress(PG_FUNCTION_ARGS)
 	AsidePool  *pool = aside_caller_pool(false);
 	double		percent = PG_ARGISNULL(0) ? NAN : PG_GETARG_FLOAT8(0);
 
+	refuse_if_restricted();
 	if (!isnan(percent) && (percent < 0 || percent > 100))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
