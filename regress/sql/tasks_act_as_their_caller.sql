@@ -97,6 +97,8 @@ CREATE OR REPLACE FUNCTION regress_index(x int) RETURNS int LANGUAGE plpgsql IMM
 REINDEX TABLE regress_indexed;
 CREATE OR REPLACE FUNCTION regress_index(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$BEGIN PERFORM async_detach(current_setting('regress.t')::bigint); RETURN x; END$$;
 REINDEX TABLE regress_indexed;
+CREATE OR REPLACE FUNCTION regress_index(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$BEGIN PERFORM async_progress(1); RETURN x; END$$;
+REINDEX TABLE regress_indexed;
 \set VERBOSITY default
 -- the task is unharmed
 SELECT * FROM async_result(:t) AS (x int);
