@@ -127,6 +127,17 @@ extern void aside_drop_task_file(uint64_t task);
 extern void aside_write_down_task(uint32_t index, aside_bytes record);
 extern void aside_recover_tasks(void *table, size_t size, uint32 tasks);
 
+/* launcher.c */
+extern void aside_register_launcher(void);
+extern void aside_lay_out_registry(void);
+extern size_t aside_registry_bytes(void);
+extern bool aside_vacate_coordinator(Oid database);
+extern char *aside_databases;
+extern int	aside_max_event_depth;
+
+/* host_handler.c */
+extern aside_status aside_host_run_events(aside_bytes name, aside_bytes batch);
+
 /* sqlfuncs_task.c */
 extern void aside_kick_tasks(AsidePool *pool);
 extern void aside_fill_quotas(aside_quotas *quotas);

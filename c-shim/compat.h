@@ -67,6 +67,17 @@ aside_authenticated_superuser(void)
 #endif
 }
 
+/* The same of a role that a worker is to be authenticated as. */
+static inline bool
+aside_will_be_superuser(Oid role)
+{
+#if PG_VERSION_NUM >= 170000
+	return false;
+#else
+	return superuser_arg(role);
+#endif
+}
+
 /* 16 has it in the server. */
 static inline Size
 aside_completion_string(char *to, const QueryCompletion *completion)

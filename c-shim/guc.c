@@ -25,6 +25,8 @@ int			aside_task_result_limit = 1024 * 1024;
 int			aside_task_retention = 3600 * 1000;
 int			aside_task_timeout = 0;
 char	   *aside_task_label = NULL;
+char	   *aside_databases = NULL;
+int			aside_max_event_depth = 100;
 int			aside_uncommitted_at_exit = ASIDE_EXIT_COMMIT;
 
 static const struct config_enum_entry at_exit_options[] = {
@@ -119,6 +121,16 @@ aside_define_settings(void)
 							   NULL,
 							   &aside_task_label, "",
 							   PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("aside.databases",
+							   "Databases in which events are handled.",
+							   "A list of names; * is all that allow connections and are no templates.",
+							   &aside_databases, "*",
+							   PGC_SIGHUP, GUC_LIST_INPUT, NULL, NULL, NULL);
+	DefineCustomIntVariable("aside.max_event_depth",
+							"Maximum depth of events emitted by the handlers of events.",
+							NULL,
+							&aside_max_event_depth, 100, 1, 1000000,
+							PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomEnumVariable("aside.uncommitted_at_exit",
 							 "What becomes of a transaction that an autonomous routine has not ended.",
 							 "\"error\" rolls it back and raises an error (2D000).",

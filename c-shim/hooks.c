@@ -227,7 +227,9 @@ vacate(Node *statement, const char *database)
 	aside_fill_world(&world);
 	for (int tries = 0; tries < RETIRE_TRIES; tries++)
 	{
-		if (aside_pool_retire(pool->handle, &world, oid) == 0)
+		bool		coordinated = aside_vacate_coordinator(oid);
+
+		if (aside_pool_retire(pool->handle, &world, oid) == 0 && !coordinated)
 			break;
 		(void) WaitLatch(MyLatch, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, RETIRE_NAP_MS,
 						 ASIDE_WAIT_EVENT("AsideWorkerExit"));

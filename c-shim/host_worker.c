@@ -530,6 +530,7 @@ aside_get_worker_host(void)
 		.drop_plan = aside_host_drop_plan,
 		.run = aside_host_run,
 		.run_routine = aside_host_run_routine,
+		.run_events = aside_host_run_events,
 		.next_statement = host_next_statement,
 		.commit = host_commit,
 		.abort = host_abort,

@@ -19,5 +19,8 @@ _PG_init(void)
 	aside_define_settings();
 	aside_install_hooks();
 	if (process_shared_preload_libraries_in_progress)
+	{
 		aside_request_shmem();
+		aside_register_launcher();
+	}
 }

@@ -75,6 +75,7 @@ shmem_request(void)
 		prev_shmem_request_hook();
 	RequestAddinShmemSpace(pool_size(aside_max_workers));
 	RequestAddinShmemSpace(aside_tasks_size(aside_max_tasks, (size_t) aside_task_memory * 1024));
+	RequestAddinShmemSpace(aside_registry_bytes());
 }
 
 /* The table of tasks of the cluster; a restarted server finds what it interrupted. */
@@ -107,6 +108,7 @@ shmem_startup(void)
 	if (!found)
 		lay_out(shared_memory, pool_size(shared_slots), shared_slots);
 	lay_out_tasks();
+	aside_lay_out_registry();
 	LWLockRelease(AddinShmemInitLock);
 }
 

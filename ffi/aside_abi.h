@@ -428,6 +428,8 @@ typedef struct aside_worker_host
 	/* Run a routine that the caller's shim described; its result goes to the sink. */
 	aside_status (*run_routine) (aside_bytes routine, const aside_arg *args, size_t nargs,
 								 const aside_column *columns, size_t ncolumns, void *sink);
+	/* Have a handler handle and acknowledge a batch of events; see rust-core/src/wire/batch.rs. */
+	aside_status (*run_events) (aside_bytes handler, aside_bytes batch);
 	/* Before the next statement; controls: the last one ended or began a transaction. */
 	aside_status (*next_statement) (bool controls);
 	aside_status (*commit) (void);
@@ -442,6 +444,127 @@ typedef struct aside_worker_host
 	/* A cancel sent by the last caller must not reach the next one. */
 	void		(*forget_cancel) (void);
 } aside_worker_host;
+
+/* ---- events ---- */
+
+/* A handler of events, as its row says. Times in microseconds. */
+typedef struct aside_handler_spec
+{
+	uint32_t	id;
+	uint32_t	version;
+	uint32_t	owner;
+	uint32_t	superuser;		/* is the owner one, where the server goes by that? */
+	uint32_t	concurrency;
+	uint32_t	batch_size;
+	uint32_t	max_attempts;
+	uint32_t	timeout_ms;
+	uint32_t	ordered;
+	uint32_t	durable;
+	uint32_t	paused;
+	uint32_t	reserved;
+	int64_t		backoff_us;
+	int64_t		cap_us;
+	int64_t		since;
+	aside_bytes name;
+	aside_bytes channel;
+} aside_handler_spec;
+
+/* What the log says of an event and a handler. */
+typedef struct aside_known
+{
+	uint32_t	handler;
+	uint32_t	attempts;
+	uint32_t	ended;
+	uint32_t	unfinished;		/* an attempt began, and nothing came of it */
+	int64_t		next_at;		/* 0: none */
+} aside_known;
+
+/* An event that has become visible. */
+typedef struct aside_fetched
+{
+	int64_t		id;
+	uint64_t	tid;
+	uint32_t	partition;
+	uint32_t	target;			/* 0: every handler of its channel */
+	int32_t		priority;
+	uint32_t	cancels;		/* it is no event, but cancels this one: */
+	int64_t		cancelled;
+	int64_t		run_at;			/* microseconds since 2000-01-01 */
+	aside_bytes channel;
+	aside_bytes key;
+	const aside_known *known;
+	size_t		nknown;
+} aside_fetched;
+
+/* A notification, and the handler for which it is to be recorded. */
+typedef struct aside_note
+{
+	uint32_t	pid;
+	uint32_t	handler;
+	aside_bytes channel;
+	aside_bytes payload;
+} aside_note;
+
+/* A line of the log: a attempt, f failed, x dead, c cancelled. */
+typedef struct aside_log_entry
+{
+	uint32_t	kind;
+	uint32_t	handler;		/* 0: all */
+	uint32_t	partition;
+	uint32_t	attempt;
+	const int64_t *events;
+	size_t		nevents;
+	int64_t		next_at;		/* 0: none */
+	uint64_t	tid;			/* of a dead event */
+	uint32_t	sqlstate;
+	uint32_t	reserved;
+	aside_bytes message;
+} aside_log_entry;
+
+/* What a coordinator asks of its database. What is lent is so until the next call. */
+typedef struct aside_event_host
+{
+	uint32_t	abi_version;
+	uint32_t	database;
+	double		(*random) (void);
+	aside_status (*handlers) (const aside_handler_spec **specs, size_t *count);
+	aside_status (*fetch) (const aside_fetched **events, size_t *count);
+	aside_status (*record) (const aside_log_entry *entries, size_t count);
+	aside_status (*listen) (const aside_bytes *channels, size_t count);
+	void		(*notifications) (const aside_note **notes, size_t *count);
+	aside_status (*spill) (const aside_note *notes, size_t count);
+	/* Has this handler acknowledged these events? */
+	aside_status (*acknowledged) (uint32_t handler, uint32_t partition, const int64_t *events,
+								  size_t count, bool *are);
+	aside_status (*rotate) (uint32_t to);
+	aside_status (*truncate) (uint32_t partition, bool *done);
+	aside_status (*carry_over) (uint32_t partition, const int64_t *events, size_t count);
+	uint64_t	(*size) (uint32_t partition);
+} aside_event_host;
+
+/* What the launcher asks of its process. */
+typedef struct aside_launcher_host
+{
+	uint32_t	abi_version;
+	uint32_t	reserved;
+	int64_t		(*timestamp) (void);
+	/* Databases that a coordinator may be in; lent. false: could not be read. */
+	bool		(*databases) (const uint32_t **databases, size_t *count);
+	bool		(*start) (uint32_t entry, uint64_t generation, uint32_t database);
+	void		(*wake) (uint32_t proc);
+	/* 0: no worker slot, 1: too many databases. */
+	void		(*note) (uint32_t what);
+} aside_launcher_host;
+
+/* A row of aside.coordinators. */
+typedef struct aside_coordinator_row
+{
+	uint32_t	state;			/* as rust-core/src/launcher numbers them */
+	uint32_t	database;
+	uint32_t	pid;
+	uint32_t	failures;
+	int64_t		since;
+} aside_coordinator_row;
 
 /* ---- exports ---- */
 
@@ -523,6 +646,40 @@ extern void aside_tasks_kick(aside_pool *pool, const aside_caller_host *host, co
 /* OK: *out is a row that this user may see; GONE: there is none at this index; LEAVE: nor after it. */
 extern aside_status aside_view_task(aside_pool *pool, const aside_caller_host *host, uint32_t index,
 									aside_task_row *out);
+
+/*
+ * The registry of coordinators, in zeroed shared memory aligned to 64 bytes.
+ * Where a latch is returned, it is to be set by the caller; -1 is none.
+ */
+typedef struct aside_registry aside_registry;
+extern size_t aside_registry_size(void);
+extern bool aside_registry_init(void *memory, size_t size);
+extern aside_registry *aside_registry_attach(void *memory, size_t size);
+extern int64_t aside_launcher_step(aside_registry *registry, const aside_launcher_host *host);
+extern void aside_launcher_here(aside_registry *registry, uint32_t pid, int64_t proc);
+extern int64_t aside_launcher_kick(aside_registry *registry);
+extern bool aside_coordinator_attach(aside_registry *registry, uint32_t entry, uint64_t generation,
+									 uint32_t pid, uint32_t proc, int64_t now);
+/* 3 running, 4 absent, 5 failed. */
+extern void aside_coordinator_became(aside_registry *registry, uint32_t entry, uint32_t state, int64_t now);
+extern void aside_coordinator_exit(aside_registry *registry, uint32_t entry, int64_t now);
+extern bool aside_coordinator_leaves(const aside_registry *registry, uint32_t entry, int64_t now);
+extern int64_t aside_registry_say(aside_registry *registry, uint32_t database, bool handlers);
+/* CREATE EXTENSION has committed: a coordinator is wanted. */
+extern void aside_registry_want(aside_registry *registry, uint32_t database, int64_t now);
+/* The database is wanted by somebody until then; false: nobody is in it. */
+extern bool aside_registry_vacate(aside_registry *registry, uint32_t database, int64_t until, int64_t *latch);
+extern int32_t aside_registry_partition(const aside_registry *registry, uint32_t database);
+extern void aside_registry_set_partition(aside_registry *registry, uint32_t entry, uint32_t partition);
+extern bool aside_view_coordinator(const aside_registry *registry, uint32_t index, aside_coordinator_row *out);
+
+/* A coordinator's state; partition: the one that new events go to. */
+typedef struct aside_coordinator aside_coordinator;
+extern aside_coordinator *aside_coordinator_new(aside_registry *registry, uint32_t entry, uint32_t partition);
+/* One turn: OK and the microseconds until the next, or SAVED. */
+extern aside_status aside_coordinator_step(aside_coordinator *coordinator, aside_pool *pool,
+										   const aside_caller_host *host, const aside_event_host *events,
+										   const aside_call *limits, int64_t *wait_us);
 
 /* The tenant of this process is over: its sessions are abandoned. */
 extern void aside_sessions_end(aside_pool *pool, const aside_caller_host *host);

@@ -23,6 +23,8 @@ pub mod abi {
 
 pub mod bytes;
 pub mod caller_host;
+pub mod event_exports;
+pub mod event_host;
 pub mod exports;
 pub mod guard;
 #[cfg(any(feature = "pg15", feature = "pg16", feature = "pg17", feature = "pg18"))]

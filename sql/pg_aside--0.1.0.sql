@@ -191,6 +191,417 @@ COMMENT ON LANGUAGE plpgsql_autonomous IS 'PL/pgSQL routines whose whole executi
 REVOKE ALL ON LANGUAGE plpgsql_autonomous FROM PUBLIC;
 GRANT USAGE ON LANGUAGE plpgsql_autonomous TO aside_user;
 
+-- Events: handlers, events with their log in partitions that are emptied by TRUNCATE, and those that no attempt could handle.
+CREATE TYPE aside.event AS (
+    id bigint, channel text, payload jsonb, key text, headers jsonb, attempt int, emitted timestamptz, emitted_by name, priority int
+);
+COMMENT ON TYPE aside.event IS 'an event as its handler gets it; id is NULL for a notification that was not recorded';
+
+CREATE SEQUENCE aside.event_id;
+CREATE TABLE aside.event_handler (
+    id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name text NOT NULL UNIQUE,
+    channel text NOT NULL,
+    owner oid NOT NULL,
+    handler text,
+    command text,
+    form text NOT NULL,
+    concurrency int NOT NULL,
+    batch_size int NOT NULL,
+    max_attempts int NOT NULL,
+    backoff interval NOT NULL,
+    backoff_cap interval NOT NULL,
+    timeout interval,
+    ordered boolean NOT NULL,
+    durable boolean NOT NULL,
+    paused boolean NOT NULL DEFAULT false,
+    since bigint NOT NULL,
+    version int NOT NULL DEFAULT 1,
+    created timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE aside.event_handler IS 'handlers of events, as async_event_on has made them; the view aside.handlers shows them';
+CREATE TABLE aside.event_control (partition int NOT NULL);
+INSERT INTO aside.event_control VALUES (0);
+COMMENT ON TABLE aside.event_control IS 'the partition that new events go to';
+
+CREATE TABLE aside.event_0 (
+    id bigint NOT NULL,
+    txid xid8 NOT NULL,
+    channel text NOT NULL,
+    payload jsonb,
+    key text,
+    priority int NOT NULL,
+    run_at timestamptz,
+    unique_key text,
+    headers jsonb,
+    emitted timestamptz NOT NULL,
+    emitted_by oid NOT NULL,
+    target int,
+    attempts int NOT NULL DEFAULT 0,
+    command text,
+    depth int NOT NULL DEFAULT 0
+) WITH (autovacuum_enabled = false);
+CREATE INDEX event_0_txid ON aside.event_0 (txid);
+CREATE TABLE aside.event_1 (LIKE aside.event_0 INCLUDING ALL);
+CREATE TABLE aside.event_2 (LIKE aside.event_0 INCLUDING ALL);
+CREATE TABLE aside.event_log_0 (
+    handler int NOT NULL,
+    kind "char" NOT NULL,
+    events bigint[] NOT NULL,
+    attempt int,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    next_at timestamptz,
+    sqlstate text,
+    message text
+) WITH (autovacuum_enabled = false);
+CREATE TABLE aside.event_log_1 (LIKE aside.event_log_0 INCLUDING ALL);
+CREATE TABLE aside.event_log_2 (LIKE aside.event_log_0 INCLUDING ALL);
+COMMENT ON TABLE aside.event_0 IS 'emitted events; one of three partitions that are used by turns';
+COMMENT ON TABLE aside.event_1 IS 'as aside.event_0';
+COMMENT ON TABLE aside.event_2 IS 'as aside.event_0';
+COMMENT ON TABLE aside.event_log_0 IS
+    'what became of the events of the same partition: a attempt begins, d done, f failed and is retried, x dead, c cancelled';
+COMMENT ON TABLE aside.event_log_1 IS 'as aside.event_log_0';
+COMMENT ON TABLE aside.event_log_2 IS 'as aside.event_log_0';
+
+CREATE TABLE aside.event_dead (
+    id bigint NOT NULL,
+    handler int NOT NULL,
+    channel text NOT NULL,
+    payload jsonb,
+    key text,
+    priority int NOT NULL,
+    headers jsonb,
+    emitted timestamptz NOT NULL,
+    emitted_by oid NOT NULL,
+    attempts int NOT NULL,
+    sqlstate text,
+    message text,
+    died timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (id, handler)
+);
+COMMENT ON TABLE aside.event_dead IS 'events that no attempt of a handler could handle';
+CREATE TABLE aside.event_unique (
+    channel text NOT NULL,
+    unique_key text NOT NULL,
+    event bigint NOT NULL,
+    PRIMARY KEY (channel, unique_key)
+);
+COMMENT ON TABLE aside.event_unique IS 'unique keys of events that have not ended';
+
+CREATE FUNCTION aside.want_events() RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'aside_want_events';
+COMMENT ON FUNCTION aside.want_events() IS 'asks for a coordinator of events in this database, when the transaction commits';
+CREATE FUNCTION aside.events_ready() RETURNS boolean LANGUAGE c AS 'MODULE_PATHNAME', 'aside_events_ready';
+COMMENT ON FUNCTION aside.events_ready() IS 'has the server a launcher, so that events are handled?';
+CREATE FUNCTION aside.coordinator_rows(OUT database name, OUT state text, OUT pid int, OUT failures int, OUT since timestamptz)
+RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_coordinators';
+COMMENT ON FUNCTION aside.coordinator_rows() IS 'rows of the view aside.coordinators';
+
+-- What the functions for users forward to. The first argument is the role that asks.
+CREATE FUNCTION aside.event_handler_of(caller oid, wanted text) RETURNS aside.event_handler LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found aside.event_handler;
+BEGIN
+    IF wanted IS NULL THEN
+        RAISE EXCEPTION 'name of an event handler must not be null' USING ERRCODE = '22004';
+    END IF;
+    SELECT * INTO found FROM aside.event_handler h WHERE h.name = wanted FOR UPDATE;
+    IF found.id IS NULL THEN
+        RAISE EXCEPTION 'event handler "%" does not exist', wanted USING ERRCODE = '42704';
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = found.owner AND pg_has_role(caller, r.oid, 'USAGE'))
+        AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = caller AND r.rolsuper) THEN
+        RAISE EXCEPTION 'must be owner of event handler "%"', wanted USING ERRCODE = '42501';
+    END IF;
+    RETURN found;
+END $$;
+COMMENT ON FUNCTION aside.event_handler_of(oid, text) IS 'the handler of that name, if the role may change it';
+
+CREATE FUNCTION aside.async_event_on(caller oid, channel text, handler regprocedure, command text, name text, concurrency int,
+    batch_size int, max_attempts int, backoff interval, backoff_cap interval, timeout interval, ordered boolean, durable boolean)
+RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    caller_name name := (SELECT r.rolname FROM pg_roles r WHERE r.oid = caller);
+    of_function pg_proc;
+    form text;
+    signature text;
+    new_name text := coalesce(name, channel);
+BEGIN
+    IF channel IS NULL OR channel = '' THEN
+        RAISE EXCEPTION 'channel of an event handler must not be null or empty' USING ERRCODE = '22004';
+    END IF;
+    IF octet_length(channel) > 63 AND durable IS NOT TRUE AND command IS NULL AND handler IS NULL THEN
+        RAISE EXCEPTION 'channel name is too long' USING ERRCODE = '22023';
+    END IF;
+    IF (handler IS NULL) = (command IS NULL) THEN
+        RAISE EXCEPTION 'an event handler is a function or a command' USING ERRCODE = '22023',
+            HINT = 'Give one of the arguments handler and command.';
+    END IF;
+    IF concurrency IS NULL OR concurrency < 1 OR batch_size IS NULL OR batch_size < 1 OR max_attempts IS NULL OR max_attempts < 1
+        OR backoff IS NULL OR backoff < interval '0' OR backoff_cap IS NULL OR backoff_cap < interval '0'
+        OR timeout <= interval '0' OR ordered IS NULL OR durable IS NULL THEN
+        RAISE EXCEPTION 'an option of the event handler is out of range' USING ERRCODE = '22023',
+            DETAIL = 'concurrency, batch_size and max_attempts are at least 1; backoff and backoff_cap are not negative, timeout is positive.';
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = caller AND r.rolcanlogin) THEN
+        RAISE EXCEPTION 'the owner of an event handler must be able to log in' USING ERRCODE = '0A000',
+            DETAIL = format('Handlers run as their owner, and role "%s" cannot log in.', caller_name),
+            HINT = 'Create the handler as a role that can, for example one that is a member of this one.';
+    END IF;
+    IF handler IS NULL THEN
+        form := 'command';
+    ELSE
+        SELECT * INTO of_function FROM pg_proc p WHERE p.oid = handler;
+        IF NOT has_function_privilege(caller, handler, 'EXECUTE') THEN
+            RAISE EXCEPTION 'permission denied for function %', handler USING ERRCODE = '42501';
+        END IF;
+        form := CASE
+            WHEN of_function.prokind <> 'f' OR of_function.pronargs <> 1 THEN NULL
+            WHEN of_function.proargtypes[0] = 'aside.event'::regtype THEN 'event'
+            WHEN of_function.proargtypes[0] = 'aside.event[]'::regtype THEN 'array'
+            WHEN of_function.proargtypes[0] = 'jsonb'::regtype THEN 'jsonb'
+            WHEN of_function.proargtypes[0] = 'text'::regtype THEN 'text'
+        END;
+        IF form IS NULL THEN
+            RAISE EXCEPTION 'function % cannot handle events', handler USING ERRCODE = '42P13',
+                HINT = 'A handler is a function of one argument: aside.event, aside.event[], jsonb or text.';
+        END IF;
+        SELECT format('%I.%I(%s)', n.nspname, of_function.proname, format_type(of_function.proargtypes[0], NULL))
+            INTO signature FROM pg_namespace n WHERE n.oid = of_function.pronamespace;
+    END IF;
+    IF EXISTS (SELECT FROM aside.event_handler h WHERE h.name = new_name) THEN
+        RAISE EXCEPTION 'event handler "%" already exists', new_name USING ERRCODE = '42710',
+            HINT = 'Give it another name.';
+    END IF;
+    INSERT INTO aside.event_handler (name, channel, owner, handler, command, form, concurrency, batch_size, max_attempts,
+        backoff, backoff_cap, timeout, ordered, durable, since)
+    VALUES (new_name, channel, caller, signature, command,
+        CASE form WHEN 'command' THEN 'c' WHEN 'event' THEN 'e' WHEN 'array' THEN 'a' WHEN 'jsonb' THEN 'j' ELSE 't' END,
+        concurrency, batch_size, max_attempts, backoff, backoff_cap, timeout, ordered, durable,
+        nextval('aside.event_id'));
+    RETURN new_name;
+END $$;
+
+CREATE FUNCTION aside.async_event_off(caller oid, name text) RETURNS boolean LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found aside.event_handler := aside.event_handler_of(caller, name);
+BEGIN
+    DELETE FROM aside.event_dead d WHERE d.handler = found.id;
+    DELETE FROM aside.event_handler h WHERE h.id = found.id;
+    RETURN true;
+END $$;
+CREATE FUNCTION aside.async_event_pause(caller oid, name text) RETURNS boolean LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found aside.event_handler := aside.event_handler_of(caller, name);
+BEGIN
+    UPDATE aside.event_handler h SET paused = true WHERE h.id = found.id;
+    RETURN NOT found.paused;
+END $$;
+CREATE FUNCTION aside.async_event_resume(caller oid, name text) RETURNS boolean LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found aside.event_handler := aside.event_handler_of(caller, name);
+BEGIN
+    UPDATE aside.event_handler h SET paused = false WHERE h.id = found.id;
+    RETURN found.paused;
+END $$;
+
+CREATE FUNCTION aside.event_put(channel text, payload jsonb, key text, priority int, headers jsonb, emitted_by oid, target int,
+    command text) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    id bigint := nextval('aside.event_id');
+BEGIN
+    EXECUTE format('INSERT INTO aside.event_%s (id, txid, channel, payload, key, priority, headers, emitted, emitted_by, target, command)
+        VALUES ($1, pg_current_xact_id(), $2, $3, $4, $5, $6, clock_timestamp(), $7, $8, $9)',
+        (SELECT c.partition FROM aside.event_control c))
+    USING id, channel, payload, key, priority, headers, emitted_by, target, command;
+    RETURN id;
+END $$;
+COMMENT ON FUNCTION aside.event_put(text, jsonb, text, int, jsonb, oid, int, text) IS 'emits what async_event_emit does not';
+
+CREATE FUNCTION aside.event_claim_key(channel text, unique_key text, id bigint, conflict text, partition int) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    other bigint;
+BEGIN
+    LOOP
+        INSERT INTO aside.event_unique AS u VALUES (channel, unique_key, id) ON CONFLICT DO NOTHING;
+        IF FOUND THEN
+            RETURN 0;
+        END IF;
+        SELECT u.event INTO other FROM aside.event_unique u
+            WHERE u.channel = event_claim_key.channel AND u.unique_key = event_claim_key.unique_key FOR UPDATE;
+        CONTINUE WHEN other IS NULL;
+        IF conflict = 'keep' THEN
+            RETURN other;
+        ELSIF conflict = 'reject' THEN
+            RAISE EXCEPTION 'an event with unique key "%" is still to be handled', unique_key USING ERRCODE = '23505',
+                DETAIL = format('It is event %s of channel "%s".', other, channel);
+        END IF;
+        UPDATE aside.event_unique u SET event = id
+            WHERE u.channel = event_claim_key.channel AND u.unique_key = event_claim_key.unique_key;
+        PERFORM aside.event_put('', to_jsonb(other), NULL, 0, NULL, 0, NULL, 'cancel');
+        RETURN 0;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION aside.event_claim_key(text, text, bigint, text, int) IS
+    'makes a unique key that of an event: 0; or the event that has it and keeps it';
+
+CREATE FUNCTION aside.async_event_cancel(caller oid, id bigint) RETURNS boolean LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    emitter oid;
+BEGIN
+    IF id IS NULL THEN
+        RAISE EXCEPTION 'event must not be null' USING ERRCODE = '22004';
+    END IF;
+    SELECT e.emitted_by INTO emitter FROM aside.event_rows e WHERE e.id = async_event_cancel.id AND e.command IS DISTINCT FROM 'cancel';
+    IF emitter IS NULL THEN
+        RETURN false;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = caller AND (r.rolsuper OR pg_has_role(caller, emitter, 'USAGE'))) THEN
+        RAISE EXCEPTION 'permission denied for event %', id USING ERRCODE = '42501',
+            DETAIL = 'It was emitted by another role.';
+    END IF;
+    IF NOT EXISTS (SELECT FROM aside.event_states s WHERE s.id = async_event_cancel.id AND s.state IN ('waiting', 'retrying', 'delayed', 'running')) THEN
+        RETURN false;
+    END IF;
+    PERFORM aside.event_put('', to_jsonb(id), NULL, 0, NULL, caller, NULL, 'cancel');
+    RETURN true;
+END $$;
+
+CREATE FUNCTION aside.async_event_redrive(caller oid, name text, ids bigint[]) RETURNS bigint LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found aside.event_handler := aside.event_handler_of(caller, name);
+    dead aside.event_dead;
+    count bigint := 0;
+BEGIN
+    FOR dead IN DELETE FROM aside.event_dead d WHERE d.handler = found.id AND (ids IS NULL OR d.id = ANY (ids)) RETURNING * LOOP
+        PERFORM aside.event_put(dead.channel, dead.payload, dead.key, dead.priority,
+            coalesce(dead.headers, '{}') || jsonb_build_object('redriven', dead.id), dead.emitted_by, found.id,
+            CASE WHEN dead.headers ? 'pid' AND dead.emitted_by = 0 THEN 'notify' END);
+        count := count + 1;
+    END LOOP;
+    RETURN count;
+END $$;
+COMMENT ON FUNCTION aside.async_event_on(oid, text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean) IS
+    'what async_event_on does for a role';
+COMMENT ON FUNCTION aside.async_event_off(oid, text) IS 'what async_event_off does for a role';
+COMMENT ON FUNCTION aside.async_event_pause(oid, text) IS 'what async_event_pause does for a role';
+COMMENT ON FUNCTION aside.async_event_resume(oid, text) IS 'what async_event_resume does for a role';
+COMMENT ON FUNCTION aside.async_event_cancel(oid, bigint) IS 'what async_event_cancel does for a role';
+COMMENT ON FUNCTION aside.async_event_redrive(oid, text, bigint[]) IS 'what async_event_redrive does for a role';
+
+CREATE FUNCTION async_event_on(channel text, handler regprocedure DEFAULT NULL, command text DEFAULT NULL, name text DEFAULT NULL,
+    concurrency int DEFAULT 1, batch_size int DEFAULT 1, max_attempts int DEFAULT 5, backoff interval DEFAULT '1 second',
+    backoff_cap interval DEFAULT '1 hour', timeout interval DEFAULT NULL, ordered boolean DEFAULT false, durable boolean DEFAULT false)
+RETURNS text LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
+CREATE FUNCTION async_event_off(name text) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
+CREATE FUNCTION async_event_pause(name text) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
+CREATE FUNCTION async_event_resume(name text) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
+CREATE FUNCTION async_event_emit(channel text, payload jsonb DEFAULT NULL, key text DEFAULT NULL, delay interval DEFAULT NULL,
+    run_at timestamptz DEFAULT NULL, priority int DEFAULT 0, unique_key text DEFAULT NULL, on_conflict text DEFAULT 'reject',
+    headers jsonb DEFAULT NULL) RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_async_event_emit';
+CREATE FUNCTION async_event_cancel(id bigint) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
+CREATE FUNCTION async_event_redrive(name text, ids bigint[] DEFAULT NULL) RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
+COMMENT ON FUNCTION async_event_on(text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean) IS
+    'have a function or a command run by the server for each event of a channel and each NOTIFY on it, as the current role; returns its name';
+COMMENT ON FUNCTION async_event_off(text) IS 'end a handler: what waits for it is dropped, and its dead events too';
+COMMENT ON FUNCTION async_event_pause(text) IS 'start nothing more for a handler; false if it was paused already';
+COMMENT ON FUNCTION async_event_resume(text) IS 'go on with a paused handler; false if it was not paused';
+COMMENT ON FUNCTION async_event_emit(text, jsonb, text, interval, timestamptz, int, text, text, jsonb) IS
+    'emit an event with this transaction: if it commits, each handler of the channel gets it, and its effects once; its id';
+COMMENT ON FUNCTION async_event_cancel(bigint) IS
+    'cancel an event that is still to be handled, when this transaction commits; false if there is none';
+COMMENT ON FUNCTION async_event_redrive(text, bigint[]) IS
+    'emit dead events of a handler again, for it alone (NULL: all of them); how many';
+
+CREATE VIEW aside.event_rows AS
+    SELECT 0 AS partition, * FROM aside.event_0 UNION ALL SELECT 1, * FROM aside.event_1 UNION ALL SELECT 2, * FROM aside.event_2;
+CREATE VIEW aside.event_log AS
+    SELECT 0 AS partition, l.handler, ev AS event, l.kind, l.attempt, l.at, l.next_at, l.sqlstate, l.message FROM aside.event_log_0 l, unnest(l.events) ev
+    UNION ALL SELECT 1, l.handler, ev, l.kind, l.attempt, l.at, l.next_at, l.sqlstate, l.message FROM aside.event_log_1 l, unnest(l.events) ev
+    UNION ALL SELECT 2, l.handler, ev, l.kind, l.attempt, l.at, l.next_at, l.sqlstate, l.message FROM aside.event_log_2 l, unnest(l.events) ev;
+CREATE VIEW aside.event_states AS
+    SELECT e.id, e.channel, h.id AS handler_id, h.name AS handler, h.owner AS handler_owner, e.emitted_by,
+        CASE WHEN l.done THEN 'done' WHEN l.dead THEN 'dead' WHEN l.cancelled OR c.event IS NOT NULL THEN 'cancelled'
+             WHEN l.begun > l.ended THEN 'running' WHEN l.failed > 0 THEN 'retrying'
+             WHEN e.run_at > clock_timestamp() THEN 'delayed' ELSE 'waiting' END AS state,
+        coalesce(l.attempts, 0)::int AS attempts, l.next_at, l.sqlstate, l.message, e.emitted, l.at AS changed
+    FROM aside.event_rows e
+    JOIN aside.event_handler h ON e.target = h.id OR (e.target IS NULL AND h.channel = e.channel AND h.since < e.id)
+    LEFT JOIN (
+        SELECT o.event, o.handler, bool_or(o.kind = 'd') AS done, bool_or(o.kind = 'x') AS dead, bool_or(o.kind = 'c') AS cancelled,
+            count(*) FILTER (WHERE o.kind = 'a') AS begun, count(*) FILTER (WHERE o.kind IN ('d', 'f', 'x', 'c')) AS ended,
+            count(*) FILTER (WHERE o.kind = 'f') AS failed, max(o.attempt) AS attempts, max(o.next_at) AS next_at, max(o.at) AS at,
+            (array_agg(o.sqlstate ORDER BY o.at DESC) FILTER (WHERE o.sqlstate IS NOT NULL))[1] AS sqlstate,
+            (array_agg(o.message ORDER BY o.at DESC) FILTER (WHERE o.message IS NOT NULL))[1] AS message
+        FROM aside.event_log o GROUP BY o.event, o.handler
+    ) l ON l.event = e.id AND l.handler = h.id
+    LEFT JOIN (SELECT DISTINCT o.event FROM aside.event_log o WHERE o.kind = 'c' AND o.handler = 0) c ON c.event = e.id
+    WHERE e.command IS NULL OR e.command = 'notify';
+
+CREATE VIEW aside.handlers AS
+    SELECT h.name, h.channel, pg_catalog.pg_get_userbyid(h.owner) AS owner, h.handler, h.command, h.concurrency, h.batch_size,
+        h.max_attempts, h.backoff, h.backoff_cap, h.timeout, h.ordered, h.durable, h.paused, h.created,
+        CASE WHEN h.command IS NOT NULL THEN NULL
+             ELSE pg_catalog.to_regprocedure(h.handler) IS NOT NULL END AS exists
+    FROM aside.event_handler h;
+CREATE VIEW aside.events AS
+    SELECT e.id, e.channel, e.payload, e.key, e.priority, e.run_at, e.unique_key, e.headers, e.emitted,
+        pg_catalog.pg_get_userbyid(e.emitted_by) AS emitted_by, s.handler, s.state, s.attempts, s.next_at, s.sqlstate, s.message, s.changed
+    FROM aside.event_rows e LEFT JOIN aside.event_states s ON s.id = e.id
+    WHERE (e.command IS NULL OR e.command = 'notify')
+        AND (pg_catalog.pg_has_role(e.emitted_by, 'USAGE') OR pg_catalog.pg_has_role(s.handler_owner, 'USAGE')
+             OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user));
+CREATE VIEW aside.dead_events AS
+    SELECT d.id, h.name AS handler, d.channel, d.payload, d.key, d.priority, d.headers, d.emitted,
+        pg_catalog.pg_get_userbyid(d.emitted_by) AS emitted_by, d.attempts, d.sqlstate, d.message, d.died
+    FROM aside.event_dead d JOIN aside.event_handler h ON h.id = d.handler
+    WHERE pg_catalog.pg_has_role(h.owner, 'USAGE') OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user);
+CREATE VIEW aside.event_runs AS
+    SELECT l.event, h.name AS handler, l.attempt, min(l.at) FILTER (WHERE l.kind = 'a') AS started,
+        max(l.at) FILTER (WHERE l.kind <> 'a') AS finished,
+        coalesce(max(CASE l.kind WHEN 'd' THEN 'done' WHEN 'f' THEN 'failed' WHEN 'x' THEN 'dead' WHEN 'c' THEN 'cancelled' END), 'running') AS state,
+        max(l.sqlstate) AS sqlstate, max(l.message) AS message, max(l.next_at) AS next_at
+    FROM aside.event_log l JOIN aside.event_handler h ON h.id = l.handler
+    WHERE pg_catalog.pg_has_role(h.owner, 'USAGE') OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user)
+    GROUP BY l.event, h.name, l.attempt;
+CREATE VIEW aside.event_stats AS
+    SELECT h.name AS handler, h.channel,
+        count(*) FILTER (WHERE s.state = 'waiting') AS waiting, count(*) FILTER (WHERE s.state = 'delayed') AS delayed,
+        count(*) FILTER (WHERE s.state = 'retrying') AS retrying, count(*) FILTER (WHERE s.state = 'running') AS running,
+        count(*) FILTER (WHERE s.state = 'done') AS done, (SELECT count(*) FROM aside.event_dead d WHERE d.handler = h.id) AS dead,
+        clock_timestamp() - min(s.emitted) FILTER (WHERE s.state IN ('waiting', 'retrying', 'running')) AS lag,
+        (SELECT jsonb_object_agg(f.sqlstate, f.n) FROM (SELECT l.sqlstate, count(*) AS n FROM aside.event_log l
+            WHERE l.handler = h.id AND l.sqlstate IS NOT NULL GROUP BY l.sqlstate) f) AS failures,
+        (SELECT c.state FROM aside.coordinator_rows() c WHERE c.database = current_database()) AS coordinator,
+        pg_catalog.pg_notification_queue_usage() AS notification_queue_usage
+    FROM aside.event_handler h LEFT JOIN aside.event_states s ON s.handler_id = h.id
+    GROUP BY h.id, h.name, h.channel;
+CREATE VIEW aside.coordinators AS SELECT * FROM aside.coordinator_rows();
+COMMENT ON VIEW aside.event_rows IS 'rows of all partitions of events';
+COMMENT ON VIEW aside.event_log IS 'lines of the log of events, one for each event';
+COMMENT ON VIEW aside.event_states IS 'what is known of each event and each of its handlers';
+COMMENT ON VIEW aside.handlers IS 'handlers of events and notifications; exists: is its function there?';
+COMMENT ON VIEW aside.events IS 'events until their partition is emptied, with their state for each handler: waiting, delayed, running, retrying, done, dead, cancelled';
+COMMENT ON VIEW aside.dead_events IS 'events that a handler failed to handle as often as it may; async_event_redrive emits them again';
+COMMENT ON VIEW aside.event_runs IS 'attempts to handle events, until their partition is emptied';
+COMMENT ON VIEW aside.event_stats IS
+    'for each handler: how many events are in each state, the age of the oldest that is not handled, failures by SQLSTATE; and the state of the coordinator';
+COMMENT ON VIEW aside.coordinators IS 'the coordinators of events, by database: running, no extension, failed (it is tried again)';
+SELECT aside.want_events();
+
 CREATE FUNCTION aside.worker_rows(OUT slot int, OUT pid int, OUT state text, OUT database name, OUT username name,
     OUT caller_pid int, OUT depth int, OUT xid bigint, OUT calls bigint, OUT errors bigint,
     OUT started timestamptz, OUT last_used timestamptz, OUT generation bigint) RETURNS SETOF record
@@ -270,6 +681,15 @@ REVOKE ALL ON FUNCTION
     async_cancel(bigint, interval), async_detach(bigint), async_progress(float8, text),
     aside.task_result_tags(bigint), aside.task_rows(), aside.is_preloaded(), aside.settings_check(),
     autonomous_sessions(), aside.session_query_text(text, text), aside.session_result_text(text),
+    async_event_on(text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean),
+    async_event_off(text), async_event_pause(text), async_event_resume(text),
+    async_event_emit(text, jsonb, text, interval, timestamptz, int, text, text, jsonb),
+    async_event_cancel(bigint), async_event_redrive(text, bigint[]), aside.coordinator_rows(), aside.events_ready(),
+    aside.want_events(), aside.event_handler_of(oid, text),
+    aside.async_event_on(oid, text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean),
+    aside.async_event_off(oid, text), aside.async_event_pause(oid, text), aside.async_event_resume(oid, text),
+    aside.event_put(text, jsonb, text, int, jsonb, oid, int, text), aside.event_claim_key(text, text, bigint, text, int),
+    aside.async_event_cancel(oid, bigint), aside.async_event_redrive(oid, text, bigint[]),
     aside.plpgsql_call(), aside.plpgsql_inline(internal), aside.plpgsql_validate(oid),
     aside.worker_rows(), aside.stat_rows()
 FROM PUBLIC;
@@ -289,8 +709,13 @@ GRANT EXECUTE ON FUNCTION
     async_wait(bigint, interval), async_wait_any(bigint[], interval), async_result(bigint),
     async_cancel(bigint, interval), async_detach(bigint), async_progress(float8, text),
     aside.task_result_tags(bigint), aside.task_rows(), aside.is_preloaded(), aside.settings_check(),
+    async_event_on(text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean),
+    async_event_off(text), async_event_pause(text), async_event_resume(text),
+    async_event_emit(text, jsonb, text, interval, timestamptz, int, text, text, jsonb),
+    async_event_cancel(bigint), async_event_redrive(text, bigint[]), aside.coordinator_rows(), aside.events_ready(),
     autonomous_sessions(), aside.session_query_text(text, text), aside.session_result_text(text),
     aside.worker_rows(), aside.stat_rows()
 TO aside_user;
 GRANT USAGE ON SCHEMA aside TO aside_user;
-GRANT SELECT ON aside.workers, aside.stat, aside.tasks TO aside_user;
+GRANT SELECT ON aside.workers, aside.stat, aside.tasks, aside.handlers, aside.events, aside.dead_events,
+    aside.event_runs, aside.event_stats, aside.coordinators TO aside_user;

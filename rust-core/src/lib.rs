@@ -6,8 +6,10 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod async_event;
 pub mod autonomous_tx;
 pub mod host;
+pub mod launcher;
 pub mod pool;
 pub mod report;
 pub mod settings;

@@ -171,6 +171,9 @@ unsafe extern "C" fn run_routine(
     // SAFETY: the sink is the one that this call was given; the row is lent.
     unsafe { aside_sink_row(sink, pg_aside::bytes::lend(&row)) }
 }
+unsafe extern "C" fn run_events(_: aside_bytes, _: aside_bytes) -> aside_status::Type {
+    aside_status::ASIDE_OK
+}
 unsafe extern "C" fn next_statement(_: bool) -> aside_status::Type {
     aside_status::ASIDE_OK
 }
@@ -228,6 +231,7 @@ pub fn worker_host(me: &'static Process) -> aside_worker_host {
         drop_plan: Some(drop_plan),
         run: Some(run),
         run_routine: Some(run_routine),
+        run_events: Some(run_events),
         next_statement: Some(next_statement),
         commit: Some(commit),
         abort: Some(abort),

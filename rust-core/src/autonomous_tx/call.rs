@@ -158,6 +158,7 @@ pub(super) fn request<'c>(area: &Area, session: &Session, call: &Call<'c>, mode:
     Ok(Request {
         identity: call.identity,
         mode,
+        timeout_ms: 0,
         depth: call.depth + 1,
         output: call.output,
         settings_hash: names.hash,

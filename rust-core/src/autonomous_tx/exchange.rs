@@ -235,7 +235,7 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
                     reader.release();
                     return Met::SettingsWanted;
                 }
-                Kind::Request => return self.nonsense(),
+                Kind::Request | Kind::Outcome => return self.nonsense(),
             };
             if kept.is_err() {
                 return self.stopped(Stop::Saved, last_words);

@@ -138,6 +138,7 @@ pub fn submit<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call,
         let mut request = request(area, session, call, Mode::OneShot)?;
         request.settings = Some(call.settings);
         request.depth = 1;
+        request.timeout_ms = start.timeout_ms;
         let mut buffer = session.take_buffer();
         encode(&request, &mut buffer)?;
         let result = place(h, area, call, &table, &new).and_then(|ticket| {

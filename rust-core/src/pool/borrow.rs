@@ -155,6 +155,12 @@ pub fn borrow<H: CallerHost>(
     Ok(Borrowed { lease, launched, waited_us })
 }
 
+/// A worker of this key if there is one to be had at once.
+pub fn try_borrow<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) -> Result<Option<Borrowed>, Saved> {
+    let found = attempt(h, area, key, limits)?.ok();
+    Ok(found.map(|(lease, launched)| Borrowed { lease, launched, waited_us: None }))
+}
+
 fn enlist<H: World>(h: &H, me: &Borrower, area: &Area) {
     if !me.waiting.replace(true) {
         area.enlist(h.my_pid());

@@ -1,11 +1,13 @@
 //! The worker's side of the simulated world: a process and its host.
 
+use super::caller::Client;
 use super::world::{Fault, Proc, World, parked};
+use crate::autonomous_tx::task;
 use crate::host::{World as World_, *};
 use crate::pool::slot::{Key, Lease};
 use crate::report::*;
 use crate::worker::main_loop::Worker;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
 
@@ -23,18 +25,35 @@ pub struct FakeWorker<'a> {
     pub(super) settings: RefCell<Vec<u8>>,
     kept: RefCell<Vec<usize>>,
     pub(super) in_session: Cell<bool>,
+    pub(super) block: Cell<Block>,
+    /// Rows have a description in front.
+    pub(super) described: Cell<bool>,
+    /// This process as one that gives workers to tasks.
+    kicker: OnceCell<Client>,
+}
+
+/// The transaction block of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Block {
+    #[default]
+    None,
+    Open,
+    Failed,
+    /// Its commit has been asked for.
+    Ending,
 }
 
 /// A worker process, from its launch to its end.
 pub fn main(world: Arc<World>, me: Arc<Proc>, stillborn: bool, lease: Lease, key: Key) {
     let worker = Worker::new(world.area);
     let h = FakeWorker::new(world.clone(), me.clone(), &worker, key);
+    h.find_tasks();
     if !stillborn && worker.attach(&h, lease.slot, lease.generation) {
         if world.step("connect").is_some() {
             h.fatal("role is not permitted to log in");
         }
         worker.run(&h);
-        worker.leave(&h);
+        h.leave();
     }
     me.gone.store(true, SeqCst);
     world.signal_waiters();
@@ -55,6 +74,18 @@ impl<'a> FakeWorker<'a> {
             settings: RefCell::default(),
             kept: RefCell::default(),
             in_session: Cell::new(false),
+            block: Cell::default(),
+            described: Cell::default(),
+            kicker: OnceCell::new(),
+        }
+    }
+
+    /// What the exit callbacks of the process do.
+    fn leave(&self) {
+        self.worker.leave(self);
+        self.world.unlock(self.me.pid);
+        if self.world.table().is_some() {
+            self.kick();
         }
     }
 
@@ -77,7 +108,7 @@ impl<'a> FakeWorker<'a> {
 
     /// The process ends here; what was suspended stays so.
     pub(super) fn exit(&self) -> ! {
-        self.worker.leave(self);
+        self.leave();
         self.me.gone.store(true, SeqCst);
         parked()
     }
@@ -128,6 +159,11 @@ impl World_ for FakeWorker<'_> {
         Ok(slept)
     }
     fn doze(&self, timeout_ms: u32) -> Slept {
+        // A worker with nothing to do: where a test wants it, it wakes only if it is woken.
+        if timeout_ms >= 1000 && self.world.is_open("sleep soundly") {
+            self.me.sleep_soundly();
+            return Slept::Woken;
+        }
         self.me.nap(timeout_ms)
     }
     fn wake(&self, proc: u32) {
@@ -176,8 +212,19 @@ impl WorkerHost for FakeWorker<'_> {
         self.in_session.set(session);
         self.try_step("begin")
     }
-    fn find_tasks(&self) {}
-    fn kick(&self) {}
+    fn find_tasks(&self) {
+        if let Some(table) = self.world.table() {
+            self.worker.attach_tasks(table);
+        }
+    }
+    fn kick(&self) {
+        let Some(table) = self.world.table() else { return };
+        self.worker.attach_tasks(table);
+        let client = self.kicker.get_or_init(|| Client::nested(&self.world, self.me.clone(), self.key, 1));
+        client.session.tasks.attach(table);
+        let quotas = *self.world.quotas.lock().unwrap();
+        task::kick(client, &self.world.area, client.session, &quotas);
+    }
     fn append_file(&self, task: u64, bytes: &[u8]) -> Result<(), Saved> {
         self.try_step("append_file")?;
         self.world.files.lock().unwrap().entry(task).or_default().extend_from_slice(bytes);
@@ -217,7 +264,10 @@ impl WorkerHost for FakeWorker<'_> {
         self.note("prepare");
         self.try_step("prepare")?;
         let text = self.parsed.borrow()[index as usize].clone();
-        let refused = text.starts_with("begin").then_some(Refusal::Transaction);
+        let refused = (text.starts_with("begin") || text == "rollback").then_some(Refusal::Transaction);
+        if self.block.get() == Block::Failed && !matches!(text.as_str(), "commit" | "rollback") {
+            return self.fail(FAILED_TRANSACTION, "current transaction is aborted");
+        }
         let mut plans = self.plans.borrow_mut();
         plans.push(text);
         Ok(Statement { refused, cacheable: true, params: 0, plan: plans.len() - 1 })
@@ -233,10 +283,11 @@ impl WorkerHost for FakeWorker<'_> {
         let at = self.kept.borrow().iter().position(|p| *p == plan);
         self.kept.borrow_mut().swap_remove(at.expect("a plan is dropped once, and only if it was kept"));
     }
-    fn run(&self, plan: usize, _: bool, _: &[Arg], _: Output, _: &[Column], sink: &mut dyn RowSink) -> Result<u64, Saved> {
+    fn run(&self, plan: usize, _: bool, _: &[Arg], output: Output, _: &[Column], sink: &mut dyn RowSink) -> Result<u64, Saved> {
         self.note("run");
         self.try_step("run")?;
         let text = self.plans.borrow()[plan].clone();
+        self.described.set(output == Output::Described);
         self.statement(&text, sink)
     }
     fn run_routine(&self, routine: &[u8], _: &[Arg], _: &[Column], sink: &mut dyn RowSink) -> Result<(), Saved> {
@@ -244,18 +295,30 @@ impl WorkerHost for FakeWorker<'_> {
         self.try_step("run_routine")?;
         self.statement(std::str::from_utf8(routine).unwrap(), sink).map(drop)
     }
+    fn run_events(&self, _: &[u8], batch: &[u8]) -> Result<(), Saved> {
+        self.note("run_events");
+        self.try_step("run_events")?;
+        self.pending.borrow_mut().push(format!("{batch:?}"));
+        Ok(())
+    }
     fn next_statement(&self, _: bool) -> Result<(), Saved> {
         self.note("next_statement");
-        self.try_step("next_statement")
+        self.try_step("next_statement")?;
+        if self.block.get() == Block::Ending { self.commit_now() } else { Ok(()) }
     }
     fn commit(&self) -> Result<(), Saved> {
         self.note("commit");
         self.try_step("commit")?;
-        self.commit_now()
+        if matches!(self.block.get(), Block::None | Block::Ending) { self.commit_now() } else { Ok(()) }
     }
     fn abort(&self) {
         self.note("abort");
         self.pending.borrow_mut().clear();
+        self.world.unlock(self.me.pid);
+        self.block.set(match self.block.get() {
+            Block::None | Block::Ending => Block::None,
+            Block::Open | Block::Failed => Block::Failed,
+        });
         self.worker.gate_aborted();
     }
     fn error(&self) -> Report {
@@ -269,6 +332,7 @@ impl WorkerHost for FakeWorker<'_> {
             return Ok(true);
         }
         self.in_session.set(false);
+        self.block.set(Block::None);
         self.note("clean");
         self.try_step("clean")?;
         self.pass("clean");

@@ -21,6 +21,8 @@ pub enum Kind {
     Described = 7,
     /// One statement of several is through.
     Complete = 8,
+    /// What became of one batch of events.
+    Outcome = 9,
 }
 
 impl Kind {
@@ -34,6 +36,7 @@ impl Kind {
             6 => Self::SettingsWanted,
             7 => Self::Described,
             8 => Self::Complete,
+            9 => Self::Outcome,
             _ => return None,
         })
     }

@@ -9,6 +9,8 @@ use crate::report::{FIELDS, Report, Severity};
 pub struct Request<'a> {
     pub identity: Identity,
     pub mode: Mode,
+    /// The command, or each batch of events, may take this long; 0 is no limit.
+    pub timeout_ms: u32,
     pub depth: u32,
     pub output: Output,
     /// Names the settings that the command must see.
@@ -42,7 +44,7 @@ impl<'a> Request<'a> {
             Output::Described => 3,
         };
         put(buffer, u64::from(self.depth) | output << 32 | (self.mode as u64) << 40);
-        put(buffer, u64::from(who.database));
+        put(buffer, u64::from(who.database) | u64::from(self.timeout_ms) << 32);
         put(buffer, self.settings_hash[0]);
         put(buffer, self.settings_hash[1]);
         put(buffer, self.parse_hash);
@@ -69,6 +71,7 @@ impl<'a> Request<'a> {
                 security_context: (b >> 32) as u32,
                 database: e as u32,
             },
+            timeout_ms: (e >> 32) as u32,
             depth: c as u32,
             output: match c >> 32 & 0xff {
                 0 => Output::None,
@@ -83,6 +86,7 @@ impl<'a> Request<'a> {
                 2 => Mode::Session,
                 3 => Mode::Notifications,
                 4 => Mode::Close,
+                5 => Mode::Events,
                 _ => return Err(Malformed),
             },
             settings_hash: [d.get()?, d.get()?],
@@ -216,6 +220,7 @@ mod tests {
         let request = Request {
             identity: Identity { session_user: 10, role: 0, current_user: 16384, security_context: 1, database: 5 },
             mode: Mode::Notifications,
+            timeout_ms: 9,
             depth: 3,
             output: Output::Rows,
             settings_hash: [1, u64::MAX],

@@ -4,6 +4,7 @@
 //! It sleeps on its latch and nothing else. Whoever posts a request, retires it, abandons a lease or
 //! closes the pool sets that latch after having written the word it is to see.
 
+use super::events::execute_events;
 use super::plan_cache::PlanCache;
 use super::reply::{Reply, Rows};
 use super::request::{Failed, execute, execute_in_session};
@@ -44,11 +45,12 @@ pub struct Worker<'a> {
     /// A session keeps this worker.
     in_session: Cell<bool>,
     pub(super) tasks: Cell<Option<Table<'a>>>,
-    /// The task that runs, and how long it may.
+    /// The task that runs.
     pub(super) task: Cell<Option<Ticket>>,
-    pub(super) timeout_ms: Cell<u32>,
     /// The caller has been told, and may have given the lease back.
     told: Cell<bool>,
+    /// The request's last commit is done, and the caller is to be told so whatever comes after it.
+    pub(super) committed: Cell<bool>,
     pub(super) reply: RefCell<Option<Reply<'a>>>,
     pub(super) poller: Poller,
     pub(super) poll_us: Cell<u32>,
@@ -83,8 +85,8 @@ impl<'a> Worker<'a> {
             in_session: Cell::new(false),
             tasks: Cell::new(None),
             task: Cell::new(None),
-            timeout_ms: Cell::new(0),
             told: Cell::new(false),
+            committed: Cell::new(false),
             reply: RefCell::new(None),
             poller: Poller::default(),
             poll_us: Cell::new(0),
@@ -124,6 +126,11 @@ impl<'a> Worker<'a> {
         }
         // The caller may be gone and the ring be another's: nothing more is said on it.
         self.silence();
+    }
+
+    /// How many transactions the running request has committed.
+    pub(super) fn commits(&self) -> u64 {
+        self.area.slot(self.slot.get()).map_or(0, |slot| slot.progress().0)
     }
 
     pub fn gate_aborted(&self) {
@@ -304,7 +311,7 @@ impl<'a> Worker<'a> {
             let Ok(request) = request else {
                 break Err(Some(Box::new(Report::error(PROTOCOL_VIOLATION, "worker received a request that it does not understand"))));
             };
-            if matches!(request.mode, Mode::OneShot | Mode::Open) {
+            if matches!(request.mode, Mode::OneShot | Mode::Open | Mode::Events) {
                 // An owner that went in the middle of opening a session.
                 fit &= self.end_session(h, slot);
                 if slot.settings() != request.settings_hash && request.settings.is_none() {
@@ -389,8 +396,11 @@ impl<'a> Worker<'a> {
         }
         self.gated.set(false);
         self.told.set(false);
+        self.committed.set(false);
         let result = match request.mode {
-            Mode::OneShot | Mode::Open => h.adopt(&request.identity, settings).map_err(Failed::from).and_then(|()| {
+            // Who cancels without waiting signals once, and that may have been before this request was begun.
+            mode if mode != Mode::Close && slot.gate_cancelled(generation) => Err(cancelled().into()),
+            Mode::OneShot | Mode::Open | Mode::Events => h.adopt(&request.identity, settings).map_err(Failed::from).and_then(|()| {
                 if settings.is_some() {
                     slot.set_settings(request.settings_hash);
                 }
@@ -399,6 +409,9 @@ impl<'a> Worker<'a> {
                     return Ok(());
                 }
                 self.gated.set(true);
+                if request.mode == Mode::Events {
+                    return execute_events(h, self, slot, request, fit);
+                }
                 execute(h, self, plans, request, h.config().plan_cache_size as usize)
             }),
             Mode::Session => {
@@ -413,7 +426,7 @@ impl<'a> Worker<'a> {
         };
         let answer = match result {
             Ok(()) => Ok(()),
-            Err(_) if self.told.get() => {
+            Err(_) if self.told.get() || self.committed.get() => {
                 // Committed, and then something failed that the server does not expect to fail.
                 h.abort();
                 *fit = false;
@@ -473,4 +486,8 @@ impl<'a> Worker<'a> {
         }
         h.forget_cancel();
     }
+}
+
+fn cancelled() -> Report {
+    Report::error(QUERY_CANCELED, "canceling statement due to user request")
 }

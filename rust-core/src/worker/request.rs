@@ -38,7 +38,7 @@ pub(super) fn execute<H: WorkerHost>(
     request: &Request,
     capacity: usize,
 ) -> Result<(), Failed> {
-    h.begin(request.command, false, worker.timeout_ms.get())?;
+    h.begin(request.command, false, request.timeout_ms)?;
     worker.limit_result(h);
     let wanted = PlanRef {
         command: request.command,
@@ -155,9 +155,13 @@ fn allows(request: &Request, what: Refusal) -> bool {
 fn commit<H: WorkerHost>(h: &H, worker: &Worker, request: &Request, ending: Ending) -> Result<(), Failed> {
     if request.output == Output::Described {
         worker.settle(h)?;
-        h.commit()?;
-        worker.result.replace(Some(ending));
-        return Ok(());
+        let before = worker.commits();
+        let done = h.commit();
+        if done.is_ok() || worker.commits() > before {
+            worker.result.replace(Some(ending));
+            worker.committed.set(true);
+        }
+        return Ok(done?);
     }
     worker.result.replace(Some(ending));
     Ok(h.commit()?)

@@ -38,12 +38,10 @@ impl Worker<'_> {
             table.runs_on(ticket, lease.slot, h.my_pid());
             self.task.set(Some(ticket));
             *self.reply.borrow_mut() = Some(Reply::Task(Box::new(Spool::new(ticket.id))));
-            self.timeout_ms.set(table.card(ticket).map_or(0, |card| card.timeout_ms));
             let answer = self.run_task(h, slot, generation, plans, buffer, (&table, ticket), &mut fit);
             fit &= self.clean(h, slot);
             let rows = self.result.borrow_mut().take().map_or(0, |ending| ending.processed);
             self.tell_end(h, &table, ticket, lease, rows, answer.err());
-            self.timeout_ms.set(0);
             self.task.set(None);
         }
         self.reply.take();

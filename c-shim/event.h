@@ -1,0 +1,38 @@
+/*
+ * event.h
+ *	  What the files of the shim share about events.
+ */
+#ifndef ASIDE_EVENT_H
+#define ASIDE_EVENT_H
+
+#include "aside.h"
+
+#define ASIDE_PARTITIONS 3
+
+/* By which a handler is named to its worker: a changed one has another version. */
+typedef struct AsideHandlerName
+{
+	int32		id;
+	int32		version;
+} AsideHandlerName;
+
+/* sqlfuncs_event.c */
+extern Oid	aside_event_type(void);
+extern Oid	aside_events_owner(void);
+
+/* Of the events that the running handler was called with, the deepest (host_handler.c). */
+extern int	aside_event_depth;
+
+/* launcher.c */
+extern bool aside_has_launcher(void);
+extern int	aside_current_partition(void);
+extern void aside_set_current_partition(int partition);
+extern void aside_say_events(void);
+extern void aside_say_handlers(void);
+extern void aside_want_coordinator(void);
+
+/* host_event.c */
+extern void aside_hear(int pid, const char *channel, const char *payload);
+extern const struct aside_event_host *aside_get_event_host(void);
+
+#endif							/* ASIDE_EVENT_H */

@@ -1,0 +1,379 @@
+/*
+ * host_handler.c
+ *	  A handler of events, the worker's side: the events of a batch are read,
+ *	  the handler is called as its owner, and the batch is acknowledged, all in
+ *	  one transaction.
+ *
+ * What reads and acknowledges is done as the owner of the tables, by plans
+ * that are kept; the handler runs as itself, with nobody's privileges but its
+ * own.
+ */
+#include "event.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/itemptr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/regproc.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/typcache.h"
+
+/* As rust-core/src/wire/batch.rs lays it out. */
+typedef struct Batch
+{
+	uint32		kind;			/* 0 events, 1 notifications */
+	uint32		partition;
+	uint32		attempt;
+	uint32		count;
+	uint64		key;
+} Batch;
+
+/* In front of each notification's texts, which are padded to 8 bytes. */
+typedef struct NoteHead
+{
+	uint32		pid;
+	uint32		channel_len;
+	uint32		payload_len;
+	uint32		reserved;
+} NoteHead;
+
+/* What the last handler of this process is, for as long as its definition holds. */
+typedef struct Handler
+{
+	AsideHandlerName name;
+	char		form;			/* e aside.event, a aside.event[], j jsonb, t text, c command */
+	char	   *text;			/* the function's signature, or the command */
+	SPIPlanPtr	plans[2];		/* of events, of notifications; NULL: not prepared */
+} Handler;
+
+/* One event as a handler is told of it. */
+typedef struct Event
+{
+	int64		id;				/* 0: was not recorded */
+	bool		notified;		/* came from a NOTIFY */
+	bool		unique;
+	Datum		payload;		/* jsonb */
+	bool		no_payload;
+	Datum		text;			/* the payload as text */
+	Datum		channel;
+	Datum		composite;		/* aside.event */
+} Event;
+
+int			aside_event_depth = 0;
+
+static Handler handler;
+static SPIPlanPtr read_plans[ASIDE_PARTITIONS];
+static SPIPlanPtr log_plans[ASIDE_PARTITIONS];
+static SPIPlanPtr free_key_plan = NULL;
+
+static SPIPlanPtr
+prepare_kept(const char *query, int nargs, Oid *types)
+{
+	SPIPlanPtr	plan = SPI_prepare(query, nargs, types);
+
+	if (plan == NULL || SPI_keepplan(plan) != 0)
+		elog(ERROR, "could not prepare \"%s\": %s", query, SPI_result_code_string(SPI_result));
+	return plan;
+}
+
+static void
+execute(SPIPlanPtr plan, Datum *values, const char *nulls)
+{
+	int			code = SPI_execute_plan(plan, values, nulls, false, 0);
+
+	if (code < 0)
+		elog(ERROR, "could not run a statement of pg_aside: %s", SPI_result_code_string(code));
+}
+
+/* As the tables' owner. */
+static void
+load_handler(const AsideHandlerName *name)
+{
+	Oid			types[1] = {INT4OID};
+	Datum		values[1] = {Int32GetDatum(name->id)};
+
+	if (handler.text != NULL && handler.name.id == name->id && handler.name.version == name->version)
+		return;
+	for (int i = 0; i < lengthof(handler.plans); i++)
+		if (handler.plans[i] != NULL)
+			SPI_freeplan(handler.plans[i]);
+	if (handler.text != NULL)
+		pfree(handler.text);
+	memset(&handler, 0, sizeof(handler));
+	if (SPI_execute_with_args("SELECT form, coalesce(handler, command) FROM aside.event_handler WHERE id = $1",
+							  1, types, values, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("event handler %d does not exist", name->id)));
+	handler.form = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1)[0];
+	handler.text = MemoryContextStrdup(TopMemoryContext,
+									   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2));
+	handler.name = *name;
+}
+
+/* As the handler's owner. A function that has gone is 42883. */
+static SPIPlanPtr
+handler_plan(bool notified)
+{
+	SPIPlanPtr *plan = &handler.plans[notified ? 1 : 0];
+	Oid			types[2] = {notified ? TEXTOID : JSONBOID, TEXTOID};
+	Oid			function;
+	Oid		   *arguments;
+	int			count;
+
+	if (*plan != NULL)
+		return *plan;
+	if (handler.form == 'c')
+	{
+		*plan = prepare_kept(handler.text, 2, types);
+		return *plan;
+	}
+	function = DatumGetObjectId(DirectFunctionCall1(regprocedurein, CStringGetDatum(handler.text)));
+	(void) get_func_signature(function, &arguments, &count);
+	*plan = prepare_kept(psprintf("SELECT %s($1)",
+								  quote_qualified_identifier(get_namespace_name(get_func_namespace(function)),
+															 get_func_name(function))),
+						 1, arguments);
+	return *plan;
+}
+
+static Datum
+make_composite(const Event *event, Datum key, bool no_key, Datum headers, bool no_headers, int attempt,
+			   Datum emitted, Datum emitted_by, bool no_emitter, int priority)
+{
+	TupleDesc	desc = lookup_rowtype_tupdesc(aside_event_type(), -1);
+	Datum		values[] = {
+		Int64GetDatum(event->id), event->channel, event->payload, key, headers, Int32GetDatum(attempt),
+		emitted, emitted_by, Int32GetDatum(priority)
+	};
+	bool		nulls[] = {
+		event->id == 0, false, event->no_payload, no_key, no_headers, false, false, no_emitter, false
+	};
+	HeapTuple	tuple = heap_form_tuple(desc, values, nulls);
+
+	ReleaseTupleDesc(desc);
+	return HeapTupleGetDatum(tuple);
+}
+
+/* A row of the query below. */
+static void
+read_event(HeapTuple row, TupleDesc desc, int attempt, Event *event)
+{
+	bool		null[12];
+	Datum		value[12];
+
+	for (int i = 0; i < lengthof(value); i++)
+		value[i] = SPI_getbinval(row, desc, i + 1, &null[i]);
+	event->id = DatumGetInt64(value[0]);
+	event->channel = value[1];
+	event->payload = value[2];
+	event->no_payload = null[2];
+	event->text = null[3] ? (Datum) 0 : value[3];
+	event->unique = !null[9];
+	event->notified = !null[10];
+	aside_event_depth = Max(aside_event_depth, DatumGetInt32(value[11]));
+	event->composite = make_composite(event, value[4], null[4], value[5], null[5], attempt, value[6],
+									  value[7], null[7], DatumGetInt32(value[8]));
+}
+
+static Event *
+read_events(const Batch *batch)
+{
+	const uint64 *tids = (const uint64 *) (batch + 1);
+	ItemPointer pointers = palloc(sizeof(ItemPointerData) * batch->count);
+	Datum	   *elements = palloc(sizeof(Datum) * batch->count);
+	Event	   *events = palloc0(sizeof(Event) * batch->count);
+	Oid			types[1] = {TIDARRAYOID};
+	Datum		values[1];
+
+	for (uint32 i = 0; i < batch->count; i++)
+	{
+		ItemPointerSet(&pointers[i], tids[i] >> 16, tids[i] & 0xffff);
+		elements[i] = PointerGetDatum(&pointers[i]);
+	}
+	values[0] = PointerGetDatum(construct_array(elements, batch->count, TIDOID, sizeof(ItemPointerData),
+												false, TYPALIGN_SHORT));
+	if (read_plans[batch->partition] == NULL)
+		read_plans[batch->partition] =
+			prepare_kept(psprintf("SELECT id, channel, payload, payload #>> '{}', key, headers, emitted, "
+								  "pg_catalog.pg_get_userbyid(emitted_by), priority, unique_key, command, depth "
+								  "FROM aside.event_%u WHERE ctid = ANY ($1) ORDER BY id", batch->partition),
+						 1, types);
+	execute(read_plans[batch->partition], values, NULL);
+	if (SPI_processed != batch->count)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("events of a batch are missing"),
+				 errdetail("%u were expected, and %llu were found.", batch->count,
+						   (unsigned long long) SPI_processed)));
+	for (uint32 i = 0; i < batch->count; i++)
+		read_event(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, batch->attempt, &events[i]);
+	return events;
+}
+
+static Datum
+json_string(const char *text, int len)
+{
+	JsonbValue	value = {.type = jbvString};
+
+	value.val.string.val = unconstify(char *, text);
+	value.val.string.len = len;
+	return JsonbPGetDatum(JsonbValueToJsonb(&value));
+}
+
+static Event *
+read_notifications(const Batch *batch)
+{
+	Event	   *events = palloc0(sizeof(Event) * batch->count);
+	const char *at = (const char *) (batch + 1);
+
+	for (uint32 i = 0; i < batch->count; i++)
+	{
+		const NoteHead *head = (const NoteHead *) at;
+		const char *channel = at + sizeof(NoteHead);
+		const char *payload = channel + TYPEALIGN(8, head->channel_len);
+
+		at = payload + TYPEALIGN(8, head->payload_len);
+		events[i].notified = true;
+		events[i].channel = PointerGetDatum(cstring_to_text_with_len(channel, head->channel_len));
+		events[i].text = PointerGetDatum(cstring_to_text_with_len(payload, head->payload_len));
+		events[i].payload = json_string(payload, head->payload_len);
+		events[i].composite = make_composite(&events[i], (Datum) 0, true, (Datum) 0, true, batch->attempt,
+											 TimestampTzGetDatum(GetCurrentTimestamp()), (Datum) 0, true, 0);
+	}
+	return events;
+}
+
+/* Call the handler for one event. */
+static void
+call_handler(const Event *event)
+{
+	Datum		values[2] = {event->composite, event->channel};
+	char		nulls[3] = "  ";
+
+	switch (handler.form)
+	{
+		case 'j':
+			values[0] = event->payload;
+			nulls[0] = event->no_payload ? 'n' : ' ';
+			/* What a NOTIFY said is text, and here meant to be JSON. */
+			if (event->notified)
+				values[0] = DirectFunctionCall1(jsonb_in,
+												CStringGetDatum(TextDatumGetCString(event->text)));
+			break;
+		case 't':
+			values[0] = event->text;
+			nulls[0] = event->text == (Datum) 0 ? 'n' : ' ';
+			break;
+		case 'c':
+			values[0] = event->notified ? event->text : event->payload;
+			nulls[0] = values[0] == (Datum) 0 || (!event->notified && event->no_payload) ? 'n' : ' ';
+			break;
+		default:
+			break;
+	}
+	execute(handler_plan(event->notified), values, nulls);
+}
+
+static void
+call_with_array(const Event *events, uint32 count)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * count);
+	Datum		values[1];
+
+	for (uint32 i = 0; i < count; i++)
+		elements[i] = events[i].composite;
+	values[0] = PointerGetDatum(construct_array(elements, count, aside_event_type(), -1, false,
+												TYPALIGN_DOUBLE));
+	execute(handler_plan(events[0].notified), values, NULL);
+}
+
+/* As the tables' owner: the batch is done when this commits, and its unique keys are free. */
+static void
+acknowledge(const Batch *batch, const Event *events)
+{
+	Oid			types[3] = {INT4OID, INT8ARRAYOID, INT4OID};
+	Datum	   *ids = palloc(sizeof(Datum) * batch->count);
+	Datum		values[3];
+	bool		unique = false;
+
+	for (uint32 i = 0; i < batch->count; i++)
+	{
+		ids[i] = Int64GetDatum(events[i].id);
+		unique = unique || events[i].unique;
+	}
+	values[0] = Int32GetDatum(handler.name.id);
+	values[1] = PointerGetDatum(construct_array(ids, batch->count, INT8OID, sizeof(int64),
+												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	values[2] = Int32GetDatum(batch->attempt);
+	if (log_plans[batch->partition] == NULL)
+		log_plans[batch->partition] =
+			prepare_kept(psprintf("INSERT INTO aside.event_log_%u (handler, kind, events, attempt) "
+								  "VALUES ($1, 'd', $2, $3)", batch->partition), 3, types);
+	execute(log_plans[batch->partition], values, NULL);
+	if (!unique)
+		return;
+	if (free_key_plan == NULL)
+		free_key_plan = prepare_kept("DELETE FROM aside.event_unique WHERE event = ANY ($1)", 1, &types[1]);
+	execute(free_key_plan, &values[1], NULL);
+}
+
+static void
+run(const AsideHandlerName *name, const Batch *batch)
+{
+	Oid			owner;
+	int			context;
+	Event	   *events;
+
+	if (batch->partition >= ASIDE_PARTITIONS || batch->count == 0)
+		elog(ERROR, "batch of events makes no sense");
+	GetUserIdAndSecContext(&owner, &context);
+	aside_event_depth = 0;
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	SetUserIdAndSecContext(aside_events_owner(), context | SECURITY_LOCAL_USERID_CHANGE);
+	load_handler(name);
+	events = batch->kind == 1 ? read_notifications(batch) : read_events(batch);
+	SetUserIdAndSecContext(owner, context);
+	if (handler.form == 'a')
+		call_with_array(events, batch->count);
+	else
+		for (uint32 i = 0; i < batch->count; i++)
+			call_handler(&events[i]);
+	SetUserIdAndSecContext(aside_events_owner(), context | SECURITY_LOCAL_USERID_CHANGE);
+	if (batch->kind == 0)
+		acknowledge(batch, events);
+	SetUserIdAndSecContext(owner, context);
+	SPI_finish();
+	aside_event_depth = 0;
+}
+
+aside_status
+aside_host_run_events(aside_bytes name, aside_bytes batch)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		MemoryContext old = MemoryContextSwitchTo(aside_request_context);
+		AsideHandlerName copy;
+
+		if (name.len != sizeof(copy) || batch.len < sizeof(Batch))
+			elog(ERROR, "request of events makes no sense");
+		memcpy(&copy, name.data, sizeof(copy));
+		PushActiveSnapshot(GetTransactionSnapshot());
+		run(&copy, (const Batch *) batch.data);
+		PopActiveSnapshot();
+		MemoryContextSwitchTo(old);
+	}
+	ASIDE_END_TRY();
+	return status;
+}

@@ -1,0 +1,294 @@
+//! The core's `EventHost` over `aside_event_host`, and its workers over leases of the pool.
+
+use crate::abi::*;
+use crate::bytes::{lend, optional, slice};
+use crate::caller_host::Caller;
+use crate::host_call;
+use crate::world::done;
+use aside_core::async_event::EventHost;
+use aside_core::async_event::spec::*;
+use aside_core::autonomous_tx::call::{Failed, Session};
+use aside_core::autonomous_tx::event::{Errand, Leases, Said};
+use aside_core::host::{Saved, World};
+use aside_core::pool::area::Area;
+use aside_core::pool::borrow::Limits;
+use aside_core::wire::batch::{Became, Note, events, notifications};
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+/// Places of events that were given to workers are remembered for as many, for the few that die.
+const REMEMBERED: usize = 64 * 1024;
+
+/// What a coordinator keeps between turns.
+#[derive(Default)]
+pub struct Workers {
+    leases: Leases,
+    /// Of each lease: the handler, and the batches of which nothing has been said.
+    given: RefCell<HashMap<u64, (u32, Vec<Option<Work>>)>>,
+    places: RefCell<HashMap<i64, u64>>,
+}
+
+/// One turn's view of the world.
+pub struct Events<'a> {
+    pub h: Caller<'a>,
+    pub t: &'a aside_event_host,
+    pub area: &'a Area<'a>,
+    pub session: &'a Session,
+    pub limits: Limits,
+    pub workers: &'a Workers,
+}
+
+/// What names a handler to its worker: see event.h.
+fn handler_name(spec: &Spec) -> Vec<u8> {
+    [spec.id.to_ne_bytes(), (spec.version as u32).to_ne_bytes()].concat()
+}
+
+fn encoded(batch: &Batch) -> Vec<u8> {
+    match &batch.work {
+        Work::Events { partition, tids, ids } => events(*partition, batch.attempt, batch.key.map_or(0, |key| key | 1), tids, ids),
+        Work::Notifications(notes) => {
+            let notes = notes.iter().map(|n| Note { pid: n.pid, channel: &n.channel, payload: &n.payload });
+            notifications(batch.attempt, notes)
+        }
+    }
+}
+
+impl Events<'_> {
+    fn saved(&self, failed: Failed) -> Saved {
+        if let Failed::Report(report) = failed {
+            self.h.fail(&report);
+        }
+        Saved
+    }
+
+    /// Has the handler acknowledged this batch? A worker that went may have done so before it could tell.
+    fn acknowledged(&self, handler: u32, work: &Work) -> bool {
+        let Work::Events { partition, ids, .. } = work else { return false };
+        let mut are = false;
+        let status = host_call!(self.t, acknowledged(handler, u32::from(*partition), ids.as_ptr(), ids.len(), &mut are));
+        status == aside_status::ASIDE_OK && are
+    }
+
+    /// What a worker has said, in the core's words.
+    fn heard(&self, lease: u64, said: Said, out: &mut Vec<(u64, Outcome)>) {
+        let mut given = self.workers.given.borrow_mut();
+        let Some((handler, batches)) = given.get_mut(&lease) else { return };
+        let over = !matches!(said, Said::Batch(..));
+        match said {
+            Said::Batch(batch, became) => {
+                if let Some(work) = batches.get_mut(batch) {
+                    *work = None;
+                }
+                out.push((
+                    lease,
+                    match became {
+                        Became::Done => Outcome::Done(batch),
+                        Became::Skipped => Outcome::Skipped(batch),
+                        Became::Failed { sqlstate, message } => Outcome::Failed { batch, sqlstate, message },
+                    },
+                ));
+            }
+            Said::Over | Said::Lost { taken: false } => out.push((lease, Outcome::Over)),
+            Said::Refused { sqlstate, message } => {
+                let untold = batches.iter().enumerate().filter(|(_, work)| work.is_some());
+                out.extend(untold.map(|(batch, _)| (lease, Outcome::Failed { batch, sqlstate, message: message.clone() })));
+                out.push((lease, Outcome::Over));
+            }
+            Said::Lost { taken: true } => {
+                let began = batches.iter().position(Option::is_some);
+                let began = began.filter(|batch| {
+                    let done = batches[*batch].as_ref().is_some_and(|work| self.acknowledged(*handler, work));
+                    if done {
+                        out.push((lease, Outcome::Done(*batch)));
+                    }
+                    !done
+                });
+                out.push((lease, if began.is_some() { Outcome::Lost { began } } else { Outcome::Over }));
+            }
+        }
+        if over {
+            given.remove(&lease);
+        }
+    }
+
+    fn remember(&self, batches: &[Batch]) {
+        let mut places = self.workers.places.borrow_mut();
+        if places.len() > REMEMBERED {
+            places.clear();
+        }
+        for batch in batches {
+            if let Work::Events { tids, ids, .. } = &batch.work {
+                places.extend(ids.iter().copied().zip(tids.iter().copied()));
+            }
+        }
+    }
+}
+
+fn logged<'e>(entry: &'e Entry, one: &'e mut [i64; 1], places: &HashMap<i64, u64>) -> aside_log_entry {
+    let mut out = aside_log_entry { events: std::ptr::null(), ..Default::default() };
+    match entry {
+        Entry::Attempt { handler, partition, events, attempt } => {
+            (out.kind, out.handler, out.partition, out.attempt) = (u32::from(b'a'), *handler, u32::from(*partition), *attempt);
+            (out.events, out.nevents) = (events.as_ptr(), events.len());
+            return out;
+        }
+        Entry::Failed { handler, partition, event, attempt, sqlstate, message, next_at, counted } => {
+            (out.kind, out.handler, out.partition) = (u32::from(b'f'), *handler, u32::from(*partition));
+            // One that does not count has no number.
+            (out.attempt, out.sqlstate, out.next_at) = (if *counted { *attempt } else { 0 }, *sqlstate, *next_at);
+            out.message = lend(message);
+            one[0] = *event;
+        }
+        Entry::Dead { handler, partition, event, attempt, sqlstate, message } => {
+            (out.kind, out.handler, out.partition) = (u32::from(b'x'), *handler, u32::from(*partition));
+            (out.attempt, out.sqlstate, out.message) = (*attempt, *sqlstate, lend(message));
+            out.tid = places.get(event).copied().unwrap_or(0);
+            one[0] = *event;
+        }
+        Entry::Cancelled { partition, event, handler } => {
+            (out.kind, out.handler, out.partition) = (u32::from(b'c'), handler.unwrap_or(0), u32::from(*partition));
+            one[0] = *event;
+        }
+    }
+    (out.events, out.nevents) = (one.as_ptr(), 1);
+    out
+}
+
+impl EventHost for Events<'_> {
+    fn timestamp(&self) -> i64 {
+        self.h.timestamp()
+    }
+    fn now_us(&self) -> u64 {
+        self.h.now_us()
+    }
+    fn random(&self) -> f64 {
+        host_call!(self.t, random())
+    }
+    fn handlers(&self) -> Result<Vec<Spec>, Saved> {
+        let (mut data, mut count) = (std::ptr::null(), 0);
+        done(host_call!(self.t, handlers(&mut data, &mut count)))?;
+        // SAFETY: on ASIDE_OK the shim lends the array and its texts until its next call.
+        let specs = unsafe { slice(data, count) };
+        // SAFETY: as above.
+        let text = |bytes: &aside_bytes| unsafe { optional(bytes) }.unwrap_or_default().to_vec();
+        let spec = |s: &aside_handler_spec| Spec {
+            id: s.id,
+            name: text(&s.name),
+            channel: text(&s.channel),
+            owner: s.owner,
+            owner_is_superuser: s.superuser != 0,
+            concurrency: s.concurrency,
+            batch_size: s.batch_size,
+            max_attempts: s.max_attempts,
+            backoff_us: s.backoff_us,
+            cap_us: s.cap_us,
+            timeout_ms: s.timeout_ms,
+            ordered: s.ordered != 0,
+            durable: s.durable != 0,
+            paused: s.paused != 0,
+            since: s.since,
+            version: u64::from(s.version),
+        };
+        Ok(specs.iter().map(spec).collect())
+    }
+    fn fetch(&self) -> Result<Vec<Fetched>, Saved> {
+        let (mut data, mut count) = (std::ptr::null(), 0);
+        done(host_call!(self.t, fetch(&mut data, &mut count)))?;
+        // SAFETY: on ASIDE_OK the shim lends the arrays and their texts until its next call.
+        let fetched = |e: &aside_fetched| unsafe {
+            Fetched {
+                partition: e.partition as u8,
+                tid: e.tid,
+                id: e.id,
+                channel: optional(&e.channel).unwrap_or_default().to_vec(),
+                target: (e.target != 0).then_some(e.target),
+                key: optional(&e.key).map(<[u8]>::to_vec),
+                priority: e.priority,
+                run_at: e.run_at,
+                known: slice(e.known, e.nknown)
+                    .iter()
+                    .map(|k| Known {
+                        handler: k.handler,
+                        attempts: k.attempts,
+                        ended: k.ended != 0,
+                        next_at: (k.next_at != 0).then_some(k.next_at),
+                        unfinished: k.unfinished != 0,
+                    })
+                    .collect(),
+                command: (e.cancels != 0).then_some(Command::Cancel(e.cancelled)),
+            }
+        };
+        // SAFETY: as above.
+        Ok(unsafe { slice(data, count) }.iter().map(fetched).collect())
+    }
+    fn record(&self, entries: &[Entry]) -> Result<(), Saved> {
+        let places = self.workers.places.borrow();
+        let mut ones = vec![[0i64; 1]; entries.len()];
+        let logged: Vec<_> = entries.iter().zip(&mut ones).map(|(entry, one)| logged(entry, one, &places)).collect();
+        done(host_call!(self.t, record(logged.as_ptr(), logged.len())))
+    }
+    fn listen(&self, channels: &[Vec<u8>]) -> Result<(), Saved> {
+        let channels: Vec<_> = channels.iter().map(|c| lend(c)).collect();
+        done(host_call!(self.t, listen(channels.as_ptr(), channels.len())))
+    }
+    fn notifications(&self) -> Vec<Notification> {
+        let (mut data, mut count) = (std::ptr::null(), 0);
+        host_call!(self.t, notifications(&mut data, &mut count));
+        // SAFETY: the shim lends the array and its texts until its next call.
+        let note = |n: &aside_note| unsafe {
+            Notification {
+                channel: optional(&n.channel).unwrap_or_default().to_vec(),
+                payload: optional(&n.payload).unwrap_or_default().to_vec(),
+                pid: n.pid,
+            }
+        };
+        // SAFETY: as above.
+        unsafe { slice(data, count) }.iter().map(note).collect()
+    }
+    fn spill(&self, notes: &[(u32, Notification)]) -> Result<(), Saved> {
+        let lent: Vec<_> = notes
+            .iter()
+            .map(|(handler, n)| aside_note { pid: n.pid, handler: *handler, channel: lend(&n.channel), payload: lend(&n.payload) })
+            .collect();
+        done(host_call!(self.t, spill(lent.as_ptr(), lent.len())))
+    }
+    fn start(&self, spec: &Spec, batches: &[Batch]) -> Result<Option<u64>, Saved> {
+        let title = [b"event handler ".as_slice(), &spec.name].concat();
+        let handler = handler_name(spec);
+        let errand = Errand {
+            database: self.t.database,
+            owner: spec.owner,
+            superuser: spec.owner_is_superuser,
+            title: &title,
+            handler: &handler,
+            timeout_ms: spec.timeout_ms,
+        };
+        let encoded: Vec<_> = batches.iter().map(encoded).collect();
+        let started = self.workers.leases.start(&self.h, self.area, self.session, &errand, &encoded, &self.limits);
+        let Some(lease) = started.map_err(|failed| self.saved(failed))? else { return Ok(None) };
+        self.remember(batches);
+        let work = batches.iter().map(|batch| Some(batch.work.clone())).collect();
+        self.workers.given.borrow_mut().insert(lease, (spec.id, work));
+        Ok(Some(lease))
+    }
+    fn outcomes(&self) -> Vec<(u64, Outcome)> {
+        let mut out = Vec::new();
+        for (lease, said) in self.workers.leases.listen(&self.h, self.area) {
+            self.heard(lease, said, &mut out);
+        }
+        out
+    }
+    fn rotate(&self, to: u8) -> Result<(), Saved> {
+        done(host_call!(self.t, rotate(u32::from(to))))
+    }
+    fn truncate(&self, partition: u8) -> Result<bool, Saved> {
+        let mut truncated = false;
+        done(host_call!(self.t, truncate(u32::from(partition), &mut truncated))).map(|()| truncated)
+    }
+    fn carry_over(&self, partition: u8, events: &[i64]) -> Result<(), Saved> {
+        done(host_call!(self.t, carry_over(u32::from(partition), events.as_ptr(), events.len())))
+    }
+    fn size(&self, partition: u8) -> u64 {
+        host_call!(self.t, size(u32::from(partition)))
+    }
+}

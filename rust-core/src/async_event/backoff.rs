@@ -1,0 +1,25 @@
+//! When a failed event is tried again, and what counts as a failure.
+
+use crate::report::{DEADLOCK_DETECTED, sqlstate};
+
+const SERIALIZATION_FAILURE: u32 = sqlstate(b"40001");
+
+/// Conflicts in a row that do not count as attempts.
+pub const FREE_RETRIES: u8 = 10;
+
+/// A conflict between transactions says nothing about the event.
+pub(super) fn conflict(sqlstate: u32) -> bool {
+    matches!(sqlstate, SERIALIZATION_FAILURE | DEADLOCK_DETECTED)
+}
+
+/// The longest wait after this attempt: doubled each time, up to the cap.
+pub fn ceiling_us(attempt: u32, backoff_us: i64, cap_us: i64) -> i64 {
+    let factor = 1i64.checked_shl(attempt.saturating_sub(1)).filter(|factor| *factor > 0).unwrap_or(i64::MAX);
+    backoff_us.max(0).saturating_mul(factor).min(cap_us.max(0))
+}
+
+/// Full jitter: anything up to the ceiling.
+pub fn delay_us(attempt: u32, backoff_us: i64, cap_us: i64, random: f64) -> i64 {
+    let ceiling = ceiling_us(attempt, backoff_us, cap_us);
+    ((ceiling as f64 * random.clamp(0.0, 1.0)) as i64).min(ceiling)
+}

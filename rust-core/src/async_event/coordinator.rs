@@ -1,0 +1,144 @@
+//! The coordinator: all handlers, the leases that run, and what is done in which order.
+
+use super::handler::Handler;
+use super::host::EventHost;
+use super::ledger::Ledger;
+use super::queue::Map;
+use super::rotation::Rotation;
+use super::spec::{Batch, Fetched, Notification};
+use crate::host::Saved;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Handlers are read anew this often even when nobody says that they changed.
+pub const RELOAD_EVERY_US: u64 = 60_000_000;
+
+/// When the next look for a worker comes, if there was none and nothing happens.
+pub const START_RETRY_US: u64 = 50_000;
+
+/// What a worker runs.
+pub(super) struct Lease {
+    pub handler: u32,
+    /// Notifications, no events.
+    pub notes: bool,
+    /// Those of which nothing has been said.
+    pub batches: Vec<Option<Batch>>,
+}
+
+/// One for each database.
+pub struct Coordinator {
+    pub(super) handlers: BTreeMap<u32, Handler>,
+    pub(super) by_channel: Map<Vec<u8>, Vec<u32>>,
+    /// Every handler that there has been.
+    pub(super) seen: BTreeSet<u32>,
+    pub(super) leases: Map<u64, Lease>,
+    pub(super) ledger: Ledger,
+    pub(super) rotation: Rotation,
+    /// Events that came last, for handlers that turn out to have been there before them.
+    pub(super) recent: VecDeque<Fetched>,
+    pub(super) unspilled: Vec<(u32, Notification)>,
+    pub(super) unspilled_bytes: usize,
+    /// The channels may be others than those that are listened to.
+    pub(super) deaf: bool,
+    /// Told: events may have come; handlers may have changed.
+    pub(super) woken: bool,
+    pub(super) told: bool,
+    /// Handlers have been read at all.
+    pub(super) loaded: bool,
+    pub(super) fetch_at: u64,
+    pub(super) reload_at: u64,
+    pub(super) poll_us: u64,
+    /// Leases that are asked for at a time: as many as there are workers, by experience.
+    pub(super) window: usize,
+    /// There was no worker for something.
+    pub(super) starved: bool,
+    /// The handler whose turn it is.
+    pub(super) turn: u32,
+}
+
+impl Coordinator {
+    /// New events go to partition `current`.
+    pub fn new(current: u8) -> Self {
+        Self {
+            handlers: BTreeMap::new(),
+            by_channel: Map::default(),
+            seen: BTreeSet::new(),
+            leases: Map::default(),
+            ledger: Ledger::default(),
+            rotation: Rotation::new(current),
+            recent: VecDeque::new(),
+            unspilled: Vec::new(),
+            unspilled_bytes: 0,
+            deaf: false,
+            woken: true,
+            told: true,
+            loaded: false,
+            fetch_at: 0,
+            reload_at: 0,
+            poll_us: 5_000_000,
+            window: 4,
+            starved: false,
+            turn: 0,
+        }
+    }
+
+    /// Use the next partition when this one has more bytes than that, or is older.
+    pub fn set_rotation(&mut self, max_bytes: u64, max_us: u64) {
+        (self.rotation.max_bytes, self.rotation.max_us) = (max_bytes, max_us.max(1));
+    }
+
+    /// How often to look for events when nobody says that there are any.
+    pub fn set_poll(&mut self, us: u64) {
+        self.poll_us = us.max(1);
+    }
+
+    /// Events may have become visible.
+    pub fn wake(&mut self) {
+        self.woken = true;
+    }
+
+    /// Handlers may have changed.
+    pub fn reload(&mut self) {
+        self.told = true;
+    }
+
+    /// Do what can be done now. Microseconds until the next step is needed, if nothing happens before. After an
+    /// error the next step goes on.
+    pub fn step<H: EventHost>(&mut self, h: &H) -> Result<u64, Saved> {
+        if !self.loaded {
+            self.rotation.begin(h.now_us());
+        }
+        let reloaded = self.reload_handlers(h);
+        self.drain(h);
+        self.hear(h);
+        reloaded?;
+        self.listen(h)?;
+        self.spill(h)?;
+        self.fetch(h)?;
+        self.start(h)?;
+        self.rotate(h)?;
+        Ok(self.wait_us(h))
+    }
+
+    /// The coordinator ends in good order: attempts that are under way, or were only recorded, do not count. Those
+    /// that are committed all the same have ended.
+    pub fn close<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
+        self.hear(h);
+        for handler in self.handlers.values().filter(|handler| !handler.removed) {
+            handler.withdraw(&mut self.ledger.pending);
+        }
+        match &self.ledger.pending[..] {
+            [] => Ok(()),
+            pending => h.record(pending),
+        }
+    }
+
+    fn wait_us<H: EventHost>(&self, h: &H) -> u64 {
+        let (mono, now) = (h.now_us(), h.timestamp());
+        let dues = self.handlers.values().filter_map(|handler| handler.next_due());
+        let due = dues.map(|due| due.saturating_sub(now).max(0) as u64).min().unwrap_or(u64::MAX);
+        let timers = self.fetch_at.min(self.reload_at).saturating_sub(mono);
+        let starved = if self.starved { START_RETRY_US } else { u64::MAX };
+        let refetch = if self.woken { super::rotation::ROTATION_TICK_US } else { u64::MAX };
+        due.min(timers).min(starved).min(refetch).min(self.rotation_wait(mono)).max(1)
+    }
+}

@@ -1,0 +1,151 @@
+//! One handler: its definition, what waits for it, and what it may start.
+
+use super::ledger::Ledger;
+use super::notes::Notes;
+use super::queue::{Item, Queue, Solo, key_of};
+use super::spec::{Batch, Entry, Fetched, Known, Spec, Work};
+use super::stats::Tally;
+use crate::report::CONNECTION_FAILURE;
+
+/// Events that a lease is given, at most; a full batch may have more.
+pub const CHUNK: usize = 128;
+
+/// What is said of an event whose handler went down with its process.
+pub(super) const CRASHED: &[u8] = b"the process that ran the handler ended";
+
+#[derive(Default)]
+pub(super) struct Handler {
+    pub spec: Spec,
+    pub queue: Queue,
+    pub notes: Notes,
+    pub tally: Tally,
+    pub leases: u32,
+    /// It is there only for the leases that run.
+    pub removed: bool,
+    /// The last lease was one of notifications.
+    notes_last: bool,
+}
+
+impl Handler {
+    pub fn new(spec: Spec, now: i64) -> Self {
+        let mut handler = Self::default();
+        handler.define(spec, now);
+        handler
+    }
+
+    pub fn define(&mut self, spec: Spec, now: i64) {
+        self.queue.set_ordered(spec.ordered, now);
+        if spec.ordered && !self.spec.ordered {
+            (0..self.notes.leases).for_each(|_| self.queue.occupy(key_of(None)));
+        }
+        self.spec = spec;
+        self.removed = false;
+    }
+
+    /// It is gone, and what waits for it with it.
+    pub fn remove(&mut self, ledger: &mut Ledger, now: i64) {
+        self.removed = true;
+        for id in self.queue.waiting() {
+            self.end(id, ledger, now);
+        }
+        ledger.note_bytes -= self.notes.waiting.drain(..).map(|note| note.size()).sum::<usize>();
+    }
+
+    /// Take in an event, unless it is not for this handler or has ended for it.
+    pub fn admit(&mut self, event: &Fetched, ledger: &mut Ledger, now: i64) {
+        if event.id <= self.spec.since || self.queue.get_mut(event.id).is_some() {
+            return;
+        }
+        let known = event.known.iter().find(|known| known.handler == self.spec.id).copied().unwrap_or_default();
+        if known.ended {
+            return;
+        }
+        if known.unfinished && known.attempts > self.spec.max_attempts {
+            self.tally.dead(CONNECTION_FAILURE, CRASHED);
+            ledger.pending.push(self.epitaph(event.id, event.partition, known.attempts, CONNECTION_FAILURE, CRASHED));
+            return;
+        }
+        let spilled = event.target.is_some() && known.attempts == 0;
+        self.notes.spilled += usize::from(spilled);
+        ledger.open(event.id, event.partition);
+        self.queue.insert(event.id, item_of(event, &known, spilled), now);
+    }
+
+    pub(super) fn epitaph(&self, event: i64, partition: u8, attempt: u32, sqlstate: u32, message: &[u8]) -> Entry {
+        Entry::Dead { handler: self.spec.id, partition, event, attempt, sqlstate, message: message.to_vec() }
+    }
+
+    /// It has ended for this handler, one way or the other.
+    pub fn end(&mut self, id: i64, ledger: &mut Ledger, now: i64) {
+        if let Some(item) = self.queue.remove(id, now) {
+            if item.running() {
+                ledger.pause(id, item.partition);
+            }
+            self.notes.spilled -= usize::from(item.spilled);
+            ledger.end(id, item.partition);
+        }
+    }
+
+    fn can_run(&self) -> bool {
+        !self.removed && !self.spec.paused && self.leases < self.spec.concurrency
+    }
+
+    /// When there will be something to start that there is not now.
+    pub fn next_due(&self) -> Option<i64> {
+        self.queue.next_due().filter(|_| self.can_run())
+    }
+
+    /// The share of one lease of all that waits: others may have room for the rest.
+    fn share(&self, waiting: usize) -> usize {
+        waiting.div_ceil(self.spec.concurrency.max(1) as usize).min(CHUNK)
+    }
+
+    fn notes_may_run(&self) -> bool {
+        !self.notes.waiting.is_empty() && !self.queue.occupied(key_of(None))
+    }
+
+    /// There is something that may start now.
+    pub fn may_start(&self) -> bool {
+        self.can_run() && (self.notes_may_run() || self.queue.ready() > 0)
+    }
+
+    /// What one more lease is to run. Notifications and events take turns, but those that wait in memory are
+    /// older than those that had to be recorded.
+    pub fn plan(&mut self, ledger: &mut Ledger, now: i64) -> Option<Vec<Batch>> {
+        if !self.may_start() {
+            return None;
+        }
+        let no_events = self.queue.ready() == 0;
+        self.notes_last = self.notes_may_run() && (no_events || self.notes.spilled > 0 || !self.notes_last);
+        let batches = if self.notes_last {
+            self.notes.leases += 1;
+            self.queue.occupy(key_of(None));
+            self.notes.take(self.share(self.notes.waiting.len()))
+        } else {
+            let full = self.spec.batch_size.max(1) as usize;
+            self.queue.take(self.share(self.queue.to_share()).max(full), full, now)
+        };
+        for batch in &batches {
+            if let Work::Events { partition, ids, .. } = &batch.work {
+                ids.iter().for_each(|id| ledger.begin(*id, *partition));
+            }
+        }
+        self.leases += 1;
+        Some(batches)
+    }
+
+}
+
+fn item_of(event: &Fetched, known: &Known, spilled: bool) -> Item {
+    Item {
+        tid: event.tid,
+        due: known.next_at.unwrap_or(event.run_at),
+        key: key_of(event.key.as_deref()),
+        priority: event.priority,
+        attempts: known.attempts,
+        partition: event.partition,
+        solo: if known.unfinished { Solo::Lease } else { Solo::No },
+        spilled,
+        ..Item::default()
+    }
+}

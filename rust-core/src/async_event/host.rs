@@ -1,0 +1,44 @@
+//! What the world must offer to a coordinator. An error leaves the world as it was, or as the call would
+//! have made it: the coordinator asks again.
+
+use super::spec::{Batch, Entry, Fetched, Notification, Outcome, Spec};
+use crate::host::Saved;
+
+pub trait EventHost {
+    /// Wall clock, microseconds since 2000-01-01, by which events are due; may step either way.
+    fn timestamp(&self) -> i64;
+    /// Monotonic microseconds.
+    fn now_us(&self) -> u64;
+    /// From 0 to below 1.
+    fn random(&self) -> f64;
+    /// All handlers, read anew.
+    fn handlers(&self) -> Result<Vec<Spec>, Saved>;
+    /// Events and commands that became visible since this coordinator's last fetch. The first one returns all
+    /// events that have not ended for some handler, and all commands. After an error: the same again.
+    fn fetch(&self) -> Result<Vec<Fetched>, Saved>;
+    /// Write these in one transaction, durable before this returns.
+    fn record(&self, entries: &[Entry]) -> Result<(), Saved>;
+    /// Listen to exactly these channels.
+    fn listen(&self, channels: &[Vec<u8>]) -> Result<(), Saved>;
+    /// Notifications that have come since the last call, in commit order.
+    fn notifications(&self) -> Vec<Notification>;
+    /// Record notifications as events whose target is the handler, in one transaction and in their order; the
+    /// next fetch returns them. An error means that none is recorded.
+    fn spill(&self, notes: &[(u32, Notification)]) -> Result<(), Saved>;
+    /// Have a worker run these batches, each in a transaction of its own: the number of the lease; None where no
+    /// worker is to be had now. Events that the log holds as ended are Done without being run. An error means
+    /// that nothing was started.
+    fn start(&self, spec: &Spec, batches: &[Batch]) -> Result<Option<u64>, Saved>;
+    /// What workers have said since the last call, of each lease in its order.
+    fn outcomes(&self) -> Vec<(u64, Outcome)>;
+    /// Make a partition the one that new events go to.
+    fn rotate(&self, to: u8) -> Result<(), Saved>;
+    /// Empty a partition all of whose events have ended, its log with it. False where that cannot be now: its
+    /// lock is not to be had at once or, looked at under that lock, it holds rows that no fetch has returned.
+    fn truncate(&self, partition: u8) -> Result<bool, Saved>;
+    /// Copy events from an old partition into the current one, with what the log says of them. The next fetch
+    /// returns them, under their ids; what remains of them in the old partition is as if ended.
+    fn carry_over(&self, partition: u8, events: &[i64]) -> Result<(), Saved>;
+    /// Bytes of a partition; 0 only where it holds no row, not even one that is yet to be committed.
+    fn size(&self, partition: u8) -> u64;
+}

@@ -1,0 +1,180 @@
+//! What comes in: definitions of handlers, notifications, events, commands.
+
+use super::coordinator::{Coordinator, RELOAD_EVERY_US};
+use super::handler::Handler;
+use super::host::EventHost;
+use super::spec::{Command, Entry, Fetched};
+use crate::host::Saved;
+use std::collections::BTreeSet;
+
+/// Memory for notifications, over all handlers.
+pub const MAX_NOTIFICATIONS_BYTES: usize = 16 << 20;
+
+/// The same for those that could not be recorded yet.
+pub const MAX_UNSPILLED_BYTES: usize = 16 << 20;
+
+/// Events that are kept in mind for new handlers: the transaction that makes a handler may emit events, and
+/// these may be fetched before it is known that handlers have changed.
+const RECENT: usize = 8192;
+
+impl Coordinator {
+    pub(super) fn reload_handlers<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
+        let mono = h.now_us();
+        if !self.told && mono < self.reload_at {
+            return Ok(());
+        }
+        let specs = h.handlers()?;
+        let now = h.timestamp();
+        (self.told, self.reload_at) = (false, mono + RELOAD_EVERY_US);
+        let ids: BTreeSet<u32> = specs.iter().map(|spec| spec.id).collect();
+        for (id, handler) in &mut self.handlers {
+            if !ids.contains(id) && !handler.removed {
+                handler.remove(&mut self.ledger, now);
+            }
+        }
+        self.forget_removed();
+        let before: BTreeSet<Vec<u8>> = self.by_channel.drain().map(|(channel, _)| channel).collect();
+        for spec in specs {
+            self.by_channel.entry(spec.channel.clone()).or_default().push(spec.id);
+            let id = spec.id;
+            match self.handlers.get_mut(&id) {
+                Some(handler) if handler.spec.version == spec.version && !handler.removed => {}
+                Some(handler) => handler.define(spec, now),
+                None => {
+                    let mut handler = Handler::new(spec, now);
+                    if self.seen.insert(id) {
+                        for event in &self.recent {
+                            if is_for(event, &handler) {
+                                handler.admit(event, &mut self.ledger, now);
+                            }
+                        }
+                    }
+                    self.handlers.insert(id, handler);
+                }
+            }
+        }
+        self.deaf |= self.by_channel.len() != before.len() || !self.by_channel.keys().all(|channel| before.contains(channel));
+        self.loaded = true;
+        Ok(())
+    }
+
+    /// Handlers that were removed are gone when nothing of theirs runs any more.
+    pub(super) fn forget_removed(&mut self) {
+        self.handlers.retain(|_, handler| !handler.removed || handler.leases > 0);
+    }
+
+    pub(super) fn listen<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
+        if self.deaf {
+            let mut channels: Vec<Vec<u8>> = self.by_channel.keys().cloned().collect();
+            channels.sort_unstable();
+            h.listen(&channels)?;
+            self.deaf = false;
+        }
+        Ok(())
+    }
+
+    /// Take all notifications over from the server, whatever else goes on.
+    pub(super) fn drain<H: EventHost>(&mut self, h: &H) {
+        for note in h.notifications() {
+            let Some(ids) = self.by_channel.get(&note.channel) else { continue };
+            for id in ids {
+                let Some(handler) = self.handlers.get_mut(id) else { continue };
+                let size = note.size();
+                let full = self.ledger.note_bytes + size > MAX_NOTIFICATIONS_BYTES;
+                if !handler.spec.durable && !handler.notes.overtaken() && !full {
+                    self.ledger.note_bytes += size;
+                    handler.notes.waiting.push_back(note.clone());
+                } else if self.unspilled_bytes + size <= MAX_UNSPILLED_BYTES {
+                    self.unspilled_bytes += size;
+                    handler.notes.unspilled += 1;
+                    self.unspilled.push((*id, note.clone()));
+                } else {
+                    handler.tally.notes_dropped += 1;
+                }
+            }
+        }
+    }
+
+    pub(super) fn spill<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
+        let handlers = &self.handlers;
+        self.unspilled.retain(|(id, _)| handlers.get(id).is_some_and(|handler| !handler.removed));
+        if !self.unspilled.is_empty() {
+            h.spill(&self.unspilled)?;
+            self.woken = true;
+        }
+        for (id, _) in self.unspilled.drain(..) {
+            if let Some(handler) = self.handlers.get_mut(&id) {
+                handler.notes.unspilled = 0;
+                handler.notes.unfetched = true;
+                handler.tally.notes_spilled += 1;
+            }
+        }
+        self.unspilled_bytes = 0;
+        Ok(())
+    }
+
+    pub(super) fn fetch<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
+        let mono = h.now_us();
+        if !self.woken && mono < self.fetch_at {
+            return Ok(());
+        }
+        let fetched = h.fetch()?;
+        let now = h.timestamp();
+        (self.woken, self.fetch_at) = (false, mono + self.poll_us);
+        self.handlers.values_mut().for_each(|handler| handler.notes.unfetched = false);
+        let mut cancelled = Vec::new();
+        for event in fetched {
+            self.rotation.soil(event.partition);
+            match event.command {
+                Some(Command::Cancel(id)) => cancelled.push(id),
+                None => self.take_in(event, now),
+            }
+        }
+        cancelled.into_iter().for_each(|id| self.cancel(id, now));
+        Ok(())
+    }
+
+    fn take_in(&mut self, event: Fetched, now: i64) {
+        if let Some(from) = self.ledger.find(event.id) {
+            let moved = self.handlers.values_mut().map(|handler| &mut handler.queue);
+            moved.for_each(|queue| queue.relocate(event.id, event.partition, event.tid, now));
+            self.ledger.relocate(event.id, from, event.partition);
+            return;
+        }
+        let ids = match &event.target {
+            Some(target) => std::slice::from_ref(target),
+            None => self.by_channel.get(&event.channel).map_or(&[][..], |ids| &ids[..]),
+        };
+        for id in ids {
+            if let Some(handler) = self.handlers.get_mut(id).filter(|handler| !handler.removed) {
+                handler.admit(&event, &mut self.ledger, now);
+            }
+        }
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(event);
+    }
+
+    /// What waits is dropped; what runs may yet succeed, but is not tried again.
+    fn cancel(&mut self, event: i64, now: i64) {
+        let Some(partition) = self.ledger.find(event) else { return };
+        for (id, handler) in &mut self.handlers {
+            let Some(item) = handler.queue.get_mut(event) else { continue };
+            if item.running() {
+                item.cancelled = true;
+            } else {
+                handler.tally.cancelled += 1;
+                handler.end(event, &mut self.ledger, now);
+                self.ledger.pending.push(Entry::Cancelled { partition, event, handler: Some(*id) });
+            }
+        }
+    }
+}
+
+fn is_for(event: &Fetched, handler: &Handler) -> bool {
+    match event.target {
+        Some(target) => target == handler.spec.id,
+        None => event.channel == handler.spec.channel,
+    }
+}

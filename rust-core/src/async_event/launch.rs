@@ -1,0 +1,177 @@
+//! Work goes out to workers, and what they say of it comes back.
+
+use super::coordinator::{Coordinator, Lease};
+use super::host::EventHost;
+use super::settle::{CRASH, Failure};
+use super::spec::{Batch, Entry, Outcome, Work};
+use crate::host::Saved;
+use std::collections::BTreeMap;
+
+/// Leases that are asked for at a time, at most.
+const WINDOW: usize = 64;
+
+/// A lease that is asked for.
+struct Plan {
+    handler: u32,
+    notes: bool,
+    batches: Vec<Batch>,
+}
+
+impl Coordinator {
+    /// Start what may start, as long as there are workers. Attempts are recorded before; so as not to record
+    /// many that are not made, not many more leases are asked for at a time than were granted lately.
+    pub(super) fn start<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
+        let now = h.timestamp();
+        self.handlers.values_mut().for_each(|handler| handler.queue.promote(now));
+        let mut refused = Vec::new();
+        loop {
+            let plans = self.plan(&refused, now);
+            if let Err(error) = self.record(h, &plans) {
+                self.give_back(plans, now);
+                return Err(error);
+            }
+            if plans.is_empty() {
+                break;
+            }
+            let asked = plans.len();
+            let granted = self.launch(h, plans, &mut refused, now)?;
+            self.window = if granted == asked { (self.window * 2).min(WINDOW) } else { granted.max(1) };
+        }
+        self.starved = !refused.is_empty();
+        Ok(())
+    }
+
+    /// A lease of each handler in turn, and again, but none of an owner for whom there is no worker.
+    fn plan(&mut self, refused: &[u32], now: i64) -> Vec<Plan> {
+        let mut plans = Vec::new();
+        let able = self.handlers.iter().filter(|(_, handler)| handler.may_start() && !refused.contains(&handler.spec.owner));
+        let mut able: Vec<u32> = able.map(|(id, _)| *id).collect();
+        let first = able.partition_point(|id| *id < self.turn);
+        able.rotate_left(first);
+        while !able.is_empty() {
+            able.retain(|id| {
+                let batches = match self.handlers.get_mut(id) {
+                    Some(handler) if plans.len() < self.window => handler.plan(&mut self.ledger, now),
+                    _ => None,
+                };
+                let Some(batches) = batches else { return false };
+                let notes = batches.iter().any(|batch| matches!(batch.work, Work::Notifications(_)));
+                plans.push(Plan { handler: *id, notes, batches });
+                true
+            });
+        }
+        plans
+    }
+
+    /// Write down what has happened, and the attempts that are about to be made.
+    fn record<H: EventHost>(&mut self, h: &H, plans: &[Plan]) -> Result<(), Saved> {
+        let mut attempts: BTreeMap<(u32, u8, u32), Vec<i64>> = BTreeMap::new();
+        for plan in plans {
+            let Some(handler) = self.handlers.get_mut(&plan.handler) else { continue };
+            for batch in &plan.batches {
+                let Work::Events { partition, ids, .. } = &batch.work else { continue };
+                let new = ids.iter().filter(|id| handler.queue.get_mut(**id).is_some_and(|item| !item.logged));
+                let new: Vec<i64> = new.copied().collect();
+                if !new.is_empty() {
+                    attempts.entry((plan.handler, *partition, batch.attempt)).or_default().extend(new);
+                }
+            }
+        }
+        let happened = self.ledger.pending.len();
+        let attempts = attempts.into_iter();
+        let attempts = attempts.map(|((handler, partition, attempt), events)| Entry::Attempt { handler, partition, events, attempt });
+        self.ledger.pending.extend(attempts);
+        if !self.ledger.pending.is_empty() {
+            let recorded = h.record(&self.ledger.pending);
+            let attempts = self.ledger.pending.split_off(happened);
+            recorded?;
+            self.ledger.pending.clear();
+            attempts.into_iter().for_each(|attempt| self.set_logged(&attempt));
+        }
+        Ok(())
+    }
+
+    fn set_logged(&mut self, attempt: &Entry) {
+        let Entry::Attempt { handler, events, .. } = attempt else { return };
+        let Some(handler) = self.handlers.get_mut(handler) else { return };
+        for id in events {
+            handler.queue.get_mut(*id).into_iter().for_each(|item| item.logged = true);
+        }
+    }
+
+    /// Ask for workers; how many there were.
+    fn launch<H: EventHost>(&mut self, h: &H, plans: Vec<Plan>, refused: &mut Vec<u32>, now: i64) -> Result<usize, Saved> {
+        let mut idle = Vec::new();
+        let mut granted = 0;
+        let mut failed = None;
+        for plan in plans {
+            let spec = match self.handlers.get(&plan.handler).map(|handler| &handler.spec) {
+                Some(spec) if failed.is_none() && !refused.contains(&spec.owner) => spec,
+                _ => {
+                    idle.push(plan);
+                    continue;
+                }
+            };
+            match h.start(spec, &plan.batches) {
+                Ok(Some(number)) => {
+                    granted += 1;
+                    self.turn = plan.handler.wrapping_add(1);
+                    let batches = plan.batches.into_iter().map(Some).collect();
+                    self.leases.insert(number, Lease { handler: plan.handler, notes: plan.notes, batches });
+                }
+                Ok(None) => {
+                    refused.push(spec.owner);
+                    idle.push(plan);
+                }
+                Err(error) => {
+                    failed = Some(error);
+                    idle.push(plan);
+                }
+            }
+        }
+        self.give_back(idle, now);
+        failed.map_or(Ok(granted), Err)
+    }
+
+    /// Leases that were none, in the order in which they were planned.
+    fn give_back(&mut self, plans: Vec<Plan>, now: i64) {
+        for plan in plans.into_iter().rev() {
+            if let Some(handler) = self.handlers.get_mut(&plan.handler) {
+                handler.finish(plan.notes, plan.batches, &mut self.ledger, now);
+            }
+        }
+    }
+
+    /// What have workers said?
+    pub(super) fn hear<H: EventHost>(&mut self, h: &H) {
+        let outcomes = h.outcomes();
+        let now = h.timestamp();
+        let mut removed = false;
+        for (number, outcome) in outcomes {
+            let Some(lease) = self.leases.get_mut(&number) else { continue };
+            let Some(handler) = self.handlers.get_mut(&lease.handler) else { continue };
+            let ledger = &mut self.ledger;
+            let mut said = |index: usize| lease.batches.get_mut(index).and_then(Option::take);
+            let over = matches!(outcome, Outcome::Over | Outcome::Lost { .. });
+            match outcome {
+                Outcome::Done(index) => said(index).into_iter().for_each(|batch| handler.done(&batch, ledger, now)),
+                Outcome::Failed { batch, sqlstate, message } => {
+                    let failure = Failure { sqlstate, message: &message, crash: false };
+                    said(batch).into_iter().for_each(|batch| handler.failed(h, &batch, failure, ledger, now));
+                }
+                Outcome::Lost { began: Some(index) } => {
+                    said(index).into_iter().for_each(|batch| handler.failed(h, &batch, CRASH, ledger, now));
+                }
+                Outcome::Skipped(_) | Outcome::Lost { began: None } | Outcome::Over => {}
+            }
+            if over && let Some(lease) = self.leases.remove(&number) {
+                let rest: Vec<Batch> = lease.batches.into_iter().flatten().collect();
+                removed |= handler.removed;
+                handler.finish(lease.notes, rest, &mut self.ledger, now);
+            }
+        }
+        if removed {
+            self.forget_removed();
+        }
+    }
+}

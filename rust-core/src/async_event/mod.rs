@@ -1,0 +1,41 @@
+//! Events: which handler runs which event when, how often, and what happens when that fails.
+//!
+//! One [`Coordinator`] for each database decides; it runs nothing itself. What becomes of it is in the log
+//! before it happens, and acknowledgements are part of the workers' own transactions: so a coordinator that
+//! vanishes leaves nothing behind, and the next one reads the log at its first fetch.
+//!
+//! ```text
+//!            notifications   events, commands        outcomes
+//!                  |               |                    ^
+//!   intake.rs    drain           fetch                  |          launch.rs, settle.rs
+//!                  v               v                    |
+//!   handler.rs   notes.rs       queue.rs ---> filling.rs: batches of a lease ---> a worker
+//!                  |                                    |
+//!                  +--> spill: too many, or durable     +--> record: the attempt, before it is made
+//!
+//!   ledger.rs    what is outstanding in each partition        rotation.rs   which partition is used, emptied
+//! ```
+//!
+//! An attempt that was recorded and not made, because there was no worker after all, is not recorded again. If
+//! the coordinator vanishes meanwhile, the log counts it; so after a crash an event may have one attempt more
+//! than it has by its handler's definition, in a lease of its own.
+
+pub mod backoff;
+pub mod coordinator;
+mod filling;
+pub mod handler;
+pub mod host;
+pub mod intake;
+mod launch;
+mod ledger;
+mod notes;
+pub mod queue;
+pub mod rotation;
+mod settle;
+pub mod spec;
+pub mod stats;
+#[cfg(test)]
+mod tests;
+
+pub use coordinator::Coordinator;
+pub use host::EventHost;

@@ -1,0 +1,331 @@
+//! The events of one handler that have not ended, and which of them comes next.
+//!
+//! An event waits in `ready`, by its place in line, or in `delayed`, by the time at which it is due. Where the
+//! handler is ordered, only the first of each key does, and only while none of that key runs; the others stand
+//! behind it in `lanes`.
+
+use super::filling::Filling;
+use super::spec::Batch;
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+
+/// A map whose order is the same in each run.
+pub(super) type Map<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
+
+/// What one step of priority is worth: an event passes those that became due up to this much earlier.
+pub const AGING_US: i64 = 60_000_000;
+
+/// The key of an event; those without one share one.
+pub(super) fn key_of(key: Option<&[u8]>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// With whom an event may share what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) enum Solo {
+    #[default]
+    No,
+    /// Its transaction with none: a batch with it failed.
+    Batch,
+    /// Its lease with none: a process with it died.
+    Lease,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) enum Seat {
+    /// Behind another of its key.
+    #[default]
+    Off,
+    Ready,
+    Delayed,
+    Running,
+    /// On its way to another partition.
+    Moving,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Item {
+    pub tid: u64,
+    pub due: i64,
+    pub key: u64,
+    pub priority: i32,
+    /// Attempts that have failed and count.
+    pub attempts: u32,
+    /// Conflicts in a row.
+    pub free: u8,
+    pub partition: u8,
+    pub solo: Solo,
+    /// The log has the next attempt already.
+    pub logged: bool,
+    pub cancelled: bool,
+    /// A notification that was recorded, and has not been tried.
+    pub spilled: bool,
+    pub seat: Seat,
+}
+
+impl Item {
+    fn place(&self) -> i64 {
+        self.due.saturating_sub(i64::from(self.priority) * AGING_US)
+    }
+
+    pub fn running(&self) -> bool {
+        self.seat == Seat::Running
+    }
+}
+
+#[derive(Default)]
+struct Lanes {
+    waiting: BTreeSet<(u64, i64)>,
+    /// How much of a key runs.
+    busy: Map<u64, u32>,
+}
+
+impl Lanes {
+    fn of(&self, key: u64) -> impl Iterator<Item = i64> {
+        self.waiting.range((key, i64::MIN)..=(key, i64::MAX)).map(|waiting| waiting.1)
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Queue {
+    items: Map<i64, Item>,
+    ready: BTreeSet<(i64, i64)>,
+    delayed: BTreeSet<(i64, i64)>,
+    lanes: Option<Lanes>,
+    running: usize,
+}
+
+impl Queue {
+    pub fn get_mut(&mut self, id: i64) -> Option<&mut Item> {
+        self.items.get_mut(&id)
+    }
+
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub fn ready(&self) -> usize {
+        self.ready.len()
+    }
+
+    pub fn delayed(&self) -> usize {
+        self.delayed.len()
+    }
+
+    pub fn running(&self) -> usize {
+        self.running
+    }
+
+    /// When the first one in line became due.
+    pub fn first_due(&self) -> Option<i64> {
+        self.ready.first().and_then(|(_, id)| self.items.get(id)).map(|item| item.due)
+    }
+
+    /// When the next one will be due.
+    pub fn next_due(&self) -> Option<i64> {
+        self.delayed.first().map(|(due, _)| *due)
+    }
+
+    /// What leases share among them.
+    pub fn to_share(&self) -> usize {
+        self.lanes.as_ref().map_or(self.ready.len(), |lanes| lanes.waiting.len())
+    }
+
+    pub fn waiting(&self) -> Vec<i64> {
+        let mut ids: Vec<i64> = self.items.iter().filter(|(_, item)| !item.running()).map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Those whose next attempt is in the log.
+    pub fn logged(&self) -> Vec<(i64, Item)> {
+        let mut logged: Vec<(i64, Item)> = self.items.iter().filter(|(_, item)| item.logged).map(|(id, item)| (*id, *item)).collect();
+        logged.sort_unstable_by_key(|(id, _)| *id);
+        logged
+    }
+
+    pub fn insert(&mut self, id: i64, item: Item, now: i64) {
+        self.items.insert(id, item);
+        self.enter(id, now);
+    }
+
+    fn enter(&mut self, id: i64, now: i64) {
+        let Some(key) = self.items.get(&id).map(|item| item.key) else { return };
+        if let Some(lanes) = &mut self.lanes {
+            lanes.waiting.insert((key, id));
+            if lanes.busy.contains_key(&key) {
+                return;
+            }
+            let (first, second) = {
+                let mut of_key = lanes.of(key);
+                (of_key.next(), of_key.next())
+            };
+            if first != Some(id) {
+                return;
+            }
+            second.into_iter().for_each(|second| self.unseat(second));
+        }
+        self.seat(id, now);
+    }
+
+    fn seat(&mut self, id: i64, now: i64) {
+        let Some(item) = self.items.get_mut(&id).filter(|item| item.seat == Seat::Off) else { return };
+        if item.due <= now {
+            item.seat = Seat::Ready;
+            self.ready.insert((item.place(), id));
+        } else {
+            item.seat = Seat::Delayed;
+            self.delayed.insert((item.due, id));
+        }
+    }
+
+    fn unseat(&mut self, id: i64) {
+        let Some(item) = self.items.get_mut(&id) else { return };
+        match item.seat {
+            Seat::Ready => self.ready.remove(&(item.place(), id)),
+            Seat::Delayed => self.delayed.remove(&(item.due, id)),
+            _ => return,
+        };
+        item.seat = Seat::Off;
+    }
+
+    fn seat_head(&mut self, key: u64, now: i64) {
+        let Some(lanes) = self.lanes.as_ref().filter(|lanes| !lanes.busy.contains_key(&key)) else { return };
+        let head = lanes.of(key).next();
+        head.into_iter().for_each(|head| self.seat(head, now));
+    }
+
+    /// Those whose time has come get in line. They stay there when the clock steps back.
+    pub fn promote(&mut self, now: i64) {
+        while let Some((due, id)) = self.delayed.first().copied()
+            && due <= now
+        {
+            self.unseat(id);
+            self.seat(id, now);
+        }
+    }
+
+    /// Nothing of this key may start until [`Queue::release`]; nothing to do where order is of no account.
+    pub fn occupy(&mut self, key: u64) {
+        if let Some(lanes) = &mut self.lanes {
+            *lanes.busy.entry(key).or_default() += 1;
+        }
+    }
+
+    pub fn occupied(&self, key: u64) -> bool {
+        self.lanes.as_ref().is_some_and(|lanes| lanes.busy.contains_key(&key))
+    }
+
+    pub fn release(&mut self, key: u64, now: i64) {
+        let Some(lanes) = &mut self.lanes else { return };
+        let Some(count) = lanes.busy.get_mut(&key) else { return };
+        *count -= 1;
+        if *count == 0 {
+            lanes.busy.remove(&key);
+            self.seat_head(key, now);
+        }
+    }
+
+    /// What runs next: batches for one lease, of up to `limit` events.
+    pub fn take(&mut self, limit: usize, batch_size: usize, now: i64) -> Vec<Batch> {
+        let mut lease = Filling::new(batch_size);
+        let mut left = limit;
+        while left > 0
+            && let Some(first) = self.ready.first().map(|(_, id)| *id)
+        {
+            let alone = self.items.get(&first).is_some_and(|item| item.solo == Solo::Lease);
+            if alone && !lease.batches.is_empty() {
+                break;
+            }
+            let run = self.run_from(first, if alone { 1 } else { left }, now);
+            left -= run.len();
+            run.into_iter().for_each(|id| self.begin(id, &mut lease));
+            if alone {
+                break;
+            }
+        }
+        lease.batches
+    }
+
+    /// An event, with those of its key that may follow it in the same lease.
+    fn run_from(&self, first: i64, limit: usize, now: i64) -> Vec<i64> {
+        let (Some(lanes), Some(item)) = (&self.lanes, self.items.get(&first)) else { return vec![first] };
+        let may_follow = |id: &i64| {
+            let follower = self.items.get(id);
+            *id == first || follower.is_some_and(|item| item.due <= now && item.solo != Solo::Lease && item.seat == Seat::Off)
+        };
+        lanes.of(item.key).take_while(may_follow).take(limit).collect()
+    }
+
+    fn begin(&mut self, id: i64, lease: &mut Filling) {
+        self.unseat(id);
+        let Some(item) = self.items.get_mut(&id) else { return };
+        item.seat = Seat::Running;
+        self.running += 1;
+        let (item, ordered) = (*item, self.lanes.is_some());
+        if let Some(lanes) = &mut self.lanes {
+            lanes.waiting.remove(&(item.key, id));
+        }
+        self.occupy(item.key);
+        lease.add(id, &item, ordered.then_some(item.key));
+    }
+
+    /// One that ran waits again.
+    pub fn again(&mut self, id: i64, now: i64) {
+        let Some(item) = self.items.get_mut(&id).filter(|item| item.running()) else { return };
+        item.seat = Seat::Off;
+        let key = item.key;
+        self.running -= 1;
+        self.enter(id, now);
+        self.release(key, now);
+    }
+
+    pub fn remove(&mut self, id: i64, now: i64) -> Option<Item> {
+        self.unseat(id);
+        let item = self.items.remove(&id)?;
+        if item.running() {
+            self.running -= 1;
+            self.release(item.key, now);
+        } else if let Some(lanes) = &mut self.lanes {
+            lanes.waiting.remove(&(item.key, id));
+            self.seat_head(item.key, now);
+        }
+        Some(item)
+    }
+
+    /// One that waits may not start until [`Queue::relocate`]; it keeps its place before others of its key.
+    pub fn hold(&mut self, id: i64) {
+        self.unseat(id);
+        if let Some(item) = self.items.get_mut(&id).filter(|item| !item.running()) {
+            item.seat = Seat::Moving;
+        }
+    }
+
+    pub fn relocate(&mut self, id: i64, partition: u8, tid: u64, now: i64) {
+        let Some(item) = self.items.get_mut(&id) else { return };
+        if (item.partition, item.tid) != (partition, tid) {
+            (item.partition, item.tid, item.logged) = (partition, tid, false);
+        }
+        if item.seat == Seat::Moving {
+            item.seat = Seat::Off;
+            let key = item.key;
+            if self.lanes.is_some() { self.seat_head(key, now) } else { self.seat(id, now) }
+        }
+    }
+
+    /// From now on order matters, or does not.
+    pub fn set_ordered(&mut self, ordered: bool, now: i64) {
+        if ordered == self.lanes.is_some() {
+            return;
+        }
+        let waiting = self.waiting();
+        waiting.iter().for_each(|id| self.unseat(*id));
+        self.lanes = ordered.then(Lanes::default);
+        let running: Vec<u64> = self.items.values().filter(|item| item.running()).map(|item| item.key).collect();
+        running.into_iter().for_each(|key| self.occupy(key));
+        waiting.into_iter().for_each(|id| self.enter(id, now));
+    }
+}

@@ -1,0 +1,151 @@
+//! What becomes of the work of a lease when its worker has spoken.
+
+use super::backoff::{FREE_RETRIES, conflict, delay_us};
+use super::handler::{CRASHED, Handler};
+use super::host::EventHost;
+use super::ledger::Ledger;
+use super::queue::{Solo, key_of};
+use super::spec::{Batch, Entry, Work};
+use crate::report::{ADMIN_SHUTDOWN, CONNECTION_FAILURE};
+
+/// How a batch failed.
+#[derive(Clone, Copy)]
+pub(super) struct Failure<'a> {
+    pub sqlstate: u32,
+    pub message: &'a [u8],
+    /// Its process went down with it.
+    pub crash: bool,
+}
+
+/// What is said of an attempt that the server's shutdown prevented.
+const CLOSED: &[u8] = b"the event coordinator was shut down";
+
+pub(super) const CRASH: Failure<'_> = Failure { sqlstate: CONNECTION_FAILURE, message: CRASHED, crash: true };
+
+impl Handler {
+    pub fn done(&mut self, batch: &Batch, ledger: &mut Ledger, now: i64) {
+        match &batch.work {
+            Work::Events { ids, .. } => {
+                self.tally.done += ids.len() as u64;
+                ids.iter().for_each(|id| self.end(*id, ledger, now));
+            }
+            Work::Notifications(notes) => {
+                self.tally.notes_done += notes.len() as u64;
+                ledger.note_bytes -= notes.iter().map(|note| note.size()).sum::<usize>();
+            }
+        }
+    }
+
+    pub fn failed<H: EventHost>(&mut self, h: &H, batch: &Batch, failure: Failure, ledger: &mut Ledger, now: i64) {
+        match &batch.work {
+            Work::Events { ids, .. } => {
+                let several = ids.len() > 1;
+                ids.iter().for_each(|id| self.event_failed(h, *id, several, failure, ledger, now));
+            }
+            Work::Notifications(notes) => {
+                self.tally.notes_failed += notes.len() as u64;
+                self.tally.error(failure.sqlstate, failure.message);
+                ledger.note_bytes -= notes.iter().map(|note| note.size()).sum::<usize>();
+            }
+        }
+    }
+
+    fn event_failed<H: EventHost>(&mut self, h: &H, id: i64, several: bool, failure: Failure, ledger: &mut Ledger, now: i64) {
+        let Failure { sqlstate, message, crash } = failure;
+        self.tally.failed += 1;
+        self.tally.error(sqlstate, message);
+        if self.give_up(id, ledger, now) {
+            return;
+        }
+        let max_attempts = self.spec.max_attempts;
+        let Some(item) = self.queue.get_mut(id) else { return };
+        let (partition, attempt) = (item.partition, item.attempts.saturating_add(1));
+        self.notes.spilled -= usize::from(std::mem::take(&mut item.spilled));
+        item.logged = false;
+        let counted = if several && !crash {
+            // It may not be this one's fault: the same attempt again, alone.
+            item.solo = Solo::Batch;
+            false
+        } else if conflict(sqlstate) && item.free < FREE_RETRIES {
+            item.free += 1;
+            false
+        } else {
+            item.free = 0;
+            item.attempts = attempt;
+            true
+        };
+        if crash {
+            item.solo = Solo::Lease;
+        }
+        // Who went down among others gets one attempt more, alone.
+        let last = if several { attempt > max_attempts } else { attempt >= max_attempts };
+        if counted && last {
+            self.tally.dead(sqlstate, message);
+            ledger.pending.push(self.epitaph(id, partition, attempt, sqlstate, message));
+            return self.end(id, ledger, now);
+        }
+        let mut next_at = now;
+        if counted {
+            next_at = now.saturating_add(delay_us(attempt, self.spec.backoff_us, self.spec.cap_us, h.random()));
+            item.due = next_at;
+        }
+        let (handler, message) = (self.spec.id, message.to_vec());
+        ledger.pending.push(Entry::Failed { handler, partition, event: id, attempt, sqlstate, message, next_at, counted });
+        self.tally.retried += 1;
+        ledger.pause(id, partition);
+        self.queue.again(id, now);
+    }
+
+    /// Drop what runs, if nobody wants it any more: its handler is gone, or it was cancelled meanwhile.
+    fn give_up(&mut self, id: i64, ledger: &mut Ledger, now: i64) -> bool {
+        let Some(item) = self.queue.get_mut(id) else { return true };
+        if item.cancelled && !self.removed {
+            ledger.pending.push(Entry::Cancelled { partition: item.partition, event: id, handler: Some(self.spec.id) });
+            self.tally.cancelled += 1;
+        } else if !self.removed {
+            return false;
+        }
+        self.end(id, ledger, now);
+        true
+    }
+
+    /// A lease is over, or was none. The rest of it was not begun: it waits again, and nothing was attempted.
+    pub fn finish(&mut self, was_notes: bool, rest: Vec<Batch>, ledger: &mut Ledger, now: i64) {
+        let mut notes = Vec::new();
+        for batch in rest {
+            match batch.work {
+                Work::Notifications(more) => notes.extend(more),
+                Work::Events { ids, .. } => ids.into_iter().for_each(|id| self.event_waits(id, ledger, now)),
+            }
+        }
+        if self.removed {
+            ledger.note_bytes -= notes.iter().map(|note| note.size()).sum::<usize>();
+        } else {
+            self.notes.give_back(notes);
+        }
+        self.leases = self.leases.saturating_sub(1);
+        if was_notes {
+            self.notes.leases = self.notes.leases.saturating_sub(1);
+            self.queue.release(key_of(None), now);
+        }
+    }
+
+    /// Whatever the log has as an attempt was none.
+    pub fn withdraw(&self, entries: &mut Vec<Entry>) {
+        for (event, item) in self.queue.logged() {
+            let (handler, partition, attempt) = (self.spec.id, item.partition, item.attempts.saturating_add(1));
+            let (sqlstate, message, next_at) = (ADMIN_SHUTDOWN, CLOSED.to_vec(), item.due);
+            entries.push(Entry::Failed { handler, partition, event, attempt, sqlstate, message, next_at, counted: false });
+        }
+    }
+
+    fn event_waits(&mut self, id: i64, ledger: &mut Ledger, now: i64) {
+        if self.give_up(id, ledger, now) {
+            return;
+        }
+        if let Some(item) = self.queue.get_mut(id) {
+            ledger.pause(id, item.partition);
+        }
+        self.queue.again(id, now);
+    }
+}

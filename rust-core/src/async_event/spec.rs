@@ -1,0 +1,156 @@
+//! What a handler is, what comes in for it, what a worker is given to do, and what goes into the log.
+
+/// Event tables that take turns: one takes new events, the others are emptied as a whole.
+pub const PARTITIONS: usize = 3;
+
+/// One handler as it is defined now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spec {
+    pub id: u32,
+    pub name: Vec<u8>,
+    pub channel: Vec<u8>,
+    /// The role that it runs as.
+    pub owner: u32,
+    /// Where the server goes by what a role was at its authentication.
+    pub owner_is_superuser: bool,
+    /// Leases at a time.
+    pub concurrency: u32,
+    /// Events of one transaction.
+    pub batch_size: u32,
+    pub max_attempts: u32,
+    pub backoff_us: i64,
+    pub cap_us: i64,
+    pub timeout_ms: u32,
+    /// One event of a key at a time, in the order of their ids.
+    pub ordered: bool,
+    /// Notifications are recorded when they come.
+    pub durable: bool,
+    pub paused: bool,
+    /// Events up to this id are not for it.
+    pub since: i64,
+    /// Another one when the definition is another one.
+    pub version: u64,
+}
+
+/// An event that has become visible, or a command.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fetched {
+    pub partition: u8,
+    /// Where it lies in its partition.
+    pub tid: u64,
+    pub id: i64,
+    pub channel: Vec<u8>,
+    /// For this handler only, whatever its channel.
+    pub target: Option<u32>,
+    pub key: Option<Vec<u8>>,
+    pub priority: i32,
+    pub run_at: i64,
+    /// At a coordinator's first fetch: what the log says, of handlers of which it says something.
+    pub known: Vec<Known>,
+    pub command: Option<Command>,
+}
+
+/// What is asked of the coordinator itself, by a row among the events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Do not run this event any more.
+    Cancel(i64),
+}
+
+/// What the log says of an event and one handler.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    pub handler: u32,
+    /// Attempts that count, one that is unfinished among them.
+    pub attempts: u32,
+    /// Acknowledged, dead or cancelled.
+    pub ended: bool,
+    pub next_at: Option<i64>,
+    /// An attempt was recorded and nothing after it: whoever made it crashed.
+    pub unfinished: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notification {
+    pub channel: Vec<u8>,
+    pub payload: Vec<u8>,
+    pub pid: u32,
+}
+
+impl Notification {
+    /// Bytes that it takes in memory, about.
+    pub fn size(&self) -> usize {
+        size_of::<Self>() + self.channel.len() + self.payload.len()
+    }
+}
+
+/// What one transaction of a worker handles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    Events { partition: u8, tids: Vec<u64>, ids: Vec<i64> },
+    Notifications(Vec<Notification>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    pub work: Work,
+    /// Number of this attempt, from 1.
+    pub attempt: u32,
+    /// When a batch fails, the worker skips later ones of the same key.
+    pub key: Option<u64>,
+}
+
+/// One entry of the log. Written twice it says the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    Attempt {
+        handler: u32,
+        partition: u8,
+        events: Vec<i64>,
+        attempt: u32,
+    },
+    /// The attempt failed; where it is not `counted`, the next one has the same number.
+    Failed {
+        handler: u32,
+        partition: u8,
+        event: i64,
+        attempt: u32,
+        sqlstate: u32,
+        message: Vec<u8>,
+        next_at: i64,
+        counted: bool,
+    },
+    Dead {
+        handler: u32,
+        partition: u8,
+        event: i64,
+        attempt: u32,
+        sqlstate: u32,
+        message: Vec<u8>,
+    },
+    /// Without a handler: for all of them.
+    Cancelled {
+        partition: u8,
+        event: i64,
+        handler: Option<u32>,
+    },
+}
+
+/// What a worker says of its lease; batches by their index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Done(usize),
+    Failed {
+        batch: usize,
+        sqlstate: u32,
+        message: Vec<u8>,
+    },
+    /// An earlier batch of the same key failed.
+    Skipped(usize),
+    /// The lease has ended; batches of which nothing was said were not begun.
+    Over,
+    /// The worker is gone. A batch that it had begun was not committed, else it would be Done.
+    Lost {
+        began: Option<usize>,
+    },
+}

@@ -1,0 +1,94 @@
+//! What views show of each handler.
+
+use super::coordinator::Coordinator;
+use super::handler::Handler;
+use super::spec::PARTITIONS;
+
+/// Counted since the coordinator started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub done: u64,
+    /// Attempts that failed, each event of a batch counted.
+    pub failed: u64,
+    pub dead: u64,
+    pub retried: u64,
+    pub cancelled: u64,
+    pub notes_done: u64,
+    pub notes_failed: u64,
+    /// Notifications that could neither be kept in memory nor recorded.
+    pub notes_dropped: u64,
+    /// Notifications that were recorded.
+    pub notes_spilled: u64,
+    pub last_error: Option<(u32, Vec<u8>)>,
+}
+
+impl Tally {
+    pub(super) fn error(&mut self, sqlstate: u32, message: &[u8]) {
+        self.last_error = Some((sqlstate, message.to_vec()));
+    }
+
+    pub(super) fn dead(&mut self, sqlstate: u32, message: &[u8]) {
+        self.dead += 1;
+        self.error(sqlstate, message);
+    }
+}
+
+/// One handler now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HandlerStats {
+    pub id: u32,
+    pub name: Vec<u8>,
+    /// Events that do not run: all of them, those that may start, and those whose time has not come. Of an
+    /// ordered handler, only the first of each key counts as ready or delayed.
+    pub waiting: u64,
+    pub ready: u64,
+    pub delayed: u64,
+    pub running: u64,
+    pub leases: u32,
+    /// Notifications in memory that wait.
+    pub notes_waiting: u64,
+    /// For how long the first one in line has been due.
+    pub first_waits_us: i64,
+    pub tally: Tally,
+}
+
+impl HandlerStats {
+    fn of(handler: &Handler, now: i64) -> Self {
+        let queue = &handler.queue;
+        let first_waits_us = queue.first_due().map_or(0, |due| now.saturating_sub(due).max(0));
+        Self {
+            id: handler.spec.id,
+            name: handler.spec.name.clone(),
+            waiting: (queue.len() - queue.running()) as u64,
+            ready: queue.ready() as u64,
+            delayed: queue.delayed() as u64,
+            running: queue.running() as u64,
+            leases: handler.leases,
+            notes_waiting: handler.notes.waiting.len() as u64,
+            first_waits_us,
+            tally: handler.tally.clone(),
+        }
+    }
+}
+
+impl Coordinator {
+    /// Of each handler, by id; at a time by the wall clock.
+    pub fn stats(&self, now: i64) -> Vec<HandlerStats> {
+        self.handlers.values().filter(|handler| !handler.removed).map(|handler| HandlerStats::of(handler, now)).collect()
+    }
+
+    /// Pairs of event and handler that have not ended, by partition.
+    pub fn outstanding(&self) -> [u64; PARTITIONS] {
+        std::array::from_fn(|partition| self.ledger.pairs(partition as u8))
+    }
+
+    /// Bytes that notifications take in memory.
+    pub fn note_bytes(&self) -> usize {
+        self.ledger.note_bytes
+    }
+
+    /// The partition that new events go to.
+    pub fn current(&self) -> u8 {
+        self.rotation.current()
+    }
+}

@@ -1,0 +1,183 @@
+//! The simulated world as the coordinator sees it; each call may fail, before or after it took effect.
+
+use super::world::{End, Nature, Row, State, World};
+use crate::async_event::backoff::ceiling_us;
+use crate::async_event::host::EventHost;
+use crate::async_event::spec::*;
+use crate::host::Saved;
+
+impl State {
+    fn by_chance(&mut self, chance: f64) -> bool {
+        chance > 0.0 && self.rng.f64() < chance
+    }
+}
+
+impl World {
+    /// One call: count it, fail before it, do it, fail after it.
+    fn call<T>(&self, name: &'static str, atomic: bool, run: impl FnOnce(&mut State) -> T) -> Result<T, Saved> {
+        let state = &mut *self.set();
+        *state.calls.entry(name).or_default() += 1;
+        let chance = state.faults;
+        if state.broken.contains(&name) || state.by_chance(chance) {
+            return Err(Saved);
+        }
+        let result = run(state);
+        if !atomic && state.by_chance(chance) { Err(Saved) } else { Ok(result) }
+    }
+}
+
+fn known(state: &State, row: &Row) -> Vec<Known> {
+    let of = |handler: u32| {
+        let logged = state.log.get(&(row.event.id, handler))?;
+        let (attempts, next_at, unfinished) = (logged.attempts, logged.next_at, logged.unfinished);
+        Some(Known { handler, attempts, ended: logged.end.is_some(), next_at, unfinished })
+    };
+    state.handlers_of(&row.event).into_iter().filter_map(of).collect()
+}
+
+fn write(state: &mut State, entry: &Entry) {
+    match entry {
+        Entry::Attempt { handler, events, attempt, .. } => {
+            for event in events {
+                let logged = state.logged(*event, *handler);
+                (logged.attempts, logged.unfinished) = (*attempt, true);
+                if logged.end.is_some() {
+                    state.wrong(format!("attempt of {event}, which has ended"));
+                }
+            }
+        }
+        Entry::Failed { handler, event, attempt, next_at, counted, .. } => {
+            let wall = state.wall;
+            if let Some(spec) = state.specs.iter().find(|spec| spec.id == *handler) {
+                let most = ceiling_us(*attempt, spec.backoff_us, spec.cap_us);
+                // The clock may have been set meanwhile, where the entry had to be written again.
+                if state.faults == 0.0 && !state.closing && !(0..=if *counted { most } else { 0 }).contains(&(next_at - wall)) {
+                    state.wrong(format!("{event} is to wait {} us after attempt {attempt}", next_at - wall));
+                }
+            }
+            let logged = state.logged(*event, *handler);
+            logged.attempts = if *counted { *attempt } else { attempt - 1 };
+            (logged.next_at, logged.unfinished) = (Some(*next_at), false);
+        }
+        Entry::Dead { handler, event, attempt, .. } => {
+            let max = state.specs.iter().find(|spec| spec.id == *handler).map_or(0, |spec| spec.max_attempts);
+            if *attempt < max {
+                state.wrong(format!("{event} is dead after {attempt} attempts"));
+            }
+            finish(state, *event, *handler, End::Dead);
+        }
+        Entry::Cancelled { event, handler, .. } => finish(state, *event, handler.unwrap(), End::Cancelled),
+    }
+    state.entries.push(entry.clone());
+}
+
+fn finish(state: &mut State, event: i64, handler: u32, end: End) {
+    let before = state.logged(event, handler).end.replace(end);
+    if before.is_some_and(|before| before != end) {
+        state.wrong(format!("{event} ended for {handler} as {before:?}, and again as {end:?}"));
+    }
+}
+
+impl EventHost for World {
+    fn timestamp(&self) -> i64 {
+        self.get().wall
+    }
+    fn now_us(&self) -> u64 {
+        self.get().mono
+    }
+    fn random(&self) -> f64 {
+        self.set().rng.f64()
+    }
+    fn handlers(&self) -> Result<Vec<Spec>, Saved> {
+        self.call("handlers", false, |state| state.specs.clone())
+    }
+    fn fetch(&self) -> Result<Vec<Fetched>, Saved> {
+        self.call("fetch", true, |state| {
+            let first = std::mem::take(&mut state.first_fetch);
+            let new = state.rows.values().filter(|row| row.committed && !row.fetched);
+            let mut new: Vec<Row> = new.cloned().collect();
+            if first {
+                let wanted = |row: &Row| {
+                    let handlers = state.handlers_of(&row.event);
+                    row.event.command.is_some() || handlers.iter().any(|handler| state.ended(row.event.id, *handler).is_none())
+                };
+                new.retain(wanted);
+                new.iter_mut().for_each(|row| row.event.known = known(state, row));
+                state.rows.values_mut().filter(|row| row.committed).for_each(|row| row.fetched = true);
+            }
+            let step = state.step;
+            for row in &new {
+                let row = state.rows.get_mut(&row.event.id).unwrap();
+                (row.fetched, row.fetched_at) = (true, step);
+            }
+            state.rng.shuffle(&mut new);
+            new.into_iter().map(|row| row.event).collect()
+        })
+    }
+    fn record(&self, entries: &[Entry]) -> Result<(), Saved> {
+        self.call("record", false, |state| entries.iter().for_each(|entry| write(state, entry)))
+    }
+    fn listen(&self, channels: &[Vec<u8>]) -> Result<(), Saved> {
+        self.call("listen", false, |state| state.listening = channels.to_vec())
+    }
+    fn notifications(&self) -> Vec<Notification> {
+        let state = &mut *self.set();
+        *state.calls.entry("notifications").or_default() += 1;
+        state.notes.drain(..).collect()
+    }
+    fn spill(&self, notes: &[(u32, Notification)]) -> Result<(), Saved> {
+        self.call("spill", true, |state| {
+            for (handler, note) in notes {
+                let channel = String::from_utf8(note.channel.clone()).unwrap();
+                let id = state.emit_as(&channel, Nature::Good, |event| event.target = Some(*handler));
+                // Where the payload would be; the key is of account for ordered handlers only.
+                state.log.entry((id, *handler)).or_default();
+                state.spilled.insert(id, note.payload.clone());
+            }
+        })
+    }
+    fn start(&self, spec: &Spec, batches: &[Batch]) -> Result<Option<u64>, Saved> {
+        self.call("start", true, |state| state.begin_lease(spec, batches))
+    }
+    fn outcomes(&self) -> Vec<(u64, Outcome)> {
+        self.set().outcomes.drain(..).collect()
+    }
+    fn rotate(&self, to: u8) -> Result<(), Saved> {
+        self.call("rotate", false, |state| state.current = to)
+    }
+    fn truncate(&self, partition: u8) -> Result<bool, Saved> {
+        self.call("truncate", false, |state| {
+            let of_it = |row: &&Row| row.event.partition == partition;
+            if state.current == partition && state.faults == 0.0 {
+                state.wrong(format!("the current partition {partition} is emptied"));
+            }
+            if state.rows.values().filter(of_it).any(|row| !row.committed || !row.fetched) || state.rng.u32(..4) == 0 {
+                return false;
+            }
+            let lost = state.outstanding().into_iter().find(|(event, _)| state.rows[event].event.partition == partition);
+            if let Some((event, handler)) = lost {
+                state.wrong(format!("{event} had not ended for {handler}, and is lost"));
+            }
+            state.rows.retain(|_, row| row.event.partition != partition);
+            true
+        })
+    }
+    fn carry_over(&self, partition: u8, events: &[i64]) -> Result<(), Saved> {
+        self.call("carry_over", false, |state| {
+            for event in events {
+                if state.leases.values().any(|lease| lease.has(*event)) {
+                    state.wrong(format!("{event} is carried over while it runs"));
+                }
+                let (tid, current) = (state.next_tid, state.current);
+                state.next_tid += 1;
+                let moved = state.rows.get_mut(event).filter(|row| row.event.partition == partition);
+                if let Some(row) = moved {
+                    (row.event.partition, row.event.tid, row.fetched) = (current, tid, false);
+                }
+            }
+        })
+    }
+    fn size(&self, partition: u8) -> u64 {
+        100 * self.get().rows.values().filter(|row| row.event.partition == partition).count() as u64
+    }
+}

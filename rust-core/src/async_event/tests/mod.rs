@@ -1,0 +1,15 @@
+//! Tests of the coordinator in a simulated world: a clock, tables whose rows become visible when their
+//! transactions commit, a log, and workers that take time, fail and die.
+
+mod host;
+mod sim;
+mod workers;
+mod world;
+
+mod failures;
+mod notifications;
+mod order;
+mod partitions;
+mod recovery;
+mod schedules;
+mod steps;

@@ -1,0 +1,208 @@
+//! Whatever happens, in whatever order: every committed event ends once for each of its handlers.
+//!
+//! A failure prints its seed; `ASIDE_SEED` runs that one alone.
+
+use super::sim::Sim;
+use super::world::{End, Nature, SECOND, State, spec};
+use crate::async_event::spec::*;
+
+const SEEDS: std::ops::Range<u64> = 1..150;
+const RANDOM_SEEDS: usize = 50;
+const ACTIONS: u32 = 250;
+const CHANNELS: [&str; 3] = ["a", "b", "c"];
+
+struct Chaos {
+    sim: Sim,
+    rng: fastrand::Rng,
+    /// Events of transactions that have not ended.
+    open: Vec<i64>,
+    rotation: (u64, u64),
+}
+
+fn handlers(rng: &mut fastrand::Rng) -> Vec<Spec> {
+    let one = |id: u32, rng: &mut fastrand::Rng| Spec {
+        concurrency: rng.u32(1..4),
+        batch_size: *rng.choice(&[1, 1, 3, 200]).unwrap(),
+        max_attempts: rng.u32(1..5),
+        ordered: rng.bool(),
+        durable: rng.bool(),
+        owner: rng.u32(10..12),
+        ..spec(id, CHANNELS[rng.usize(..3)])
+    };
+    (1..=rng.u32(2..6)).map(|id| one(id, rng)).collect()
+}
+
+fn nature(rng: &mut fastrand::Rng) -> Nature {
+    match rng.u32(..20) {
+        0 => Nature::Fails(99),
+        1 => Nature::Fails(rng.u32(1..4)),
+        2 => Nature::Conflicts(rng.u32(1..25)),
+        3 => Nature::KillsWorker(rng.u32(1..3)),
+        4 if rng.u32(..8) == 0 => Nature::KillsServer(rng.u32(1..3)),
+        _ => Nature::Good,
+    }
+}
+
+impl Chaos {
+    fn new(seed: u64) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut sim = Sim::new(seed, handlers(&mut rng));
+        let rotation = *rng.choice(&[(2_000, 3_000_000), (1 << 40, 1 << 60), (500, 500_000)]).unwrap();
+        sim.coordinator.set_rotation(rotation.0, rotation.1);
+        sim.world.set().workers = rng.usize(1..6);
+        sim.world.set().batch_us = *rng.choice(&[10, 1000, 300_000]).unwrap();
+        let (faults, deaths) = (*rng.choice(&[0.0, 0.1]).unwrap(), *rng.choice(&[0.0, 0.03]).unwrap());
+        sim.world.set().faults = faults;
+        sim.world.set().deaths = deaths;
+        Self { sim, rng, open: Vec::new(), rotation }
+    }
+
+    fn emit(&mut self) {
+        for _ in 0..self.rng.u32(1..12) {
+            let nature = nature(&mut self.rng);
+            let rng = &mut self.rng;
+            let key = (rng.u32(..4) > 0).then(|| vec![rng.u8(..3)]);
+            let (priority, delay) = (rng.i32(-3..4), if rng.u32(..5) == 0 { rng.i64(..5 * SECOND) } else { 0 });
+            let channel = *rng.choice(&CHANNELS).unwrap();
+            let id = self.sim.world.set().insert(channel, nature, |event| {
+                (event.key, event.priority) = (key, priority);
+                event.run_at += delay;
+            });
+            self.open.push(id);
+        }
+    }
+
+    fn end_some(&mut self) {
+        for _ in 0..self.rng.usize(..=self.open.len()) {
+            let id = self.open.swap_remove(self.rng.usize(..self.open.len()));
+            let state = &mut *self.sim.world.set();
+            if self.rng.u32(..8) == 0 { state.rows.remove(&id).map(drop).unwrap_or_default() } else { state.commit(id) }
+        }
+        self.wake();
+    }
+
+    fn wake(&mut self) {
+        // The wake-up may get lost.
+        if self.rng.u32(..5) > 0 {
+            self.sim.coordinator.wake();
+            self.sim.due = 0;
+        }
+    }
+
+    fn redefine(&mut self) {
+        let id = self.rng.u32(1..6);
+        let change = self.rng.u32(..6);
+        let state = &mut *self.sim.world.set();
+        if let Some(spec) = state.specs.iter_mut().find(|spec| spec.id == id) {
+            match change {
+                0 | 1 => spec.paused = !spec.paused,
+                2 => spec.concurrency = 1 + spec.concurrency % 3,
+                3 => spec.batch_size = 1 + spec.batch_size % 4,
+                4 if state.faults == 0.0 => spec.ordered = !spec.ordered,
+                _ => {}
+            }
+            spec.version += 1;
+        } else if change == 0 {
+            let since = state.next_id;
+            state.specs.push(Spec { since, ..spec(id, "a") });
+        }
+        if change == 5 && self.rng.u32(..4) == 0 {
+            state.specs.retain(|spec| spec.id != id);
+            state.removed = true;
+            // It does not come again under this number.
+            state.specs.push(Spec { paused: true, ..spec(100 + id, "none") });
+        }
+        self.sim.coordinator.reload();
+        self.sim.due = 0;
+    }
+
+    fn act(&mut self) {
+        match self.rng.u32(..40) {
+            0..8 => self.emit(),
+            8..16 => self.end_some(),
+            16 => {
+                let id = self.rng.i64(1..self.sim.world.get().next_id + 1);
+                let known = self.sim.world.get().rows.get(&id).is_some_and(|row| row.committed && row.event.command.is_none());
+                if known {
+                    self.sim.world.set().cancel(id);
+                    self.wake();
+                }
+            }
+            17 | 18 => {
+                let channel = *self.rng.choice(&CHANNELS).unwrap();
+                self.sim.world.set().notify(channel, "n");
+                self.sim.due = 0;
+            }
+            19 => self.redefine(),
+            20 => self.sim.world.set().wall += self.rng.i64(-20 * SECOND..20 * SECOND),
+            21 => self.sim.world.set().workers = self.rng.usize(0..6),
+            22 if self.rng.u32(..16) == 0 => self.restart(),
+            23 if self.rng.u32(..8) == 0 => self.sim.reopen(self.rotation),
+            _ => {
+                let until = self.sim.world.get().mono + self.rng.u64(..200_000);
+                self.sim.pass(until);
+            }
+        }
+        if self.sim.world.get().server_died {
+            self.restart();
+        }
+        let due = self.sim.world.get().mono >= self.sim.due || !self.sim.world.get().outcomes.is_empty();
+        if due {
+            _ = self.sim.try_step();
+        }
+    }
+
+    fn restart(&mut self) {
+        self.sim.restart(self.rotation);
+    }
+
+    /// No more chaos: all that is left comes to its end.
+    fn finish(&mut self) {
+        {
+            let state = &mut *self.sim.world.set();
+            (state.faults, state.deaths, state.workers) = (0.0, 0.0, 4);
+            state.specs.iter_mut().for_each(|spec| (spec.paused, spec.version) = (false, spec.version + 1));
+            std::mem::take(&mut self.open).into_iter().for_each(|id| state.commit(id));
+        }
+        self.sim.coordinator.reload();
+        self.sim.coordinator.wake();
+        let steps = self.sim.settle(3600);
+        let effects: u64 = self.sim.world.get().calls.values().sum();
+        assert!(steps < 100 + effects, "{steps} steps for {effects} calls");
+    }
+}
+
+fn check(state: &State, restarts: u32) {
+    for ((event, handler), logged) in &state.log {
+        let Some(max) = state.specs.iter().find(|spec| spec.id == *handler).map(|spec| spec.max_attempts) else { continue };
+        let of = format!("{event} for {handler}: {logged:?}");
+        assert!(logged.effects == u32::from(logged.end == Some(End::Done)), "{of}");
+        // Only who crashed, maybe, has one attempt more.
+        let crashed = restarts > 0 || logged.crashes > 0;
+        assert!(logged.attempts <= max + u32::from(crashed), "{of}");
+        if let (Some(row), Some(End::Dead)) = (state.rows.get(event), logged.end) {
+            assert!(row.nature != Nature::Good || logged.crashes > 0 || restarts > max, "{of}");
+        }
+    }
+}
+
+fn run(seed: u64) {
+    let mut chaos = Chaos::new(seed);
+    for _ in 0..ACTIONS {
+        chaos.act();
+    }
+    chaos.finish();
+    check(&chaos.sim.world.get(), chaos.sim.restarts);
+}
+
+#[test]
+fn at_random_every_event_ends_once() {
+    let seeds: Vec<u64> = match std::env::var("ASIDE_SEED").ok().and_then(|seed| seed.parse().ok()) {
+        Some(seed) => vec![seed],
+        None => SEEDS.chain(std::iter::repeat_with(|| fastrand::u64(..)).take(RANDOM_SEEDS)).collect(),
+    };
+    for seed in seeds {
+        eprintln!("ASIDE_SEED={seed}");
+        run(seed);
+    }
+}

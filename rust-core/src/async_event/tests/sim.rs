@@ -1,0 +1,128 @@
+//! A world with a coordinator in it, and how time passes there.
+
+use super::world::{SECOND, State, World};
+use crate::async_event::Coordinator;
+use crate::async_event::spec::Spec;
+use crate::host::Saved;
+
+pub struct Sim {
+    pub world: World,
+    pub coordinator: Coordinator,
+    /// When the coordinator wants its next step.
+    pub due: u64,
+    /// Those that were not in good order.
+    pub restarts: u32,
+}
+
+impl Sim {
+    pub fn new(seed: u64, specs: Vec<Spec>) -> Self {
+        let world = World::new(seed);
+        world.set().specs = specs;
+        let mut coordinator = Coordinator::new(0);
+        coordinator.set_rotation(1 << 40, 1 << 60);
+        Self { world, coordinator, due: 0, restarts: 0 }
+    }
+
+    /// Change the world, and tell the coordinator.
+    pub fn act<T>(&mut self, act: impl FnOnce(&mut State) -> T) -> T {
+        let result = act(&mut self.world.set());
+        self.coordinator.wake();
+        self.due = 0;
+        result
+    }
+
+    pub fn try_step(&mut self) -> Result<u64, Saved> {
+        self.world.set().step += 1;
+        let drained = self.world.get().calls.get("notifications").copied().unwrap_or(0);
+        let wait = self.coordinator.step(&self.world);
+        let state = self.world.get();
+        assert_eq!(state.wrong, Vec::<String>::new());
+        assert!(state.calls["notifications"] > drained, "notifications are taken in each step");
+        self.due = state.mono + wait.unwrap_or(1000);
+        wait
+    }
+
+    pub fn step(&mut self) -> u64 {
+        self.try_step().unwrap()
+    }
+
+    /// Let time pass until a worker has something to say, or the coordinator wants a step, or `until`.
+    pub fn pass(&mut self, until: u64) {
+        let state = &mut *self.world.set();
+        let finish = state.leases.values().map(|lease| lease.finishes_at).min().unwrap_or(u64::MAX);
+        let next = if state.outcomes.is_empty() { finish.min(self.due).min(until).max(state.mono) } else { state.mono };
+        state.wall += (next - state.mono) as i64;
+        state.mono = next;
+        state.work();
+    }
+
+    /// The coordinator ends in good order, and comes again.
+    pub fn reopen(&mut self, rotation: (u64, u64)) {
+        self.world.set().closing = true;
+        let closed = self.coordinator.close(&self.world);
+        self.world.set().closing = false;
+        let unfinished = self.world.get().log.values().filter(|logged| logged.unfinished && logged.end.is_none()).count();
+        assert!(unfinished == 0 || closed.is_err() || self.world.get().removed);
+        self.restart(rotation);
+        self.restarts -= u32::from(closed.is_ok());
+    }
+
+    /// The server, or the coordinator alone, dies, and comes again.
+    pub fn restart(&mut self, rotation: (u64, u64)) {
+        self.restarts += 1;
+        let state = &mut *self.world.set();
+        for lease in std::mem::take(&mut state.leases).into_values() {
+            for event in lease.batches[lease.index.min(lease.batches.len())..].iter().flat_map(super::workers::ids) {
+                state.logged(*event, lease.spec.id).crashes += 1;
+            }
+        }
+        state.outcomes.clear();
+        state.notes.clear();
+        state.listening.clear();
+        state.rows.values_mut().for_each(|row| row.fetched = false);
+        (state.first_fetch, state.server_died) = (true, false);
+        self.coordinator = Coordinator::new(state.current);
+        self.coordinator.set_rotation(rotation.0, rotation.1);
+        self.due = 0;
+    }
+
+    /// Go on until nothing is outstanding, and no later than that; how many steps that took.
+    pub fn settle(&mut self, seconds: i64) -> u64 {
+        let end = self.world.get().mono + (seconds * SECOND) as u64;
+        let before = self.world.get().step;
+        self.step();
+        loop {
+            let state = self.world.get();
+            let nothing = state.outstanding().is_empty() && state.leases.is_empty() && state.outcomes.is_empty();
+            if nothing || state.mono >= end {
+                assert!(nothing, "stuck: {:?} {:?}", state.outstanding(), self.coordinator.stats(state.wall));
+                return state.step - before;
+            }
+            drop(state);
+            self.pass(end);
+            let state = self.world.get();
+            let (said, late) = (!state.outcomes.is_empty(), state.mono >= self.due);
+            drop(state);
+            if self.world.get().server_died {
+                self.restart((1 << 40, 1 << 60));
+            }
+            if said || late {
+                self.step();
+            }
+        }
+    }
+
+    /// Let so much time pass, with steps as they are needed; how many there were.
+    pub fn idle(&mut self, us: i64) -> u64 {
+        let end = self.world.get().mono + us as u64;
+        let before = self.world.get().step;
+        while self.world.get().mono < end {
+            self.pass(end);
+            let said = !self.world.get().outcomes.is_empty();
+            if said || self.world.get().mono >= self.due {
+                self.step();
+            }
+        }
+        self.world.get().step - before
+    }
+}

@@ -1,0 +1,202 @@
+//! Workers of the simulated world: they hold what they are given against the rules, and take their time.
+
+use super::world::{End, Nature, State};
+use crate::async_event::spec::*;
+use crate::report::{CONNECTION_FAILURE, sqlstate};
+use std::collections::BTreeSet;
+
+pub const RAISED: u32 = sqlstate(b"P0001");
+pub const CONFLICT: u32 = sqlstate(b"40001");
+
+/// A lease under way.
+#[derive(Clone, Debug)]
+pub struct Running {
+    pub spec: Spec,
+    pub batches: Vec<Batch>,
+    pub index: usize,
+    begun: bool,
+    pub finishes_at: u64,
+    failed_keys: BTreeSet<u64>,
+    /// The step that started it.
+    pub started: u64,
+}
+
+pub fn ids(batch: &Batch) -> &[i64] {
+    match &batch.work {
+        Work::Events { ids, .. } => ids,
+        Work::Notifications(_) => &[],
+    }
+}
+
+impl Running {
+    pub fn has(&self, event: i64) -> bool {
+        self.batches[self.index..].iter().any(|batch| ids(batch).contains(&event))
+    }
+}
+
+impl State {
+    pub fn begin_lease(&mut self, spec: &Spec, batches: &[Batch]) -> Option<u64> {
+        let current = self.specs.iter().find(|other| other.id == spec.id).cloned();
+        if current.is_none_or(|current| current.paused) {
+            self.wrong(format!("{} is paused or gone, and runs", spec.id));
+        }
+        if self.leases.values().filter(|lease| lease.spec.id == spec.id).count() >= spec.concurrency as usize {
+            self.wrong(format!("{} runs too often", spec.id));
+        }
+        for batch in batches {
+            self.check_batch(spec, batch);
+        }
+        if self.leases.len() >= self.workers {
+            return None;
+        }
+        let number = self.next_lease;
+        self.next_lease += 1;
+        let (batches, started) = (batches.to_vec(), self.step);
+        let lease =
+            Running { spec: spec.clone(), batches, index: 0, begun: false, finishes_at: self.mono, failed_keys: BTreeSet::new(), started };
+        self.leases.insert(number, lease);
+        Some(number)
+    }
+
+    fn check_batch(&mut self, spec: &Spec, batch: &Batch) {
+        let Work::Events { partition, tids, ids } = &batch.work else { return };
+        if ids.is_empty() || ids.len() > spec.batch_size as usize || tids.len() != ids.len() {
+            self.wrong(format!("a batch of {} for {}", ids.len(), spec.id));
+        }
+        let most = spec.max_attempts + 1;
+        for (id, tid) in ids.iter().zip(tids) {
+            let logged = self.logged(*id, spec.id).clone();
+            if logged.attempts != batch.attempt || !logged.unfinished || batch.attempt > most {
+                self.wrong(format!("attempt {} of {id} for {}: {logged:?}", batch.attempt, spec.id));
+            }
+            let there = self.rows.get(id).is_some_and(|row| (row.event.partition, row.event.tid) == (*partition, *tid));
+            if !there {
+                self.wrong(format!("{id} is not where it is looked for"));
+            }
+            if self.leases.values().any(|lease| lease.spec.id == spec.id && lease.has(*id)) {
+                self.wrong(format!("{id} runs twice for {}", spec.id));
+            }
+        }
+        let key = |id: &i64| self.rows.get(id).map(|row| row.event.key.clone());
+        if spec.ordered && ids.iter().any(|id| key(id) != key(&ids[0])) {
+            self.wrong(format!("{ids:?} are not of one key"));
+        }
+    }
+
+    /// Let time pass for workers.
+    pub fn work(&mut self) {
+        for number in self.leases.keys().copied().collect::<Vec<_>>() {
+            while self.leases.get(&number).is_some_and(|lease| lease.finishes_at <= self.mono) {
+                self.work_on(number);
+            }
+        }
+    }
+
+    fn end_lease(&mut self, number: u64, outcome: Outcome) {
+        self.leases.remove(&number);
+        self.outcomes.push((number, outcome));
+    }
+
+    /// The batch that runs has ended, or the next one begins.
+    fn work_on(&mut self, number: u64) {
+        let lease = self.leases[&number].clone();
+        let Some(batch) = lease.batches.get(lease.index).cloned() else { return self.end_lease(number, Outcome::Over) };
+        let index = lease.index;
+        let deaths = self.deaths;
+        if !lease.begun {
+            if batch.key.is_some_and(|key| lease.failed_keys.contains(&key)) {
+                self.outcomes.push((number, Outcome::Skipped(index)));
+                self.leases.get_mut(&number).unwrap().index += 1;
+                return;
+            }
+            if self.rng.f64() < deaths {
+                return self.end_lease(number, Outcome::Over);
+            }
+            if self.rng.f64() < deaths {
+                return self.end_lease(number, Outcome::Lost { began: None });
+            }
+            self.begin_batch(&lease, &batch);
+            let takes = 1 + self.rng.u64(..self.batch_us);
+            let lease = self.leases.get_mut(&number).unwrap();
+            (lease.begun, lease.finishes_at) = (true, lease.finishes_at.max(self.mono) + takes);
+            return;
+        }
+        match self.verdict(lease.spec.id, &batch) {
+            Err(CONNECTION_FAILURE) => return self.end_lease(number, Outcome::Lost { began: Some(index) }),
+            Err(sqlstate) => {
+                let lease = self.leases.get_mut(&number).unwrap();
+                lease.failed_keys.extend(batch.key);
+                self.outcomes.push((number, Outcome::Failed { batch: index, sqlstate, message: b"oops".to_vec() }));
+            }
+            Ok(()) => {
+                ids(&batch).iter().for_each(|id| self.acknowledge(*id, lease.spec.id));
+                self.outcomes.push((number, Outcome::Done(index)));
+            }
+        }
+        if let Some(lease) = self.leases.get_mut(&number) {
+            (lease.index, lease.begun) = (index + 1, false);
+        }
+    }
+
+    fn begin_batch(&mut self, lease: &Running, batch: &Batch) {
+        let handler = lease.spec.id;
+        if let Work::Notifications(notes) = &batch.work {
+            self.noted.extend(notes.iter().map(|note| (handler, note.payload.clone())));
+        }
+        for id in ids(batch) {
+            self.began.push((handler, *id));
+            self.logged(*id, handler).runs += 1;
+            let spilled = self.spilled.get(id).cloned();
+            self.noted.extend(spilled.map(|payload| (handler, payload)));
+            if lease.spec.ordered {
+                self.check_order(lease, *id, ids(batch));
+            }
+        }
+    }
+
+    /// Whoever is before it in its key, and was known when the lease began, has ended.
+    fn check_order(&mut self, lease: &Running, id: i64, batch: &[i64]) {
+        let (key, handler) = (self.rows[&id].event.key.clone(), lease.spec.id);
+        let since = lease.spec.since;
+        let before = self.rows.range(since + 1..id).map(|(_, row)| row).filter(|row| {
+            let known = row.committed && row.fetched && row.fetched_at < lease.started && row.event.key == key;
+            known && self.handlers_of(&row.event).contains(&handler) && !batch.contains(&row.event.id)
+        });
+        let waits = before.map(|row| row.event.id).find(|other| self.ended(*other, handler).is_none());
+        if let Some(other) = waits {
+            self.wrong(format!("{id} runs for {handler} before {other}"));
+        }
+    }
+
+    fn verdict(&mut self, handler: u32, batch: &Batch) -> Result<(), u32> {
+        if self.rng.f64() < self.deaths {
+            ids(batch).iter().for_each(|id| self.logged(*id, handler).crashes += 1);
+            return Err(CONNECTION_FAILURE);
+        }
+        for id in ids(batch) {
+            let Some(nature) = self.rows.get(id).map(|row| row.nature) else { continue };
+            let runs = self.logged(*id, handler).runs;
+            match nature {
+                Nature::Fails(n) if runs <= n => return Err(RAISED),
+                Nature::Conflicts(n) if runs <= n => return Err(CONFLICT),
+                Nature::KillsWorker(n) if runs <= n => return Err(CONNECTION_FAILURE),
+                Nature::KillsServer(n) if runs <= n => {
+                    self.server_died = true;
+                    return Err(CONNECTION_FAILURE);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The handler's effects and its acknowledgement are committed.
+    fn acknowledge(&mut self, event: i64, handler: u32) {
+        let logged = self.logged(event, handler);
+        let before = logged.end.replace(End::Done);
+        logged.effects += 1;
+        if before.is_some() {
+            self.wrong(format!("{event} is done for {handler}, and was {before:?} before"));
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The state of the simulated world, and what clients do to it.
+
+use super::workers::Running;
+use crate::async_event::spec::*;
+use std::cell::{Ref, RefCell, RefMut};
+use std::collections::{BTreeMap, VecDeque};
+
+pub const SECOND: i64 = 1_000_000;
+
+/// What happens when a handler runs an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nature {
+    Good,
+    /// It fails so many times.
+    Fails(u32),
+    /// So many conflicts.
+    Conflicts(u32),
+    KillsWorker(u32),
+    KillsServer(u32),
+}
+
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub event: Fetched,
+    pub nature: Nature,
+    pub committed: bool,
+    /// Returned to the coordinator that lives now.
+    pub fetched: bool,
+    /// The step that fetched it.
+    pub fetched_at: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Done,
+    Dead,
+    Cancelled,
+}
+
+/// What the log says of an event and a handler.
+#[derive(Clone, Debug, Default)]
+pub struct Logged {
+    pub attempts: u32,
+    pub next_at: Option<i64>,
+    pub unfinished: bool,
+    pub end: Option<End>,
+    /// How often the handler began it, and how often its effects were committed.
+    pub runs: u32,
+    pub effects: u32,
+    pub crashes: u32,
+}
+
+pub struct State {
+    pub rng: fastrand::Rng,
+    pub mono: u64,
+    pub wall: i64,
+    pub next_id: i64,
+    pub next_tid: u64,
+    pub rows: BTreeMap<i64, Row>,
+    pub log: BTreeMap<(i64, u32), Logged>,
+    pub entries: Vec<Entry>,
+    pub current: u8,
+    pub specs: Vec<Spec>,
+    pub listening: Vec<Vec<u8>>,
+    pub notes: VecDeque<Notification>,
+    /// Notifications as handlers began them: handler, payload.
+    pub noted: Vec<(u32, Vec<u8>)>,
+    /// Events as handlers began them.
+    pub began: Vec<(u32, i64)>,
+    pub workers: usize,
+    pub leases: BTreeMap<u64, Running>,
+    pub next_lease: u64,
+    pub outcomes: Vec<(u64, Outcome)>,
+    /// How long a batch takes, at most.
+    pub batch_us: u64,
+    /// Chance that a call fails; and that a worker dies, or ends early.
+    pub faults: f64,
+    pub deaths: f64,
+    /// Calls that fail for sure.
+    pub broken: Vec<&'static str>,
+    pub first_fetch: bool,
+    pub step: u64,
+    /// Times each call was made.
+    pub calls: BTreeMap<&'static str, u64>,
+    /// Payloads of notifications that were recorded.
+    pub spilled: BTreeMap<i64, Vec<u8>>,
+    pub server_died: bool,
+    /// The coordinator is being shut down.
+    pub closing: bool,
+    /// Handlers have been removed.
+    pub removed: bool,
+    pub wrong: Vec<String>,
+}
+
+pub struct World(RefCell<State>);
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        Self(RefCell::new(State {
+            rng: fastrand::Rng::with_seed(seed),
+            mono: 1_000_000,
+            wall: 800_000_000 * SECOND,
+            next_id: 1,
+            next_tid: 1,
+            rows: BTreeMap::new(),
+            log: BTreeMap::new(),
+            entries: Vec::new(),
+            current: 0,
+            specs: Vec::new(),
+            listening: Vec::new(),
+            notes: VecDeque::new(),
+            noted: Vec::new(),
+            began: Vec::new(),
+            workers: 4,
+            leases: BTreeMap::new(),
+            next_lease: 1,
+            outcomes: Vec::new(),
+            batch_us: 1000,
+            faults: 0.0,
+            deaths: 0.0,
+            broken: Vec::new(),
+            first_fetch: true,
+            step: 0,
+            calls: BTreeMap::new(),
+            spilled: BTreeMap::new(),
+            server_died: false,
+            closing: false,
+            removed: false,
+            wrong: Vec::new(),
+        }))
+    }
+
+    pub fn get(&self) -> Ref<'_, State> {
+        self.0.borrow()
+    }
+
+    pub fn set(&self) -> RefMut<'_, State> {
+        self.0.borrow_mut()
+    }
+}
+
+pub fn spec(id: u32, channel: &str) -> Spec {
+    Spec {
+        id,
+        name: format!("h{id}").into_bytes(),
+        channel: channel.into(),
+        owner: 10,
+        concurrency: 1,
+        batch_size: 1,
+        max_attempts: 3,
+        backoff_us: SECOND,
+        cap_us: 60 * SECOND,
+        version: 1,
+        ..Spec::default()
+    }
+}
+
+impl State {
+    pub fn wrong(&mut self, what: String) {
+        let at = format!("step {}: {what}", self.step);
+        self.wrong.push(at);
+    }
+
+    /// An event of a transaction that has not ended.
+    pub fn insert(&mut self, channel: &str, nature: Nature, adjust: impl FnOnce(&mut Fetched)) -> i64 {
+        let (id, tid, partition) = (self.next_id, self.next_tid, self.current);
+        self.next_id += 1;
+        self.next_tid += 1;
+        let mut event = Fetched { partition, tid, id, channel: channel.into(), run_at: self.wall, ..Fetched::default() };
+        adjust(&mut event);
+        self.rows.insert(id, Row { event, nature, committed: false, fetched: false, fetched_at: 0 });
+        id
+    }
+
+    pub fn commit(&mut self, id: i64) {
+        self.rows.get_mut(&id).unwrap().committed = true;
+    }
+
+    pub fn emit(&mut self, channel: &str, nature: Nature) -> i64 {
+        self.emit_as(channel, nature, |_| {})
+    }
+
+    pub fn emit_as(&mut self, channel: &str, nature: Nature, adjust: impl FnOnce(&mut Fetched)) -> i64 {
+        let id = self.insert(channel, nature, adjust);
+        self.commit(id);
+        id
+    }
+
+    pub fn cancel(&mut self, event: i64) {
+        self.emit_as("", Nature::Good, |row| row.command = Some(Command::Cancel(event)));
+    }
+
+    pub fn notify(&mut self, channel: &str, payload: &str) {
+        if self.listening.iter().any(|listened| listened == channel.as_bytes()) {
+            self.notes.push_back(Notification { channel: channel.into(), payload: payload.into(), pid: 1 });
+        }
+    }
+
+    /// The handlers that an event is for.
+    pub fn handlers_of(&self, event: &Fetched) -> Vec<u32> {
+        let mine = |spec: &&Spec| match event.target {
+            Some(target) => target == spec.id,
+            None => event.channel == spec.channel,
+        };
+        let some = self.specs.iter().filter(mine).filter(|spec| event.id > spec.since && event.command.is_none());
+        some.map(|spec| spec.id).collect()
+    }
+
+    pub fn spec(&mut self, id: u32, change: impl FnOnce(&mut Spec)) {
+        let spec = self.specs.iter_mut().find(|spec| spec.id == id).unwrap();
+        change(spec);
+        spec.version += 1;
+    }
+
+    pub fn logged(&mut self, event: i64, handler: u32) -> &mut Logged {
+        self.log.entry((event, handler)).or_default()
+    }
+
+    pub fn ended(&self, event: i64, handler: u32) -> Option<End> {
+        self.log.get(&(event, handler)).and_then(|logged| logged.end)
+    }
+
+    /// Committed events that have not ended for some handler.
+    pub fn outstanding(&self) -> Vec<(i64, u32)> {
+        let committed = self.rows.values().filter(|row| row.committed);
+        let pairs = committed.flat_map(|row| self.handlers_of(&row.event).into_iter().map(|handler| (row.event.id, handler)));
+        pairs.filter(|(event, handler)| self.ended(*event, *handler).is_none()).collect()
+    }
+}

@@ -1,0 +1,194 @@
+//! The coordinator's leases: workers that handle events for it, several at a time, while it goes on. What
+//! they say is read when there is something; nobody is waited for.
+
+use super::call::*;
+use super::exchange::{Exchange, Keep};
+use crate::host::{Arg, ArgForm, CallerHost, Identity, Mode, Output};
+use crate::pool::area::Area;
+use crate::pool::borrow::{Limits, try_borrow};
+use crate::pool::slot::{Key, Lease, State};
+use crate::report::*;
+use crate::wire::batch::{Became, decode};
+use crate::wire::frame::{self, Kind};
+use crate::wire::message::{Request, decode_report};
+use std::cell::RefCell;
+use std::sync::atomic::Ordering::*;
+
+/// Settings of a worker that are its user's own, not a caller's; see settings.c.
+const OWN_DEFAULTS: &[u8] = b"D";
+/// Their name: no hash of a caller's settings is even.
+const OWN_DEFAULTS_NAME: [u64; 2] = [2, 0];
+
+/// What one of these leases has said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    Batch(usize, Became),
+    /// The lease is over.
+    Over,
+    /// None of what has not been told was begun, and why.
+    Refused {
+        sqlstate: u32,
+        message: Vec<u8>,
+    },
+    /// The worker has gone. Had it begun?
+    Lost {
+        taken: bool,
+    },
+}
+
+struct Open {
+    number: u64,
+    lease: Lease,
+    launched: bool,
+    last_words: Option<Report>,
+}
+
+/// The leases that are open.
+#[derive(Default)]
+pub struct Leases {
+    open: RefCell<Vec<Open>>,
+    next: std::cell::Cell<u64>,
+}
+
+/// Whom a handler's worker acts as, and what it is to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Errand<'a> {
+    pub database: u32,
+    pub owner: u32,
+    pub superuser: bool,
+    /// Shown as its command.
+    pub title: &'a [u8],
+    /// As the shims of both sides know it.
+    pub handler: &'a [u8],
+    pub timeout_ms: u32,
+}
+
+impl Leases {
+    /// Have a worker run these batches; None: there is none now.
+    pub fn start<H: CallerHost>(
+        &self,
+        h: &H,
+        area: &Area,
+        session: &Session,
+        errand: &Errand,
+        batches: &[Vec<u8>],
+        limits: &Limits,
+    ) -> Result<Option<u64>, Failed> {
+        let key = Key { database: errand.database, user: errand.owner, superuser: errand.superuser };
+        let Some(borrowed) = try_borrow(h, area, key, limits)? else { return Ok(None) };
+        let request = Request {
+            identity: Identity { session_user: errand.owner, current_user: errand.owner, database: errand.database, ..Identity::default() },
+            mode: Mode::Events,
+            timeout_ms: errand.timeout_ms,
+            depth: 1,
+            output: Output::None,
+            settings_hash: OWN_DEFAULTS_NAME,
+            parse_hash: 0,
+            // A handler may change them, and the next one begins anew: so they go along always.
+            settings: Some(OWN_DEFAULTS),
+            command: errand.title,
+            routine: Some(errand.handler),
+            args: batches.iter().map(|data| Arg { type_oid: 0, form: ArgForm::ByReference, data }).collect(),
+            columns: Vec::new(),
+        };
+        let mut buffer = session.take_buffer();
+        let exchange = Exchange::new(h, area, session, borrowed, 0, limits.deadlock_ms, errand.title, Keep::Nothing);
+        encode(&request, &mut buffer)?;
+        let sent = exchange.send(&buffer);
+        session.keep_buffer(&mut buffer);
+        if sent.is_err() {
+            return Ok(None);
+        }
+        let number = self.next.get() + 1;
+        self.next.set(number);
+        self.open.borrow_mut().push(Open { number, lease: borrowed.lease, launched: borrowed.launched, last_words: None });
+        Ok(Some(number))
+    }
+
+    pub fn count(&self) -> usize {
+        self.open.borrow().len()
+    }
+
+    /// What has been said since the last time.
+    pub fn listen<H: CallerHost>(&self, h: &H, area: &Area) -> Vec<(u64, Said)> {
+        let mut said = Vec::new();
+        self.open.borrow_mut().retain_mut(|open| {
+            let more = hear(h, area, open, &mut said);
+            if !more && area.waiters() > 0 {
+                h.signal_slot();
+            }
+            more
+        });
+        said
+    }
+}
+
+/// Read what a worker has written; false: the lease is over.
+fn hear<H: CallerHost>(h: &H, area: &Area, open: &mut Open, said: &mut Vec<(u64, Said)>) -> bool {
+    let Lease { slot: index, generation } = open.lease;
+    let slot = &area.slots[index as usize];
+    // Before what it wrote is read: what it wrote before it went is there.
+    let unborn = open.launched && slot.worker_pid.load(Acquire) == 0 && h.launch_failed(index);
+    let gone = slot.state() != (State::Busy, generation) || unborn;
+    let mut reader = area.reply_ring(index).reader();
+    let mut buffer = Vec::new();
+    while reader.available() > 0 {
+        let read = frame::read(&mut reader, &mut buffer, |_, reader| {
+            // Half a frame: the other half comes at once, unless its writer is no more.
+            if let Some(proc) = slot.worker_proc() {
+                h.wake(proc);
+            }
+            if reader.available() == 0 && slot.state() != (State::Busy, generation) {
+                return Err(());
+            }
+            h.relax();
+            Ok(())
+        });
+        reader.release();
+        let ended = match read {
+            Ok((Kind::Outcome, _)) => match decode(&buffer) {
+                Ok((batch, became)) => {
+                    said.push((open.number, Said::Batch(batch, became)));
+                    None
+                }
+                Err(_) => Some(Said::Lost { taken: true }),
+            },
+            Ok((Kind::Message, _)) => {
+                open.last_words = decode_report(&buffer).ok().filter(|r| r.severity >= Severity::Error).or(open.last_words.take());
+                None
+            }
+            Ok((Kind::Done, _)) => Some(Said::Over),
+            Ok((Kind::Error, _)) => Some(match decode_report(&buffer) {
+                Ok(report) => refused(&report),
+                Err(_) => Said::Lost { taken: true },
+            }),
+            _ => Some(Said::Lost { taken: true }),
+        };
+        if let Some(end) = ended {
+            said.push((open.number, end));
+            if !area.release(slot, generation) {
+                slot.abandon(generation);
+            }
+            return false;
+        }
+    }
+    if let Some(proc) = slot.worker_proc() {
+        h.wake(proc);
+    }
+    if gone {
+        let taken = slot.taken(generation);
+        said.push((
+            open.number,
+            match &open.last_words {
+                Some(words) if !taken => refused(words),
+                _ => Said::Lost { taken },
+            },
+        ));
+        _ = area.release_dead(slot, generation) || area.give_back(slot, generation);
+    }
+    !gone
+}
+
+fn refused(report: &Report) -> Said {
+    Said::Refused { sqlstate: report.sqlstate, message: report.get(Field::Message).unwrap_or_default().to_vec() }
+}

@@ -1,0 +1,286 @@
+//! The launcher: keeps one coordinator of events in each database that has the extension.
+//!
+//! Which databases have it can be seen from within only: so a coordinator is started in each, and leaves at
+//! once where it is not wanted. Later it is told: CREATE EXTENSION kicks the launcher when it commits.
+
+pub mod registry;
+
+use registry::{Entry, Registry, State};
+
+/// Between looks at the list of databases.
+const LOOK_EVERY_US: i64 = 10_000_000;
+/// After a failure: at first this long, doubled each time up to that.
+const BACKOFF_US: i64 = 1_000_000;
+const LONGEST_BACKOFF_US: i64 = 60_000_000;
+/// A coordinator that has not come for this long never will.
+const START_PATIENCE_US: i64 = 60_000_000;
+
+/// What the launcher asks of its process.
+pub trait LauncherHost {
+    fn timestamp(&self) -> i64;
+    /// The databases that a coordinator may be in.
+    fn databases(&self) -> Option<Vec<u32>>;
+    /// Start a coordinator for an entry; false: there is no worker slot.
+    fn start(&self, entry: u32, generation: u64, database: u32) -> bool;
+    /// Set a latch.
+    fn wake(&self, proc: u32);
+    /// Has the state of a database changed in a way that belongs in the log?
+    fn note(&self, database: u32, what: Note);
+}
+
+/// What is logged, once for each change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    NoWorkerSlot,
+    TooManyDatabases,
+}
+
+/// What the launcher remembers between looks.
+#[derive(Debug, Default)]
+pub struct Launcher {
+    looked_at: i64,
+    known: Vec<u32>,
+    short_of_slots: bool,
+    full: bool,
+}
+
+/// When to try again after so many failures.
+pub fn backoff(failures: u32) -> i64 {
+    BACKOFF_US.saturating_mul(1 << failures.min(10)).min(LONGEST_BACKOFF_US)
+}
+
+impl Launcher {
+    /// Look around; microseconds until the next look.
+    pub fn step<H: LauncherHost>(&mut self, h: &H, registry: &Registry) -> i64 {
+        let now = h.timestamp();
+        let kicked = registry.take_kick();
+        if kicked || self.known.is_empty() || (now - self.looked_at).abs() >= LOOK_EVERY_US {
+            if let Some(databases) = h.databases() {
+                self.known = databases;
+            }
+            self.looked_at = now;
+            self.compare(h, registry, now);
+        }
+        let mut next = LOOK_EVERY_US;
+        let mut short = false;
+        for (entry, index) in registry.entries.iter().zip(0..) {
+            if let Some(due) = due(entry, now) {
+                if due > now {
+                    next = next.min(due - now);
+                } else if !short && !self.start(h, entry, index, now) {
+                    short = true;
+                    next = next.min(BACKOFF_US);
+                }
+            }
+        }
+        if short && !self.short_of_slots {
+            h.note(0, Note::NoWorkerSlot);
+        }
+        self.short_of_slots = short;
+        next.max(1_000)
+    }
+
+    /// New databases get an entry; coordinators of those that have gone, or are not meant any more, leave.
+    fn compare<H: LauncherHost>(&mut self, h: &H, registry: &Registry, now: i64) {
+        let mut full = false;
+        for database in &self.known {
+            if registry.find(*database).is_none() {
+                match registry.add(*database, now) {
+                    Some((_, entry)) => entry.change(entry.state(), State::Failed, now),
+                    None => {
+                        full = true;
+                        false
+                    }
+                };
+            }
+        }
+        if full && !self.full {
+            h.note(0, Note::TooManyDatabases);
+        }
+        self.full = full;
+        for entry in &registry.entries {
+            let state = entry.state();
+            if state.0 == State::Free || self.known.contains(&entry.database()) {
+                continue;
+            }
+            if entry.pid() == 0 && matches!(state.0, State::Absent | State::Failed) {
+                entry.change(state, State::Free, now);
+            } else {
+                entry.ask_to_leave(i64::MAX);
+                entry.proc().into_iter().for_each(|proc| h.wake(proc));
+            }
+        }
+    }
+
+    fn start<H: LauncherHost>(&self, h: &H, entry: &Entry, index: u32, now: i64) -> bool {
+        let state = entry.state();
+        entry.may_come_again();
+        if !entry.change(state, State::Starting, now) {
+            return true;
+        }
+        let generation = entry.state().1;
+        if h.start(index, generation, entry.database()) {
+            return true;
+        }
+        entry.change((State::Starting, generation), State::Failed, now);
+        false
+    }
+}
+
+/// When an entry is to be started, if it is.
+fn due(entry: &Entry, now: i64) -> Option<i64> {
+    let (state, _) = entry.state();
+    if entry.leaves(now) {
+        return None;
+    }
+    match state {
+        State::Failed => Some(entry.retry_at().min(now + LONGEST_BACKOFF_US)),
+        State::Starting if entry.pid() == 0 && (now - entry.since()).abs() > START_PATIENCE_US => Some(now),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::{Cell, RefCell};
+
+    #[derive(Default)]
+    struct Fake {
+        now: Cell<i64>,
+        databases: RefCell<Vec<u32>>,
+        slots: Cell<bool>,
+        started: RefCell<Vec<(u32, u64, u32)>>,
+        notes: RefCell<Vec<Note>>,
+    }
+    impl LauncherHost for Fake {
+        fn timestamp(&self) -> i64 {
+            self.now.get()
+        }
+        fn databases(&self) -> Option<Vec<u32>> {
+            Some(self.databases.borrow().clone())
+        }
+        fn start(&self, entry: u32, generation: u64, database: u32) -> bool {
+            if self.slots.get() {
+                self.started.borrow_mut().push((entry, generation, database));
+            }
+            self.slots.get()
+        }
+        fn wake(&self, _: u32) {}
+        fn note(&self, _: u32, what: Note) {
+            self.notes.borrow_mut().push(what);
+        }
+    }
+
+    fn fake(databases: &[u32]) -> (Fake, Registry, Launcher) {
+        let fake = Fake { databases: RefCell::new(databases.to_vec()), ..Fake::default() };
+        fake.now.set(1_000_000_000);
+        fake.slots.set(true);
+        (fake, Registry::default(), Launcher::default())
+    }
+
+    #[test]
+    fn each_database_is_looked_at_once() {
+        let (h, registry, mut launcher) = fake(&[5, 6]);
+        launcher.step(&h, &registry);
+        launcher.step(&h, &registry);
+        assert_eq!(*h.started.borrow(), [(0, 1, 5), (1, 1, 6)]);
+    }
+
+    #[test]
+    fn one_without_the_extension_is_left_alone_until_it_has_it() {
+        let (h, registry, mut launcher) = fake(&[5]);
+        launcher.step(&h, &registry);
+        let entry = &registry.entries[0];
+        assert!(entry.attach(1, 100, 3, 0));
+        assert!(entry.change((State::Looking, 1), State::Absent, 0));
+        entry.detach();
+        h.now.set(h.now.get() + 100 * LOOK_EVERY_US);
+        launcher.step(&h, &registry);
+        assert_eq!(h.started.borrow().len(), 1);
+        entry.change(entry.state(), State::Failed, 0);
+        registry.kick();
+        launcher.step(&h, &registry);
+        assert_eq!(h.started.borrow().len(), 2);
+    }
+
+    #[test]
+    fn failures_are_retried_ever_more_seldom_and_never_at_once() {
+        let (h, registry, mut launcher) = fake(&[5]);
+        launcher.step(&h, &registry);
+        let entry = &registry.entries[0];
+        for failures in 0..12 {
+            let (_, generation) = entry.state();
+            assert!(entry.attach(generation, 100, 3, 0));
+            entry.detach();
+            entry.failed(h.now.get() + backoff(failures));
+            entry.change((State::Looking, generation), State::Failed, h.now.get());
+            let before = h.started.borrow().len();
+            let wait = launcher.step(&h, &registry);
+            assert_eq!(h.started.borrow().len(), before, "not at once");
+            assert!(wait <= backoff(failures) && wait >= 1_000);
+            h.now.set(h.now.get() + backoff(failures));
+            launcher.step(&h, &registry);
+            assert_eq!(h.started.borrow().len(), before + 1);
+        }
+        assert_eq!(backoff(30), LONGEST_BACKOFF_US);
+    }
+
+    #[test]
+    fn without_worker_slots_it_waits_and_says_so_once() {
+        let (h, registry, mut launcher) = fake(&[5, 6, 7]);
+        h.slots.set(false);
+        for _ in 0..20 {
+            assert!(launcher.step(&h, &registry) >= 100_000);
+            h.now.set(h.now.get() + 1_000_000);
+        }
+        assert_eq!(*h.notes.borrow(), [Note::NoWorkerSlot]);
+        h.slots.set(true);
+        launcher.step(&h, &registry);
+        assert_eq!(h.started.borrow().len(), 3);
+    }
+
+    #[test]
+    fn who_wants_the_database_keeps_coordinators_away_for_a_while() {
+        let (h, registry, mut launcher) = fake(&[5]);
+        launcher.step(&h, &registry);
+        let entry = &registry.entries[0];
+        entry.attach(1, 100, 3, 0);
+        entry.ask_to_leave(h.now.get() + 5_000_000);
+        entry.detach();
+        entry.change((State::Looking, 1), State::Failed, 0);
+        launcher.step(&h, &registry);
+        assert_eq!(h.started.borrow().len(), 1);
+        h.now.set(h.now.get() + 5_000_000);
+        launcher.step(&h, &registry);
+        assert_eq!(h.started.borrow().len(), 2);
+    }
+
+    #[test]
+    fn a_database_that_has_gone_is_forgotten() {
+        let (h, registry, mut launcher) = fake(&[5, 6]);
+        launcher.step(&h, &registry);
+        let entry = &registry.entries[0];
+        entry.attach(1, 100, 3, 0);
+        h.databases.borrow_mut().remove(0);
+        registry.kick();
+        launcher.step(&h, &registry);
+        assert!(entry.leaves(h.now.get()));
+        entry.detach();
+        entry.change((State::Looking, 1), State::Failed, 0);
+        registry.kick();
+        launcher.step(&h, &registry);
+        assert_eq!(entry.state().0, State::Free);
+    }
+
+    #[test]
+    fn a_coordinator_that_comes_late_is_not_wanted() {
+        let (h, registry, mut launcher) = fake(&[5]);
+        launcher.step(&h, &registry);
+        h.now.set(h.now.get() + START_PATIENCE_US + 1);
+        launcher.step(&h, &registry);
+        assert_eq!(h.started.borrow().len(), 2);
+        assert!(!registry.entries[0].attach(1, 100, 3, 0));
+        assert!(registry.entries[0].attach(2, 101, 4, 0));
+    }
+}

@@ -1,0 +1,242 @@
+//! Which databases have a coordinator of events: one entry for each database that was looked at, in shared
+//! memory, written by the launcher, the coordinators, and those who want something of either.
+//!
+//! ```text
+//!            launcher            coordinator attaches           extension found
+//!   Free ------------> Starting -----------------------> Looking ----------------> Running
+//!    ^                    |                                 |  no extension          |
+//!    | database gone      | worker failed                   v                        | extension dropped, told to leave
+//!    +--------------------+-- Failed <--- it failed      Absent <--------------------+
+//!                              |  after a while             | CREATE EXTENSION
+//!                              +--------> Starting <--------+
+//! ```
+//! All of it is atomic; all zeroes is an empty registry. A state is changed by compare-and-swap together
+//! with the entry's generation, so that a coordinator that comes late finds itself not wanted.
+
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::*};
+
+/// Databases that can be known at a time.
+pub const PLACES: usize = 256;
+
+/// States of an entry; the numbers appear in views.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    Free = 0,
+    Starting = 1,
+    Looking = 2,
+    Running = 3,
+    /// The database does not have the extension.
+    Absent = 4,
+    /// The coordinator failed, or could not be started.
+    Failed = 5,
+}
+
+impl State {
+    fn from_number(n: u8) -> Self {
+        match n {
+            1 => Self::Starting,
+            2 => Self::Looking,
+            3 => Self::Running,
+            4 => Self::Absent,
+            5 => Self::Failed,
+            _ => Self::Free,
+        }
+    }
+}
+
+/// One database.
+#[repr(C, align(64))]
+#[derive(Debug, Default)]
+pub struct Entry {
+    word: AtomicU64,
+    database: AtomicU32,
+    pid: AtomicU32,
+    /// Latch of the coordinator, plus one.
+    proc: AtomicU32,
+    /// It is to leave: the database is wanted by somebody, until then.
+    leave: AtomicU32,
+    leave_until: AtomicI64,
+    /// There may be something new: events; handlers.
+    events: AtomicU32,
+    handlers: AtomicU32,
+    /// Failures in a row, and when to try again.
+    failures: AtomicU32,
+    /// Partition that new events go to, plus one; 0: not known.
+    partition: AtomicU32,
+    retry_at: AtomicI64,
+    /// When it came to its state.
+    since: AtomicI64,
+}
+
+/// The registry, and the launcher's own place.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub struct Registry {
+    pub abi_version: AtomicU32,
+    launcher_pid: AtomicU32,
+    launcher_proc: AtomicU32,
+    /// Something is to be looked at.
+    kicked: AtomicU32,
+    pub entries: [Entry; PLACES],
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self {
+            abi_version: AtomicU32::new(0),
+            launcher_pid: AtomicU32::new(0),
+            launcher_proc: AtomicU32::new(0),
+            kicked: AtomicU32::new(0),
+            entries: std::array::from_fn(|_| Entry::default()),
+        }
+    }
+}
+
+fn word(generation: u64, state: State) -> u64 {
+    generation << 8 | state as u64
+}
+
+impl Entry {
+    /// State and generation.
+    pub fn state(&self) -> (State, u64) {
+        let word = self.word.load(SeqCst);
+        (State::from_number(word as u8), word >> 8)
+    }
+
+    /// From one state to another, where nobody else has changed it.
+    pub fn change(&self, from: (State, u64), to: State, now: i64) -> bool {
+        let next = if to == State::Starting { from.1 + 1 } else { from.1 };
+        let done = self.word.compare_exchange(word(from.1, from.0), word(next, to), SeqCst, Relaxed).is_ok();
+        if done {
+            self.since.store(now, Relaxed);
+        }
+        done
+    }
+
+    pub fn database(&self) -> u32 {
+        self.database.load(Acquire)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.pid.load(Acquire)
+    }
+
+    pub fn since(&self) -> i64 {
+        self.since.load(Relaxed)
+    }
+
+    pub fn failures(&self) -> u32 {
+        self.failures.load(Relaxed)
+    }
+
+    pub fn retry_at(&self) -> i64 {
+        self.retry_at.load(Relaxed)
+    }
+
+    /// Try again then.
+    pub fn failed(&self, retry_at: i64) {
+        self.failures.fetch_add(1, Relaxed);
+        self.retry_at.store(retry_at, Relaxed);
+    }
+
+    pub fn recovered(&self) {
+        self.failures.store(0, Relaxed);
+    }
+
+    /// The coordinator takes its place; false: it is not wanted any more.
+    pub fn attach(&self, generation: u64, pid: u32, proc: u32, now: i64) -> bool {
+        if !self.change((State::Starting, generation), State::Looking, now) {
+            return false;
+        }
+        self.proc.store(proc + 1, Release);
+        self.pid.store(pid, SeqCst);
+        true
+    }
+
+    pub fn detach(&self) {
+        self.proc.store(0, SeqCst);
+        self.pid.store(0, SeqCst);
+    }
+
+    /// Latch of the coordinator.
+    pub fn proc(&self) -> Option<u32> {
+        self.proc.load(Acquire).checked_sub(1)
+    }
+
+    /// The coordinator is to leave the database, and none is to come before then.
+    pub fn ask_to_leave(&self, until: i64) {
+        self.leave_until.store(until, SeqCst);
+        self.leave.store(1, SeqCst);
+    }
+
+    pub fn leaves(&self, now: i64) -> bool {
+        self.leave.load(SeqCst) != 0 && now < self.leave_until.load(SeqCst)
+    }
+
+    pub fn may_come_again(&self) {
+        self.leave.store(0, SeqCst);
+    }
+
+    pub fn say_events(&self) -> bool {
+        self.events.swap(1, SeqCst) == 0
+    }
+
+    pub fn say_handlers(&self) {
+        self.handlers.store(1, SeqCst);
+    }
+
+    /// What was said since the last time: events, handlers.
+    pub fn hear(&self) -> (bool, bool) {
+        (self.events.swap(0, SeqCst) != 0, self.handlers.swap(0, SeqCst) != 0)
+    }
+
+    pub fn partition(&self) -> Option<u32> {
+        self.partition.load(Acquire).checked_sub(1)
+    }
+
+    pub fn set_partition(&self, partition: u32) {
+        self.partition.store(partition + 1, Release);
+    }
+}
+
+impl Registry {
+    pub fn find(&self, database: u32) -> Option<(u32, &Entry)> {
+        self.entries
+            .iter()
+            .zip(0..)
+            .map(|(entry, index)| (index, entry))
+            .find(|(_, e)| e.state().0 != State::Free && e.database() == database)
+    }
+
+    /// An entry for a database that has none; for the launcher alone.
+    pub fn add(&self, database: u32, now: i64) -> Option<(u32, &Entry)> {
+        let (entry, index) = self.entries.iter().zip(0..).find(|(e, _)| e.state().0 == State::Free)?;
+        entry.database.store(database, Release);
+        entry.partition.store(0, Relaxed);
+        entry.may_come_again();
+        entry.recovered();
+        entry.retry_at.store(0, Relaxed);
+        let state = entry.state();
+        entry.change(state, State::Absent, now).then_some((index, entry))
+    }
+
+    pub fn set_launcher(&self, pid: u32, proc: Option<u32>) {
+        self.launcher_proc.store(proc.map_or(0, |proc| proc + 1), SeqCst);
+        self.launcher_pid.store(pid, SeqCst);
+    }
+
+    pub fn launcher_pid(&self) -> u32 {
+        self.launcher_pid.load(SeqCst)
+    }
+
+    /// The launcher is to look around; its latch.
+    pub fn kick(&self) -> Option<u32> {
+        self.kicked.store(1, SeqCst);
+        self.launcher_proc.load(SeqCst).checked_sub(1)
+    }
+
+    pub fn take_kick(&self) -> bool {
+        self.kicked.swap(0, SeqCst) != 0
+    }
+}

@@ -1,0 +1,120 @@
+//! Batches of events on their way to a handler's worker, and what became of them on their way back.
+//!
+//! A batch is an argument of its request, laid out so that the worker's shim reads it in place: a head of
+//! [`HEAD`] bytes, then for events their places and their ids, for notifications each with its texts.
+
+use super::codec::{Decoder, Malformed, put, put_bytes};
+
+/// Kind, partition, attempt and count, four bytes each, then the key's hash.
+pub const HEAD: usize = 24;
+
+/// One notification.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note<'a> {
+    pub pid: u32,
+    pub channel: &'a [u8],
+    pub payload: &'a [u8],
+}
+
+fn head(kind: u32, partition: u32, attempt: u32, count: usize, key: u64) -> Vec<u8> {
+    let mut out = Vec::with_capacity(HEAD + count * 16);
+    for word in [kind, partition, attempt, count as u32] {
+        out.extend_from_slice(&word.to_ne_bytes());
+    }
+    out.extend_from_slice(&key.to_ne_bytes());
+    out
+}
+
+/// Recorded events, by their places in a partition; a key of 0 is none.
+pub fn events(partition: u8, attempt: u32, key: u64, tids: &[u64], ids: &[i64]) -> Vec<u8> {
+    let mut out = head(0, u32::from(partition), attempt, ids.len(), key);
+    tids.iter().for_each(|tid| out.extend_from_slice(&tid.to_ne_bytes()));
+    ids.iter().for_each(|id| out.extend_from_slice(&id.to_ne_bytes()));
+    out
+}
+
+/// Notifications that were not recorded.
+pub fn notifications<'a>(attempt: u32, notes: impl ExactSizeIterator<Item = Note<'a>>) -> Vec<u8> {
+    let mut out = head(1, 0, attempt, notes.len(), 0);
+    for note in notes {
+        for word in [note.pid, note.channel.len() as u32, note.payload.len() as u32, 0] {
+            out.extend_from_slice(&word.to_ne_bytes());
+        }
+        for text in [note.channel, note.payload] {
+            out.extend_from_slice(text);
+            out.resize(out.len().next_multiple_of(8), 0);
+        }
+    }
+    out
+}
+
+/// The key's hash of a batch; 0: it has none.
+pub fn key_of(batch: &[u8]) -> u64 {
+    batch.get(16..24).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u64::from_ne_bytes(*bytes))
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Became {
+    Done,
+    /// An earlier batch of the same key has failed.
+    Skipped,
+    Failed {
+        sqlstate: u32,
+        message: Vec<u8>,
+    },
+}
+
+/// As a frame's payload.
+pub fn encode(batch: usize, became: &Became) -> Vec<u64> {
+    let mut words = Vec::new();
+    put(&mut words, batch as u64);
+    match became {
+        Became::Done => put(&mut words, 0),
+        Became::Skipped => put(&mut words, 1),
+        Became::Failed { sqlstate, message } => {
+            put(&mut words, 2);
+            put(&mut words, u64::from(*sqlstate));
+            put_bytes(&mut words, Some(message));
+        }
+    }
+    words
+}
+
+/// As it was encoded.
+pub fn decode(words: &[u64]) -> Result<(usize, Became), Malformed> {
+    let mut d = Decoder::new(words);
+    let batch = d.get()? as usize;
+    Ok((
+        batch,
+        match d.get()? {
+            0 => Became::Done,
+            1 => Became::Skipped,
+            2 => Became::Failed { sqlstate: d.get_u32()?, message: d.get_bytes()?.unwrap_or_default().to_vec() },
+            _ => return Err(Malformed),
+        },
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_became_of_a_batch_arrives_as_it_was_sent() {
+        for became in [Became::Done, Became::Skipped, Became::Failed { sqlstate: 7, message: b"no".to_vec() }] {
+            assert_eq!(decode(&encode(3, &became)), Ok((3, became)));
+        }
+        assert_eq!(decode(&[1, 9]), Err(Malformed));
+    }
+
+    #[test]
+    fn a_batch_is_laid_out_as_the_shim_reads_it() {
+        let batch = events(2, 3, 77, &[5, 6], &[-1, 8]);
+        assert_eq!((batch.len(), key_of(&batch)), (HEAD + 32, 77));
+        assert_eq!(batch[4], 2);
+        let batch = notifications(1, [Note { pid: 9, channel: b"ch", payload: b"" }].into_iter());
+        assert_eq!(batch.len(), HEAD + 16 + 8);
+        assert_eq!(key_of(&[]), 0);
+    }
+}

@@ -1,0 +1,58 @@
+//! Events for one handler: batch after batch, each in a transaction that the handler's effects and the
+//! acknowledgement share. One that fails does not keep the next ones from being tried, but for those of
+//! its key, which are to follow it.
+
+use super::main_loop::Worker;
+use super::request::Failed;
+use crate::host::{Saved, WorkerHost};
+use crate::pool::slot::Slot;
+use crate::report::*;
+use crate::wire::batch::{Became, encode, key_of};
+use crate::wire::frame::Kind;
+use crate::wire::message::{Ending, Request};
+
+/// Run all batches of a request; what became of each is told at once.
+pub(super) fn execute_events<H: WorkerHost>(h: &H, worker: &Worker, slot: &Slot, request: &Request, fit: &mut bool) -> Result<(), Failed> {
+    let generation = worker.generation.get();
+    let handler = request.routine.unwrap_or_default();
+    let mut failed_keys: Vec<u64> = Vec::new();
+    for (index, batch) in request.args.iter().enumerate() {
+        if slot.gate_cancelled(generation) || slot.abandoned(generation) || !*fit {
+            break;
+        }
+        let key = key_of(batch.data);
+        let became = if key != 0 && failed_keys.contains(&key) {
+            Became::Skipped
+        } else {
+            match run_batch(h, request, handler, batch.data) {
+                Ok(()) => Became::Done,
+                Err(Saved) => {
+                    let report = h.error();
+                    h.abort();
+                    if key != 0 {
+                        failed_keys.push(key);
+                    }
+                    *fit &= report.severity < Severity::Fatal;
+                    Became::Failed { sqlstate: report.sqlstate, message: report.get(Field::Message).unwrap_or_default().to_vec() }
+                }
+            }
+        };
+        worker.send(h, Kind::Outcome, &encode(index, &became));
+        // A handler's settings, locks and temporary tables are not for the next event.
+        if index + 1 < request.args.len() {
+            match h.clean(false) {
+                Ok(true) => {}
+                Ok(false) => h.adopt(&request.identity, request.settings)?,
+                Err(Saved) => *fit = false,
+            }
+        }
+    }
+    worker.result.replace(Some(Ending { last: true, ..Ending::default() }));
+    Ok(())
+}
+
+fn run_batch<H: WorkerHost>(h: &H, request: &Request, handler: &[u8], batch: &[u8]) -> Result<(), Saved> {
+    h.begin(request.command, false, request.timeout_ms)?;
+    h.run_events(handler, batch)?;
+    h.commit()
+}
