@@ -121,8 +121,11 @@ fn wait_for_tasks(area: &Area, tasks: &Table, ids: &[u64]) -> Wait {
     }
 }
 
-/// The workers that are in use.
+/// The workers that are in use; none while another one comes or goes.
 fn used(area: &Area) -> Vec<u32> {
+    if area.slots.iter().any(|slot| matches!(slot.state().0, State::Starting | State::Retiring | State::Dead)) {
+        return Vec::new();
+    }
     let used = area.slots.iter().filter(|slot| matches!(slot.state().0, State::Busy | State::Held | State::Tasked));
     used.map(|slot| slot.worker_pid.load(Acquire)).collect()
 }

@@ -81,11 +81,24 @@ impl Wait {
     }
 }
 
-/// The processes that cannot go on before `me` does, in the order in which that follows.
+/// The processes that cannot go on before `me` does. Those that wait for any worker to be free may hold workers
+/// themselves, and so wait for each other: they are supposed to be stuck until it turns out that one is not.
 fn rank(me: u32, graph: &[(u32, Wait)]) -> Vec<u32> {
+    let mut supposed: Vec<u32> = graph.iter().filter(|(_, wait)| matches!(wait, Wait::Slot(_))).map(|(pid, _)| *pid).collect();
+    loop {
+        let ranked = follow(me, &supposed, graph);
+        let before = supposed.len();
+        supposed.retain(|pid| ranked.contains(pid));
+        if supposed.len() == before {
+            return ranked;
+        }
+    }
+}
+
+fn follow(me: u32, supposed: &[u32], graph: &[(u32, Wait)]) -> Vec<u32> {
     let mut ranked: Vec<u32> = Vec::new();
     loop {
-        let stuck = |pid: u32| pid == me || ranked.contains(&pid);
+        let stuck = |pid: u32| pid == me || ranked.contains(&pid) || supposed.contains(&pid);
         let next = graph.iter().find(|(pid, wait)| !ranked.contains(pid) && wait.lasts(stuck));
         match next {
             Some((pid, _)) => ranked.push(*pid),
@@ -94,28 +107,44 @@ fn rank(me: u32, graph: &[(u32, Wait)]) -> Vec<u32> {
     }
 }
 
-/// From `me` always on to the one ranked first, and so back to `me`.
-fn chain(me: u32, ranked: &[u32], graph: &[(u32, Wait)]) -> Option<Vec<Step>> {
-    let order = |pid: u32| if pid == me { Some(0) } else { ranked.iter().position(|known| *known == pid).map(|at| at + 1) };
-    let mut chain = Vec::new();
-    let mut pid = me;
-    ranked.contains(&me).then_some(())?;
-    while chain.len() <= graph.len() {
-        let wait = &graph.iter().find(|(known, _)| *known == pid)?.1;
-        let next = wait.targets().into_iter().filter(|target| order(*target).is_some()).min_by_key(|target| order(*target))?;
-        let why = match wait {
-            Wait::Lock(blockers) => Why::Lock(blockers.iter().find(|blocker| blocker.pid == next)?.wait.clone()),
-            Wait::Slot(_) => Why::Slot,
-            Wait::Owner(_) => Why::Owner,
-            Wait::Worker(_) | Wait::Nothing => Why::Worker,
-        };
-        chain.push(Step { pid, next, why });
-        if next == me {
-            return Some(chain);
+/// From `me` over processes that are stuck back to `me`, the shortest way.
+fn chain(me: u32, stuck: &[u32], graph: &[(u32, Wait)]) -> Option<Vec<Step>> {
+    let wait_of = |pid: u32| graph.iter().find(|(known, _)| *known == pid).map(|(_, wait)| wait);
+    let targets = |pid: u32| wait_of(pid).into_iter().flat_map(Wait::targets).filter(|target| stuck.contains(target));
+    stuck.contains(&me).then_some(())?;
+    let mut ways: Vec<Vec<u32>> = vec![vec![me]];
+    // Of several that hold workers and wait for one, all see the same pair: so they agree on the victim.
+    let waits_for_slot = |pid: u32| matches!(wait_of(pid), Some(Wait::Slot(_)));
+    let rival = |pid: &u32| *pid != me && waits_for_slot(*pid) && targets(*pid).any(|target| target == me);
+    if waits_for_slot(me)
+        && let Some(rival) = targets(me).filter(rival).max()
+    {
+        ways = vec![vec![me, rival]];
+    }
+    let mut at = 0;
+    while let Some(way) = ways.get(at).cloned() {
+        let last = *way.last()?;
+        for next in targets(last) {
+            if next == me {
+                return way.iter().zip(way[1..].iter().chain([&me])).map(|(pid, next)| step(*pid, *next, wait_of(*pid)?)).collect();
+            }
+            if ways.iter().all(|known| !known.contains(&next)) {
+                ways.push([&way[..], &[next]].concat());
+            }
         }
-        pid = next;
+        at += 1;
     }
     None
+}
+
+fn step(pid: u32, next: u32, wait: &Wait) -> Option<Step> {
+    let why = match wait {
+        Wait::Lock(blockers) => Why::Lock(blockers.iter().find(|blocker| blocker.pid == next)?.wait.clone()),
+        Wait::Slot(_) => Why::Slot,
+        Wait::Owner(_) => Why::Owner,
+        Wait::Worker(_) | Wait::Nothing => Why::Worker,
+    };
+    Some(Step { pid, next, why })
 }
 
 /// In a cycle one autonomous transaction is the victim, the same whoever asks: one that has not begun,
@@ -198,6 +227,22 @@ mod tests {
         let nested = HashMap::from([(1, Wait::Slot(vec![2, 3])), (2, Wait::Worker(3)), (3, lock(&[1]))]);
         assert_eq!(victims_caller(&ask(1, &nested).unwrap()), Some(1));
         assert_eq!(ask(1, &HashMap::from([(1, Wait::Slot(vec![]))])), None);
+    }
+
+    #[test]
+    fn those_that_hold_the_workers_and_wait_for_one_have_one_victim() {
+        for count in 1..=4 {
+            let all: Vec<u32> = (1..=count).collect();
+            let mut waits: HashMap<u32, Wait> = all.iter().map(|pid| (*pid, Wait::Slot(all.clone()))).collect();
+            let victims: Vec<_> = all.iter().map(|me| victims_caller(&ask(*me, &waits).unwrap())).collect();
+            assert_eq!(victims, vec![Some(count); count as usize]);
+            // Who holds none waits, but is not part of it.
+            waits.insert(9, Wait::Slot(all.clone()));
+            assert_eq!(ask(9, &waits), None);
+            // One that goes on is enough.
+            waits.insert(1, Wait::Nothing);
+            assert!(all.iter().all(|me| ask(*me, &waits).is_none()));
+        }
     }
 
     /// Reachability by repeated marking: slow and plain.

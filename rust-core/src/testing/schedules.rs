@@ -18,10 +18,10 @@ const TENANTS: u32 = 3;
 const SLOTS: usize = 3;
 const SEEDS: [u64; 8] = [1, 2, 3, 5, 8, 13, 21, 34];
 const RANDOM_SEEDS: usize = 4;
-/// What may come of a call: a death, `raise`, an injected error, no worker for a nested call, a cancel
-/// inside the worker, a worker that was not let in. Nothing that speaks of a broken protocol.
-const ORDINARY: [u32; 6] =
-    [CONNECTION_FAILURE, SYNTAX_ERROR, INTERNAL_ERROR, CONFIGURATION_LIMIT_EXCEEDED, QUERY_CANCELED, sqlstate(b"57P01")];
+/// What may come of a call: a death, `raise`, an injected error, no worker for a nested call, or none for several
+/// of them, a cancel inside the worker, a worker that was not let in. Nothing that speaks of a broken protocol.
+const ORDINARY: [u32; 7] =
+    [CONNECTION_FAILURE, SYNTAX_ERROR, INTERNAL_ERROR, CONFIGURATION_LIMIT_EXCEEDED, QUERY_CANCELED, DEADLOCK_DETECTED, sqlstate(b"57P01")];
 
 /// What a caller knows of a transaction's fate after what it was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
