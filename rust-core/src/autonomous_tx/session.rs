@@ -429,14 +429,14 @@ pub fn close<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, 
             settle(h, area, session, name, &mut open);
         }
     }
+    let mut buffer = session.take_buffer();
+    let request = request(area, session, call, Mode::Close)?;
+    encode(&request, &mut buffer)?;
     if session.sessions.get(name).is_none() || renew(h, area, session, name, &mut open).is_err() {
         // It had gone by itself.
         return Ok(());
     }
     session.sessions.remove(name);
-    let mut buffer = session.take_buffer();
-    let request = request(area, session, call, Mode::Close)?;
-    encode(&request, &mut buffer)?;
     let mut exchange = exchange(h, area, session, call, open.lease, true);
     exchange.keep = Keep::Nothing;
     let met = exchange.run(&mut buffer, &mut 0);

@@ -63,6 +63,8 @@ pub struct Client {
     pub script: RefCell<Option<Script>>,
     /// Played when a worker is to be launched, instead of launching it.
     pub midwife: RefCell<Option<Midwife>>,
+    /// Played when the time is asked for.
+    pub chime: RefCell<Option<Box<dyn FnMut()>>>,
     version: Cell<u64>,
     saved: RefCell<String>,
     amended: RefCell<Vec<String>>,
@@ -88,12 +90,20 @@ impl Client {
             relayed: RefCell::default(),
             script: RefCell::default(),
             midwife: RefCell::default(),
+            chime: RefCell::default(),
             version: Cell::new(1),
             saved: RefCell::default(),
             amended: RefCell::default(),
             naps: Cell::new(0),
             sleeps: Cell::new(0),
         }
+    }
+
+    /// A process that is a worker, as a caller.
+    pub fn nested(world: &Arc<World>, me: Arc<Proc>, key: Key, depth: u32) -> Self {
+        let mut client = Self::of(world, me, key);
+        client.depth = depth;
+        client
     }
 
     pub fn set(&self, settings: &[u8]) {
@@ -107,10 +117,19 @@ impl Client {
 
     /// A call, changed by `adjust`.
     pub fn call_as(&self, command: &str, adjust: impl FnOnce(&mut Call)) -> Result<u64, Told> {
+        self.ask(command, |call| {
+            adjust(call);
+            call::run(self, &self.world.area, self.session, call)
+        })
+    }
+
+    /// Whatever a SQL function of ours does.
+    pub fn ask<T>(&self, command: &str, run: impl FnOnce(&mut Call) -> Result<T, Failed>) -> Result<T, Told> {
         self.naps.set(0);
         self.sleeps.set(0);
         self.amended.borrow_mut().clear();
         self.rows.borrow_mut().clear();
+        self.find_tasks();
         let settings = self.settings.borrow().clone();
         let user = self.key.user;
         let mut call = Call {
@@ -130,8 +149,7 @@ impl Client {
             columns: Vec::new(),
             routine: None,
         };
-        adjust(&mut call);
-        let result = call::run(self, &self.world.area, self.session, &call);
+        let result = run(&mut call);
         if self.me.die.load(SeqCst) && self.depth == 0 {
             self.exit();
         }
@@ -141,8 +159,16 @@ impl Client {
         })
     }
 
+    fn find_tasks(&self) {
+        if let Some(table) = self.world.table() {
+            self.session.tasks.attach(table);
+        }
+    }
+
     /// FATAL: the exit callbacks run above frames that are never returned to.
     pub fn exit(&self) -> ! {
+        self.end_transaction(false);
+        self.world.unlock(self.me.pid);
         call::leave(self, &self.world.area, self.session);
         self.me.gone.store(true, SeqCst);
         parked()
@@ -185,6 +211,11 @@ impl World_ for Client {
         self.me.now_us()
     }
     fn timestamp(&self) -> i64 {
+        if let Ok(mut chime) = self.chime.try_borrow_mut()
+            && let Some(chime) = &mut *chime
+        {
+            chime();
+        }
         self.me.now_us() as i64
     }
     fn cpus(&self) -> u32 {

@@ -3,10 +3,12 @@
 //! A command is statements separated by semicolons: `put TAG` writes, `commit` commits in the midst of
 //! a body, `rows N LEN FILL` returns rows, `wait DOOR` can be interrupted, `stuck DOOR` can only be
 //! ended, `deaf DOOR` not even that, `lock` waits for the caller's lock, `nest COMMAND` calls, `iam
-//! DATABASE USER` says whose call it is, `show` returns who the worker became.
+//! DATABASE USER` says whose call it is, `show` returns who the worker became. `lock NAME` takes a lock, to the
+//! end of the transaction; `begin`, `commit` and `rollback` are a session's; `async COMMAND` submits a task and
+//! waits for it.
 
 use super::caller::{Client, Told};
-use super::worker::FakeWorker;
+use super::worker::{Block, FakeWorker};
 use super::world::Fault;
 use crate::host::{World as World_, *};
 use crate::pool::slot::Key;
@@ -28,6 +30,8 @@ impl FakeWorker<'_> {
             self.exit();
         }
         self.worker.gate_committed();
+        self.block.set(Block::None);
+        self.world.unlock(self.me.pid);
         // A commit in the midst of a body is not the request's last: then nothing is sent here.
         self.worker.commit_settled(self);
         self.pass("commit:settled");
@@ -55,8 +59,15 @@ impl FakeWorker<'_> {
         match words[0] {
             "ok" => {}
             "put" => self.pending.borrow_mut().push(words[1].into()),
+            "begin" => self.block.set(Block::Open),
+            "rollback" => self.end_block(),
+            "commit" if self.block.get() == Block::Failed => self.end_block(),
+            "commit" if self.block.get() == Block::Open => self.block.set(Block::Ending),
             "commit" => self.commit_now()?,
             "rows" => {
+                if self.described.get() {
+                    sink.describe(&[Column { type_oid: 25, typmod: -1, by_text: false, name: b"column" }]).map_err(|_| Saved)?;
+                }
                 let row = words[3].repeat(number(2) / words[3].len());
                 for _ in 0..number(1) {
                     self.try_step("sink")?;
@@ -100,6 +111,14 @@ impl FakeWorker<'_> {
                     self.me.nap(1000);
                 }
             }
+            "lock" if words.len() == 2 => return self.lock(words[1]),
+            "async" => {
+                let nested = Client::nested(&self.world, self.me.clone(), self.key, self.worker.depth());
+                let told = nested.submit(&words[1..].join(" ").replace(',', ";")).and_then(|id| nested.task_result(id));
+                if let Err(told) = told {
+                    return self.fail_as(told);
+                }
+            }
             "lock" => {
                 let slot = self.world.area.slots.iter().find(|s| s.worker_pid.load(SeqCst) == self.me.pid).unwrap();
                 self.me.waits_for.store(slot.caller_pid.load(SeqCst), SeqCst);
@@ -112,14 +131,9 @@ impl FakeWorker<'_> {
                 return ended;
             }
             "nest" => {
-                let mut nested = Client::of(&self.world, self.me.clone(), self.key);
-                nested.depth = self.worker.depth();
+                let nested = Client::nested(&self.world, self.me.clone(), self.key, self.worker.depth());
                 if let Err(told) = nested.call(&words[1..].join(" ").replace(',', ";")) {
-                    *self.error.borrow_mut() = match told {
-                        Told::Report(report) => *report,
-                        Told::Saved(error, _) => Report::error(QUERY_CANCELED, error),
-                    };
-                    return Err(Saved);
+                    return self.fail_as(told);
                 }
             }
             "iam" if Key { database: number(1) as u32, user: number(2) as u32, superuser: false } != self.key => {
@@ -135,5 +149,35 @@ impl FakeWorker<'_> {
             other => panic!("no such statement: {other}"),
         }
         Ok(0)
+    }
+
+    fn fail_as(&self, told: Told) -> Result<u64, Saved> {
+        *self.error.borrow_mut() = match told {
+            Told::Report(report) => *report,
+            Told::Saved(error, _) => Report::error(QUERY_CANCELED, error),
+        };
+        Err(Saved)
+    }
+
+    fn end_block(&self) {
+        self.pending.borrow_mut().clear();
+        self.world.unlock(self.me.pid);
+        self.block.set(Block::None);
+    }
+
+    /// Take a lock, when its holder lets go of it.
+    fn lock(&self, name: &str) -> Result<u64, Saved> {
+        loop {
+            let holder = *self.world.locks.lock().unwrap().entry(name.into()).or_insert(self.me.pid);
+            if holder == self.me.pid {
+                self.me.waits_for.store(0, SeqCst);
+                return Ok(0);
+            }
+            self.me.waits_for.store(holder, SeqCst);
+            if let Err(saved) = self.sleep(1000) {
+                self.me.waits_for.store(0, SeqCst);
+                return Err(saved);
+            }
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 mod caller;
 mod language;
+mod verbs;
 mod worker;
 mod world;
 
@@ -11,4 +12,6 @@ mod faults;
 mod limits;
 mod order;
 mod schedules;
+mod session_faults;
+mod sessions;
 mod vanished;

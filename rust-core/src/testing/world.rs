@@ -4,6 +4,8 @@
 use crate::host::{Slept, WorkerConfig};
 use crate::pool::area::{Area, tests::leak};
 use crate::pool::slot::State;
+use crate::task::dispatch::Quotas;
+use crate::task::{State as TaskState, Table, tests::leak as leak_tasks};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
 use std::sync::{Arc, Condvar, Mutex};
@@ -31,6 +33,8 @@ pub struct Proc {
     /// The process whose lock this one waits for.
     pub waits_for: AtomicU32,
     pub enlisted: AtomicBool,
+    /// It sleeps for as long as nobody wakes it.
+    pub sound: AtomicBool,
 }
 
 impl Proc {
@@ -45,6 +49,15 @@ impl Proc {
     pub fn wake(&self) {
         *self.latch.lock().unwrap() = true;
         self.set.notify_one();
+    }
+
+    /// Sleep until the latch is set, however long that takes.
+    pub fn sleep_soundly(&self) {
+        let latch = self.latch.lock().unwrap();
+        self.sound.store(!*latch, SeqCst);
+        let mut latch = self.set.wait_timeout_while(latch, 2 * NEVER, |set| !*set).unwrap().0;
+        self.sound.store(false, SeqCst);
+        *latch = false;
     }
 
     /// Sleep on the latch and clear it.
@@ -100,6 +113,10 @@ pub struct World {
     /// Files and journal of tasks.
     pub files: Mutex<HashMap<u64, Vec<u8>>>,
     pub journal: Mutex<HashMap<u32, Vec<u8>>>,
+    table: Mutex<Option<Table<'static>>>,
+    pub quotas: Mutex<Quotas>,
+    /// Locks of the database, and the processes that hold them.
+    pub locks: Mutex<HashMap<String, u32>>,
 }
 
 impl World {
@@ -126,7 +143,25 @@ impl World {
             violations: Mutex::default(),
             files: Mutex::default(),
             journal: Mutex::default(),
+            table: Mutex::default(),
+            quotas: Mutex::new(Quotas { per_role: 0, per_session: 0, retention_us: i64::MAX }),
+            locks: Mutex::default(),
         })
+    }
+
+    /// A world with tasks.
+    pub fn with_tasks(slots: usize, tasks: usize, pages: usize) -> Arc<Self> {
+        let world = Self::new(slots);
+        world.lay_out_tasks(tasks, pages);
+        world
+    }
+
+    pub fn lay_out_tasks(&self, tasks: usize, pages: usize) {
+        *self.table.lock().unwrap() = Some(leak_tasks(tasks, pages));
+    }
+
+    pub fn table(&self) -> Option<Table<'static>> {
+        *self.table.lock().unwrap()
     }
 
     /// A new process.
@@ -143,6 +178,7 @@ impl World {
             gone: AtomicBool::new(false),
             waits_for: AtomicU32::new(0),
             enlisted: AtomicBool::new(false),
+            sound: AtomicBool::new(false),
         });
         procs.push(me.clone());
         me
@@ -176,6 +212,13 @@ impl World {
     /// Order a fault at the nth time that a step is reached.
     pub fn order(&self, step: &'static str, nth: u32, fault: Fault) {
         self.faults.lock().unwrap().wanted = Some((step, nth, fault));
+    }
+
+    /// Take back an order that was not met; was it?
+    pub fn met(&self) -> bool {
+        let mut faults = self.faults.lock().unwrap();
+        faults.wanted = None;
+        faults.fired
     }
 
     /// A step is reached: does anything happen to it?
@@ -232,6 +275,21 @@ impl World {
         self.commits.lock().unwrap().iter().any(|(_, t)| t == tag)
     }
 
+    /// How often it was committed.
+    pub fn times(&self, tag: &str) -> usize {
+        self.commits.lock().unwrap().iter().filter(|(_, t)| t == tag).count()
+    }
+
+    /// The transaction of a process has ended.
+    pub fn unlock(&self, pid: u32) {
+        let mut locks = self.locks.lock().unwrap();
+        let before = locks.len();
+        locks.retain(|_, holder| *holder != pid);
+        if locks.len() < before {
+            self.wake_all();
+        }
+    }
+
     /// Steps of the worker hosts so far, in one line.
     pub fn steps(&self) -> String {
         self.log.lock().unwrap().iter().map(|(_, step)| step.as_str()).collect::<Vec<_>>().join(" ")
@@ -249,6 +307,42 @@ impl World {
             || {
                 let states: Vec<_> = self.area.slots.iter().map(|s| s.state()).collect();
                 format!("no lease left open: {states:?}, busy {}, waiters {}", self.area.busy(), self.area.waiters())
+            },
+        );
+    }
+
+    /// Every task that was ever submitted is gone, with all that it had; where a worker is about to say so, soon.
+    pub fn no_task_left(&self, case: &str) {
+        let table = self.table().unwrap();
+        let left = || (1..=table.header.next_id.load(SeqCst)).filter(|id| table.find(*id).is_some()).collect::<Vec<_>>();
+        let used = || table.header.pages_used.load(SeqCst);
+        let files = || self.files.lock().unwrap().keys().copied().collect::<Vec<_>>();
+        until(
+            || left().is_empty() && used() == 0 && files().is_empty(),
+            || format!("{case}: nothing is left of tasks {:?}, {} pages, files {:?}", left(), used(), files()),
+        );
+        self.nobody_waits(case);
+    }
+
+    /// Nobody is listed as waiting for a task, and none is held by anybody.
+    pub fn nobody_waits(&self, case: &str) {
+        let table = self.table().unwrap();
+        let waits = |proc: &Arc<Proc>| table.waits_of(proc.pid).into_iter().map(|task| (proc.pid, task)).collect::<Vec<_>>();
+        let waiters: Vec<_> = self.procs.lock().unwrap().iter().flat_map(waits).collect();
+        assert_eq!(waiters, [], "{case}: waiters");
+        let pins: u32 = (0..table.entries.len() as u32).filter_map(|index| table.view(index)).map(|view| view.pins).sum();
+        assert_eq!(pins, 0, "{case}: pins");
+    }
+
+    /// No task waits for a worker, or runs.
+    pub fn tasks_end(&self, case: &str) {
+        let table = self.table().unwrap();
+        until(
+            || table.cards().all(|card| card.state.finished()),
+            || {
+                let states: Vec<_> = self.area.slots.iter().map(|s| s.state()).collect();
+                let left: Vec<_> = table.cards().filter(|card| card.state != TaskState::Done).collect();
+                format!("{case}: tasks end: {left:?}, slots {states:?}, busy {}", self.area.busy())
             },
         );
     }
