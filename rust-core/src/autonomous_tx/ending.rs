@@ -169,6 +169,10 @@ impl<H: CallerHost> Exchange<'_, H> {
             if (gone || self.area.release(self.slot, self.lease.generation)) && self.area.waiters() > 0 {
                 self.h.signal_slot();
             }
+            // It may have looked for a task while it was still ours.
+            if self.area.tasks_wait() {
+                self.wake_worker();
+            }
         }
     }
 

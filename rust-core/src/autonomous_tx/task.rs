@@ -192,7 +192,7 @@ fn place<H: CallerHost>(h: &H, area: &Area, call: &Call, table: &Table, new: &Ne
 /// Keep what a task needs: in memory if there is room, else in a file.
 fn store<H: CallerHost>(h: &H, table: &Table, ticket: Ticket, bytes: &[u8]) -> Result<(), Failed> {
     let room = || table.make_room(|id| h.drop_file(id));
-    if !table.store(ticket, bytes) && !(bytes.len() <= MEMORY_PER_TASK && room() && table.store(ticket, bytes)) {
+    if !(table.store(ticket, bytes) || bytes.len() <= MEMORY_PER_TASK && room() && table.store(ticket, bytes)) {
         h.write_file(ticket.id, bytes)?;
         table.set_on_disk(ticket, bytes.len() as u64);
     }
@@ -532,12 +532,14 @@ pub fn cancel<H: CallerHost>(
     }
     let Some(lease) = table.card(ticket).and_then(|card| card.lease) else { return Ok(false) };
     let slot = &area.slots[lease.slot as usize];
-    if slot.state() != (SlotState::Tasked, lease.generation)
-        || !(slot.gate_cancel(lease.generation) || slot.gate_cancelled(lease.generation))
-    {
+    if slot.state() != (SlotState::Tasked, lease.generation) {
         return Ok(false);
     }
+    // First, for the worker may find the gate shut and end the task at once.
     table.ask_cancel(ticket);
+    if !(slot.gate_cancel(lease.generation) || slot.gate_cancelled(lease.generation)) {
+        return Ok(false);
+    }
     let due = slot.signal(lease.generation, |pid| h.interrupt(pid, false));
     if let Some(proc) = slot.worker_proc() {
         h.wake(proc);

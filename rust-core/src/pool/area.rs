@@ -25,6 +25,8 @@ pub struct Header {
     pub waiters: AtomicU32,
     /// The session that owns this pool has ended: its workers are to leave.
     pub closing: AtomicU32,
+    /// Tasks wait for a worker: who gives one back wakes it, to look for them.
+    pub tasks_wait: AtomicU32,
     /// Who they are, as far as there is room.
     pub waiting: [AtomicU32; 32],
     pub stats: [Counters; KINDS],
@@ -158,6 +160,16 @@ impl<'a> Area<'a> {
 
     pub fn waits_for_slot(&self, pid: u32) -> bool {
         self.header.waiting.iter().any(|place| place.load(SeqCst) == pid)
+    }
+
+    /// Tasks wait for a worker, or do no more. Said before the slots are looked at, so that what is given back
+    /// later is not missed.
+    pub fn let_tasks_wait(&self, some: bool) {
+        self.header.tasks_wait.store(u32::from(some), SeqCst);
+    }
+
+    pub fn tasks_wait(&self) -> bool {
+        self.header.tasks_wait.load(SeqCst) != 0
     }
 
     /// Does anybody wait for a slot?

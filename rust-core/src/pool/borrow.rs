@@ -11,7 +11,7 @@ use super::deadlock::Watch;
 use super::slot::{Key, Lease, Slot, State};
 use crate::host::{CallerHost, Launch, Saved, World};
 use crate::report::{CONFIGURATION_LIMIT_EXCEEDED, DEADLOCK_DETECTED, Field, Report};
-use crate::task::Table;
+use crate::task::{Table, dispatch};
 use std::cell::Cell;
 use std::sync::atomic::Ordering::*;
 
@@ -140,6 +140,7 @@ pub fn borrow<H: CallerHost>(
         if h.wait_slot(TICK_MS.min(left as u32)).is_err() {
             break Err(Refused::Saved);
         }
+        tasks.into_iter().for_each(|tasks| dispatch::reclaim(h, area, tasks));
         match watch.look(h, area, tasks) {
             Ok(None) => {}
             Ok(Some(deadlock)) => break Err(Refused::Report(Box::new(deadlocked(deadlock.detail)))),

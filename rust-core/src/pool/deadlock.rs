@@ -117,7 +117,10 @@ fn wait_for_tasks(area: &Area, tasks: &Table, ids: &[u64]) -> Wait {
     match (ids, running.as_slice()) {
         ([_], [worker]) => Wait::Worker(*worker),
         _ if running.len() == ids.len() => Wait::Slot(running),
-        _ => Wait::Slot([running, used(area)].concat()),
+        _ => match used(area) {
+            used if used.is_empty() => Wait::Nothing,
+            used => Wait::Slot([running, used].concat()),
+        },
     }
 }
 

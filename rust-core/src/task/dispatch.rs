@@ -35,23 +35,41 @@ enum Found {
 
 /// Give workers to queued tasks, the oldest first, as long as there are both.
 pub fn dispatch<H: CallerHost>(h: &H, area: &Area, table: &Table, quotas: &Quotas) {
+    reclaim(h, area, table);
     if !table.some_queued() {
         return;
     }
-    reclaim(h, area, table);
-    let mut passed_over: Vec<u64> = Vec::new();
     loop {
-        table.expect_queued(false);
-        let next = table.oldest_queued(|card| !passed_over.contains(&card.ticket.id) && may_run(area, table, quotas, card));
-        let Some(card) = next.and_then(|ticket| table.card(ticket)) else { break };
-        match assign(h, area, table, &card) {
-            Found::Assigned => {}
-            Found::NotNow => passed_over.push(card.ticket.id),
-            Found::Exhausted => break,
+        expect_queued(area, table, false);
+        let on_its_way = |slot: &Slot| slot.state().0 == State::Tasked && slot.worker_pid.load(Acquire) == 0;
+        if !table.cards().any(|card| card.state == TaskState::Queued) && !area.slots.iter().any(on_its_way) {
+            return;
+        }
+        // From here on who gives a worker back has it look for tasks; so we look once more after that.
+        expect_queued(area, table, true);
+        if !assign_some(h, area, table, quotas) {
+            return;
         }
     }
-    if table.cards().any(|card| card.state == TaskState::Queued) {
-        table.expect_queued(true);
+}
+
+fn expect_queued(area: &Area, table: &Table, some: bool) {
+    table.expect_queued(some);
+    area.let_tasks_wait(some);
+}
+
+/// One look at all of them: did any get a worker?
+fn assign_some<H: CallerHost>(h: &H, area: &Area, table: &Table, quotas: &Quotas) -> bool {
+    let mut assigned = false;
+    let mut passed_over: Vec<u64> = Vec::new();
+    loop {
+        let next = table.oldest_queued(|card| !passed_over.contains(&card.ticket.id) && may_run(area, table, quotas, card));
+        let Some(card) = next.and_then(|ticket| table.card(ticket)) else { return assigned };
+        match assign(h, area, table, &card) {
+            Found::Assigned => assigned = true,
+            Found::NotNow => passed_over.push(card.ticket.id),
+            Found::Exhausted => return assigned,
+        }
     }
 }
 
@@ -101,13 +119,15 @@ fn assign<H: CallerHost>(h: &H, area: &Area, table: &Table, card: &Card) -> Foun
         slot.task.store(card.ticket.index, Relaxed);
         let lease = Lease { slot: index as u32, generation };
         area.clear_rings(lease.slot);
-        if !table.take(card.ticket, lease, h.timestamp()) {
-            table.expect_queued(true);
+        // Until the worker has come somebody is to look after it.
+        expect_queued(area, table, true);
+        if !take(h, table, card.ticket, slot, lease) {
             area.untask(slot, generation, State::Free);
             return Found::Assigned;
         }
+        // Before the worker comes and looks.
+        slot.post(generation);
         if h.launch(lease.slot, generation, card.key) == Ok(Launch::Started) {
-            slot.post(generation);
             return Found::Assigned;
         }
         table.requeue(card.ticket, lease);
@@ -139,7 +159,7 @@ fn lend<H: CallerHost>(h: &H, area: &Area, table: &Table, card: &Card, index: us
     let Some(generation) = slot.claim_as(State::Tasked, State::Idle, generation, (h.my_pid(), h.my_proc())) else { return false };
     area.header.busy.fetch_add(1, Relaxed);
     slot.task.store(card.ticket.index, Relaxed);
-    if table.take(card.ticket, Lease { slot: index as u32, generation }, h.timestamp()) {
+    if take(h, table, card.ticket, slot, Lease { slot: index as u32, generation }) {
         slot.post(generation);
         if let Some(proc) = slot.worker_proc() {
             h.wake(proc);
@@ -151,8 +171,19 @@ fn lend<H: CallerHost>(h: &H, area: &Area, table: &Table, card: &Card, index: us
     true
 }
 
+/// Take a task for a slot that we have claimed. Its worker may have left since, or the slot been given away as
+/// one whose worker never came: whoever does that looks for a task after it, as we look at the slot.
+fn take<H: CallerHost>(h: &H, table: &Table, ticket: Ticket, slot: &Slot, lease: Lease) -> bool {
+    let taken = table.take(ticket, lease, h.timestamp());
+    let ours = slot.state() == (State::Tasked, lease.generation);
+    if taken && !ours {
+        table.requeue(ticket, lease);
+    }
+    taken && ours
+}
+
 /// A worker that was launched for a task and never came leaves a slot that nobody serves.
-fn reclaim<H: CallerHost>(h: &H, area: &Area, table: &Table) {
+pub(crate) fn reclaim<H: CallerHost>(h: &H, area: &Area, table: &Table) {
     for (index, slot) in area.slots.iter().enumerate() {
         let (state, generation) = slot.state();
         if state != State::Tasked || slot.worker_pid.load(Acquire) != 0 || !slot.named(generation) {

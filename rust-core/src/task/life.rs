@@ -26,6 +26,7 @@ impl Table<'_> {
         if !self.change(ticket, State::Filling, State::Ending) && !self.change(ticket, State::Pending, State::Ending) {
             return Fate::Ignored;
         }
+        self.drop_request(ticket);
         let message = b"the transaction that submitted the task did not commit";
         _ = self.detach(ticket);
         self.conclude(ticket, &Outcome { how: How::Cancelled, sqlstate: TRANSACTION_ROLLBACK, rows: 0, message }, now)
@@ -91,7 +92,16 @@ impl Table<'_> {
         if !self.change(ticket, State::Queued, State::Ending) && !self.change(ticket, State::Pending, State::Ending) {
             return Fate::Ignored;
         }
+        self.drop_request(ticket);
         self.conclude(ticket, outcome, now)
+    }
+
+    /// It never began: nobody is to take its request for its result. A file stays until the entry is freed.
+    fn drop_request(&self, ticket: Ticket) {
+        if let Some(entry) = self.live(ticket) {
+            entry.disk_length.store(0, Relaxed);
+            self.drop_payload(entry);
+        }
     }
 
     /// Cancel a task that has not begun. Ignored: it has, or has ended.

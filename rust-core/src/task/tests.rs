@@ -846,12 +846,15 @@ fn schedule(rng: &mut fastrand::Rng) {
             7 => {
                 fate = t.cancel_queued(ticket, now);
                 assert_eq!(fate, end(k, matches!(from, State::Pending | State::Queued), State::Cancelled));
+                // A request is no result.
+                k.payload.iter_mut().filter(|_| fate != Fate::Ignored).for_each(Vec::clear);
             }
             8 => {
                 let allowed = matches!(from, State::Pending | State::Filling);
                 k.detached |= allowed;
                 fate = t.abandon(ticket, now);
                 assert_eq!(fate, end(k, allowed, State::Cancelled));
+                k.payload.iter_mut().filter(|_| allowed).for_each(Vec::clear);
             }
             9 => {
                 assert_eq!(t.pin(ticket), !k.doomed);

@@ -14,4 +14,9 @@ mod order;
 mod schedules;
 mod session_faults;
 mod sessions;
+<<<<<<< HEAD
+mod task_workers;
+mod tasks;
+=======
+>>>>>>> origin/HEAD
 mod vanished;

@@ -155,7 +155,10 @@ impl<'a> Worker<'a> {
                 State::Free | State::Dead => break,
                 State::Tasked => {
                     self.desert_task(h, slot, generation);
-                    self.area.untask(slot, generation, State::Free)
+                    let done = self.area.untask(slot, generation, State::Free);
+                    // One that was taken for this slot meanwhile.
+                    self.desert_task(h, slot, generation);
+                    done
                 }
                 other => slot.change(generation, other, State::Free),
             };

@@ -106,9 +106,8 @@ impl Worker<'_> {
         let payload = bytemuck::cast_slice(payload);
         let writer = match reply.as_mut() {
             Some(Reply::Caller(writer)) => writer,
-            // Short, so that what limits rows need not limit it.
             Some(Reply::Task(spool)) => {
-                _ = spool.push(kind, payload);
+                _ = spool.push_short(kind, payload);
                 return;
             }
             None => return,

@@ -42,6 +42,11 @@ impl Spool {
         if self.length() + payload.len() as u64 > self.limit {
             return Err(SinkStop::TooLong);
         }
+        self.push_short(kind, payload)
+    }
+
+    /// So short that what limits rows need not limit it.
+    pub fn push_short(&mut self, kind: Kind, payload: &[u8]) -> Result<(), SinkStop> {
         frame::append(&mut self.buffer, kind, payload).map_err(|_| SinkStop::TooLong)
     }
 

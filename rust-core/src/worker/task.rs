@@ -124,8 +124,11 @@ impl Worker<'_> {
     /// This process exits with a task in it. One that it was to take as an idle worker goes to another.
     pub(super) fn desert_task<H: WorkerHost>(&self, h: &H, slot: &Slot, generation: u64) {
         let lease = Lease { slot: self.slot.get(), generation };
+        if self.tasks.get().is_none() {
+            h.find_tasks();
+        }
         let Some(table) = self.tasks.get() else { return };
-        let Some(ticket) = table.running_at(slot.task.load(std::sync::atomic::Ordering::Relaxed), lease) else { return };
+        let Some(ticket) = table.running_on(lease) else { return };
         let last_words = self.reply.try_borrow_mut().ok().and_then(|mut reply| match reply.as_mut() {
             Some(Reply::Task(spool)) => spool.take_last_words(),
             _ => None,
@@ -133,6 +136,12 @@ impl Worker<'_> {
         if !slot.taken(generation) && last_words.is_none() && self.attached_as() != generation {
             table.requeue(ticket, lease);
             return;
+        }
+        // Committed, and all said: only the cleaning up was left.
+        if self.committed.get()
+            && let Some(ending) = self.result.take()
+        {
+            return end(h, &table, ticket, lease, &Outcome { how: How::Done, sqlstate: 0, rows: ending.processed, message: b"" });
         }
         let words = last_words.unwrap_or_else(|| Report::error(ADMIN_SHUTDOWN, "the worker of the task terminated"));
         let (commits, _) = slot.progress();
