@@ -128,7 +128,7 @@ host_handlers(const aside_handler_spec **specs, size_t *count)
 		aside_handler_spec *all;
 
 		begin_work();
-		run_query("SELECT id::int8, version::int8, owner::int8, concurrency::int8, batch_size::int8, "
+		run_query("SELECT id::int8, version::int8, owner::oid::int8, concurrency::int8, batch_size::int8, "
 				  "max_attempts::int8, coalesce(extract(epoch FROM timeout) * 1000, 0)::int8, ordered::int::int8, "
 				  "durable::int::int8, paused::int::int8, (extract(epoch FROM backoff) * 1000000)::int8, "
 				  "(extract(epoch FROM backoff_cap) * 1000000)::int8, since, name, channel "

@@ -453,6 +453,15 @@ aside_coordinator_main(Datum arg)
 	(void) set_config_option("max_parallel_workers_per_gather", "0", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SET, true, 0, false);
 	if (!has_extension())
 		leave(4);
+	/*
+	 * What an earlier coordinator had begun may still commit: its events are
+	 * given to nobody else before it is known whether it did.
+	 */
+	while (aside_pool_orphans(aside_caller_pool(true)->handle, MyDatabaseId) > 0)
+	{
+		serve_signals();
+		sleep_for(10000);
+	}
 	listen_to_server();
 	partition = read_partition();
 	aside_set_current_partition(partition);

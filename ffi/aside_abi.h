@@ -722,6 +722,9 @@ extern uint32_t aside_worker_depth(const aside_pool *pool);
 extern uint32_t aside_pool_retire(aside_pool *pool, const aside_world *world,
 								  uint32_t database);
 
+/* Leases in a database whose callers have gone, and which have not ended yet. */
+extern uint32_t aside_pool_orphans(const aside_pool *pool, uint32_t database);
+
 /* Views. false: no such row. */
 extern bool aside_view_worker(const aside_pool *pool, uint32_t slot, aside_worker_row *out);
 extern bool aside_view_session(aside_pool *pool, uint32_t index, aside_session_row *out);

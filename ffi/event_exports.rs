@@ -109,7 +109,9 @@ pub unsafe extern "C" fn aside_coordinator_step(
     let (this, pool, host, t, raw) = unsafe { (&*coordinator, &*pool, &*host, &*events, &*limits) };
     let run = || {
         // SAFETY: `limits` points to what it says, for the duration of this call.
-        let limits = unsafe { call_of(raw) }.limits;
+        let mut limits = unsafe { call_of(raw) }.limits;
+        // It is no session that might take all for itself: handlers have limits of their own.
+        limits.per_session = 0;
         let world = Events { h: Caller { t: host }, t, area: &pool.area, session: &pool.session, limits, workers: &this.workers };
         let mut coordinator = this.coordinator.borrow_mut();
         if let Some(entry) = this.registry.entries.get(this.entry as usize) {

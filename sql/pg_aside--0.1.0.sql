@@ -202,7 +202,7 @@ CREATE TABLE aside.event_handler (
     id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text NOT NULL UNIQUE,
     channel text NOT NULL,
-    owner oid NOT NULL,
+    owner regrole NOT NULL,
     handler text,
     command text,
     form text NOT NULL,
@@ -273,7 +273,7 @@ CREATE TABLE aside.event_dead (
     priority int NOT NULL,
     headers jsonb,
     emitted timestamptz NOT NULL,
-    emitted_by oid NOT NULL,
+    emitted_by regrole NOT NULL,
     attempts int NOT NULL,
     sqlstate text,
     message text,
@@ -281,6 +281,9 @@ CREATE TABLE aside.event_dead (
     PRIMARY KEY (id, handler)
 );
 COMMENT ON TABLE aside.event_dead IS 'events that no attempt of a handler could handle';
+SELECT pg_catalog.pg_extension_config_dump('aside.event_id', '');
+SELECT pg_catalog.pg_extension_config_dump('aside.event_handler', '');
+SELECT pg_catalog.pg_extension_config_dump('aside.event_dead', '');
 CREATE TABLE aside.event_unique (
     channel text NOT NULL,
     unique_key text NOT NULL,

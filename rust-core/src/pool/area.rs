@@ -147,6 +147,15 @@ impl<'a> Area<'a> {
         left
     }
 
+    /// Leases in a database whose callers have gone, and which have not ended yet.
+    pub fn orphans(&self, database: u32) -> usize {
+        let orphaned = |slot: &&Slot| {
+            let (state, generation) = slot.state();
+            state == State::Busy && slot.abandoned(generation) && slot.key().database == database
+        };
+        self.slots.iter().filter(orphaned).count()
+    }
+
     /// One more process waits for a slot.
     pub fn enlist(&self, pid: u32) {
         self.header.waiters.fetch_add(1, SeqCst);
