@@ -14,9 +14,6 @@ mod order;
 mod schedules;
 mod session_faults;
 mod sessions;
-<<<<<<< HEAD
 mod task_workers;
 mod tasks;
-=======
->>>>>>> origin/HEAD
 mod vanished;
