@@ -61,6 +61,10 @@ transaction_event(XactEvent event, void *arg)
 		case XACT_EVENT_ABORT:
 			aside_gate_aborted(pool);
 			break;
+		case XACT_EVENT_PRE_PREPARE:
+			/* Until its very end nobody can finish the prepared transaction: the caller is told after it. */
+			aside_last_commit = false;
+			break;
 		default:
 			break;
 	}
