@@ -10,6 +10,7 @@ use crate::host::{CallerHost, Launch};
 use crate::pool::area::Area;
 use crate::pool::borrow::{leased, retire_one};
 use crate::pool::slot::{Key, Lease, Slot, State};
+use std::cell::RefCell;
 use std::sync::atomic::Ordering::*;
 
 /// A worker that was launched for a task and has not come for this long never will.
@@ -58,16 +59,30 @@ fn expect_queued(area: &Area, table: &Table, some: bool) {
     area.let_tasks_wait(some);
 }
 
-/// One look at all of them: did any get a worker?
+/// One look at all of them: did any get a worker? What is found for one task holds for all that want the
+/// same, so that a long queue is not looked through for each of its members.
 fn assign_some<H: CallerHost>(h: &H, area: &Area, table: &Table, quotas: &Quotas) -> bool {
     let mut assigned = false;
-    let mut passed_over: Vec<u64> = Vec::new();
+    let mut passed_over: Vec<(Key, Option<(u32, u32)>)> = Vec::new();
+    let within_quotas: RefCell<Vec<((u32, u32), bool)>> = RefCell::default();
+    let may_run = |card: &Card| {
+        let whose = (card.key.user, card.submitter);
+        let known = within_quotas.borrow().iter().find(|(of, _)| *of == whose).map(|(_, may)| *may);
+        known.unwrap_or_else(|| {
+            let may = may_run(area, table, quotas, card);
+            within_quotas.borrow_mut().push((whose, may));
+            may
+        })
+    };
     loop {
-        let next = table.oldest_queued(|card| !passed_over.contains(&card.ticket.id) && may_run(area, table, quotas, card));
+        let next = table.oldest_queued(|card| !passed_over.contains(&(card.key, card.prefer)) && may_run(card));
         let Some(card) = next.and_then(|ticket| table.card(ticket)) else { return assigned };
         match assign(h, area, table, &card) {
-            Found::Assigned => assigned = true,
-            Found::NotNow => passed_over.push(card.ticket.id),
+            Found::Assigned => {
+                assigned = true;
+                within_quotas.borrow_mut().clear();
+            }
+            Found::NotNow => passed_over.push((card.key, card.prefer)),
             Found::Exhausted => return assigned,
         }
     }
