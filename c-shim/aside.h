@@ -134,6 +134,8 @@ extern size_t aside_registry_bytes(void);
 extern bool aside_vacate_coordinator(Oid database);
 extern char *aside_databases;
 extern int	aside_max_event_depth;
+extern int	aside_event_rotation_size;
+extern int	aside_event_rotation_time;
 
 /* host_handler.c */
 extern aside_status aside_host_run_events(aside_bytes name, aside_bytes batch);

@@ -27,6 +27,8 @@ int			aside_task_timeout = 0;
 char	   *aside_task_label = NULL;
 char	   *aside_databases = NULL;
 int			aside_max_event_depth = 100;
+int			aside_event_rotation_size = 64 * 1024;
+int			aside_event_rotation_time = 600 * 1000;
 int			aside_uncommitted_at_exit = ASIDE_EXIT_COMMIT;
 
 static const struct config_enum_entry at_exit_options[] = {
@@ -131,6 +133,16 @@ aside_define_settings(void)
 							NULL,
 							&aside_max_event_depth, 100, 1, 1000000,
 							PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("aside.event_rotation_size",
+							"Size of the tables of events from which on others take their turn.",
+							"Tables of events are emptied as a whole when others are in use.",
+							&aside_event_rotation_size, 64 * 1024, 8, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("aside.event_rotation_time",
+							"Age of the tables of events from which on others take their turn.",
+							"Events that are still to be handled that much later go along.",
+							&aside_event_rotation_time, 600 * 1000, 1000, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomEnumVariable("aside.uncommitted_at_exit",
 							 "What becomes of a transaction that an autonomous routine has not ended.",
 							 "\"error\" rolls it back and raises an error (2D000).",

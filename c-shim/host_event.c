@@ -691,5 +691,7 @@ aside_get_event_host(void)
 	};
 
 	host.database = MyDatabaseId;
+	host.rotation_bytes = (uint64) aside_event_rotation_size * 1024;
+	host.rotation_us = (uint64) aside_event_rotation_time * 1000;
 	return &host;
 }

@@ -540,6 +540,9 @@ typedef struct aside_event_host
 	aside_status (*truncate) (uint32_t partition, bool *done);
 	aside_status (*carry_over) (uint32_t partition, const int64_t *events, size_t count);
 	uint64_t	(*size) (uint32_t partition);
+	/* A partition takes events until it is this large, or this old. */
+	uint64_t	rotation_bytes;
+	uint64_t	rotation_us;
 } aside_event_host;
 
 /* What the launcher asks of its process. */

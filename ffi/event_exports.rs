@@ -87,7 +87,6 @@ pub unsafe extern "C" fn aside_coordinator_new(registry: *mut aside_registry, en
     let registry = unsafe { &*registry }.registry;
     let mut coordinator = Coordinator::new(partition as u8);
     coordinator.set_poll(POLL_US);
-    coordinator.set_rotation(ROTATION_BYTES, ROTATION_US);
     let new = aside_coordinator { registry, entry, coordinator: RefCell::new(coordinator), workers: Workers::default() };
     Box::into_raw(Box::new(new))
 }
@@ -114,6 +113,7 @@ pub unsafe extern "C" fn aside_coordinator_step(
         limits.per_session = 0;
         let world = Events { h: Caller { t: host }, t, area: &pool.area, session: &pool.session, limits, workers: &this.workers };
         let mut coordinator = this.coordinator.borrow_mut();
+        coordinator.set_rotation(t.rotation_bytes, t.rotation_us);
         if let Some(entry) = this.registry.entries.get(this.entry as usize) {
             let (events, handlers) = entry.hear();
             if events {
