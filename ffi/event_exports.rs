@@ -18,9 +18,6 @@ use std::sync::atomic::Ordering::*;
 
 /// What a commit does not tell, COMMIT PREPARED above all, is found this long after.
 const POLL_US: u64 = 1_000_000;
-/// A partition takes events until it is this large, or this old.
-const ROTATION_BYTES: u64 = 64 << 20;
-const ROTATION_US: u64 = 600_000_000;
 /// Between turns, at most.
 const MOST_WAIT_US: u64 = 5_000_000;
 
