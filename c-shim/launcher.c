@@ -26,6 +26,7 @@
 #include "libpq/libpq.h"
 #include "libpq/pqformat.h"
 #include "libpq/pqsignal.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -389,6 +390,21 @@ leave(uint32 state)
 	proc_exit(0);
 }
 
+/*
+ * Whatever the server or the database sets for its sessions, a coordinator
+ * writes, waits for locks, and compiles nothing: without sequential scans a
+ * plan over small tables looks so dear that each would be compiled.
+ */
+static const char *const coordinator_settings[][2] = {
+	{"search_path", "pg_catalog, pg_temp"},
+	{"enable_seqscan", "off"},
+	{"max_parallel_workers_per_gather", "0"},
+	{"jit", "off"},
+	{"default_transaction_read_only", "off"},
+	{"default_transaction_isolation", "read committed"},
+	{"lock_timeout", "0"},
+};
+
 /* One turn; after an error that was said already, ever longer pauses until it is over. */
 static int64
 take_turn(aside_coordinator *coordinator)
@@ -448,9 +464,11 @@ aside_coordinator_main(Datum arg)
 		proc_exit(0);
 	before_shmem_exit(coordinator_leaves, (Datum) 0);
 	BackgroundWorkerInitializeConnectionByOid(start.database, InvalidOid, 0);
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SET, true, 0, false);
-	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SET, true, 0, false);
-	(void) set_config_option("max_parallel_workers_per_gather", "0", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SET, true, 0, false);
+	for (int i = 0; i < lengthof(coordinator_settings); i++)
+		(void) set_config_option(coordinator_settings[i][0], coordinator_settings[i][1], PGC_SUSET, PGC_S_SESSION,
+								 GUC_ACTION_SET, true, 0, false);
+	(void) set_config_option("client_encoding", GetDatabaseEncodingName(), PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SET,
+							 true, 0, false);
 	if (!has_extension())
 		leave(4);
 	/*
