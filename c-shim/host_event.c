@@ -103,6 +103,7 @@ lend_text(int row, int number)
 	return bytes;
 }
 
+/* A bigint, or a timestamp as the server has it: in microseconds since 2000. */
 static int64
 number_at(int row, int number)
 {
@@ -129,9 +130,10 @@ host_handlers(const aside_handler_spec **specs, size_t *count)
 
 		begin_work();
 		run_query("SELECT id::int8, version::int8, owner::oid::int8, concurrency::int8, batch_size::int8, "
-				  "max_attempts::int8, coalesce(extract(epoch FROM timeout) * 1000, 0)::int8, ordered::int::int8, "
-				  "durable::int::int8, paused::int::int8, (extract(epoch FROM backoff) * 1000000)::int8, "
-				  "(extract(epoch FROM backoff_cap) * 1000000)::int8, since, name, channel "
+				  "max_attempts::int8, coalesce(least(ceil(extract(epoch FROM timeout) * 1000), 2147483647), 0)::int8, "
+				  "ordered::int::int8, durable::int::int8, paused::int::int8, "
+				  "least(extract(epoch FROM backoff) * 1000000, 1e18)::int8, "
+				  "least(extract(epoch FROM backoff_cap) * 1000000, 1e18)::int8, since, name, channel "
 				  "FROM aside.event_handler ORDER BY id", 0, NULL, NULL, NULL, SPI_OK_SELECT);
 		*count = SPI_processed;
 		all = MemoryContextAllocZero(lent, sizeof(aside_handler_spec) * Max(*count, 1));
@@ -193,7 +195,7 @@ remember_snapshot(Snapshot snapshot)
 
 #define EVENT_COLUMNS(n) \
 	"SELECT e.id, e.ctid, " n "::int8, coalesce(e.target, 0)::int8, e.priority::int8, " \
-	"(extract(epoch FROM coalesce(e.run_at, e.emitted)) * 1000000)::int8 - 946684800000000, e.channel, e.key, " \
+	"coalesce(e.run_at, e.emitted), e.channel, e.key, " \
 	"e.command, CASE WHEN e.command = 'cancel' THEN (e.payload #>> '{}')::int8 END"
 
 #define NEW_EVENTS(n) \
@@ -205,21 +207,21 @@ remember_snapshot(Snapshot snapshot)
 	EVENT_COLUMNS(n) ", k.handler::int8, k.attempts::int8, k.ended::int::int8, k.unfinished::int::int8, k.next_at " \
 	"FROM aside.event_" n " e JOIN (" \
 	"SELECT p.id, h.id AS handler, coalesce(l.attempts, 0) + p.attempts AS attempts, coalesce(l.ended, false) AS ended, " \
-	"coalesce(l.unfinished, false) AS unfinished, coalesce(l.next_at, 0) AS next_at, " \
+	"coalesce(l.unfinished, false) AS unfinished, l.next_at, " \
 	"bool_and(coalesce(l.ended, false)) OVER (PARTITION BY p.id) AS over " \
 	"FROM aside.event_" n " p JOIN aside.event_handler h ON p.target = h.id " \
 	"OR (p.target IS NULL AND h.channel = p.channel AND h.since < p.id) LEFT JOIN (" \
 	"SELECT o.handler, ev, count(*) FILTER (WHERE o.kind = 'a') - count(*) FILTER (WHERE o.kind = 'f' AND o.attempt IS NULL) AS attempts, " \
 	"bool_or(o.kind IN ('d', 'x', 'c')) AS ended, " \
 	"count(*) FILTER (WHERE o.kind = 'a') > count(*) FILTER (WHERE o.kind IN ('f', 'x', 'd')) AS unfinished, " \
-	"max((extract(epoch FROM o.next_at) * 1000000)::int8 - 946684800000000) AS next_at " \
+	"max(o.next_at) AS next_at " \
 	"FROM aside.event_log_" n " o, unnest(o.events) ev GROUP BY o.handler, ev) l " \
 	"ON l.ev = p.id AND l.handler = h.id WHERE p.command IS NULL OR p.command = 'notify') k " \
 	"ON k.id = e.id AND NOT k.over"
 
 /* What was asked of the coordinator, with no handlers. */
 #define COMMANDS(n) \
-	EVENT_COLUMNS(n) ", NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::int8 " \
+	EVENT_COLUMNS(n) ", NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::timestamptz " \
 	"FROM aside.event_" n " e WHERE e.command = 'cancel'"
 
 static void
