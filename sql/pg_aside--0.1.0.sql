@@ -400,7 +400,7 @@ SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     found aside.event_handler := aside.event_handler_of(caller, name);
 BEGIN
-    UPDATE aside.event_handler h SET paused = true WHERE h.id = found.id;
+    UPDATE aside.event_handler h SET paused = true, version = h.version + 1 WHERE h.id = found.id;
     RETURN NOT found.paused;
 END $$;
 CREATE FUNCTION aside.async_event_resume(caller oid, name text) RETURNS boolean LANGUAGE plpgsql
@@ -408,7 +408,7 @@ SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     found aside.event_handler := aside.event_handler_of(caller, name);
 BEGIN
-    UPDATE aside.event_handler h SET paused = false WHERE h.id = found.id;
+    UPDATE aside.event_handler h SET paused = false, version = h.version + 1 WHERE h.id = found.id;
     RETURN found.paused;
 END $$;
 
