@@ -114,4 +114,7 @@ DROP ROLE regress_aside_goes;
 RESET aside.max_workers_per_session;
 SELECT async_wait(:t, '10 s');
 SELECT state, sqlstate, message ~ 'role' AS says_so FROM aside.tasks WHERE id = :t;
+\set VERBOSITY sqlstate
+SELECT * FROM async_result(:t) AS (x text);
+\set VERBOSITY default
 DROP ROLE regress_aside_member, regress_aside_other, regress_aside_no_heir;

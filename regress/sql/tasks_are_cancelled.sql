@@ -11,6 +11,12 @@ SELECT state, started, finished, pid FROM aside.tasks WHERE id = :queued;
 SELECT async_cancel(:queued);
 SELECT async_wait(:queued);
 SELECT state, sqlstate, message, started, finished IS NOT NULL AS ended, rows FROM aside.tasks WHERE id = :queued;
+SELECT * FROM async_result(:queued) AS (x int);
+SELECT async_exec('SELECT length($1)', repeat('x', 1000000)) AS long \gset
+SELECT async_cancel(:long);
+SELECT * FROM async_result(:long) AS (x int);
+SELECT async_detach(:long);
+SELECT count(*) FROM pg_ls_tmpdir() WHERE name = 'pgsql_tmp_aside.' || :'long';
 SELECT async_cancel(:queued) AS again, async_cancel(:queued, '1 s') AS with_grace;
 -- while it runs
 SELECT async_cancel(:busy);

@@ -44,6 +44,18 @@ COMMIT;
 SELECT regress_ask('alone') AS t \gset
 SELECT async_wait(:t);
 
+-- to wait for one's own commit would be to wait for ever
+\set VERBOSITY sqlstate
+SELECT async_wait(regress_ask('not waited for'));
+SELECT * FROM async_result(regress_ask('not read')) AS (x int);
+BEGIN;
+SELECT regress_ask('not waited for') AS t \gset
+SELECT regress_ask('not waited for') AS u \gset
+SELECT async_wait_any(ARRAY[:t, :u], '20 ms');
+SELECT async_wait_any(ARRAY[:t, :u, async_exec('SELECT 1')]) NOT IN (:t, :u) AS another_one;
+SELECT async_wait_any(ARRAY[:t, :u]);
+ROLLBACK;
+\set VERBOSITY default
 -- subtransactions
 BEGIN;
 SELECT regress_ask('outer') AS t \gset

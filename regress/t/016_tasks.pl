@@ -186,6 +186,7 @@ $mon->value("SELECT async_cancel($_)") for @busy;
 is($mon->value("SELECT async_wait($task, '20 s')"), 't', 'the task ends');
 like(state_of($mon, $task), qr/^failed (3D000|42704)/, 'it has failed, and says of what');
 like($mon->value("SELECT message FROM aside.tasks WHERE id = $task"), qr/database/, 'in words');
+ended_well($mon->run("SELECT * FROM async_result($task) AS (x int)"), '3D000|42704', 'so does its result');
 is($mon->value("SELECT async_wait_any(ARRAY[" . join(',', @busy) . "], '10 s') IS NOT NULL"), 't', 'the others were cancelled');
 
 # A task under way in a database is that database's user.

@@ -317,6 +317,13 @@ pub fn wait<H: CallerHost>(
     if let Some(id) = ended() {
         return Ok(Some(id));
     }
+    let never = |ticket: &Ticket| session.tasks.pending.borrow().iter().any(|(pending, _)| pending == ticket);
+    if timeout_us.is_none() && tickets.iter().all(never) {
+        let id = tickets.first().map_or(0, |ticket| ticket.id);
+        return Err(Report::error(OBJECT_NOT_IN_PREREQUISITE_STATE, format!("task {id} starts when this transaction commits"))
+            .with(Field::Hint, "Wait for it in another transaction.")
+            .into());
+    }
     let places: Vec<_> = tickets.iter().map_while(|ticket| table.enlist(h.my_pid(), h.my_proc(), ticket.id)).collect();
     let result = sleep_until(h, area, session, &table, call, &tickets, timeout_us, ended);
     places.into_iter().for_each(|place| table.delist(place));
