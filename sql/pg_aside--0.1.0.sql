@@ -558,7 +558,10 @@ CREATE VIEW aside.handlers AS
     SELECT h.name, h.channel, pg_catalog.pg_get_userbyid(h.owner) AS owner, h.handler, h.command, h.concurrency, h.batch_size,
         h.max_attempts, h.backoff, h.backoff_cap, h.timeout, h.ordered, h.durable, h.paused, h.created,
         CASE WHEN h.command IS NOT NULL THEN NULL
-             ELSE pg_catalog.to_regprocedure(h.handler) IS NOT NULL END AS exists
+             ELSE EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+                 WHERE p.prokind = 'f' AND p.pronargs = 1 AND p.proargtypes[0] = CASE h.form WHEN 'e' THEN 'aside.event'::regtype
+                     WHEN 'a' THEN 'aside.event[]'::regtype WHEN 'j' THEN 'jsonb'::regtype ELSE 'text'::regtype END
+                 AND pg_catalog.strpos(h.handler, pg_catalog.format('%I.%I(', n.nspname, p.proname)) = 1) END AS exists
     FROM aside.event_handler h;
 CREATE VIEW aside.events AS
     SELECT e.id, e.channel, e.payload, e.key, e.priority, e.run_at, e.unique_key, e.headers, e.emitted,
