@@ -89,8 +89,16 @@ execute(SPIPlanPtr plan, Datum *values, const char *nulls)
 {
 	int			code = SPI_execute_plan(plan, values, nulls, false, 0);
 
+	if (code == SPI_ERROR_TRANSACTION)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+				 errmsg("cannot begin or end transactions in the handler of an event")));
+	if (code == SPI_ERROR_COPY)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot COPY to or from a client in the handler of an event")));
 	if (code < 0)
-		elog(ERROR, "could not run a statement of pg_aside: %s", SPI_result_code_string(code));
+		elog(ERROR, "could not run a handler of events: %s", SPI_result_code_string(code));
 }
 
 /* As the tables' owner. */
@@ -138,9 +146,10 @@ handler_plan(bool notified)
 	}
 	function = DatumGetObjectId(DirectFunctionCall1(regprocedurein, CStringGetDatum(handler.text)));
 	(void) get_func_signature(function, &arguments, &count);
-	*plan = prepare_kept(psprintf("SELECT %s($1)",
+	*plan = prepare_kept(psprintf("SELECT %s(%s$1)",
 								  quote_qualified_identifier(get_namespace_name(get_func_namespace(function)),
-															 get_func_name(function))),
+															 get_func_name(function)),
+								  OidIsValid(get_func_variadictype(function)) ? "VARIADIC " : ""),
 						 1, arguments);
 	return *plan;
 }
