@@ -330,6 +330,13 @@ withdraw(const aside_bytes *from)
 	}
 }
 
+/* Of a handler of events: no caller's settings but those of its user. */
+static bool
+is_own_defaults(const aside_bytes *from)
+{
+	return from->len == 1 && from->data[0] == 'D';
+}
+
 static void
 name_setting(void *arg)
 {
@@ -352,6 +359,8 @@ aside_settings_apply(const aside_bytes *from, bool elsewhere)
 	};
 
 	ResetAllOptions();
+	if (is_own_defaults(from))
+		return;
 	withdraw(from);
 	error_context_stack = &callback;
 	while (next_entry(from, &at, &entry))

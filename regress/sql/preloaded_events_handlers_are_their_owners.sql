@@ -1,0 +1,191 @@
+-- Claim: a handler is its owner's: it runs as its owner, with the owner's
+-- settings and rights and none of the emitter's, and only who may act for the
+-- owner may pause, resume, redrive or end it.
+\set SHOW_CONTEXT never
+CREATE PROCEDURE until(condition text) LANGUAGE plpgsql AS $$
+DECLARE t timestamptz := clock_timestamp(); ok boolean;
+BEGIN
+    LOOP
+        EXECUTE 'SELECT ' || condition INTO ok;
+        COMMIT;
+        EXIT WHEN ok;
+        IF clock_timestamp() > t + interval '10 s' THEN RAISE INFO 'never: %', condition; EXIT; END IF;
+        PERFORM pg_sleep(0.005);
+    END LOOP;
+END $$;
+CREATE ROLE regress_aside_owner LOGIN;
+CREATE ROLE regress_aside_member LOGIN;
+CREATE ROLE regress_aside_no_heir LOGIN NOINHERIT;
+CREATE ROLE regress_aside_emitter LOGIN;
+CREATE ROLE regress_aside_other LOGIN;
+GRANT aside_user TO regress_aside_owner, regress_aside_member, regress_aside_no_heir, regress_aside_emitter, regress_aside_other;
+GRANT regress_aside_owner TO regress_aside_member, regress_aside_no_heir;
+ALTER ROLE regress_aside_owner SET work_mem = '123kB';
+ALTER ROLE regress_aside_owner SET aside_test.of = 'the owner';
+ALTER ROLE regress_aside_emitter SET work_mem = '456kB';
+ALTER ROLE regress_aside_emitter SET aside_test.of = 'the emitter';
+GRANT ALL ON SCHEMA public TO regress_aside_owner;
+CREATE TABLE secret (n int);
+CREATE TABLE rows_of (who name, n int);
+ALTER TABLE rows_of ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON rows_of USING (who = current_user);
+INSERT INTO rows_of VALUES ('regress_aside_owner', 1), ('regress_aside_emitter', 2), ('postgres', 4);
+GRANT SELECT ON rows_of TO PUBLIC;
+SET ROLE regress_aside_owner;
+CREATE TABLE told (n serial, what text);
+CREATE FUNCTION told_by(t text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO told (what) VALUES (format('%s: %s %s %s, work_mem %s, of %s, rows %s', t, current_user, session_user, current_setting('role'),
+        current_setting('work_mem'), current_setting('aside_test.of', true), (SELECT sum(n) FROM rows_of)));
+END $$;
+REVOKE ALL ON FUNCTION told_by(text) FROM PUBLIC;
+CREATE FUNCTION looks(t text) RETURNS void LANGUAGE sql AS $$ SELECT * FROM secret $$;
+SELECT async_event_on('whose', 'told_by(text)');
+RESET ROLE;
+
+-- emitters that may not even call it, nor see its tables
+\c - regress_aside_emitter
+SET aside_test.of = 'the session';
+SET search_path = pg_catalog;
+SET ROLE aside_user;
+SELECT public.async_event_emit('whose', '"by aside_user"') > 0;
+RESET ROLE;
+SELECT public.async_event_emit('whose', '"by the emitter"') > 0;
+\c - postgres
+SELECT async_event_emit('whose', '"by a superuser"') > 0;
+CALL until('(SELECT count(*) FROM told) = 3');
+SELECT what FROM told ORDER BY n;
+SELECT payload, emitted_by FROM aside.events WHERE channel = 'whose' ORDER BY id;
+-- made by a SECURITY DEFINER function, it is the definer's
+CREATE FUNCTION makes() RETURNS text SECURITY DEFINER LANGUAGE sql AS $$ SELECT async_event_on('whose2', 'told_by(text)') $$;
+ALTER FUNCTION makes() OWNER TO regress_aside_owner;
+CREATE FUNCTION emits(p jsonb) RETURNS boolean SECURITY DEFINER LANGUAGE sql AS $$ SELECT async_event_emit('whose2', p) > 0 $$;
+SET ROLE regress_aside_other;
+SELECT makes();
+SELECT emits('"by a definer"');
+RESET ROLE;
+CALL until('(SELECT count(*) FROM told) = 4');
+SELECT what FROM told ORDER BY n DESC LIMIT 1;
+SELECT e.emitted_by, h.owner FROM aside.events e JOIN aside.handlers h ON h.name = e.handler WHERE e.channel = 'whose2';
+SELECT async_event_off('whose2');
+
+-- it may do what its owner may, no more
+SET ROLE regress_aside_owner;
+SELECT async_event_on('whose3', 'looks(text)', max_attempts => 1);
+RESET ROLE;
+SELECT async_event_emit('whose3') AS e3 \gset
+CALL until('EXISTS (SELECT FROM aside.dead_events WHERE channel = ''whose3'')');
+SELECT sqlstate, message, attempts FROM aside.dead_events WHERE channel = 'whose3';
+SELECT async_event_emit('whose', run_at => 'infinity') AS e \gset
+
+-- others may not change it
+SET ROLE regress_aside_other;
+SELECT async_event_off('whose');
+\set VERBOSITY sqlstate
+SELECT async_event_pause('whose');
+SELECT async_event_resume('whose');
+SELECT async_event_redrive('whose3');
+SELECT async_event_redrive('whose3', ARRAY[:e3]);
+SELECT async_event_cancel(:e);
+RESET ROLE;
+SET ROLE regress_aside_no_heir;
+SELECT async_event_pause('whose');
+SELECT async_event_cancel(:e);
+RESET ROLE;
+-- the owner of the handler has not emitted the event
+SET ROLE regress_aside_owner;
+SELECT async_event_cancel(:e);
+RESET ROLE;
+\set VERBOSITY default
+-- the owner, its members, and superusers
+SET ROLE regress_aside_owner;
+SELECT async_event_pause('whose'), async_event_resume('whose'), async_event_redrive('whose', '{}');
+RESET ROLE;
+SET ROLE regress_aside_member;
+SELECT async_event_pause('whose'), async_event_resume('whose'), async_event_redrive('whose', '{}');
+SELECT async_event_redrive('whose3');
+RESET ROLE;
+SELECT async_event_pause('whose'), async_event_resume('whose'), async_event_redrive('whose', '{}');
+SELECT async_event_cancel(:e), async_event_cancel(:e3);
+CALL until('EXISTS (SELECT FROM aside.dead_events WHERE channel = ''whose3'')');
+-- an event is its emitter's
+SET ROLE regress_aside_emitter;
+SELECT async_event_emit('whose', run_at => 'infinity') AS e \gset
+RESET ROLE;
+SET ROLE regress_aside_other;
+\set VERBOSITY sqlstate
+SELECT async_event_cancel(:e);
+\set VERBOSITY default
+RESET ROLE;
+SET ROLE regress_aside_emitter;
+SELECT async_event_cancel(:e);
+RESET ROLE;
+CALL until(format('(SELECT state = ''cancelled'' FROM aside.events WHERE id = %s)', :e));
+
+-- what others see
+CREATE FUNCTION see(OUT handlers bigint, OUT events bigint, OUT dead bigint, OUT runs boolean) LANGUAGE sql AS $$
+    SELECT (SELECT count(*) FROM aside.handlers WHERE channel ~ '^whose'), (SELECT count(*) FROM aside.events WHERE channel = 'whose'),
+        (SELECT count(*) FROM aside.dead_events WHERE channel ~ '^whose'), (SELECT count(*) > 0 FROM aside.event_runs WHERE handler ~ '^whose') $$;
+SELECT * FROM see();
+SET ROLE regress_aside_owner;
+SELECT * FROM see();
+RESET ROLE;
+SET ROLE regress_aside_member;
+SELECT * FROM see();
+RESET ROLE;
+SET ROLE regress_aside_emitter;
+SELECT * FROM see();
+RESET ROLE;
+SET ROLE regress_aside_other;
+SELECT * FROM see();
+RESET ROLE;
+
+-- the right to execute is asked for each time
+REVOKE EXECUTE ON FUNCTION told_by(text) FROM regress_aside_owner;
+ALTER FUNCTION told_by(text) OWNER TO postgres;
+ALTER TABLE told OWNER TO postgres;
+TRUNCATE told;
+GRANT SELECT, INSERT ON told TO regress_aside_owner;
+GRANT USAGE ON SEQUENCE told_n_seq TO regress_aside_owner;
+SET ROLE regress_aside_owner;
+SELECT async_event_off('whose'), async_event_off('whose3');
+SELECT async_event_on('whose', command => 'SELECT public.told_by($1 #>> ''{}'')', max_attempts => 1);
+RESET ROLE;
+SELECT async_event_emit('whose', '"without the right"') AS e \gset
+CALL until('EXISTS (SELECT FROM aside.dead_events WHERE channel = ''whose'')');
+SELECT payload, sqlstate, message FROM aside.dead_events WHERE channel = 'whose';
+GRANT EXECUTE ON FUNCTION told_by(text) TO regress_aside_owner;
+SELECT async_event_redrive('whose');
+CALL until('(SELECT count(*) FROM told) = 1');
+SELECT what FROM told;
+-- the owner may not log in any more, and may again
+ALTER ROLE regress_aside_owner NOLOGIN;
+DO $$ BEGIN PERFORM pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE backend_type = 'pg_aside worker' AND usename = 'regress_aside_owner'; END $$;
+SELECT async_event_emit('whose', '"no login"') AS e \gset
+CALL until('EXISTS (SELECT FROM aside.dead_events WHERE channel = ''whose'')');
+SELECT payload, sqlstate, message FROM aside.dead_events WHERE channel = 'whose';
+ALTER ROLE regress_aside_owner LOGIN;
+SELECT async_event_redrive('whose');
+CALL until('(SELECT count(*) FROM told) = 2');
+-- the owner goes
+SELECT async_event_emit('whose', '"never handled"', run_at => 'infinity') > 0;
+REVOKE aside_user FROM regress_aside_owner;
+DROP OWNED BY regress_aside_owner;
+DROP ROLE regress_aside_owner;
+DO $$ BEGIN PERFORM pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE backend_type = 'pg_aside worker' AND datname = current_database(); END $$;
+SELECT owner ~ '^unknown' AS unknown FROM aside.handlers WHERE name = 'whose';
+SELECT async_event_emit('whose', '"of no one"') AS e \gset
+CALL until('EXISTS (SELECT FROM aside.dead_events WHERE channel = ''whose'')');
+SELECT payload, sqlstate, regexp_replace(message, '\d+', 'N') AS message FROM aside.dead_events WHERE channel = 'whose';
+SET ROLE regress_aside_member;
+\set VERBOSITY sqlstate
+SELECT async_event_off('whose');
+\set VERBOSITY default
+RESET ROLE;
+SELECT async_event_off('whose');
+SELECT state FROM aside.coordinators WHERE database = current_database();
+
+DROP TABLE told, secret, rows_of;
+DROP FUNCTION told_by, emits, see;
+DROP PROCEDURE until;
+DROP ROLE regress_aside_member, regress_aside_no_heir, regress_aside_emitter, regress_aside_other;
