@@ -29,8 +29,6 @@ PG_FUNCTION_INFO_V1(aside_autonomous_session_error);
 PG_FUNCTION_INFO_V1(aside_autonomous_session_notifications);
 PG_FUNCTION_INFO_V1(aside_autonomous_session_close);
 PG_FUNCTION_INFO_V1(aside_autonomous_sessions);
-PG_FUNCTION_INFO_V1(aside_session_query_text);
-PG_FUNCTION_INFO_V1(aside_session_result_text);
 
 static void
 finish(aside_status status)
@@ -93,17 +91,24 @@ check_may_connect(Oid database, const char *name)
 
 /* Text is not converted on its way. */
 static void
-check_encoding(Oid database, const char *name)
+check_database(Oid database, const char *name)
 {
 	HeapTuple	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
 	int			encoding;
+	bool		allows;
 
 	if (!HeapTupleIsValid(tuple))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_DATABASE),
 				 errmsg("database \"%s\" does not exist", name)));
 	encoding = ((Form_pg_database) GETSTRUCT(tuple))->encoding;
+	allows = ((Form_pg_database) GETSTRUCT(tuple))->datallowconn;
 	ReleaseSysCache(tuple);
+	/* A worker may be there from before. */
+	if (!allows)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("database \"%s\" is not currently accepting connections", name)));
 	if (encoding != GetDatabaseEncoding())
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -129,7 +134,7 @@ aside_autonomous_session_open(PG_FUNCTION_ARGS)
 		if (call.database != MyDatabaseId)
 		{
 			check_may_connect(call.database, name);
-			check_encoding(call.database, name);
+			check_database(call.database, name);
 		}
 	}
 	finish(aside_session_open(pool->handle, aside_get_caller_host(), &call, aside_text_argument(fcinfo, 0)));
@@ -237,38 +242,11 @@ aside_autonomous_session_send(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Make what was read the function's result: rows, or the tag of a statement that has none. */
-static void
-return_result(FunctionCallInfo fcinfo, AsideRows *rows, const aside_ending *ending, TupleDesc wanted,
-			  bool by_text)
+/* autonomous_session_result(session text) returns setof record */
+Datum
+aside_autonomous_session_result(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-
-	if (ending->found && ending->rows)
-	{
-		aside_return_store(fcinfo, rows, wanted, by_text);
-		return;
-	}
-	result->returnMode = SFRM_Materialize;
-	result->setResult = rows->store;
-	result->setDesc = wanted;
-	if (ending->found)
-	{
-		Datum		tag = tag_datum(ending);
-		bool		null = false;
-
-		if (wanted->natts != 1 || TupleDescAttr(wanted, 0)->atttypid != TEXTOID)
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("command did not return a result set, but result rowtype is not a single text column")));
-		tuplestore_clear(rows->store);
-		tuplestore_putvalues(rows->store, wanted, &tag, &null);
-	}
-}
-
-static Datum
-read_result(FunctionCallInfo fcinfo, bool by_text, bool tags)
-{
 	AsidePool  *pool = aside_caller_pool(true);
 	TupleDesc	wanted = aside_wanted_columns(fcinfo);
 	aside_ending ending = {0};
@@ -280,51 +258,15 @@ read_result(FunctionCallInfo fcinfo, bool by_text, bool tags)
 	plain_call("read result of autonomous session", &call);
 	aside_rows = &rows;
 	finish(aside_session_result(pool->handle, aside_get_caller_host(), &call,
-								aside_text_argument(fcinfo, 0), tags, &ending));
-	return_result(fcinfo, &rows, &ending, wanted, by_text);
-	return (Datum) 0;
-}
-
-/* autonomous_session_result(session text) returns setof record */
-Datum
-aside_autonomous_session_result(PG_FUNCTION_ARGS)
-{
-	return read_result(fcinfo, false, false);
-}
-
-/* aside.session_result_text(session text) returns setof record: dblink_get_result */
-Datum
-aside_session_result_text(PG_FUNCTION_ARGS)
-{
-	return read_result(fcinfo, true, true);
-}
-
-/* aside.session_query_text(session text, command text) returns setof record: dblink, the last result of the command */
-Datum
-aside_session_query_text(PG_FUNCTION_ARGS)
-{
-	AsidePool  *pool = aside_caller_pool(true);
-	aside_bytes name = aside_text_argument(fcinfo, 0);
-	TupleDesc	wanted = aside_wanted_columns(fcinfo);
-	aside_ending last = {0};
-	AsideRows	rows;
-	aside_call	call;
-
-	start_rows(fcinfo, &rows);
-	wanted = keep_desc(&rows, wanted);
-	session_call(fcinfo, ASIDE_OUTPUT_DESCRIBED, &call);
-	finish(aside_session_send(pool->handle, aside_get_caller_host(), &call, name));
-	for (;;)
+								aside_text_argument(fcinfo, 0), false, &ending));
+	if (ending.found)
 	{
-		aside_ending ending = {0};
-
-		aside_rows = &rows;
-		finish(aside_session_result(pool->handle, aside_get_caller_host(), &call, name, true, &ending));
-		if (!ending.found)
-			break;
-		last = ending;
+		aside_return_store(fcinfo, &rows, wanted, false);
+		return (Datum) 0;
 	}
-	return_result(fcinfo, &rows, &last, wanted, true);
+	result->returnMode = SFRM_Materialize;
+	result->setResult = rows.store;
+	result->setDesc = wanted;
 	return (Datum) 0;
 }
 

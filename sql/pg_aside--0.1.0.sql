@@ -166,15 +166,6 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_task_result_tag
 COMMENT ON FUNCTION aside.task_result_tags(bigint) IS
     'for aside_pg_background: async_result; where no statement has rows, the tag of each as a row of text';
 
-CREATE FUNCTION aside.session_query_text(session text, command text) RETURNS SETOF record
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_session_query_text';
-COMMENT ON FUNCTION aside.session_query_text(text, text) IS
-    'for aside_dblink: the last result of a command in a session, its columns read as text by their types; the tag of one without rows';
-CREATE FUNCTION aside.session_result_text(session text) RETURNS SETOF record
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_session_result_text';
-COMMENT ON FUNCTION aside.session_result_text(text) IS
-    'for aside_dblink: autonomous_session_result, its columns read as text by their types; the tag of a statement without rows';
-
 CREATE FUNCTION aside.plpgsql_call() RETURNS language_handler
 LANGUAGE c AS 'MODULE_PATHNAME', 'aside_plpgsql_call';
 COMMENT ON FUNCTION aside.plpgsql_call() IS 'handler of LANGUAGE plpgsql_autonomous';
@@ -686,7 +677,7 @@ REVOKE ALL ON FUNCTION
     async_wait(bigint, interval), async_wait_any(bigint[], interval), async_result(bigint),
     async_cancel(bigint, interval), async_detach(bigint), async_progress(float8, text),
     aside.task_result_tags(bigint), aside.task_rows(), aside.is_preloaded(), aside.settings_check(),
-    autonomous_sessions(), aside.session_query_text(text, text), aside.session_result_text(text),
+    autonomous_sessions(),
     async_event_on(text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean),
     async_event_off(text), async_event_pause(text), async_event_resume(text),
     async_event_emit(text, jsonb, text, interval, timestamptz, int, text, text, jsonb),
@@ -719,7 +710,7 @@ GRANT EXECUTE ON FUNCTION
     async_event_off(text), async_event_pause(text), async_event_resume(text),
     async_event_emit(text, jsonb, text, interval, timestamptz, int, text, text, jsonb),
     async_event_cancel(bigint), async_event_redrive(text, bigint[]), aside.coordinator_rows(), aside.events_ready(),
-    autonomous_sessions(), aside.session_query_text(text, text), aside.session_result_text(text),
+    autonomous_sessions(),
     aside.worker_rows(), aside.stat_rows()
 TO aside_user;
 GRANT USAGE ON SCHEMA aside TO aside_user;

@@ -90,7 +90,6 @@ SET work_mem = '64kB';
 SELECT count(*), sum(a), sum(length(b)) FROM autonomous_session_result('s') AS (a bigint, b varchar);
 SELECT * FROM autonomous_session_result('s') AS (a int);
 SELECT count(*), sum(a), sum(length(b)) FROM autonomous_session_query('s', 'SELECT g, repeat(''x'', 500) FROM generate_series(1, 20000) g') AS (a bigint, b varchar);
-SELECT count(*), sum(a), sum(length(b)) FROM aside.session_query_text('s', 'SELECT g, repeat(''x'', 500) FROM generate_series(1, 20000) g') AS (a numeric, b varchar);
 RESET work_mem;
 SELECT autonomous_session_send('s', 'SELECT repeat(''y'', 3000000); SELECT 2');
 SELECT length(a) FROM autonomous_session_result('s') AS (a text);

@@ -18,7 +18,6 @@ CREATE VIEW calls AS SELECT * FROM unnest(ARRAY[
     'SELECT a FROM autonomous_session_query(%L, ''SELECT 7'') AS (a int)', 'SELECT a FROM autonomous_session_query(%L, ''SELECT $1'', 8) AS (a int)',
     'SELECT autonomous_session_send(%L, ''SELECT 9'')', 'SELECT autonomous_session_is_busy(%L)', 'SELECT a FROM autonomous_session_result(%L) AS (a int)',
     'SELECT autonomous_session_cancel(%L)', 'SELECT autonomous_session_error(%L)', 'SELECT channel FROM autonomous_session_notifications(%L)',
-    'SELECT a FROM aside.session_query_text(%L, ''SELECT 7'') AS (a int)', 'SELECT a FROM aside.session_result_text(%L) AS (a int)',
     'SELECT autonomous_session_close(%L)']) WITH ORDINALITY c(call, n);
 SELECT * FROM autonomous_sessions();
 
@@ -79,7 +78,6 @@ CREATE DOMAIN regress_reentrant AS text CHECK (regress_reenter(VALUE));
 SELECT * FROM autonomous_session_query('a', 'SELECT ''x''::text') AS (a regress_reentrant);
 SELECT autonomous_session_send('a', 'SELECT ''x''::text');
 SELECT * FROM autonomous_session_result('a') AS (a regress_reentrant);
-SELECT * FROM aside.session_query_text('a', 'SELECT ''x''::text') AS (a regress_reentrant);
 SELECT autonomous_session_close('a');
 SELECT count(*) FROM autonomous_sessions();
 
