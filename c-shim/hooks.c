@@ -1,9 +1,10 @@
 /*
  * hooks.c
- *	  Where the server calls us: at the end of a worker's transactions, and
- *	  before commands that need a database for themselves.
+ *	  Where the server calls us: at the end of a worker's transactions,
+ *	  before commands that need a database for themselves, and after COMMIT
+ *	  PREPARED.
  */
-#include "aside.h"
+#include "event.h"
 
 #include "access/xact.h"
 #include "catalog/storage.h"
@@ -247,6 +248,8 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only, ProcessUt
 				QueryCompletion *completion)
 {
 	const char *database = database_wanted(pstmt->utilityStmt);
+	bool		commits_prepared = IsA(pstmt->utilityStmt, TransactionStmt) &&
+		((TransactionStmt *) pstmt->utilityStmt)->kind == TRANS_STMT_COMMIT_PREPARED;
 
 	if (database != NULL)
 		vacate(pstmt->utilityStmt, database);
@@ -254,6 +257,12 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only, ProcessUt
 		prev_process_utility_hook(pstmt, query, read_only, context, params, env, dest, completion);
 	else
 		standard_ProcessUtility(pstmt, query, read_only, context, params, env, dest, completion);
+	if (commits_prepared)
+	{
+		/* What that transaction has emitted, or which handlers it has changed, nobody remembers here. */
+		aside_say_handlers();
+		aside_say_events();
+	}
 }
 
 void

@@ -62,7 +62,7 @@ transaction_ends(XactEvent event, void *arg)
 		if (extension_made)
 			aside_want_coordinator();
 	}
-	/* What is prepared is found by the coordinator's timer. */
+	/* Of what is prepared, COMMIT PREPARED tells (hooks.c). */
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
 		emitted = handlers_changed = extension_made = false;
 }
