@@ -384,6 +384,9 @@ DECLARE
 BEGIN
     DELETE FROM aside.event_dead d WHERE d.handler = found.id;
     DELETE FROM aside.event_handler h WHERE h.id = found.id;
+    -- Nobody handles what waits, so its unique keys are free.
+    DELETE FROM aside.event_unique u WHERE u.channel = found.channel
+        AND NOT EXISTS (SELECT FROM aside.event_handler h WHERE h.channel = found.channel);
     RETURN true;
 END $$;
 CREATE FUNCTION aside.async_event_pause(caller oid, name text) RETURNS boolean LANGUAGE plpgsql
