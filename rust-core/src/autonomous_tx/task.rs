@@ -556,7 +556,11 @@ pub fn cancel<H: CallerHost>(
     {
         _ = slot.signal(lease.generation, |pid| h.interrupt(pid, true));
     }
-    Ok(due)
+    // It may have seen the gate shut before it could be signalled.
+    Ok(match table.state(ticket) {
+        Some(state) if state.finished() => state == State::Cancelled,
+        _ => due,
+    })
 }
 
 /// Nobody will read a task's result: it is forgotten when it ends, or now.

@@ -377,10 +377,16 @@ impl Slot {
 
     /// The worker has committed; the next transaction of the same command may be cancelled again.
     pub fn gate_committed(&self, generation: u64) {
+        self.gate_passed();
+        self.gate_reopen(generation);
+    }
+
+    /// The worker has committed, and nothing is left that could be cancelled.
+    pub fn gate_passed(&self) {
         if self.commits.load(Relaxed) & COMMITS < COMMITS {
             self.commits.fetch_add(1, Release);
         }
-        self.gate_reopen(generation);
+        self.xid.store(0, Release);
     }
 
     /// The transaction ended; a cancelled gate stays cancelled.

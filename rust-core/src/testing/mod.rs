@@ -14,6 +14,7 @@ mod order;
 mod schedules;
 mod session_faults;
 mod sessions;
+mod task_faults;
 mod task_workers;
 mod tasks;
 mod vanished;

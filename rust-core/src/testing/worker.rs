@@ -231,7 +231,7 @@ impl WorkerHost for FakeWorker<'_> {
         Ok(())
     }
     fn read_file(&self, task: u64, offset: u64, into: &mut [u8]) -> Result<(), Saved> {
-        self.try_step("read_file")?;
+        self.try_step("read_request")?;
         into.copy_from_slice(&self.world.files.lock().unwrap()[&task][offset as usize..][..into.len()]);
         Ok(())
     }

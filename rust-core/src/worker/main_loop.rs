@@ -49,6 +49,8 @@ pub struct Worker<'a> {
     pub(super) task: Cell<Option<Ticket>>,
     /// The caller has been told, and may have given the lease back.
     told: Cell<bool>,
+    /// The commit under way is the request's last, though its result is told later.
+    pub(super) last_commit: Cell<bool>,
     /// The request's last commit is done, and the caller is to be told so whatever comes after it.
     pub(super) committed: Cell<bool>,
     pub(super) reply: RefCell<Option<Reply<'a>>>,
@@ -86,6 +88,7 @@ impl<'a> Worker<'a> {
             tasks: Cell::new(None),
             task: Cell::new(None),
             told: Cell::new(false),
+            last_commit: Cell::new(false),
             committed: Cell::new(false),
             reply: RefCell::new(None),
             poller: Poller::default(),
@@ -111,8 +114,10 @@ impl<'a> Worker<'a> {
     }
 
     pub fn gate_committed(&self) {
-        if let (Some(slot), true) = (self.area.slot(self.slot.get()), self.gated.get()) {
-            slot.gate_committed(self.generation.get());
+        match self.area.slot(self.slot.get()) {
+            Some(slot) if self.gated.get() && self.last_commit.get() => slot.gate_passed(),
+            Some(slot) if self.gated.get() => slot.gate_committed(self.generation.get()),
+            _ => {}
         }
     }
 
@@ -463,7 +468,9 @@ impl<'a> Worker<'a> {
             }
         };
         self.gated.set(false);
-        slot.gate_reopen(generation);
+        if !self.committed.get() {
+            slot.gate_reopen(generation);
+        }
         answer
     }
 

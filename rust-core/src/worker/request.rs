@@ -156,7 +156,9 @@ fn commit<H: WorkerHost>(h: &H, worker: &Worker, request: &Request, ending: Endi
     if request.output == Output::Described {
         worker.settle(h)?;
         let before = worker.commits();
+        worker.last_commit.set(true);
         let done = h.commit();
+        worker.last_commit.set(false);
         if done.is_ok() || worker.commits() > before {
             worker.result.replace(Some(ending));
             worker.committed.set(true);

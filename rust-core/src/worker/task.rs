@@ -144,10 +144,13 @@ impl Worker<'_> {
             return end(h, &table, ticket, lease, &Outcome { how: How::Done, sqlstate: 0, rows: ending.processed, message: b"" });
         }
         let words = last_words.unwrap_or_else(|| Report::error(ADMIN_SHUTDOWN, "the worker of the task terminated"));
-        let (commits, _) = slot.progress();
+        let (commits, xid) = slot.progress();
         let mut message = words.get(Field::Message).unwrap_or_default().to_vec();
         if commits > 0 {
             message.extend_from_slice(b"; the task had committed before");
+        }
+        if xid != 0 {
+            message.extend_from_slice(b"; whether its last transaction has committed is unknown");
         }
         let cancelled = table.cancel_asked(ticket);
         let how = if cancelled { How::Cancelled } else { How::Failed };
