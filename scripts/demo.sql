@@ -92,11 +92,131 @@ SELECT * FROM caught;
 SELECT * FROM autonomous_query('SELECT owner, balance FROM account WHERE balance < $1 ORDER BY owner', 1000) AS t(owner text, balance numeric);
 \echo '   SELECT * FROM autonomous_json(''SELECT * FROM audit'');'
 SELECT * FROM autonomous_json('SELECT * FROM audit');
-\echo '6. The pool: a few workers serve every session, borrowed for one transaction each.'
+\echo '6. A session: a transaction that stays open from call to call, whatever becomes of yours.'
+\echo
+\echo '   SELECT autonomous_session_open(''books'');'
+\echo '   SELECT autonomous_session_exec(''books'', ''BEGIN'');'
+\echo '   BEGIN;                                                          -- yours'
+\echo '   SELECT autonomous_session_exec(''books'', ''UPDATE account SET balance = balance - $1 WHERE owner = $2'', 30, ''alice'');'
+\echo '   ROLLBACK;                                                       -- yours'
+\o /dev/null
+SELECT autonomous_session_open('books');
+SELECT autonomous_session_exec('books', 'BEGIN');
+BEGIN;
+SELECT autonomous_session_exec('books', 'UPDATE account SET balance = balance - $1 WHERE owner = $2', 30, 'alice');
+ROLLBACK;
+\o
+SELECT owner, balance AS "seen from here" FROM account ORDER BY owner;
+\echo '   SELECT autonomous_session_exec(''books'', ''UPDATE account SET balance = balance + $1 WHERE owner = $2'', 30, ''bob'');'
+\echo '   SELECT autonomous_session_exec(''books'', ''COMMIT''), autonomous_session_close(''books'');'
+\o /dev/null
+SELECT autonomous_session_exec('books', 'UPDATE account SET balance = balance + $1 WHERE owner = $2', 30, 'bob');
+SELECT autonomous_session_exec('books', 'COMMIT'), autonomous_session_close('books');
+\o
+SELECT owner, balance AS "and after its commit" FROM account ORDER BY owner;
+\echo '7. A task: it runs while you go on, says how far it is, and keeps its result.'
+\echo
+CREATE PROCEDURE until(condition text) LANGUAGE plpgsql AS $$
+DECLARE
+    met boolean;
+BEGIN
+    FOR i IN 1 .. 1000 LOOP
+        EXECUTE 'SELECT ' || condition INTO met;
+        COMMIT; -- no lock is kept on what it has looked at
+        EXIT WHEN met;
+        PERFORM pg_sleep(0.01);
+    END LOOP;
+    IF met IS NOT TRUE THEN
+        RAISE 'this did not come about within 10 s: %', condition;
+    END IF;
+END $$;
+CREATE FUNCTION audit_all() RETURNS TABLE (owner text, entries bigint) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM async_progress(50, 'half of it');
+    PERFORM pg_sleep(0.3);
+    RETURN QUERY SELECT a.who, count(*) FROM audit a GROUP BY 1;
+END $$;
+\echo '   SELECT async_exec(''SELECT * FROM audit_all()'') AS task \\gset    -- it calls async_progress(50, ''half of it'')'
+SELECT async_exec('SELECT * FROM audit_all()') AS task \gset
+CALL until(format('progress = 50 FROM aside.tasks WHERE id = %s', :task));
+SELECT state, command, progress, progress_message FROM aside.tasks WHERE id = :task;
+\echo '   SELECT * FROM async_result(:task) AS t(owner text, entries bigint);'
+SELECT * FROM async_result(:task) AS t(owner text, entries bigint) ORDER BY owner;
+\echo '8. A NOTIFY is handled in the server: a trigger notifies, and a handler keeps a summary fresh. No client listens.'
+\echo
+CREATE TABLE sale (item text, amount numeric);
+CREATE MATERIALIZED VIEW sales AS SELECT item, sum(amount) AS amount FROM sale GROUP BY item;
+CREATE FUNCTION sale_made() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NOTIFY sale;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER sale_made AFTER INSERT ON sale FOR EACH STATEMENT EXECUTE FUNCTION sale_made();
+\echo '   CREATE TRIGGER sale_made AFTER INSERT ON sale ...                -- its function says: NOTIFY sale'
+\echo '   SELECT async_event_on(''sale'', command => ''REFRESH MATERIALIZED VIEW sales'');'
+\echo '   INSERT INTO sale VALUES (''bolts'', 3), (''bolts'', 4), (''nuts'', 1);'
+\o /dev/null
+SELECT async_event_on('sale', command => 'REFRESH MATERIALIZED VIEW sales');
+-- When it has handled an event of its own, it listens too.
+SELECT async_event_emit('sale');
+CALL until($$count(*) = 1 FROM aside.event_runs WHERE handler = 'sale' AND state = 'done'$$);
+\o
+INSERT INTO sale VALUES ('bolts', 3), ('bolts', 4), ('nuts', 1);
+CALL until('count(*) = 2 FROM sales');
+SELECT * FROM sales ORDER BY item;
+\echo '9. An event is part of your transaction, and is tried until its handler succeeds. This one fails twice.'
+\echo
+CREATE TABLE address (customer text PRIMARY KEY, street text);
+INSERT INTO address VALUES ('alice', 'Long Lane 1');
+CREATE TABLE parcel (customer text, street text NOT NULL, attempt int);
+CREATE FUNCTION ship(e aside.event) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO parcel VALUES (e.payload ->> 'customer',
+                               (SELECT street FROM address WHERE customer = e.payload ->> 'customer'), e.attempt);
+    IF e.attempt < 3 THEN
+        RAISE 'the carrier does not answer';
+    END IF;
+END $$;
+\echo '   SELECT async_event_on(''order'', ''ship(aside.event)'', max_attempts => 4, backoff => ''100 ms'');'
+\echo '   BEGIN; SELECT async_event_emit(''order'', ''{"customer": "bob"}''); ROLLBACK;          -- this one never was'
+\echo '   BEGIN; SELECT async_event_emit(''order'', ''{"customer": "alice"}''); COMMIT;'
+\o /dev/null
+SELECT async_event_on('order', 'ship(aside.event)', max_attempts => 4, backoff => '100 ms');
+BEGIN;
+SELECT async_event_emit('order', '{"customer": "bob"}');
+ROLLBACK;
+BEGIN;
+SELECT async_event_emit('order', '{"customer": "alice"}');
+COMMIT;
+\o
+CALL until($$count(*) = 1 FROM aside.event_runs WHERE handler = 'order' AND state = 'done'$$);
+SELECT attempt, state, sqlstate, message FROM aside.event_runs WHERE handler = 'order' ORDER BY attempt;
+SELECT * FROM parcel;
+\echo '   One parcel: what an attempt that failed had written was rolled back, and success is recorded in the same'
+\echo '   transaction as the parcel.'
+\echo
+\echo '10. A poisoned event stops nobody. It lands among the dead, and is sent again when the cause is mended.'
+\echo
+\echo '   SELECT async_event_emit(''order'', ''{"customer": "carol"}''), async_event_emit(''order'', ''{"customer": "alice"}'');'
+\o /dev/null
+SELECT async_event_emit('order', '{"customer": "carol"}'), async_event_emit('order', '{"customer": "alice"}');
+\o
+CALL until($$(SELECT count(*) = 2 FROM parcel) AND EXISTS (SELECT FROM aside.dead_events)$$);
+SELECT handler, payload, attempts, sqlstate, message FROM aside.dead_events;
+\echo '   INSERT INTO address VALUES (''carol'', ''Mill Row 7'');'
+\echo '   SELECT async_event_redrive(''order'');'
+\o /dev/null
+INSERT INTO address VALUES ('carol', 'Mill Row 7');
+SELECT async_event_redrive('order');
+\o
+CALL until('count(*) = 3 FROM parcel');
+SELECT customer, street FROM parcel ORDER BY customer;
+SELECT count(*) AS dead FROM aside.dead_events;
+\echo '11. The pool: a few workers serve every session, every task and every handler, borrowed for one piece of work each.'
 \echo
 SELECT slot, state, database, username, calls, errors FROM aside.workers WHERE pid IS NOT NULL ORDER BY slot;
 SELECT kind, calls, errors, rows, round(total_ms::numeric, 2) AS total_ms FROM aside.stat ORDER BY kind;
-\echo '7. The price: 1,000 single-row INSERTs, each committed on its own, beside dblink on this machine.'
+\echo '12. The price: 1,000 single-row INSERTs, each committed on its own, beside dblink on this machine.'
 \echo
 CREATE TABLE sink (n int);
 CREATE TABLE took (way text, ms numeric);
