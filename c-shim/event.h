@@ -20,7 +20,7 @@ typedef struct AsideHandlerName
 extern Oid	aside_event_type(void);
 extern Oid	aside_events_owner(void);
 
-/* Of the events that the running handler was called with, the deepest (host_handler.c). */
+/* Of the events that the handler was called with in this transaction, the deepest (host_handler.c). */
 extern int	aside_event_depth;
 
 /* launcher.c */

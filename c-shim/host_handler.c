@@ -362,7 +362,6 @@ run(const AsideHandlerName *name, const Batch *batch)
 		acknowledge(batch, events);
 	SetUserIdAndSecContext(owner, context);
 	SPI_finish();
-	aside_event_depth = 0;
 }
 
 aside_status

@@ -64,7 +64,10 @@ transaction_ends(XactEvent event, void *arg)
 	}
 	/* Of what is prepared, COMMIT PREPARED tells (hooks.c). */
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+	{
 		emitted = handlers_changed = extension_made = false;
+		aside_event_depth = 0;
+	}
 }
 
 static void
