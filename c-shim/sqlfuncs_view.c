@@ -49,7 +49,7 @@ put(Datum *values, bool *nulls, int i, bool known, Datum value)
 static void
 put_worker(ReturnSetInfo *result, int slot, const aside_worker_row *row)
 {
-	static const char *const states[] = {"free", "starting", "idle", "busy", "leaving", "dead", "session"};
+	static const char *const states[] = {"free", "starting", "idle", "busy", "leaving", "dead", "session", "task"};
 	char	   *database = get_database_name(row->database);
 	char	   *user = GetUserNameFromId(row->user, true);
 	uint64		xid = row->pid != 0 ? running_transaction(row->pid) : 0;

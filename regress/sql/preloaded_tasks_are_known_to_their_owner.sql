@@ -69,7 +69,7 @@ SELECT async_exec('SELECT ''done'' FROM pg_sleep(0.3)') AS t \gset
 SELECT async_wait(:t);
 SELECT * FROM async_result(:t) AS (x text);
 SELECT async_detach(:t);
-SELECT count(*) FROM aside.tasks WHERE id = :t;
+SELECT count(*) FROM aside.tasks WHERE id = :t AND NOT detached;
 -- a queued one too
 SELECT array_agg(async_exec('SELECT pg_sleep(0.2)')) AS ts FROM generate_series(1, 10) \gset
 SELECT async_exec('SELECT ''came to its turn''') AS t \gset

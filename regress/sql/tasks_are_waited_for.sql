@@ -90,7 +90,7 @@ SELECT async_detach(:t);
 SELECT async_exec('SELECT 1') AS t \gset
 SELECT async_wait(:t), async_detach(:t);
 SELECT async_detach(:t);
-SELECT count(*) FROM aside.tasks WHERE id = :t;
+SELECT count(*) FROM aside.tasks WHERE id = :t AND NOT detached;
 \set VERBOSITY default
 DROP TABLE regress_took, regress_tree;
 DROP FUNCTION regress_timed, regress_tree;
