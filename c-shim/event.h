@@ -23,6 +23,9 @@ extern Oid	aside_events_owner(void);
 /* Of the events that the handler was called with in this transaction, the deepest (host_handler.c). */
 extern int	aside_event_depth;
 
+/* This request's transaction is a handler's. */
+extern bool aside_handler_runs;
+
 /* launcher.c */
 extern bool aside_has_launcher(void);
 extern int	aside_current_partition(void);

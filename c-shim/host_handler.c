@@ -6,7 +6,8 @@
  *
  * What reads and acknowledges is done as the owner of the tables, by plans
  * that are kept; the handler runs as itself, with nobody's privileges but its
- * own.
+ * own.  The search_path is the handler's all the time: so no query that the
+ * tables' owner runs here has a name, or an operator, without its schema.
  */
 #include "event.h"
 
@@ -68,6 +69,7 @@ typedef struct Event
 } Event;
 
 int			aside_event_depth = 0;
+bool		aside_handler_runs = false;
 
 static Handler handler;
 static SPIPlanPtr read_plans[ASIDE_PARTITIONS];
@@ -116,7 +118,8 @@ load_handler(const AsideHandlerName *name)
 	if (handler.text != NULL)
 		pfree(handler.text);
 	memset(&handler, 0, sizeof(handler));
-	if (SPI_execute_with_args("SELECT form, coalesce(handler, command) FROM aside.event_handler WHERE id = $1",
+	if (SPI_execute_with_args("SELECT form, coalesce(handler, command) FROM aside.event_handler "
+							  "WHERE id OPERATOR(pg_catalog.=) $1",
 							  1, types, values, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -212,10 +215,10 @@ read_events(const Batch *batch)
 												false, TYPALIGN_SHORT));
 	if (read_plans[batch->partition] == NULL)
 		read_plans[batch->partition] =
-			prepare_kept(psprintf("SELECT id, channel, payload, payload #>> '{}', key, headers, emitted, "
-								  "pg_catalog.pg_get_userbyid(emitted_by), priority, unique_key, command, depth "
-								  "FROM aside.event_%u WHERE ctid = ANY ($1) ORDER BY id", batch->partition),
-						 1, types);
+			prepare_kept(psprintf("SELECT id, channel, payload, payload OPERATOR(pg_catalog.#>>) '{}', key, headers, "
+								  "emitted, pg_catalog.pg_get_userbyid(emitted_by), priority, unique_key, command, depth "
+								  "FROM aside.event_%u WHERE ctid OPERATOR(pg_catalog.=) ANY ($1) ORDER BY id",
+								  batch->partition), 1, types);
 	execute(read_plans[batch->partition], values, NULL);
 	if (SPI_processed != batch->count)
 		ereport(ERROR,
@@ -331,7 +334,8 @@ acknowledge(const Batch *batch, const Event *events)
 	if (!unique)
 		return;
 	if (free_key_plan == NULL)
-		free_key_plan = prepare_kept("DELETE FROM aside.event_unique WHERE event = ANY ($1)", 1, &types[1]);
+		free_key_plan = prepare_kept("DELETE FROM aside.event_unique WHERE event OPERATOR(pg_catalog.=) ANY ($1)",
+									 1, &types[1]);
 	execute(free_key_plan, &values[1], NULL);
 }
 
@@ -369,6 +373,7 @@ aside_host_run_events(aside_bytes name, aside_bytes batch)
 {
 	aside_status status = ASIDE_OK;
 
+	aside_handler_runs = true;
 	ASIDE_TRY(status);
 	{
 		MemoryContext old = MemoryContextSwitchTo(aside_request_context);

@@ -3,7 +3,7 @@
  *	  What a worker's main loop asks of its process: who it is, the bracket
  *	  of a transaction, and leaving nothing behind.
  */
-#include "aside.h"
+#include "event.h"
 
 #include <sched.h>
 
@@ -261,6 +261,7 @@ host_begin(aside_bytes command, bool session, uint32_t timeout_ms)
 		aside_in_session = session;
 		InitializeQueryCompletion(&aside_last_completion);
 		task_timed_out = false;
+		aside_handler_runs = false;
 		if (timeout_ms > 0)
 			start_task_timer(timeout_ms);
 		StartTransactionCommand();
@@ -385,7 +386,8 @@ host_error(aside_report *out)
 			worn_out = true;
 		aside_fill_report(edata, out);
 		if (task_timed_out && edata->sqlerrcode == ERRCODE_QUERY_CANCELED)
-			out->message = aside_text_bytes("canceling task due to aside.task_timeout");
+			out->message = aside_text_bytes(aside_handler_runs ? "canceling event handler due to its timeout" :
+											"canceling task due to aside.task_timeout");
 		return;
 	}
 	memset(out, 0, sizeof(*out));

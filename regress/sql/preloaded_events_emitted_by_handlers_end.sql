@@ -11,9 +11,10 @@ BEGIN
         PERFORM pg_sleep(0.005);
     END LOOP;
 END $$;
+CREATE ROLE regress_aside_chain LOGIN SUPERUSER;
+ALTER ROLE regress_aside_chain SET aside.max_event_depth = 5;
+\c - regress_aside_chain
 CREATE TABLE told (n serial, what text);
-ALTER SYSTEM SET aside.max_event_depth = 5;
-SELECT pg_reload_conf();
 CREATE FUNCTION again(e aside.event) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO told (what) VALUES (e.channel || ' ' || (e.payload #>> '{}'));
@@ -27,7 +28,6 @@ BEGIN
     END IF;
 END $$;
 CREATE VIEW todo AS SELECT FROM aside.events WHERE channel ~ '^chain' AND state IN ('waiting', 'running', 'retrying', 'delayed');
-CALL until('current_setting(''aside.max_event_depth'') = ''5''');
 -- handlers of other channels
 SELECT async_event_on('chain_a', 'next(aside.event)'), async_event_on('chain_b', 'next(aside.event)'), async_event_on('chain_c', 'next(aside.event)');
 SELECT async_event_emit('chain_a', '1') > 0;
@@ -75,8 +75,6 @@ CALL until('EXISTS (SELECT FROM aside.dead_events WHERE handler = ''chain'')');
 CALL until('NOT EXISTS (SELECT FROM todo)');
 SELECT what FROM told ORDER BY n;
 SELECT async_event_off('chain'), async_event_off('chain_a'), async_event_off('chain_b'), async_event_off('chain_c');
-ALTER SYSTEM RESET aside.max_event_depth;
-SELECT pg_reload_conf();
 -- a handler pauses itself, and ends itself
 CREATE FUNCTION selfish(e aside.event) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -96,4 +94,6 @@ SELECT what FROM told ORDER BY n;
 DROP VIEW todo;
 DROP TABLE told, deferred;
 DROP FUNCTION again, next, emits, aloud, selfish;
+\c - postgres
 DROP PROCEDURE until;
+DROP ROLE regress_aside_chain;
