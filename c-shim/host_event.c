@@ -369,7 +369,12 @@ bytes_datum(aside_bytes bytes)
 	return PointerGetDatum(cstring_to_text_with_len((const char *) bytes.data, bytes.len));
 }
 
-/* Among the dead, with what the event was. */
+#define BURY \
+	"INSERT INTO aside.event_dead (id, handler, channel, payload, key, priority, headers, emitted, " \
+	"emitted_by, attempts, sqlstate, message) SELECT id, $2, channel, payload, key, priority, headers, " \
+	"emitted, emitted_by, $3, $4, $5 FROM aside.event_%u WHERE id = $6"
+
+/* Among the dead, with what the event was.  Where it lies is known to who has run it. */
 static void
 bury_event(const aside_log_entry *entry)
 {
@@ -383,10 +388,11 @@ bury_event(const aside_log_entry *entry)
 	values[2] = Int32GetDatum(entry->attempt);
 	values[3] = CStringGetTextDatum(unpack_sql_state(entry->sqlstate));
 	values[4] = bytes_datum(entry->message);
-	run_query(psprintf("INSERT INTO aside.event_dead (id, handler, channel, payload, key, priority, headers, emitted, "
-					   "emitted_by, attempts, sqlstate, message) SELECT id, $2, channel, payload, key, priority, headers, "
-					   "emitted, emitted_by, $3, $4, $5 FROM aside.event_%u WHERE ctid = $1 ON CONFLICT DO NOTHING",
-					   entry->partition), 5, types, values, NULL, SPI_OK_INSERT);
+	values[5] = Int64GetDatum(entry->events[0]);
+	run_query(psprintf(BURY " AND ctid = $1 ON CONFLICT DO NOTHING", entry->partition), 6, types, values, NULL,
+			  SPI_OK_INSERT);
+	if (SPI_processed == 0)
+		run_query(psprintf(BURY " ON CONFLICT DO NOTHING", entry->partition), 6, types, values, NULL, SPI_OK_INSERT);
 }
 
 static void
