@@ -378,9 +378,9 @@ bytes_datum(aside_bytes bytes)
 static void
 bury_event(const aside_log_entry *entry)
 {
-	Oid			types[5] = {TIDOID, INT4OID, INT4OID, TEXTOID, TEXTOID};
+	Oid			types[6] = {TIDOID, INT4OID, INT4OID, TEXTOID, TEXTOID, INT8OID};
 	ItemPointerData tid;
-	Datum		values[5];
+	Datum		values[6];
 
 	ItemPointerSet(&tid, entry->tid >> 16, entry->tid & 0xffff);
 	values[0] = PointerGetDatum(&tid);
