@@ -29,6 +29,10 @@ WITH m AS (
     (15, 'session: times faster than dblink, one connection', 'session', 'hot.dblink', 'faster', 7),
     (16, 'async_exec + async_result: times faster than dblink, connect a call', 'task', 'dblink', 'faster', 30),
     (17, 'rows of a task into a table: times faster than dblink', 'rows-table.task', 'dblink', 'faster', 3),
+    (19, 'NOTIFY to handler: time beside an external listener', 'notify', 'listener', 'less', 1.0),
+    (20, 'emit at 64 clients: rate beside a plain INSERT', 'emit, none', 'plain', 'more', 0.9),
+    (21, 'emit at 64 clients, 2 ms commit: rate beside a plain INSERT', 'emit, 2ms', 'plain', 'more', 0.9),
+    (22, 'emit at 64 clients, 2 ms commit: rate beside INSERT + pg_notify', 'emit, 2ms', 'notify', 'more', 5),
     (18, 'rows of a task into an aggregate: times faster than dblink', 'rows-aggregate.task', 'dblink', 'faster', 3)
 ), r AS (
     SELECT w.*, CASE WHEN w.better = 'faster' THEN p.v / a.v ELSE a.v / p.v END AS ratio
@@ -41,6 +45,21 @@ SELECT what, round(ratio::numeric, 2) AS ratio,
        CASE better WHEN 'less' THEN 'at most ' ELSE 'at least ' END || target || 'x' AS target,
        CASE WHEN (better = 'less') = (ratio <= target) THEN 'met' ELSE 'MISSED' END AS verdict
 FROM r ORDER BY ord;
+
+\echo 'events'
+WITH m AS (
+    SELECT part, peer, percentile_cont(0.5) WITHIN GROUP (ORDER BY value) AS v FROM result GROUP BY part, peer
+)
+SELECT what, round(v::numeric, 1) AS measured, target, CASE WHEN (better = 'less') = (v <= bound) THEN 'met' ELSE 'MISSED' END AS verdict
+FROM (
+    SELECT 1 AS ord, 'NOTIFY to handler, p50, us' AS what, v, 'under 300' AS target, 300::float8 AS bound, 'less' AS better FROM m WHERE (part, peer) = ('notify', 'aside')
+    UNION ALL SELECT 2, 'commit of an event to handler, p50, us', v, 'under 1000', 1000, 'less' FROM m WHERE (part, peer) = ('notify', 'event')
+    UNION ALL SELECT 3, 'commit of an event to handler, p99, us', v, 'under 5000', 5000, 'less' FROM m WHERE (part, peer) = ('notify p99', 'event')
+    UNION ALL SELECT 4, 'events one by one, a second', v, 'at least 10000', 10000, 'more' FROM m WHERE part = 'events, one by one'
+    UNION ALL SELECT 5, 'events in batches of 100, a second', v, 'at least 100000', 100000, 'more' FROM m WHERE part = 'events, batches of 100'
+    UNION ALL SELECT 6, 'the same with xmin pinned: rate beside it', p.v / m.v, 'at least 0.9', 0.9, 'more' FROM m, m p
+        WHERE m.part = 'events, batches of 100' AND p.part = 'events, batches, xmin pinned'
+) f ORDER BY ord;
 
 \echo 'memory: growth of private anonymous memory after warm-up'
 SELECT b.part, split_part(b.peer, ' ', 1) AS process, b.value AS before_kb, a.value AS after_kb, a.value - b.value AS growth_kb,

@@ -268,7 +268,8 @@ host_begin(aside_bytes command, bool session, uint32_t timeout_ms)
 		/* From here to the transaction's end; an abort restores the outer user. A session has its own. */
 		if (!session)
 			SetUserIdAndSecContext(acting.current_user, acting.security_context);
-		else
+		/* Of a single call the caller's own timer runs. */
+		if (session || aside_worker_runs_task(aside_worker_pool()->handle))
 			start_timer();
 	}
 	ASIDE_END_TRY();

@@ -48,8 +48,16 @@
 extern PGDLLEXPORT void aside_launcher_main(Datum arg);
 extern PGDLLEXPORT void aside_coordinator_main(Datum arg);
 
+/* The launcher looks for queued tasks this often. */
+#define KICK_EVERY_US 1000000
+
+/* A turn that begins this soon after the last one takes a breath first. */
+#define BUSY_US 100
+#define BREATH_US 200
+
 /* After an error, the coordinator waits this long, twice as long each time. */
 #define FIRST_PAUSE_MS 100
+#define CLOSING_MS "200ms"
 #define LONGEST_PAUSE_MS 10000
 
 static aside_registry *registry = NULL;
@@ -246,12 +254,43 @@ serve_signals(void)
 	}
 }
 
+/* A coordinator that sleeps ends in good order; what it does otherwise may last, and is broken off. */
+static volatile sig_atomic_t sleeps = false;
+static volatile sig_atomic_t to_end = false;
+
+static void
+end_in_order(SIGNAL_ARGS)
+{
+	int			save_errno = errno;
+
+	if (sleeps)
+	{
+		to_end = true;
+		SetLatch(MyLatch);
+	}
+	else
+		die(postgres_signal_arg);
+	errno = save_errno;
+}
+
 static void
 sleep_for(int64 us)
 {
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 					 Max(1, us / 1000), ASIDE_WAIT_EVENT("AsideIdle"));
 	ResetLatch(MyLatch);
+}
+
+static void
+kick_tasks(void)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		aside_kick_tasks(aside_caller_pool(true));
+	}
+	ASIDE_END_TRY();
 }
 
 void
@@ -279,7 +318,9 @@ aside_launcher_main(Datum arg)
 
 		serve_signals();
 		wait = aside_launcher_step(registry, &host);
-		sleep_for(wait);
+		/* Whoever ends one task looks for the next; where nobody could, this finds it. */
+		kick_tasks();
+		sleep_for(Min(wait, KICK_EVERY_US));
 	}
 }
 
@@ -346,8 +387,7 @@ has_extension(void)
 	bool		has;
 
 	StartTransactionCommand();
-	has = OidIsValid(get_extension_oid("pg_aside", true)) &&
-		OidIsValid(get_relname_relid("event_handler", get_namespace_oid("aside", true)));
+	has = OidIsValid(get_extension_oid("pg_aside", true));
 	CommitTransactionCommand();
 	return has;
 }
@@ -388,6 +428,28 @@ leave(uint32 state)
 {
 	aside_coordinator_became(registry, my_entry, state, GetCurrentTimestamp());
 	proc_exit(0);
+}
+
+/* What workers run for it ends with it, and will not have been an attempt. */
+static void
+close_in_order(aside_coordinator *coordinator)
+{
+	aside_status status = ASIDE_OK;
+	aside_call	limits;
+	AsideRequest request = {.kind = ASIDE_KIND_ROUTINE, .command = aside_text_bytes("")};
+
+	ASIDE_TRY(status);
+	{
+		/* Whoever ended it does not want to wait. */
+		(void) set_config_option("lock_timeout", CLOSING_MS, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SET, true, 0, false);
+		aside_fill_call(&request, &limits);
+	}
+	ASIDE_END_TRY();
+	if (status == ASIDE_OK)
+		status = aside_coordinator_close(coordinator, aside_caller_pool(true)->handle, aside_get_caller_host(),
+										 aside_get_event_host(), &limits);
+	if (status != ASIDE_OK)
+		AbortOutOfAnyTransaction();
 }
 
 /*
@@ -435,6 +497,8 @@ take_turn(aside_coordinator *coordinator)
 		return wait;
 	}
 	AbortOutOfAnyTransaction();
+	if (aside_tables_replaced())
+		leave(5);
 	if (aside_kept_error() != NULL && aside_kept_error()->sqlerrcode != said)
 	{
 		said = aside_kept_error()->sqlerrcode;
@@ -452,10 +516,12 @@ aside_coordinator_main(Datum arg)
 	CoordinatorStart start;
 	aside_coordinator *coordinator;
 	TimestampTz checked = 0;
+	TimestampTz turned = 0;
+	int64		wait;
 	int			partition;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, die);
+	pqsignal(SIGTERM, end_in_order);
 	BackgroundWorkerUnblockSignals();
 	memcpy(&start, MyBgworkerEntry->bgw_extra, sizeof(start));
 	my_entry = start.entry;
@@ -469,6 +535,9 @@ aside_coordinator_main(Datum arg)
 								 GUC_ACTION_SET, true, 0, false);
 	(void) set_config_option("client_encoding", GetDatabaseEncodingName(), PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SET,
 							 true, 0, false);
+	/* A record of what it did is as good as its transaction; no standby needs to have it first. */
+	if (synchronous_commit > SYNCHRONOUS_COMMIT_LOCAL_FLUSH)
+		(void) set_config_option("synchronous_commit", "local", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SET, true, 0, false);
 	if (!has_extension())
 		leave(4);
 	/*
@@ -478,6 +547,8 @@ aside_coordinator_main(Datum arg)
 	while (aside_pool_orphans(aside_caller_pool(true)->handle, MyDatabaseId) > 0)
 	{
 		serve_signals();
+		if (aside_coordinator_leaves(registry, my_entry, GetCurrentTimestamp()))
+			leave(5);
 		sleep_for(10000);
 	}
 	listen_to_server();
@@ -491,15 +562,30 @@ aside_coordinator_main(Datum arg)
 		TimestampTz now = GetCurrentTimestamp();
 
 		serve_signals();
+		if (to_end)
+		{
+			close_in_order(coordinator);
+			proc_exit(0);
+		}
 		if (aside_coordinator_leaves(registry, my_entry, now))
+		{
+			close_in_order(coordinator);
 			leave(5);
+		}
 		if (now - checked > 2 * USECS_PER_SEC || now < checked)
 		{
 			checked = now;
 			if (!has_extension())
 				leave(4);
 		}
-		sleep_for(take_turn(coordinator));
+		/* When there is always something, turns that take in several things at a time leave more to those who work. */
+		if (now - turned < BUSY_US)
+			pg_usleep(BREATH_US);
+		wait = take_turn(coordinator);
+		turned = GetCurrentTimestamp();
+		sleeps = true;
+		sleep_for(wait);
+		sleeps = false;
 	}
 }
 
@@ -550,6 +636,16 @@ aside_vacate_coordinator(Oid database)
 	return there;
 }
 
+/* Nobody wants it for himself any more. */
+void
+aside_readmit_coordinator(Oid database)
+{
+	if (registry == NULL)
+		return;
+	aside_registry_readmit(registry, database);
+	set_latch(aside_launcher_kick(registry));
+}
+
 PG_FUNCTION_INFO_V1(aside_coordinators);
 
 /* Rows of aside.coordinators. */
@@ -567,10 +663,10 @@ aside_coordinators(PG_FUNCTION_ARGS)
 		Datum		values[5];
 		bool		nulls[5] = {false};
 
-		if (row.state == 0)
+		/* The launcher forgets those that were dropped when it looks next. */
+		if (row.state == 0 || database == NULL)
 			continue;
-		nulls[0] = database == NULL;
-		values[0] = database == NULL ? (Datum) 0 : DirectFunctionCall1(namein, CStringGetDatum(database));
+		values[0] = DirectFunctionCall1(namein, CStringGetDatum(database));
 		values[1] = CStringGetTextDatum(states[row.state % lengthof(states)]);
 		nulls[2] = row.pid == 0;
 		values[2] = Int32GetDatum(row.pid);

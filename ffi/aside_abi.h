@@ -543,6 +543,9 @@ typedef struct aside_event_host
 	/* A partition takes events until it is this large, or this old. */
 	uint64_t	rotation_bytes;
 	uint64_t	rotation_us;
+	/* Part of what names a handler to its worker. */
+	uint32_t	tables;
+	uint32_t	reserved;
 } aside_event_host;
 
 /* What the launcher asks of its process. */
@@ -672,6 +675,7 @@ extern int64_t aside_registry_say(aside_registry *registry, uint32_t database, b
 extern void aside_registry_want(aside_registry *registry, uint32_t database, int64_t now);
 /* The database is wanted by somebody until then; false: nobody is in it. */
 extern bool aside_registry_vacate(aside_registry *registry, uint32_t database, int64_t until, int64_t *latch);
+extern void aside_registry_readmit(aside_registry *registry, uint32_t database);
 extern int32_t aside_registry_partition(const aside_registry *registry, uint32_t database);
 extern void aside_registry_set_partition(aside_registry *registry, uint32_t entry, uint32_t partition);
 extern bool aside_view_coordinator(const aside_registry *registry, uint32_t index, aside_coordinator_row *out);
@@ -683,6 +687,10 @@ extern aside_coordinator *aside_coordinator_new(aside_registry *registry, uint32
 extern aside_status aside_coordinator_step(aside_coordinator *coordinator, aside_pool *pool,
 										   const aside_caller_host *host, const aside_event_host *events,
 										   const aside_call *limits, int64_t *wait_us);
+/* It ends in good order: attempts that are under way do not count. */
+extern aside_status aside_coordinator_close(aside_coordinator *coordinator, aside_pool *pool,
+											const aside_caller_host *host, const aside_event_host *events,
+											const aside_call *limits);
 
 /* The tenant of this process is over: its sessions are abandoned. */
 extern void aside_sessions_end(aside_pool *pool, const aside_caller_host *host);
@@ -720,6 +728,8 @@ extern aside_status aside_sink_describe(void *sink, const aside_column *columns,
 extern aside_status aside_sink_message(aside_pool *pool, const aside_worker_host *host,
 									   const aside_report *message);
 extern uint32_t aside_worker_depth(const aside_pool *pool);
+/* Does this worker run a task now? */
+extern bool aside_worker_runs_task(const aside_pool *pool);
 
 /* Ask idle workers of a database (0: all) to leave; returns how many are not gone yet. */
 extern uint32_t aside_pool_retire(aside_pool *pool, const aside_world *world,

@@ -251,6 +251,14 @@ pub unsafe extern "C" fn aside_tasks_pending(pool: *const aside_pool) -> bool {
     caught(|| task::some_pending(&pool.session)).unwrap_or(false)
 }
 
+/// # Safety
+/// As said at the top.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_worker_runs_task(pool: *const aside_pool) -> bool {
+    // SAFETY: per the contract.
+    unsafe { &*pool }.worker.runs_task()
+}
+
 /// Nothing more is done on a panic.
 ///
 /// # Safety

@@ -69,9 +69,9 @@ impl<'a> Worker<'a> {
         self.launched_for.get()
     }
 
-    /// The task that this process runs, or is called by.
-    pub fn running_task(&self) -> Option<Ticket> {
-        self.task.get()
+    /// Does this process run a task?
+    pub fn runs_task(&self) -> bool {
+        self.task.get().is_some()
     }
 
     pub fn new(area: Area<'a>) -> Self {
@@ -295,6 +295,8 @@ impl<'a> Worker<'a> {
         let index = self.slot.get();
         self.generation.set(generation);
         slot.take(generation);
+        // Counted before the caller is answered, which may be early.
+        slot.calls.fetch_add(1, Relaxed);
         *self.reply.borrow_mut() = Some(Reply::Caller(self.area.reply_ring(index).writer()));
         let mut reader = self.area.request_ring(index).reader();
         let mut fit = true;
@@ -345,7 +347,6 @@ impl<'a> Worker<'a> {
         }
         self.reply.take();
         slot.last_used.store(h.timestamp(), Relaxed);
-        slot.calls.fetch_add(1, Relaxed);
         if ended == Ended::Badly {
             slot.errors.fetch_add(1, Relaxed);
         }

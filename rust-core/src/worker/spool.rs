@@ -7,6 +7,10 @@ use crate::task::{MEMORY_PER_TASK, Table, Ticket};
 use crate::wire::frame::{self, Kind};
 use crate::wire::message::encode_report;
 
+/// Messages cannot be written to a file, for they come from within the server's error reporting: what is
+/// more than this is dropped.
+const MESSAGES_BYTES: usize = 1024 * 1024;
+
 /// Frames of a running task.
 #[derive(Debug)]
 pub struct Spool {
@@ -55,7 +59,7 @@ impl Spool {
         let mut words = Vec::new();
         if message.severity >= Severity::Error {
             self.last_words = Some(message.clone());
-        } else if encode_report(message, &mut words).is_ok() {
+        } else if self.buffer.len() < MESSAGES_BYTES && encode_report(message, &mut words).is_ok() {
             _ = self.push(Kind::Message, bytemuck::cast_slice(&words));
         }
     }
