@@ -4,6 +4,7 @@
  */
 #include "aside.h"
 
+#include "access/xact.h"
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -116,11 +117,15 @@ aside_worker_main(Datum main_arg)
 	BackgroundWorkerInitializeConnectionByOid(launch.database, launch.user, 0);
 	/* The server goes by what it was at authentication, as it does for the caller. */
 	if (aside_authenticated_superuser() != launch.superuser)
+	{
+		/* The catalog is read in transactions only. */
+		StartTransactionCommand();
 		ereport(FATAL,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("role \"%s\" became or ceased to be a superuser since this session began",
 						GetUserNameFromId(launch.user, true)),
 				 errhint("Connect again.")));
+	}
 	process_session_preload_libraries();
 	aside_watch_transactions();
 	status = aside_worker_run(pool->handle, aside_get_worker_host());

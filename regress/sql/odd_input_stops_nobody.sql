@@ -93,6 +93,18 @@ END
 $$;
 SELECT rolname AS super FROM pg_roles WHERE oid = 10 \gset
 \c - :super
+-- until 16 one that is demoted while it is connected has to connect again, and nothing worse comes of it
+ALTER ROLE regress_aside_demoted SUPERUSER;
+\c - regress_aside_demoted
+ALTER ROLE regress_aside_demoted NOSUPERUSER;
+DO $$
+BEGIN
+    PERFORM autonomous_exec('SELECT 1');
+EXCEPTION WHEN insufficient_privilege THEN
+    NULL;
+END
+$$;
+\c - :super
 DROP ROLE regress_aside_demoted;
 SELECT autonomous_exec('DROP TABLE regress_t');
 
