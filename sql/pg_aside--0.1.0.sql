@@ -526,9 +526,9 @@ COMMENT ON FUNCTION async_event_redrive(text, bigint[]) IS
 CREATE VIEW aside.event_rows AS
     SELECT 0 AS partition, * FROM aside.event_0 UNION ALL SELECT 1, * FROM aside.event_1 UNION ALL SELECT 2, * FROM aside.event_2;
 CREATE VIEW aside.event_log AS
-    SELECT 0 AS partition, l.handler, ev AS event, l.kind, l.attempt, l.at, l.next_at, l.sqlstate, l.message FROM aside.event_log_0 l, unnest(l.events) ev
-    UNION ALL SELECT 1, l.handler, ev, l.kind, l.attempt, l.at, l.next_at, l.sqlstate, l.message FROM aside.event_log_1 l, unnest(l.events) ev
-    UNION ALL SELECT 2, l.handler, ev, l.kind, l.attempt, l.at, l.next_at, l.sqlstate, l.message FROM aside.event_log_2 l, unnest(l.events) ev;
+    SELECT 0 AS partition, l.handler, ev AS event, l.kind, l.attempt, l.at, l.next_at, l.sqlstate, l.message FROM aside.event_log_0 l, pg_catalog.unnest(l.events) ev
+    UNION ALL SELECT 1, l.handler, ev, l.kind, l.attempt, l.at, l.next_at, l.sqlstate, l.message FROM aside.event_log_1 l, pg_catalog.unnest(l.events) ev
+    UNION ALL SELECT 2, l.handler, ev, l.kind, l.attempt, l.at, l.next_at, l.sqlstate, l.message FROM aside.event_log_2 l, pg_catalog.unnest(l.events) ev;
 CREATE VIEW aside.event_states AS
     SELECT e.id, e.channel, h.id AS handler_id, h.name AS handler, h.owner AS handler_owner, e.emitted_by,
         CASE WHEN l.done THEN 'done' WHEN l.dead THEN 'dead' WHEN l.cancelled OR c.event IS NOT NULL THEN 'cancelled'
@@ -541,8 +541,8 @@ CREATE VIEW aside.event_states AS
         SELECT o.event, o.handler, bool_or(o.kind = 'd') AS done, bool_or(o.kind = 'x') AS dead, bool_or(o.kind = 'c') AS cancelled,
             count(*) FILTER (WHERE o.kind = 'a') AS begun, count(*) FILTER (WHERE o.kind IN ('d', 'f', 'x', 'c')) AS ended,
             count(*) FILTER (WHERE o.kind = 'f') AS failed, max(o.attempt) AS attempts, max(o.next_at) AS next_at, max(o.at) AS at,
-            (array_agg(o.sqlstate ORDER BY o.at DESC) FILTER (WHERE o.sqlstate IS NOT NULL))[1] AS sqlstate,
-            (array_agg(o.message ORDER BY o.at DESC) FILTER (WHERE o.message IS NOT NULL))[1] AS message
+            (pg_catalog.array_agg(o.sqlstate ORDER BY o.at DESC) FILTER (WHERE o.sqlstate IS NOT NULL))[1] AS sqlstate,
+            (pg_catalog.array_agg(o.message ORDER BY o.at DESC) FILTER (WHERE o.message IS NOT NULL))[1] AS message
         FROM aside.event_log o GROUP BY o.event, o.handler
     ) l ON l.event = e.id AND l.handler = h.id
     LEFT JOIN (SELECT DISTINCT o.event FROM aside.event_log o WHERE o.kind = 'c' AND o.handler = 0) c ON c.event = e.id
@@ -553,23 +553,23 @@ CREATE VIEW aside.handlers AS
         h.max_attempts, h.backoff, h.backoff_cap, h.timeout, h.ordered, h.durable, h.paused, h.created,
         CASE WHEN h.command IS NOT NULL THEN NULL
              ELSE EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-                 WHERE p.prokind = 'f' AND p.pronargs = 1 AND p.proargtypes[0] = CASE h.form WHEN 'e' THEN 'aside.event'::regtype
+                 WHERE p.prokind = 'f' AND p.pronargs = 1 AND p.proargtypes[0] OPERATOR(pg_catalog.=) CASE h.form WHEN 'e' THEN 'aside.event'::regtype
                      WHEN 'a' THEN 'aside.event[]'::regtype WHEN 'j' THEN 'jsonb'::regtype ELSE 'text'::regtype END
                  AND pg_catalog.strpos(h.handler, pg_catalog.format('%I.%I(', n.nspname, p.proname)) = 1) END AS exists
     FROM aside.event_handler h;
-CREATE VIEW aside.events AS
+CREATE VIEW aside.events WITH (security_barrier) AS
     SELECT e.id, e.channel, e.payload, e.key, e.priority, e.run_at, e.unique_key, e.headers, e.emitted,
         pg_catalog.pg_get_userbyid(e.emitted_by) AS emitted_by, s.handler, s.state, s.attempts, s.next_at, s.sqlstate, s.message, s.changed
     FROM aside.event_rows e LEFT JOIN aside.event_states s ON s.id = e.id
     WHERE (e.command IS NULL OR e.command = 'notify')
         AND (pg_catalog.pg_has_role(e.emitted_by, 'USAGE') OR pg_catalog.pg_has_role(s.handler_owner, 'USAGE')
              OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user));
-CREATE VIEW aside.dead_events AS
+CREATE VIEW aside.dead_events WITH (security_barrier) AS
     SELECT d.id, h.name AS handler, d.channel, d.payload, d.key, d.priority, d.headers, d.emitted,
         pg_catalog.pg_get_userbyid(d.emitted_by) AS emitted_by, d.attempts, d.sqlstate, d.message, d.died
     FROM aside.event_dead d JOIN aside.event_handler h ON h.id = d.handler
     WHERE pg_catalog.pg_has_role(h.owner, 'USAGE') OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user);
-CREATE VIEW aside.event_runs AS
+CREATE VIEW aside.event_runs WITH (security_barrier) AS
     SELECT l.event, h.name AS handler, l.attempt, min(l.at) FILTER (WHERE l.kind = 'a') AS started,
         max(l.at) FILTER (WHERE l.kind <> 'a') AS finished,
         coalesce(max(CASE l.kind WHEN 'd' THEN 'done' WHEN 'f' THEN 'failed' WHEN 'x' THEN 'dead' WHEN 'c' THEN 'cancelled' END), 'running') AS state,
@@ -583,7 +583,7 @@ CREATE VIEW aside.event_stats AS
         count(*) FILTER (WHERE s.state = 'retrying') AS retrying, count(*) FILTER (WHERE s.state = 'running') AS running,
         count(*) FILTER (WHERE s.state = 'done') AS done, (SELECT count(*) FROM aside.event_dead d WHERE d.handler = h.id) AS dead,
         clock_timestamp() - min(s.emitted) FILTER (WHERE s.state IN ('waiting', 'retrying', 'running')) AS lag,
-        (SELECT jsonb_object_agg(f.sqlstate, f.n) FROM (SELECT l.sqlstate, count(*) AS n FROM aside.event_log l
+        (SELECT pg_catalog.jsonb_object_agg(f.sqlstate, f.n) FROM (SELECT l.sqlstate, count(*) AS n FROM aside.event_log l
             WHERE l.handler = h.id AND l.sqlstate IS NOT NULL GROUP BY l.sqlstate) f) AS failures,
         (SELECT c.state FROM aside.coordinator_rows() c WHERE c.database = current_database()) AS coordinator,
         pg_catalog.pg_notification_queue_usage() AS notification_queue_usage

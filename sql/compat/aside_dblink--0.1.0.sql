@@ -246,7 +246,7 @@ COMMENT ON FUNCTION aside.dblink_open(text, text) IS 'for aside_dblink: open a s
 
 -- Connections by name; NULL is the unnamed one.
 CREATE FUNCTION aside.dblink_session(name text) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN coalesce('dblink:' || name::name, 'dblink');
+LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN coalesce('dblink:' OPERATOR(pg_catalog.||) name::name::text, 'dblink');
 COMMENT ON FUNCTION aside.dblink_session(text) IS 'for aside_dblink: name of the session that a connection is';
 
 CREATE FUNCTION aside.dblink_state(session text) RETURNS text
@@ -362,7 +362,7 @@ CREATE FUNCTION dblink_disconnect(text) RETURNS text
 LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE RETURN aside.dblink_disconnect($1);
 CREATE FUNCTION dblink_get_connections() RETURNS text[]
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
-RETURN (SELECT array_agg(substr(s.session, 8) ORDER BY s.session COLLATE "C") FROM aside.dblink_sessions() s
+RETURN (SELECT pg_catalog.array_agg(pg_catalog.substr(s.session, 8) ORDER BY s.session COLLATE "C") FROM aside.dblink_sessions() s
         WHERE starts_with(s.session, 'dblink:'));
 
 CREATE FUNCTION dblink(text) RETURNS SETOF record
@@ -431,7 +431,7 @@ LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE
 RETURN CASE WHEN aside.dblink_session_cancel(aside.dblink_need($1)) IS NOT NULL THEN 'OK' END;
 CREATE FUNCTION dblink_error_message(text) RETURNS text
 LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE
-RETURN coalesce('ERROR:  ' || aside.dblink_session_error(aside.dblink_need($1)), 'OK');
+RETURN coalesce('ERROR:  ' OPERATOR(pg_catalog.||) aside.dblink_session_error(aside.dblink_need($1)), 'OK');
 
 CREATE FUNCTION dblink_get_notify(OUT notify_name text, OUT be_pid int, OUT extra text) RETURNS SETOF record
 LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE

@@ -166,7 +166,7 @@ COMMENT ON FUNCTION pg_background_list_v2() IS
 CREATE FUNCTION pg_background_stats_v2() RETURNS pg_background_stats
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 RETURN (SELECT ROW(s.launched, s.completed, s.failed, s.cancelled, 0, s.active,
-        s.total_ms / nullif(s.completed + s.failed + s.cancelled, 0), current_setting('aside.max_workers'))::pg_background_stats
+        s.total_ms OPERATOR(pg_catalog./) nullif(s.completed + s.failed + s.cancelled, 0), pg_catalog.current_setting('aside.max_workers'))::pg_background_stats
     FROM aside.background_stats() s);
 COMMENT ON FUNCTION pg_background_stats_v2() IS
     'what this session has started; how a submitted or detached command ends is not known';
