@@ -9,16 +9,21 @@
 
 #define ASIDE_PARTITIONS 3
 
-/* By which a handler is named to its worker: a changed one has another version. */
+/*
+ * By which a handler is named to its worker: a changed one has another
+ * version, and one of another extension of the same name other tables.
+ */
 typedef struct AsideHandlerName
 {
 	int32		id;
 	int32		version;
+	Oid			tables;
 } AsideHandlerName;
 
 /* sqlfuncs_event.c */
 extern Oid	aside_event_type(void);
 extern Oid	aside_events_owner(void);
+extern Oid	aside_hold_tables(void);
 
 /* Of the events that the handler was called with in this transaction, the deepest (host_handler.c). */
 extern int	aside_event_depth;
@@ -33,9 +38,12 @@ extern void aside_set_current_partition(int partition);
 extern void aside_say_events(void);
 extern void aside_say_handlers(void);
 extern void aside_want_coordinator(void);
+extern void aside_look_for_databases(void);
 
 /* host_event.c */
 extern void aside_hear(int pid, const char *channel, const char *payload);
 extern const struct aside_event_host *aside_get_event_host(void);
+extern void aside_begin_with_tables(void);
+extern bool aside_tables_replaced(void);
 
 #endif							/* ASIDE_EVENT_H */

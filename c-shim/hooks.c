@@ -218,8 +218,11 @@ may_run(Node *statement, Oid database)
 	return aside_owns_database(database, GetUserId());
 }
 
-/* Our idle workers leave a database; those at work stay, and the server says who is in the way. */
-static void
+/*
+ * Our idle workers leave a database, and so does its coordinator, with what
+ * it has running; others at work stay, and the server says who is in the way.
+ */
+static Oid
 vacate(Node *statement, const char *database)
 {
 	AsidePool  *pool = aside_caller_pool(false);
@@ -227,7 +230,7 @@ vacate(Node *statement, const char *database)
 	aside_world world;
 
 	if (pool == NULL || !OidIsValid(oid) || !may_run(statement, oid))
-		return;
+		return InvalidOid;
 	memset(&world, 0, sizeof(world));
 	aside_fill_world(&world);
 	for (int tries = 0; tries < RETIRE_TRIES; tries++)
@@ -240,6 +243,7 @@ vacate(Node *statement, const char *database)
 						 ASIDE_WAIT_EVENT("AsideWorkerExit"));
 		CHECK_FOR_INTERRUPTS();
 	}
+	return oid;
 }
 
 static void
@@ -251,12 +255,27 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only, ProcessUt
 	bool		commits_prepared = IsA(pstmt->utilityStmt, TransactionStmt) &&
 		((TransactionStmt *) pstmt->utilityStmt)->kind == TRANS_STMT_COMMIT_PREPARED;
 
+	Oid			vacated = database == NULL ? InvalidOid : vacate(pstmt->utilityStmt, database);
+
+	PG_TRY();
+	{
+		if (prev_process_utility_hook != NULL)
+			prev_process_utility_hook(pstmt, query, read_only, context, params, env, dest, completion);
+		else
+			standard_ProcessUtility(pstmt, query, read_only, context, params, env, dest, completion);
+	}
+	PG_CATCH();
+	{
+		if (OidIsValid(vacated))
+			aside_readmit_coordinator(vacated);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 	if (database != NULL)
-		vacate(pstmt->utilityStmt, database);
-	if (prev_process_utility_hook != NULL)
-		prev_process_utility_hook(pstmt, query, read_only, context, params, env, dest, completion);
-	else
-		standard_ProcessUtility(pstmt, query, read_only, context, params, env, dest, completion);
+		aside_note_databases();
+	/* In a database that was dropped nobody is to look for the extension. */
+	if (OidIsValid(vacated) && !IsA(pstmt->utilityStmt, DropdbStmt))
+		aside_readmit_coordinator(vacated);
 	if (commits_prepared)
 	{
 		/* What that transaction has emitted, or which handlers it has changed, nobody remembers here. */

@@ -41,6 +41,36 @@ static bool fetched_before = false;
 static MemoryContext heard_context = NULL;
 static List *heard = NIL;
 
+/* What this coordinator began with; the tables of an extension that was created since are for another one. */
+static Oid	tables = InvalidOid;
+static bool replaced = false;
+
+bool
+aside_tables_replaced(void)
+{
+	return replaced;
+}
+
+/* Within a transaction, before any work. */
+void
+aside_begin_with_tables(void)
+{
+	tables = aside_hold_tables();
+}
+
+static void
+hold_tables(void)
+{
+	Oid			here = aside_hold_tables();
+
+	if (OidIsValid(here) && here == tables)
+		return;
+	replaced = OidIsValid(here);
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 errmsg("the tables of pg_aside are missing")));
+}
+
 static void
 begin_work(void)
 {
@@ -49,6 +79,7 @@ begin_work(void)
 	MemoryContextReset(lent);
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
+	hold_tables();
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -198,9 +229,13 @@ remember_snapshot(Snapshot snapshot)
 	"coalesce(e.run_at, e.emitted), e.channel, e.key, " \
 	"e.command, CASE WHEN e.command = 'cancel' THEN (e.payload #>> '{}')::int8 END"
 
+/* Those that somebody handles; an event that nobody does costs little. */
+#define FOR_SOMEBODY \
+	" AND (e.target IS NOT NULL OR e.command IS NOT NULL OR e.channel IN (SELECT h.channel FROM aside.event_handler h))"
+
 #define NEW_EVENTS(n) \
-	EVENT_COLUMNS(n) " FROM aside.event_" n " e WHERE e.txid >= $1 UNION ALL " \
-	EVENT_COLUMNS(n) " FROM aside.event_" n " e WHERE e.txid = ANY ($2)"
+	EVENT_COLUMNS(n) " FROM aside.event_" n " e WHERE e.txid >= $1" FOR_SOMEBODY " UNION ALL " \
+	EVENT_COLUMNS(n) " FROM aside.event_" n " e WHERE e.txid = ANY ($2)" FOR_SOMEBODY
 
 /* Of a partition, all events that some handler has not ended, with what the log says of each of their handlers. */
 #define OPEN_EVENTS(n) \
@@ -699,6 +734,7 @@ aside_get_event_host(void)
 	};
 
 	host.database = MyDatabaseId;
+	host.tables = tables;
 	host.rotation_bytes = (uint64) aside_event_rotation_size * 1024;
 	host.rotation_us = (uint64) aside_event_rotation_time * 1000;
 	return &host;

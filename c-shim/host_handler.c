@@ -110,7 +110,11 @@ load_handler(const AsideHandlerName *name)
 	Oid			types[1] = {INT4OID};
 	Datum		values[1] = {Int32GetDatum(name->id)};
 
-	if (handler.text != NULL && handler.name.id == name->id && handler.name.version == name->version)
+	if (aside_hold_tables() != name->tables)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("the extension of event handler %d has been dropped", name->id)));
+	if (handler.text != NULL && memcmp(&handler.name, name, sizeof(*name)) == 0)
 		return;
 	for (int i = 0; i < lengthof(handler.plans); i++)
 		if (handler.plans[i] != NULL)

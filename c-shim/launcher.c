@@ -399,6 +399,7 @@ read_partition(void)
 	bool		null;
 
 	StartTransactionCommand();
+	aside_begin_with_tables();
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -634,6 +635,14 @@ aside_vacate_coordinator(Oid database)
 	there = aside_registry_vacate(registry, database, GetCurrentTimestamp() + 10 * USECS_PER_SEC, &latch);
 	set_latch(latch);
 	return there;
+}
+
+/* There are other databases than before. */
+void
+aside_look_for_databases(void)
+{
+	if (registry != NULL)
+		set_latch(aside_launcher_kick(registry));
 }
 
 /* Nobody wants it for himself any more. */

@@ -18,6 +18,7 @@
 #include "commands/sequence.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -35,6 +36,7 @@ PG_FUNCTION_INFO_V1(aside_events_ready);
 static bool emitted = false;
 static bool handlers_changed = false;
 static bool extension_made = false;
+static bool databases_changed = false;
 
 /* Known until something of the catalog changes. */
 static Oid	events_owner = InvalidOid;
@@ -61,11 +63,13 @@ transaction_ends(XactEvent event, void *arg)
 			aside_say_handlers();
 		if (extension_made)
 			aside_want_coordinator();
+		if (databases_changed)
+			aside_look_for_databases();
 	}
 	/* Of what is prepared, COMMIT PREPARED tells (hooks.c). */
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
 	{
-		emitted = handlers_changed = extension_made = false;
+		emitted = handlers_changed = extension_made = databases_changed = false;
 		aside_event_depth = 0;
 	}
 }
@@ -113,6 +117,13 @@ aside_event_type(void)
 	if (!OidIsValid(event_type))
 		look_up();
 	return event_type;
+}
+
+/* The tables of events, by one of them, which stays until the transaction ends; invalid: there are none. */
+Oid
+aside_hold_tables(void)
+{
+	return RangeVarGetRelid(makeRangeVar("aside", "event_handler", -1), AccessShareLock, true);
 }
 
 static void
@@ -329,6 +340,14 @@ aside_event_forward(PG_FUNCTION_ARGS)
 	if (null)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(result);
+}
+
+/* The transaction has made, renamed or dropped a database. */
+void
+aside_note_databases(void)
+{
+	watch();
+	databases_changed = true;
 }
 
 /* aside.want_events(): by CREATE EXTENSION */

@@ -10,6 +10,7 @@ use crate::guard::caught;
 use crate::pool::aside_pool;
 use aside_core::async_event::Coordinator;
 use aside_core::autonomous_tx::call::Failed;
+use aside_core::host::Saved;
 use aside_core::launcher::registry::{Entry, PLACES, Registry, State};
 use aside_core::launcher::{Launcher, LauncherHost, Note, backoff};
 use std::cell::RefCell;
@@ -88,6 +89,37 @@ pub unsafe extern "C" fn aside_coordinator_new(registry: *mut aside_registry, en
     Box::into_raw(Box::new(new))
 }
 
+/// What a coordinator sees of the world in one turn, as C hands it over.
+struct Turn {
+    pool: *mut aside_pool,
+    host: *const aside_caller_host,
+    events: *const aside_event_host,
+    limits: *const aside_call,
+}
+
+/// # Safety
+/// As said at the top; `limits` is a call of the shim's.
+unsafe fn turn<T>(
+    coordinator: *mut aside_coordinator,
+    with: &Turn,
+    run: impl FnOnce(&mut Coordinator, &Events<'_>, Option<&Entry>) -> Result<T, Saved>,
+    write: impl FnOnce(T),
+) -> aside_status::Type {
+    // SAFETY: per the contract.
+    let (this, pool, host, t, raw) = unsafe { (&*coordinator, &*with.pool, &*with.host, &*with.events, &*with.limits) };
+    let run = || {
+        // SAFETY: `limits` points to what it says, for the duration of this call.
+        let mut limits = unsafe { call_of(raw) }.limits;
+        // It is no session that might take all for itself: handlers have limits of their own.
+        limits.per_session = 0;
+        let world = Events { h: Caller { t: host }, t, area: &pool.area, session: &pool.session, limits, workers: &this.workers };
+        let mut coordinator = this.coordinator.borrow_mut();
+        coordinator.set_rotation(t.rotation_bytes, t.rotation_us);
+        run(&mut coordinator, &world, this.registry.entries.get(this.entry as usize)).map_err(Failed::from)
+    };
+    settled(host, run, write)
+}
+
 /// ASIDE_SAVED on a panic, with an error that tells of it.
 ///
 /// # Safety
@@ -101,17 +133,8 @@ pub unsafe extern "C" fn aside_coordinator_step(
     limits: *const aside_call,
     wait_us: *mut i64,
 ) -> aside_status::Type {
-    // SAFETY: per the contract.
-    let (this, pool, host, t, raw) = unsafe { (&*coordinator, &*pool, &*host, &*events, &*limits) };
-    let run = || {
-        // SAFETY: `limits` points to what it says, for the duration of this call.
-        let mut limits = unsafe { call_of(raw) }.limits;
-        // It is no session that might take all for itself: handlers have limits of their own.
-        limits.per_session = 0;
-        let world = Events { h: Caller { t: host }, t, area: &pool.area, session: &pool.session, limits, workers: &this.workers };
-        let mut coordinator = this.coordinator.borrow_mut();
-        coordinator.set_rotation(t.rotation_bytes, t.rotation_us);
-        if let Some(entry) = this.registry.entries.get(this.entry as usize) {
+    let step = |coordinator: &mut Coordinator, world: &Events<'_>, entry: Option<&Entry>| {
+        if let Some(entry) = entry {
             let (events, handlers) = entry.hear();
             if events {
                 coordinator.wake();
@@ -120,10 +143,27 @@ pub unsafe extern "C" fn aside_coordinator_step(
                 coordinator.reload();
             }
         }
-        Ok(coordinator.step(&world).map_err(Failed::from)?.min(MOST_WAIT_US) as i64)
+        Ok(coordinator.step(world)?.min(MOST_WAIT_US) as i64)
     };
-    // SAFETY: writable, per the contract.
-    settled(host, run, |us| unsafe { wait_us.write(us) })
+    // SAFETY: writable, and as it is said there, per the contract.
+    unsafe { turn(coordinator, &Turn { pool, host, events, limits }, step, |us| wait_us.write(us)) }
+}
+
+/// As `aside_coordinator_step`.
+///
+/// # Safety
+/// As said at the top; `limits` is a call of the shim's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_coordinator_close(
+    coordinator: *mut aside_coordinator,
+    pool: *mut aside_pool,
+    host: *const aside_caller_host,
+    events: *const aside_event_host,
+    limits: *const aside_call,
+) -> aside_status::Type {
+    let close = |coordinator: &mut Coordinator, world: &Events<'_>, _: Option<&Entry>| coordinator.close(world);
+    // SAFETY: as it is said there, per the contract.
+    unsafe { turn(coordinator, &Turn { pool, host, events, limits }, close, |()| ()) }
 }
 
 struct Host<'a>(&'a aside_launcher_host);
@@ -216,6 +256,10 @@ pub unsafe extern "C" fn aside_coordinator_became(registry: *mut aside_registry,
         entry.recovered();
     }
     entry.change(entry.state(), to, now);
+    // Somebody may have created the extension after it was found missing.
+    if to == State::Absent && entry.hear().1 {
+        entry.change(entry.state(), State::Failed, now);
+    }
 }
 
 /// # Safety
@@ -260,6 +304,10 @@ pub unsafe extern "C" fn aside_registry_say(registry: *mut aside_registry, datab
 pub unsafe extern "C" fn aside_registry_want(registry: *mut aside_registry, database: u32, now: i64) {
     // SAFETY: per the contract.
     if let Some((_, entry)) = unsafe { &*registry }.registry.find(database) {
+        // A coordinator that is about to leave hears it.
+        entry.say_handlers();
+        entry.failed(now);
+        entry.recovered();
         let state = entry.state();
         if state.0 == State::Absent {
             entry.change(state, State::Failed, now);
@@ -277,6 +325,16 @@ pub unsafe extern "C" fn aside_registry_vacate(registry: *mut aside_registry, da
     // SAFETY: writable, per the contract.
     unsafe { proc.write(latch(entry.proc())) };
     entry.pid() != 0 || entry.state().0 == State::Starting
+}
+
+/// # Safety
+/// As said at the top.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_registry_readmit(registry: *mut aside_registry, database: u32) {
+    // SAFETY: per the contract.
+    if let Some((_, entry)) = unsafe { &*registry }.registry.find(database) {
+        entry.may_come_again();
+    }
 }
 
 /// -1 where it is not known.

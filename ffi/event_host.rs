@@ -39,8 +39,8 @@ pub struct Events<'a> {
 }
 
 /// What names a handler to its worker: see event.h.
-fn handler_name(spec: &Spec) -> Vec<u8> {
-    [spec.id.to_ne_bytes(), (spec.version as u32).to_ne_bytes()].concat()
+fn handler_name(spec: &Spec, tables: u32) -> Vec<u8> {
+    [spec.id.to_ne_bytes(), (spec.version as u32).to_ne_bytes(), tables.to_ne_bytes()].concat()
 }
 
 fn encoded(batch: &Batch) -> Vec<u8> {
@@ -254,7 +254,7 @@ impl EventHost for Events<'_> {
     }
     fn start(&self, spec: &Spec, batches: &[Batch]) -> Result<Option<u64>, Saved> {
         let title = [b"event handler ".as_slice(), &spec.name].concat();
-        let handler = handler_name(spec);
+        let handler = handler_name(spec, self.t.tables);
         let errand = Errand {
             database: self.t.database,
             owner: spec.owner,
