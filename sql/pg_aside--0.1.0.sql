@@ -635,7 +635,7 @@ CREATE FUNCTION aside.settings_check(OUT setting text, OUT value text, OUT probl
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE
 BEGIN ATOMIC
     SELECT 'shared_preload_libraries'::text, pg_catalog.current_setting('shared_preload_libraries', true),
-        'pg_aside is not preloaded: each session has workers of its own, and its tasks end with it'::text,
+        'pg_aside is not preloaded: each session has workers of its own, its tasks end with it, and there are no events'::text,
         'Add pg_aside to shared_preload_libraries and restart the server.'::text
     WHERE NOT aside.is_preloaded()
     UNION ALL
