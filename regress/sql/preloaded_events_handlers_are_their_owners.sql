@@ -18,7 +18,9 @@ CREATE ROLE regress_aside_member LOGIN;
 CREATE ROLE regress_aside_no_heir LOGIN NOINHERIT;
 CREATE ROLE regress_aside_emitter LOGIN;
 CREATE ROLE regress_aside_other LOGIN;
-GRANT aside_user TO regress_aside_owner, regress_aside_member, regress_aside_no_heir, regress_aside_emitter, regress_aside_other;
+CREATE ROLE regress_aside_group;
+GRANT regress_aside_group TO regress_aside_emitter;
+GRANT aside_user TO regress_aside_group, regress_aside_owner, regress_aside_member, regress_aside_no_heir, regress_aside_emitter, regress_aside_other;
 GRANT regress_aside_owner TO regress_aside_member, regress_aside_no_heir;
 ALTER ROLE regress_aside_owner SET work_mem = '123kB';
 ALTER ROLE regress_aside_owner SET aside_test.of = 'the owner';
@@ -47,8 +49,8 @@ RESET ROLE;
 \c - regress_aside_emitter
 SET aside_test.of = 'the session';
 SET search_path = pg_catalog;
-SET ROLE aside_user;
-SELECT public.async_event_emit('whose', '"by aside_user"') > 0;
+SET ROLE regress_aside_group;
+SELECT public.async_event_emit('whose', '"by a group"') > 0;
 RESET ROLE;
 SELECT public.async_event_emit('whose', '"by the emitter"') > 0;
 \c - postgres
@@ -188,4 +190,4 @@ SELECT state FROM aside.coordinators WHERE database = current_database();
 DROP TABLE told, secret, rows_of;
 DROP FUNCTION told_by, emits, see;
 DROP PROCEDURE until;
-DROP ROLE regress_aside_member, regress_aside_no_heir, regress_aside_emitter, regress_aside_other;
+DROP ROLE regress_aside_member, regress_aside_no_heir, regress_aside_emitter, regress_aside_other, regress_aside_group;
