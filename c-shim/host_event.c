@@ -594,6 +594,21 @@ host_acknowledged(uint32_t handler, uint32_t partition, const int64_t *events, s
 	return status;
 }
 
+static void
+host_complain(uint32_t handler, uint32_t sqlstate, aside_bytes message)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		ereport(LOG,
+				(errcode(sqlstate),
+				 errmsg("event handler %u failed for a notification: %.*s", handler, (int) message.len,
+						(const char *) message.data)));
+	}
+	ASIDE_END_TRY();
+}
+
 static aside_status
 host_rotate(uint32_t to)
 {
@@ -727,6 +742,7 @@ aside_get_event_host(void)
 		.notifications = host_notifications,
 		.spill = host_spill,
 		.acknowledged = host_acknowledged,
+		.complain = host_complain,
 		.rotate = host_rotate,
 		.truncate = host_truncate,
 		.carry_over = host_carry_over,

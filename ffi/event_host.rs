@@ -76,8 +76,10 @@ impl Events<'_> {
         let over = !matches!(said, Said::Batch(..));
         match said {
             Said::Batch(batch, became) => {
-                if let Some(work) = batches.get_mut(batch) {
-                    *work = None;
+                let work = batches.get_mut(batch).and_then(Option::take);
+                // Of a notification nothing else tells.
+                if let (Some(Work::Notifications(_)), Became::Failed { sqlstate, message }) = (work, &became) {
+                    host_call!(self.t, complain(*handler, *sqlstate, lend(message)));
                 }
                 out.push((
                     lease,

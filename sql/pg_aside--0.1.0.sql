@@ -640,11 +640,12 @@ BEGIN ATOMIC
     WHERE NOT aside.is_preloaded()
     UNION ALL
     SELECT 'max_worker_processes', pg_catalog.current_setting('max_worker_processes'),
-        pg_catalog.format('pg_aside may start %s workers, parallel query %s and logical replication %s, but the server has %s places for all of them',
+        pg_catalog.format('pg_aside may start %s processes, parallel query %s and logical replication %s, but the server has %s places for all of them',
             w.ours, w.parallel, w.logical, w.places),
         pg_catalog.format('Set max_worker_processes to at least %s and restart the server, or lower aside.max_workers.',
             w.ours + w.parallel + w.logical)
-    FROM (SELECT pg_catalog.current_setting('aside.max_workers')::int AS ours,
+    FROM (SELECT pg_catalog.current_setting('aside.max_workers')::int
+                     + CASE WHEN aside.is_preloaded() THEN 1 + (SELECT count(*) FROM aside.coordinator_rows() c WHERE c.state = 'running')::int ELSE 0 END AS ours,
                  pg_catalog.current_setting('max_parallel_workers')::int AS parallel,
                  pg_catalog.current_setting('max_logical_replication_workers')::int AS logical,
                  pg_catalog.current_setting('max_worker_processes')::int AS places) AS w

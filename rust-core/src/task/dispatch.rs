@@ -159,7 +159,9 @@ fn assign_preferred<H: CallerHost>(h: &H, area: &Area, table: &Table, card: &Car
     let (index, pid) = card.prefer?;
     let slot = area.slot(index)?;
     let (state, generation) = slot.state();
-    if pid == 0 || slot.worker_pid.load(Acquire) != pid || slot.key() != card.key {
+    // One that has not come yet is whoever comes.
+    let there = pid == 0 || slot.worker_pid.load(Acquire) == pid;
+    if !there || slot.key() != card.key {
         return None;
     }
     match state {
