@@ -19,6 +19,7 @@
 #include "storage/itemptr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -134,15 +135,52 @@ load_handler(const AsideHandlerName *name)
 	handler.name = *name;
 }
 
-/* As the handler's owner. A function that has gone is 42883. */
+/* What call_handler() passes to a handler of this form, by the types that the server knows, whatever bears their names. */
+static Oid
+argument_type(void)
+{
+	switch (handler.form)
+	{
+		case 'e':
+			return aside_event_type();
+		case 'a':
+			return get_array_type(aside_event_type());
+		case 'j':
+			return JSONBOID;
+		default:
+			return TEXTOID;
+	}
+}
+
+/* The handler's function; 42883 if it has gone. Its signature was written with this search_path. */
+static Oid
+find_function(void)
+{
+	int			level = NewGUCNestLevel();
+	Oid			function;
+	Oid		   *arguments;
+	int			count;
+
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+							 false);
+	function = DatumGetObjectId(DirectFunctionCall1(regprocedurein, CStringGetDatum(handler.text)));
+	AtEOXact_GUC(true, level);
+	(void) get_func_signature(function, &arguments, &count);
+	if (count != 1 || arguments[0] != argument_type())
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("function \"%s\" does not exist", handler.text)));
+	return function;
+}
+
+/* As the handler's owner. */
 static SPIPlanPtr
 handler_plan(bool notified)
 {
 	SPIPlanPtr *plan = &handler.plans[notified ? 1 : 0];
 	Oid			types[2] = {notified ? TEXTOID : JSONBOID, TEXTOID};
+	Oid			argument;
 	Oid			function;
-	Oid		   *arguments;
-	int			count;
 
 	if (*plan != NULL)
 		return *plan;
@@ -151,13 +189,13 @@ handler_plan(bool notified)
 		*plan = prepare_kept(handler.text, 2, types);
 		return *plan;
 	}
-	function = DatumGetObjectId(DirectFunctionCall1(regprocedurein, CStringGetDatum(handler.text)));
-	(void) get_func_signature(function, &arguments, &count);
+	function = find_function();
+	argument = argument_type();
 	*plan = prepare_kept(psprintf("SELECT %s(%s$1)",
 								  quote_qualified_identifier(get_namespace_name(get_func_namespace(function)),
 															 get_func_name(function)),
 								  OidIsValid(get_func_variadictype(function)) ? "VARIADIC " : ""),
-						 1, arguments);
+						 1, &argument);
 	return *plan;
 }
 

@@ -59,6 +59,26 @@ CALL until($$(SELECT count(*) FROM aside.events WHERE channel = 'trap' AND state
 SELECT async_event_off('trap'), async_event_off('set');
 SELECT count(*) FROM regress_caught;
 
+-- a type in front of the server's own: the handler is still the function that was named, and no other one gets a text as
+-- something that it is not
+CREATE FUNCTION regress_trap.typed(pg_catalog.text) RETURNS void LANGUAGE sql AS
+$$ INSERT INTO public.regress_caught VALUES ('text ' || $1) $$;
+SELECT async_event_on('type', 'regress_trap.typed(text)'::regprocedure, max_attempts => 1);
+CREATE DOMAIN regress_trap.text AS bigint;
+CREATE FUNCTION regress_trap.typed(regress_trap.text) RETURNS void LANGUAGE sql AS
+$$ INSERT INTO public.regress_caught VALUES ('bigint ' || $1) $$;
+SELECT async_event_emit('type', '"a"') > 0;
+CALL public.until($$(SELECT count(*) FROM regress_caught) = 1$$);
+SELECT who FROM regress_caught;
+DROP FUNCTION regress_trap.typed(pg_catalog.text);
+SELECT async_event_emit('type', '"b"') > 0;
+CALL public.until($$(SELECT count(*) FROM aside.dead_events WHERE handler = 'type') = 1$$);
+SELECT who FROM regress_caught;
+SELECT sqlstate, message FROM aside.dead_events WHERE handler = 'type';
+SELECT async_event_off('type');
+DROP FUNCTION regress_trap.typed(regress_trap.text);
+DROP DOMAIN regress_trap.text;
+
 -- what others' events say is not told to a condition that costs nothing
 \c - regress_aside_victim
 SELECT async_event_on('fails', name => 'fails', command => 'SELECT 1/0', max_attempts => 1);
