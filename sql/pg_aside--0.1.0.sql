@@ -463,7 +463,10 @@ BEGIN
         RAISE EXCEPTION 'permission denied for event %', id USING ERRCODE = '42501',
             DETAIL = 'It was emitted by another role.';
     END IF;
-    IF NOT EXISTS (SELECT FROM aside.event_states s WHERE s.id = async_event_cancel.id AND s.state IN ('waiting', 'retrying', 'delayed', 'running')) THEN
+    IF NOT EXISTS (SELECT FROM aside.event_rows e
+            JOIN aside.event_handler h ON e.target = h.id OR (e.target IS NULL AND h.channel = e.channel AND h.since < e.id)
+            WHERE e.id = async_event_cancel.id AND (e.command IS NULL OR e.command = 'notify') AND h.id NOT IN (
+                SELECT o.handler FROM aside.event_log o WHERE o.event = async_event_cancel.id AND o.kind IN ('d', 'x', 'c'))) THEN
         RETURN false;
     END IF;
     PERFORM aside.event_put('', to_jsonb(id), NULL, 0, NULL, caller, NULL, 'cancel');
@@ -529,24 +532,34 @@ CREATE VIEW aside.event_log AS
     SELECT 0 AS partition, l.handler, ev AS event, l.kind, l.attempt, l.at, l.next_at, l.sqlstate, l.message FROM aside.event_log_0 l, pg_catalog.unnest(l.events) ev
     UNION ALL SELECT 1, l.handler, ev, l.kind, l.attempt, l.at, l.next_at, l.sqlstate, l.message FROM aside.event_log_1 l, pg_catalog.unnest(l.events) ev
     UNION ALL SELECT 2, l.handler, ev, l.kind, l.attempt, l.at, l.next_at, l.sqlstate, l.message FROM aside.event_log_2 l, pg_catalog.unnest(l.events) ev;
+-- The tables have no statistics, and are guessed to be small. A full join, kept apart from all conditions, is never a nested loop.
 CREATE VIEW aside.event_states AS
-    SELECT e.id, e.channel, h.id AS handler_id, h.name AS handler, h.owner AS handler_owner, e.emitted_by,
-        CASE WHEN l.done THEN 'done' WHEN l.dead THEN 'dead' WHEN l.cancelled OR c.event IS NOT NULL THEN 'cancelled'
-             WHEN l.begun > l.ended THEN 'running' WHEN l.failed > 0 THEN 'retrying'
-             WHEN e.run_at > clock_timestamp() THEN 'delayed' ELSE 'waiting' END AS state,
-        coalesce(l.attempts, 0)::int AS attempts, l.next_at, l.sqlstate, l.message, e.emitted, l.at AS changed
-    FROM aside.event_rows e
-    JOIN aside.event_handler h ON e.target = h.id OR (e.target IS NULL AND h.channel = e.channel AND h.since < e.id)
-    LEFT JOIN (
-        SELECT o.event, o.handler, bool_or(o.kind = 'd') AS done, bool_or(o.kind = 'x') AS dead, bool_or(o.kind = 'c') AS cancelled,
-            count(*) FILTER (WHERE o.kind = 'a') AS begun, count(*) FILTER (WHERE o.kind IN ('d', 'f', 'x', 'c')) AS ended,
-            count(*) FILTER (WHERE o.kind = 'f') AS failed, max(o.attempt) AS attempts, max(o.next_at) AS next_at, max(o.at) AS at,
-            (pg_catalog.array_agg(o.sqlstate ORDER BY o.at DESC) FILTER (WHERE o.sqlstate IS NOT NULL))[1] AS sqlstate,
-            (pg_catalog.array_agg(o.message ORDER BY o.at DESC) FILTER (WHERE o.message IS NOT NULL))[1] AS message
-        FROM aside.event_log o GROUP BY o.event, o.handler
-    ) l ON l.event = e.id AND l.handler = h.id
-    LEFT JOIN (SELECT DISTINCT o.event FROM aside.event_log o WHERE o.kind = 'c' AND o.handler = 0) c ON c.event = e.id
-    WHERE e.command IS NULL OR e.command = 'notify';
+    SELECT s.*,
+        CASE WHEN s.handler_id IS NULL THEN NULL WHEN s.done THEN 'done' WHEN s.dead THEN 'dead' WHEN s.cancelled THEN 'cancelled'
+             WHEN s.begun > s.ended THEN 'running' WHEN s.failed > 0 THEN 'retrying'
+             WHEN s.run_at > clock_timestamp() THEN 'delayed' ELSE 'waiting' END AS state,
+        CASE WHEN s.handler_id IS NOT NULL THEN coalesce(s.counted, 0)::int END AS attempts
+    FROM (
+        SELECT p.*, l.*
+        FROM (
+            SELECT e.id, e.channel, e.payload, e.key, e.priority, e.run_at, e.unique_key, e.headers, e.emitted, e.emitted_by,
+                h.id AS handler_id, h.name AS handler, h.owner AS handler_owner
+            FROM aside.event_rows e
+            LEFT JOIN aside.event_handler h ON e.target = h.id OR (e.target IS NULL AND h.channel = e.channel AND h.since < e.id)
+            WHERE e.command IS NULL OR e.command = 'notify'
+        ) p
+        FULL JOIN (
+            SELECT o.event AS of_event, o.handler AS by_handler, bool_or(o.kind = 'd') AS done, bool_or(o.kind = 'x') AS dead,
+                bool_or(o.kind = 'c') AS cancelled, count(*) FILTER (WHERE o.kind = 'a') AS begun,
+                count(*) FILTER (WHERE o.kind IN ('d', 'f', 'x', 'c')) AS ended, count(*) FILTER (WHERE o.kind = 'f') AS failed,
+                max(o.attempt) AS counted, max(o.next_at) AS next_at, max(o.at) AS changed,
+                (pg_catalog.array_agg(o.sqlstate ORDER BY o.at DESC) FILTER (WHERE o.sqlstate IS NOT NULL))[1] AS sqlstate,
+                (pg_catalog.array_agg(o.message ORDER BY o.at DESC) FILTER (WHERE o.message IS NOT NULL))[1] AS message
+            FROM aside.event_log o GROUP BY o.event, o.handler
+        ) l ON l.of_event = p.id AND l.by_handler = p.handler_id
+        OFFSET 0
+    ) s
+    WHERE s.id IS NOT NULL;
 
 CREATE VIEW aside.handlers AS
     SELECT h.name, h.channel, pg_catalog.pg_get_userbyid(h.owner) AS owner, h.handler, h.command, h.concurrency, h.batch_size,
@@ -558,12 +571,11 @@ CREATE VIEW aside.handlers AS
                  AND pg_catalog.strpos(h.handler, pg_catalog.format('%I.%I(', n.nspname, p.proname)) = 1) END AS exists
     FROM aside.event_handler h;
 CREATE VIEW aside.events WITH (security_barrier) AS
-    SELECT e.id, e.channel, e.payload, e.key, e.priority, e.run_at, e.unique_key, e.headers, e.emitted,
-        pg_catalog.pg_get_userbyid(e.emitted_by) AS emitted_by, s.handler, s.state, s.attempts, s.next_at, s.sqlstate, s.message, s.changed
-    FROM aside.event_rows e LEFT JOIN aside.event_states s ON s.id = e.id
-    WHERE (e.command IS NULL OR e.command = 'notify')
-        AND (pg_catalog.pg_has_role(e.emitted_by, 'USAGE') OR pg_catalog.pg_has_role(s.handler_owner, 'USAGE')
-             OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user));
+    SELECT s.id, s.channel, s.payload, s.key, s.priority, s.run_at, s.unique_key, s.headers, s.emitted,
+        pg_catalog.pg_get_userbyid(s.emitted_by) AS emitted_by, s.handler, s.state, s.attempts, s.next_at, s.sqlstate, s.message, s.changed
+    FROM aside.event_states s
+    WHERE pg_catalog.pg_has_role(s.emitted_by, 'USAGE') OR pg_catalog.pg_has_role(s.handler_owner, 'USAGE')
+        OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user);
 CREATE VIEW aside.dead_events WITH (security_barrier) AS
     SELECT d.id, h.name AS handler, d.channel, d.payload, d.key, d.priority, d.headers, d.emitted,
         pg_catalog.pg_get_userbyid(d.emitted_by) AS emitted_by, d.attempts, d.sqlstate, d.message, d.died

@@ -81,6 +81,14 @@ SELECT payload, handler, state FROM aside.events WHERE channel ~ '^view' ORDER B
 SELECT handler, state FROM aside.event_runs WHERE handler ~ 'view' ORDER BY event;
 RESET ROLE;
 SELECT async_event_off('view'), async_event_off('view_mine');
+-- many: as long as there are rows, not as their square
+SELECT async_event_on('view', command => 'SELECT 1', batch_size => 1000);
+SELECT count(async_event_emit('view', to_jsonb(g))) FROM generate_series(1, 20000) g;
+SET statement_timeout = '5 s';
+SELECT count(*) FROM aside.events WHERE channel = 'view' AND handler = 'view';
+SELECT waiting + running + done FROM aside.event_stats WHERE handler = 'view';
+RESET statement_timeout;
+SELECT async_event_off('view');
 DROP ROLE regress_aside_sees;
 DROP VIEW lives, stats;
 DROP FUNCTION lives;
