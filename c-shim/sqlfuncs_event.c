@@ -18,7 +18,7 @@
 #include "commands/sequence.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -103,9 +103,15 @@ look_up(void)
 	sequence = get_relname_relid("event_id", schema);
 }
 
+/*
+ * Whom to act as: the owner of the tables that are here until the transaction
+ * ends.  Whoever makes others of their names once they have been dropped acts
+ * as himself.
+ */
 Oid
 aside_events_owner(void)
 {
+	(void) aside_hold_tables();
 	if (!OidIsValid(events_owner))
 		look_up();
 	return events_owner;
@@ -123,7 +129,23 @@ aside_event_type(void)
 Oid
 aside_hold_tables(void)
 {
-	return RangeVarGetRelid(makeRangeVar("aside", "event_handler", -1), AccessShareLock, true);
+	Oid			locked = InvalidOid;
+
+	/* Whoever emits may have no rights in the schema: hence not by RangeVarGetRelid. */
+	for (;;)
+	{
+		Oid			schema = get_namespace_oid("aside", true);
+		Oid			table = OidIsValid(schema) ? get_relname_relid("event_handler", schema) : InvalidOid;
+
+		if (table == locked)
+			return table;
+		if (OidIsValid(locked))
+			UnlockRelationOid(locked, AccessShareLock);
+		/* What others have committed meanwhile is known after this. */
+		if (OidIsValid(table))
+			LockRelationOid(table, AccessShareLock);
+		locked = table;
+	}
 }
 
 static void
