@@ -133,7 +133,6 @@ impl Handler {
         self.leases += 1;
         Some(batches)
     }
-
 }
 
 fn item_of(event: &Fetched, known: &Known, spilled: bool) -> Item {

@@ -36,7 +36,7 @@ pub trait EventHost {
     /// Empty a partition all of whose events have ended, its log with it. False where that cannot be now: its
     /// lock is not to be had at once or, looked at under that lock, it holds rows that no fetch has returned.
     fn truncate(&self, partition: u8) -> Result<bool, Saved>;
-    /// Copy events from an old partition into the current one, with what the log says of them. The next fetch
+    /// Copy events from an old partition into the current one, with all that the log says of them. The next fetch
     /// returns them, under their ids; what remains of them in the old partition is as if ended.
     fn carry_over(&self, partition: u8, events: &[i64]) -> Result<(), Saved>;
     /// Bytes of a partition; 0 only where it holds no row, not even one that is yet to be committed.

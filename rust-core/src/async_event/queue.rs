@@ -306,9 +306,7 @@ impl Queue {
 
     pub fn relocate(&mut self, id: i64, partition: u8, tid: u64, now: i64) {
         let Some(item) = self.items.get_mut(&id) else { return };
-        if (item.partition, item.tid) != (partition, tid) {
-            (item.partition, item.tid, item.logged) = (partition, tid, false);
-        }
+        (item.partition, item.tid) = (partition, tid);
         if item.seat == Seat::Moving {
             item.seat = Seat::Off;
             let key = item.key;

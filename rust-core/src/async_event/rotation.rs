@@ -26,6 +26,8 @@ pub(super) struct Rotation {
     partitions: [Partition; PARTITIONS],
     current: usize,
     look_at: u64,
+    /// A change of partitions failed: which one is current is not known before it has succeeded.
+    unsure: bool,
     /// Events have been carried over, and there may be more.
     pub carrying: bool,
     pub max_bytes: u64,
@@ -38,6 +40,7 @@ impl Rotation {
             partitions: Default::default(),
             current: usize::from(current) % PARTITIONS,
             look_at: 0,
+            unsure: false,
             carrying: false,
             max_bytes: 256 << 20,
             max_us: 600_000_000,
@@ -69,14 +72,17 @@ impl Coordinator {
     /// to be recorded has been recorded.
     pub(super) fn rotate<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
         let mono = h.now_us();
-        for p in self.rotation.old() {
-            self.empty(h, p, mono)?;
-        }
+        self.rotation.carrying = false;
         if mono >= self.rotation.look_at {
             self.rotation.look_at = mono + ROTATION_TICK_US;
             self.advance(h, mono)?;
         }
-        self.rotation.carrying = false;
+        if self.rotation.unsure {
+            return Ok(());
+        }
+        for p in self.rotation.old() {
+            self.empty(h, p, mono)?;
+        }
         for p in self.rotation.old() {
             self.carry(h, p, mono)?;
         }
@@ -104,8 +110,11 @@ impl Coordinator {
         let next = (rotation.current + 1) % PARTITIONS;
         let age = mono.saturating_sub(rotation.partitions[rotation.current].since);
         let size = h.size(rotation.current as u8);
-        if rotation.partitions[next].clean && (size > rotation.max_bytes || size > 0 && age > rotation.max_us) {
+        let due = size > rotation.max_bytes || size > 0 && age > rotation.max_us;
+        if rotation.unsure || due && rotation.partitions[next].clean {
+            rotation.unsure = true;
             h.rotate(next as u8)?;
+            rotation.unsure = false;
             rotation.partitions[rotation.current] = Partition { clean: false, since: mono, not_before: mono };
             rotation.partitions[next] = Partition { clean: false, since: mono, not_before: mono };
             rotation.current = next;
@@ -140,6 +149,9 @@ impl Coordinator {
     pub(super) fn rotation_wait(&self, mono: u64) -> u64 {
         if self.rotation.carrying {
             return 0;
+        }
+        if self.rotation.unsure {
+            return self.rotation.look_at.saturating_sub(mono);
         }
         let wait = |p: usize| {
             let partition = &self.rotation.partitions[p];

@@ -1,1 +1,144 @@
-//! x
+//! Events that fail: how often they are tried, when, and with whom.
+
+use super::sim::Sim;
+use super::workers::{CONFLICT, RAISED};
+use super::world::{End, Nature, SECOND, spec};
+use crate::async_event::backoff::{FREE_RETRIES, ceiling_us, delay_us};
+use crate::async_event::spec::*;
+use crate::report::CONNECTION_FAILURE;
+
+fn one(spec: Spec, natures: &[Nature]) -> Sim {
+    let mut sim = Sim::new(1, vec![spec]);
+    sim.act(|state| natures.iter().for_each(|nature| _ = state.emit("a", *nature)));
+    sim
+}
+
+fn ends(sim: &Sim) -> Vec<Option<End>> {
+    let state = sim.world.get();
+    (1..state.next_id).map(|id| state.ended(id, 1)).collect()
+}
+
+#[test]
+fn waits_double_up_to_the_cap_and_never_overflow() {
+    let ceilings: Vec<i64> = (1..6).map(|attempt| ceiling_us(attempt, 10, 100)).collect();
+    assert_eq!(ceilings, [10, 20, 40, 80, 100]);
+    for attempt in [0, 1, 63, 64, 65, u32::MAX] {
+        assert!((0..=i64::MAX).contains(&delay_us(attempt, i64::MAX, i64::MAX, 0.999)), "{attempt}");
+        assert_eq!(delay_us(attempt, 0, i64::MAX, 0.5), 0);
+        assert_eq!(delay_us(attempt, -5, -7, 0.5), 0);
+    }
+    assert_eq!(delay_us(2, 10, 100, 0.5), 10);
+}
+
+#[test]
+fn a_failing_event_is_tried_again_and_then_dead() {
+    let mut sim = one(spec(1, "a"), &[Nature::Fails(99), Nature::Fails(2), Nature::Good]);
+    sim.settle(300);
+    assert_eq!(ends(&sim), [Some(End::Dead), Some(End::Done), Some(End::Done)]);
+    let state = sim.world.get();
+    let of_first = state.entries.iter().filter_map(|entry| match entry {
+        Entry::Attempt { events, attempt, .. } if events.contains(&1) => Some(("attempt", *attempt, 0)),
+        Entry::Failed { event: 1, attempt, sqlstate, counted: true, .. } => Some(("failed", *attempt, *sqlstate)),
+        Entry::Dead { event: 1, attempt, sqlstate, .. } => Some(("dead", *attempt, *sqlstate)),
+        _ => None,
+    });
+    let of_first: Vec<_> = of_first.collect();
+    let expected =
+        [("attempt", 1, 0), ("failed", 1, RAISED), ("attempt", 2, 0), ("failed", 2, RAISED), ("attempt", 3, 0), ("dead", 3, RAISED)];
+    assert_eq!(of_first, expected);
+    let tally = &sim.coordinator.stats(state.wall)[0].tally;
+    assert_eq!((tally.done, tally.failed, tally.dead, tally.retried), (2, 5, 1, 4));
+    assert_eq!(tally.last_error, Some((RAISED, b"oops".to_vec())));
+}
+
+#[test]
+fn poison_does_not_stop_the_others() {
+    let mut natures = vec![Nature::Good; 50];
+    natures[0] = Nature::Fails(99);
+    let spec = Spec { backoff_us: 3600 * SECOND, cap_us: 3600 * SECOND, max_attempts: 9, ..spec(1, "a") };
+    let mut sim = one(spec, &natures);
+    sim.idle(SECOND);
+    let stats = &sim.coordinator.stats(sim.world.get().wall)[0];
+    assert_eq!((stats.tally.done, stats.waiting, stats.delayed, stats.ready), (49, 1, 1, 0));
+}
+
+#[test]
+fn who_fails_among_others_is_tried_alone_and_the_others_are_not_blamed() {
+    let mut natures = vec![Nature::Good; 20];
+    natures[7] = Nature::Fails(99);
+    let mut sim = one(Spec { batch_size: 10, max_attempts: 1, ..spec(1, "a") }, &natures);
+    sim.settle(300);
+    let ends = ends(&sim);
+    assert_eq!(ends[7], Some(End::Dead));
+    assert_eq!(ends.iter().filter(|end| **end == Some(End::Done)).count(), 19);
+    let state = sim.world.get();
+    let runs: Vec<u32> = (1..=20).map(|id| state.log[&(id, 1)].runs).collect();
+    assert_eq!(runs, [[2; 10], [1; 10]].concat(), "one batch was tried again, one by one");
+    assert!(state.log.values().all(|logged| logged.attempts == 1));
+}
+
+#[test]
+fn conflicts_do_not_count_up_to_a_bound() {
+    let free = u32::from(FREE_RETRIES);
+    let mut sim = one(Spec { max_attempts: 1, ..spec(1, "a") }, &[Nature::Conflicts(free), Nature::Conflicts(free + 1)]);
+    let before = sim.world.get().wall;
+    sim.settle(300);
+    assert_eq!(ends(&sim), [Some(End::Done), Some(End::Dead)]);
+    let state = sim.world.get();
+    assert!(state.wall - before < SECOND, "they were tried again at once");
+    assert!(state.entries.iter().any(|entry| matches!(entry, Entry::Dead { event: 2, sqlstate: CONFLICT, attempt: 1, .. })));
+}
+
+#[test]
+fn a_death_counts_for_those_that_had_begun_only() {
+    let mut natures = vec![Nature::Good; 10];
+    natures[4] = Nature::KillsWorker(1);
+    let mut sim = one(spec(1, "a"), &natures);
+    sim.settle(300);
+    assert_eq!(ends(&sim), [Some(End::Done); 10]);
+    let state = sim.world.get();
+    let attempts: Vec<u32> = (1..=10).map(|id| state.log[&(id, 1)].attempts).collect();
+    assert_eq!(attempts, [1, 1, 1, 1, 2, 1, 1, 1, 1, 1]);
+    let failed = |entry: &Entry| matches!(entry, Entry::Failed { event: 5, sqlstate: CONNECTION_FAILURE, counted: true, .. });
+    assert_eq!(state.entries.iter().filter(|entry| failed(entry)).count(), 1);
+    // Those that were not begun were in the log already.
+    let logged = state.entries.iter().filter(|entry| matches!(entry, Entry::Attempt { events, .. } if events.contains(&6)));
+    assert_eq!(logged.count(), 1);
+}
+
+#[test]
+fn who_went_down_among_others_gets_one_more_attempt_alone() {
+    let mut natures = vec![Nature::Good; 5];
+    natures[2] = Nature::KillsWorker(99);
+    let mut sim = one(Spec { batch_size: 5, max_attempts: 1, ..spec(1, "a") }, &natures);
+    sim.settle(300);
+    let [Some(End::Done), Some(End::Done), Some(End::Dead), Some(End::Done), Some(End::Done)] = ends(&sim)[..] else {
+        panic!("{:?}", ends(&sim));
+    };
+    assert_eq!(sim.world.get().log[&(3, 1)].runs, 2);
+}
+
+#[test]
+fn what_waits_is_cancelled() {
+    let mut sim = Sim::new(1, vec![spec(1, "a"), spec(2, "a")]);
+    let later = |event: &mut Fetched| event.run_at += SECOND;
+    let id = sim.act(|state| state.emit_as("a", Nature::Good, later));
+    sim.step();
+    sim.act(|state| state.cancel(id));
+    sim.settle(10);
+    let state = sim.world.get();
+    assert_eq!([state.ended(id, 1), state.ended(id, 2)], [Some(End::Cancelled); 2]);
+    assert!(state.began.is_empty());
+    assert_eq!(sim.coordinator.outstanding(), [0; 3]);
+}
+
+#[test]
+fn what_runs_is_cancelled_unless_it_succeeds() {
+    let mut sim = one(spec(1, "a"), &[Nature::Fails(1), Nature::Good]);
+    sim.step();
+    assert_eq!(sim.world.get().leases.len(), 1);
+    sim.act(|state| (state.cancel(1), state.cancel(2), state.cancel(77)));
+    sim.settle(10);
+    assert_eq!(ends(&sim)[..2], [Some(End::Cancelled), Some(End::Done)]);
+    assert_eq!(sim.world.get().log[&(1, 1)].runs, 1);
+}

@@ -19,10 +19,15 @@ impl World {
         *state.calls.entry(name).or_default() += 1;
         let chance = state.faults;
         if state.broken.contains(&name) || state.by_chance(chance) {
+            state.failed = true;
             return Err(Saved);
         }
         let result = run(state);
-        if !atomic && state.by_chance(chance) { Err(Saved) } else { Ok(result) }
+        if !atomic && state.by_chance(chance) {
+            state.failed = true;
+            return Err(Saved);
+        }
+        Ok(result)
     }
 }
 
@@ -51,7 +56,7 @@ fn write(state: &mut State, entry: &Entry) {
             if let Some(spec) = state.specs.iter().find(|spec| spec.id == *handler) {
                 let most = ceiling_us(*attempt, spec.backoff_us, spec.cap_us);
                 // The clock may have been set meanwhile, where the entry had to be written again.
-                if state.faults == 0.0 && !state.closing && !(0..=if *counted { most } else { 0 }).contains(&(next_at - wall)) {
+                if !state.failed && !state.closing && !(0..=if *counted { most } else { 0 }).contains(&(next_at - wall)) {
                     state.wrong(format!("{event} is to wait {} us after attempt {attempt}", next_at - wall));
                 }
             }

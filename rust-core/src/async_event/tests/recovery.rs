@@ -1,1 +1,145 @@
-//! x
+//! Coordinators that end and come again, calls that fail, handlers that come and go.
+
+use super::sim::Sim;
+use super::world::{End, Nature, SECOND, spec};
+use crate::async_event::Coordinator;
+use crate::async_event::spec::*;
+
+const NO_ROTATION: (u64, u64) = (1 << 40, 1 << 60);
+
+fn ends(sim: &Sim, handler: u32) -> Vec<Option<End>> {
+    let state = sim.world.get();
+    (1..state.next_id).map(|id| state.ended(id, handler)).collect()
+}
+
+#[test]
+fn who_ran_at_a_crash_is_tried_again_alone() {
+    let mut sim = Sim::new(1, vec![spec(1, "a")]);
+    sim.act(|state| (0..20).for_each(|_| _ = state.emit("a", Nature::Good)));
+    sim.step();
+    sim.restart(NO_ROTATION);
+    sim.act(|state| (0..20).for_each(|_| _ = state.emit("a", Nature::Good)));
+    let before = sim.world.get().next_lease;
+    sim.settle(100);
+    let state = sim.world.get();
+    assert_eq!(state.next_lease - before, 21, "the others share a lease");
+    assert!((1..=40).all(|id| state.log[&(id, 1)].attempts == if id <= 20 { 2 } else { 1 }));
+}
+
+#[test]
+fn who_kills_the_server_takes_nobody_along() {
+    let mut sim = Sim::new(1, vec![Spec { batch_size: 10, max_attempts: 2, ..spec(1, "a") }]);
+    let emit = |n| if n == 3 { Nature::KillsServer(99) } else { Nature::Good };
+    sim.act(|state| (0..20).for_each(|n| _ = state.emit("a", emit(n))));
+    sim.settle(100);
+    let ends = ends(&sim, 1);
+    assert_eq!(ends[3], Some(End::Dead));
+    assert_eq!(ends.iter().filter(|end| **end == Some(End::Done)).count(), 19);
+    assert_eq!((sim.restarts, sim.world.get().log[&(4, 1)].runs), (3, 3));
+}
+
+#[test]
+fn an_end_in_good_order_counts_for_nobody() {
+    let mut sim = Sim::new(1, vec![spec(1, "a"), Spec { concurrency: 2, batch_size: 5, ..spec(2, "a") }]);
+    sim.act(|state| (0..20).for_each(|_| _ = state.emit("a", Nature::Good)));
+    for _ in 0..10 {
+        sim.step();
+        sim.reopen(NO_ROTATION);
+        assert!(sim.world.get().log.values().all(|logged| !logged.unfinished && logged.attempts == 0));
+    }
+    sim.settle(100);
+    assert!(sim.world.get().log.values().all(|logged| logged.attempts == 1 && logged.end == Some(End::Done)));
+    // Nor is it an attempt where there was nobody to make it.
+    sim.world.set().workers = 0;
+    sim.act(|state| state.emit("a", Nature::Good));
+    sim.idle(SECOND);
+    sim.reopen(NO_ROTATION);
+    assert_eq!(sim.world.get().log[&(21, 1)].attempts, 0);
+}
+
+#[test]
+fn each_call_may_fail_and_the_next_step_goes_on() {
+    for call in ["handlers", "fetch", "record", "listen", "spill", "start", "rotate", "truncate", "carry_over"] {
+        let mut sim = Sim::new(7, vec![spec(1, "a"), Spec { durable: true, ordered: true, ..spec(2, "a") }]);
+        sim.coordinator.set_rotation(500, 2_000_000);
+        sim.world.set().broken = vec![call];
+        sim.world.set().listening = vec![b"a".to_vec()];
+        let mut failures = 0;
+        for n in 0..60 {
+            sim.act(|state| state.emit_as("a", [Nature::Good, Nature::Fails(1)][n % 2], |event| event.run_at += 2 * SECOND));
+            sim.act(|state| state.notify("a", "1"));
+            sim.act(|state| state.emit_as("a", Nature::Good, |event| event.run_at += 30 * SECOND));
+            let until = sim.world.get().mono + SECOND as u64 / 5;
+            while sim.world.get().mono < until {
+                sim.pass(until);
+                failures += u32::from(sim.try_step().is_err());
+            }
+        }
+        assert!(failures > 0, "{call} was never made");
+        sim.world.set().broken.clear();
+        sim.settle(1000);
+        assert_eq!(sim.coordinator.outstanding(), [0; 3], "{call}");
+        assert!(sim.world.get().log.values().all(|logged| logged.effects == 1 && logged.attempts <= 2), "{call}");
+    }
+}
+
+#[test]
+fn a_handler_gets_what_came_after_it_even_if_it_was_not_known_yet() {
+    let mut sim = Sim::new(1, vec![spec(1, "a")]);
+    sim.act(|state| (0..5).for_each(|_| _ = state.emit("a", Nature::Good)));
+    sim.idle(SECOND);
+    // It was made before the last two of these, and nobody said so.
+    sim.world.set().specs.extend([Spec { since: 3, ..spec(2, "a") }, Spec { since: 5, ..spec(3, "b") }]);
+    sim.act(|state| (state.emit("a", Nature::Good), state.emit("b", Nature::Good)));
+    sim.idle(SECOND);
+    assert_eq!(ends(&sim, 2), [None; 7]);
+    sim.coordinator.reload();
+    sim.settle(10);
+    let done = Some(End::Done);
+    assert_eq!(ends(&sim, 2), [None, None, None, done, done, done, None]);
+    assert_eq!(ends(&sim, 3), [None, None, None, None, None, None, done]);
+}
+
+#[test]
+fn what_waits_for_a_handler_goes_with_it() {
+    let mut sim = Sim::new(1, vec![spec(1, "a"), spec(2, "a")]);
+    sim.world.set().batch_us = SECOND as u64;
+    sim.act(|state| (0..500).for_each(|_| _ = state.emit("a", Nature::Fails(1))));
+    sim.step();
+    sim.act(|state| state.specs.retain(|spec| spec.id == 1));
+    sim.coordinator.reload();
+    sim.world.set().batch_us = 1;
+    sim.step();
+    assert!(sim.coordinator.outstanding()[0] < 500 + 150, "what runs is still counted");
+    sim.settle(10_000);
+    sim.idle(SECOND);
+    assert_eq!((sim.coordinator.outstanding(), sim.coordinator.stats(0).len()), ([0; 3], 1));
+    assert_eq!(ends(&sim, 1), [Some(End::Done); 500]);
+}
+
+#[test]
+fn a_target_gets_what_is_for_it_alone_whatever_its_channel() {
+    let mut sim = Sim::new(1, vec![spec(1, "a"), spec(2, "a"), spec(3, "b")]);
+    sim.act(|state| [2, 3, 77].map(|target| state.emit_as("a", Nature::Good, |event| event.target = Some(target))));
+    sim.settle(10);
+    assert_eq!(sim.world.get().began, [(2, 1), (3, 2)]);
+}
+
+#[test]
+fn a_first_fetch_knows_what_the_log_says() {
+    let mut sim = Sim::new(1, vec![spec(1, "a"), spec(2, "a"), Spec { max_attempts: 1, ..spec(3, "a") }]);
+    sim.act(|state| {
+        let id = state.emit("a", Nature::Fails(99));
+        state.logged(id, 1).end = Some(End::Dead);
+        let next_at = Some(state.wall + 50 * SECOND);
+        (state.logged(id, 2).attempts, state.logged(id, 2).next_at) = (2, next_at);
+        (state.logged(id, 3).attempts, state.logged(id, 3).unfinished) = (2, true);
+    });
+    sim.coordinator = Coordinator::new(0);
+    sim.step();
+    sim.idle(49 * SECOND);
+    assert_eq!((ends(&sim, 3), sim.world.get().began.len()), (vec![Some(End::Dead)], 0));
+    sim.settle(2);
+    assert_eq!(sim.world.get().began, [(2, 1)]);
+    assert_eq!(ends(&sim, 2), [Some(End::Dead)]);
+}

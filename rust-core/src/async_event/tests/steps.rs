@@ -1,1 +1,167 @@
-//! x
+//! Steps are as many as there is to do, share out what there is, and cost the same however much waits.
+
+use super::sim::Sim;
+use super::workers::ids;
+use super::world::{Nature, SECOND, spec};
+use crate::async_event::Coordinator;
+use crate::async_event::coordinator::START_RETRY_US;
+use crate::async_event::handler::CHUNK;
+use crate::async_event::host::EventHost;
+use crate::async_event::spec::*;
+use crate::host::Saved;
+use std::cell::{Cell, RefCell};
+
+#[test]
+fn nothing_to_do_costs_one_look_in_five_seconds() {
+    let mut sim = Sim::new(1, vec![spec(1, "a")]);
+    sim.act(|state| state.emit_as("a", Nature::Good, |event| event.run_at += 3600 * SECOND));
+    assert!(sim.idle(100 * SECOND) <= 25);
+    sim.coordinator.set_poll(SECOND as u64);
+    assert!((90..110).contains(&sim.idle(100 * SECOND)));
+}
+
+#[test]
+fn where_there_is_no_worker_it_asks_again_but_not_all_the_time() {
+    let mut sim = Sim::new(1, vec![spec(1, "a"), Spec { owner: 11, ..spec(2, "a") }]);
+    sim.world.set().workers = 0;
+    sim.act(|state| (0..10).for_each(|_| _ = state.emit("a", Nature::Good)));
+    let steps = sim.idle(10 * SECOND);
+    let retries = 10 * SECOND as u64 / START_RETRY_US;
+    assert!((retries - 5..retries + 10).contains(&steps), "{steps}");
+    let state = sim.world.get();
+    assert_eq!(state.calls["record"], 1, "attempts are written down once");
+    assert!(state.calls["start"] <= 2 * steps);
+    let stats = sim.coordinator.stats(state.wall);
+    assert!(stats.iter().all(|handler| (handler.ready, handler.running) == (10, 0) && handler.first_waits_us >= 9 * SECOND));
+}
+
+#[test]
+fn pause_holds_and_full_concurrency_waits_for_an_end() {
+    let mut sim = Sim::new(1, vec![spec(1, "a"), Spec { paused: true, ..spec(2, "a") }]);
+    sim.world.set().batch_us = 600 * SECOND as u64;
+    sim.act(|state| (0..3).for_each(|_| _ = state.emit("a", Nature::Good)));
+    sim.step();
+    assert!(sim.idle(SECOND) <= 2);
+    assert!(sim.world.get().leases.values().all(|lease| lease.spec.id == 1));
+}
+
+#[test]
+fn a_lease_leaves_its_share_to_others() {
+    let mut sim = Sim::new(1, vec![Spec { concurrency: 4, ..spec(1, "a") }]);
+    sim.act(|state| (0..100).for_each(|_| _ = state.emit("a", Nature::Good)));
+    sim.step();
+    let sizes: Vec<usize> = sim.world.get().leases.values().map(|lease| lease.batches.len()).collect();
+    assert_eq!(sizes, [25, 19, 14, 11]);
+    let mut sim = Sim::new(1, vec![Spec { batch_size: 1000, ..spec(1, "a") }]);
+    sim.act(|state| (0..1500).for_each(|_| _ = state.emit("a", Nature::Good)));
+    sim.step();
+    let first = sim.world.get().leases[&1].batches.clone();
+    assert_eq!(first.iter().map(|batch| ids(batch).len()).collect::<Vec<_>>(), [1000]);
+}
+
+#[test]
+fn handlers_take_turns_where_workers_are_few() {
+    let mut sim = Sim::new(1, (1..=5).map(|id| spec(id, "a")).collect());
+    sim.world.set().workers = 1;
+    sim.act(|state| (0..CHUNK * 4).for_each(|_| _ = state.emit("a", Nature::Good)));
+    sim.settle(600);
+    let state = sim.world.get();
+    let mut turns: Vec<u32> = state.began.iter().map(|(handler, _)| *handler).collect();
+    turns.dedup();
+    assert_eq!(turns, [1, 2, 3, 4, 5].repeat(4));
+}
+
+/// Workers without end that are done at once.
+#[derive(Default)]
+struct Bulk {
+    events: RefCell<Vec<Fetched>>,
+    outcomes: RefCell<Vec<(u64, Outcome)>>,
+    handlers: RefCell<Vec<Spec>>,
+    lease: Cell<u64>,
+    done: Cell<usize>,
+}
+
+impl EventHost for Bulk {
+    fn timestamp(&self) -> i64 {
+        0
+    }
+    fn now_us(&self) -> u64 {
+        0
+    }
+    fn random(&self) -> f64 {
+        0.5
+    }
+    fn handlers(&self) -> Result<Vec<Spec>, Saved> {
+        Ok(self.handlers.borrow().clone())
+    }
+    fn fetch(&self) -> Result<Vec<Fetched>, Saved> {
+        Ok(self.events.take())
+    }
+    fn record(&self, _: &[Entry]) -> Result<(), Saved> {
+        Ok(())
+    }
+    fn listen(&self, _: &[Vec<u8>]) -> Result<(), Saved> {
+        Ok(())
+    }
+    fn notifications(&self) -> Vec<Notification> {
+        Vec::new()
+    }
+    fn spill(&self, _: &[(u32, Notification)]) -> Result<(), Saved> {
+        Ok(())
+    }
+    fn start(&self, _: &Spec, batches: &[Batch]) -> Result<Option<u64>, Saved> {
+        let lease = self.lease.get() + 1;
+        self.lease.set(lease);
+        self.done.set(self.done.get() + batches.iter().map(|batch| ids(batch).len()).sum::<usize>());
+        let said = (0..batches.len()).map(Outcome::Done).chain([Outcome::Over]);
+        self.outcomes.borrow_mut().extend(said.map(|outcome| (lease, outcome)));
+        Ok(Some(lease))
+    }
+    fn outcomes(&self) -> Vec<(u64, Outcome)> {
+        self.outcomes.take()
+    }
+    fn rotate(&self, _: u8) -> Result<(), Saved> {
+        Ok(())
+    }
+    fn truncate(&self, _: u8) -> Result<bool, Saved> {
+        Ok(true)
+    }
+    fn carry_over(&self, _: u8, _: &[i64]) -> Result<(), Saved> {
+        Ok(())
+    }
+    fn size(&self, _: u8) -> u64 {
+        0
+    }
+}
+
+/// Time for an event, from its fetch to its end, in microseconds.
+fn bulk(count: i64, ordered: bool) -> f64 {
+    let bulk = Bulk::default();
+    let event = |id: i64| {
+        let key = ordered.then(|| (id % 1000).to_le_bytes().to_vec());
+        Fetched { id, key, channel: b"a".to_vec(), priority: (id % 7) as i32, run_at: -id * 7919 % 10_000, ..Fetched::default() }
+    };
+    *bulk.events.borrow_mut() = (1..=count).map(event).collect();
+    *bulk.handlers.borrow_mut() = vec![Spec { ordered, concurrency: 8, ..spec(1, "a") }];
+    let mut coordinator = Coordinator::new(0);
+    let begin = std::time::Instant::now();
+    let mut steps = 0;
+    while coordinator.step(&bulk).is_ok() && bulk.done.get() < count as usize {
+        steps += 1;
+        assert!(steps < count as usize / 8, "{steps} steps");
+    }
+    coordinator.step(&bulk).unwrap();
+    assert_eq!((bulk.done.get(), coordinator.outstanding()), (count as usize, [0; 3]));
+    begin.elapsed().as_secs_f64() * 1e6 / count as f64
+}
+
+#[test]
+fn an_event_costs_the_same_however_many_wait() {
+    let count = if cfg!(debug_assertions) { 20_000 } else { 200_000 };
+    for ordered in [false, true] {
+        let (few, many) = (bulk(count / 20, ordered), bulk(count, ordered));
+        eprintln!("ordered {ordered}: {few:.2} and {many:.2} us an event");
+        // Each of the many is one of twenty times as many; a busy machine accounts for the rest.
+        assert!(many < 8.0 * few, "{few} and {many} us an event");
+    }
+}

@@ -122,7 +122,10 @@ impl State {
             return;
         }
         match self.verdict(lease.spec.id, &batch) {
-            Err(CONNECTION_FAILURE) => return self.end_lease(number, Outcome::Lost { began: Some(index) }),
+            Err(CONNECTION_FAILURE) => {
+                ids(&batch).iter().for_each(|id| self.logged(*id, lease.spec.id).crashes += 1);
+                return self.end_lease(number, Outcome::Lost { began: Some(index) });
+            }
             Err(sqlstate) => {
                 let lease = self.leases.get_mut(&number).unwrap();
                 lease.failed_keys.extend(batch.key);
@@ -170,7 +173,6 @@ impl State {
 
     fn verdict(&mut self, handler: u32, batch: &Batch) -> Result<(), u32> {
         if self.rng.f64() < self.deaths {
-            ids(batch).iter().for_each(|id| self.logged(*id, handler).crashes += 1);
             return Err(CONNECTION_FAILURE);
         }
         for id in ids(batch) {

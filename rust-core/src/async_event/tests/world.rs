@@ -87,8 +87,8 @@ pub struct State {
     pub server_died: bool,
     /// The coordinator is being shut down.
     pub closing: bool,
-    /// Handlers have been removed.
-    pub removed: bool,
+    /// Calls have failed.
+    pub failed: bool,
     pub wrong: Vec<String>,
 }
 
@@ -125,13 +125,17 @@ impl World {
             spilled: BTreeMap::new(),
             server_died: false,
             closing: false,
-            removed: false,
+            failed: false,
             wrong: Vec::new(),
         }))
     }
 
     pub fn get(&self) -> Ref<'_, State> {
         self.0.borrow()
+    }
+
+    pub fn get_and<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        act(&mut self.0.borrow_mut())
     }
 
     pub fn set(&self) -> RefMut<'_, State> {
