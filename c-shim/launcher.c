@@ -392,6 +392,13 @@ has_extension(void)
 	return has;
 }
 
+static void
+leave(uint32 state)
+{
+	aside_coordinator_became(registry, my_entry, state, GetCurrentTimestamp());
+	proc_exit(0);
+}
+
 static int
 read_partition(void)
 {
@@ -400,6 +407,9 @@ read_partition(void)
 
 	StartTransactionCommand();
 	aside_begin_with_tables();
+	/* Asked while the tables stay: as long as there is an extension, they are its own, and not somebody's who waited for it to go. */
+	if (!OidIsValid(get_extension_oid("pg_aside", true)))
+		leave(4);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -422,13 +432,6 @@ void
 aside_set_current_partition(int partition)
 {
 	aside_registry_set_partition(registry, my_entry, partition);
-}
-
-static void
-leave(uint32 state)
-{
-	aside_coordinator_became(registry, my_entry, state, GetCurrentTimestamp());
-	proc_exit(0);
 }
 
 /* What workers run for it ends with it, and will not have been an attempt. */
@@ -474,11 +477,16 @@ take_turn(aside_coordinator *coordinator)
 {
 	static int	pause = 0;
 	static int	said = 0;
+	static TimestampTz failed_at = 0;
 	aside_status status = ASIDE_OK;
 	int64_t		wait = 1000000;
 	aside_call	limits;
 	AsideRequest request = {.kind = ASIDE_KIND_ROUTINE, .command = aside_text_bytes("")};
+	int64		paused = GetCurrentTimestamp() - failed_at;
 
+	/* Who emits events meanwhile does not cut it short. */
+	if (paused >= 0 && paused < (int64) pause * 1000)
+		return (int64) pause * 1000 - paused;
 	ASIDE_TRY(status);
 	{
 		if (notifyInterruptPending)
@@ -508,6 +516,7 @@ take_turn(aside_coordinator *coordinator)
 				 errmsg("coordinator of events failed: %s", aside_kept_error()->message)));
 	}
 	pause = pause == 0 ? FIRST_PAUSE_MS : Min(pause * 2, LONGEST_PAUSE_MS);
+	failed_at = GetCurrentTimestamp();
 	return (int64) pause * 1000;
 }
 
