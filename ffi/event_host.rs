@@ -19,12 +19,14 @@ use std::collections::HashMap;
 /// Places of events that were given to workers are remembered for as many, for the few that die.
 const REMEMBERED: usize = 64 * 1024;
 
+/// Of a lease: the handler, and the batches of which nothing has been said.
+type Given = (u32, Vec<Option<Work>>);
+
 /// What a coordinator keeps between turns.
 #[derive(Default)]
 pub struct Workers {
     leases: Leases,
-    /// Of each lease: the handler, and the batches of which nothing has been said.
-    given: RefCell<HashMap<u64, (u32, Vec<Option<Work>>)>>,
+    given: RefCell<HashMap<u64, Given>>,
     places: RefCell<HashMap<i64, u64>>,
 }
 
