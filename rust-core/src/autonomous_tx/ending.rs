@@ -58,7 +58,10 @@ impl<H: CallerHost> Exchange<'_, H> {
         let said = last_words.as_ref().and_then(|r| r.get(Field::Message)).map(<[u8]>::to_vec);
         let mut report = if taken {
             let (mut commits, xid) = self.slot.progress();
-            let outcome = if self.slot.finished(self.lease.generation) == Some(Ended::Well) {
+            let well = self.slot.finished(self.lease.generation) == Some(Ended::Well);
+            let outcome = if well && self.in_block(commits) {
+                Outcome::Aborted
+            } else if well {
                 // It could not tell us any more.
                 commits = commits.saturating_sub(1);
                 Outcome::Committed
@@ -137,6 +140,7 @@ impl<H: CallerHost> Exchange<'_, H> {
             self.end(false);
         }
         match ended {
+            Some(Ended::Well) if self.in_block(commits) => Some("The autonomous session had already run the command.".into()),
             Some(Ended::Well) => Some("The autonomous transaction had already committed.".into()),
             None if !stopped && commits == 0 => Some(match (xid != 0).then(|| self.h.outcome(xid)) {
                 Some(Outcome::Committed) => "The autonomous transaction had already committed.".into(),
@@ -153,6 +157,11 @@ impl<H: CallerHost> Exchange<'_, H> {
         }
     }
 
+    /// A command of a session that has ended well has committed nothing: its transaction goes on.
+    fn in_block(&self, commits: u64) -> bool {
+        self.keep != Keep::Nothing && commits == 0
+    }
+
     pub(super) fn release(&self, reader: &mut Reader, well: bool) {
         reader.release();
         self.end(well);
@@ -165,7 +174,7 @@ impl<H: CallerHost> Exchange<'_, H> {
         }
         let keep = self.keep == Keep::Always || (well && self.keep == Keep::IfDone);
         if !keep || !self.area.hold(self.slot, self.lease.generation) {
-            let gone = self.launched && self.slot.worker_pid.load(Acquire) == 0 && self.area.give_back(self.slot, self.lease.generation);
+            let gone = self.launched && self.slot.without_worker() && self.area.give_back(self.slot, self.lease.generation);
             if (gone || self.area.release(self.slot, self.lease.generation)) && self.area.waiters() > 0 {
                 self.h.signal_slot();
             }

@@ -125,7 +125,7 @@ pub fn submit<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call,
     counted(h, area, call, |_| {
         check(&Call { depth: 0, args: Vec::new(), columns: Vec::new(), ..*call })?;
         let table = session.tasks.table().ok_or_else(|| Failed::from(protocol_violation()))?;
-        let prefer = start.after.map(|id| worker_of(h, area, session, id)).transpose()?;
+        let prefer = start.after.map_or(Ok(None), |id| worker_of(h, area, session, id))?;
         let new = New {
             owner: call.identity.current_user,
             key: call.key,
@@ -212,8 +212,8 @@ fn write_down<H: CallerHost>(h: &H, table: &Table, ticket: Ticket, state: State)
     }
 }
 
-/// Slot and process of the worker that runs a task, or that has run it and is still there.
-fn worker_of<H: CallerHost>(h: &H, area: &Area, session: &Session, id: u64) -> Result<(u32, u32), Failed> {
+/// Slot and process of the worker that runs a task, or that has run it and is still there; None: it has none yet.
+fn worker_of<H: CallerHost>(h: &H, area: &Area, session: &Session, id: u64) -> Result<Option<(u32, u32)>, Failed> {
     let (table, card) = find(h, session, Some(id.cast_signed()))?;
     let (index, pid) = match card.lease {
         Some(Lease { slot, .. }) => (slot, area.slots[slot as usize].worker_pid.load(Acquire)),
@@ -221,7 +221,7 @@ fn worker_of<H: CallerHost>(h: &H, area: &Area, session: &Session, id: u64) -> R
     };
     let there = area.slot(index).is_some_and(|slot| pid != 0 && slot.worker_pid.load(Acquire) == pid);
     if there || !card.state.finished() {
-        return Ok((index, pid));
+        return Ok(there.then_some((index, pid)));
     }
     Err(Report::error(OBJECT_NOT_IN_PREREQUISITE_STATE, format!("the worker of task {id} has gone"))
         .with(Field::Hint, "Start the command in any worker with async_exec.")

@@ -308,7 +308,7 @@ pub(crate) fn retire_one<H: CallerHost>(h: &H, area: &Area, which: impl Fn(Key) 
 pub(crate) fn reclaim<H: CallerHost>(h: &H, area: &Area) {
     for (index, slot) in area.slots.iter().enumerate() {
         let (state, generation) = slot.state();
-        if !matches!(state, State::Busy | State::Starting) || slot.worker_pid.load(Acquire) != 0 || !slot.named(generation) {
+        if !matches!(state, State::Busy | State::Starting) || !slot.without_worker() || !slot.named(generation) {
             continue;
         }
         let launcher = slot.caller_pid.load(Acquire);

@@ -151,13 +151,22 @@ pub struct Slot {
     /// Latch of the worker, plus one.
     worker_proc: AtomicU32,
     pub started: AtomicI64,
-    pad_worker: [u64; 4],
+    /// Has a worker come since the slot was claimed?
+    come: AtomicU32,
+    pad_come: u32,
+    pad_worker: [u64; 3],
 
     pub request: Ends,
     pub reply: Ends,
 }
 
 const COMMITS: u64 = 0xff_ffff;
+
+// Whether the worker of a slot has come.
+const NOBODY: u32 = 0;
+const CAME: u32 = 1;
+/// It has not, and will not.
+const GIVEN_AWAY: u32 = 2;
 
 impl Slot {
     /// State and generation. In one order with the words that are written before it is looked at.
@@ -199,17 +208,16 @@ impl Slot {
         self.commits.load(Acquire) >> 24 == generation & (u64::MAX >> 24)
     }
 
-    /// Free a claimed slot whose worker has not come, unless it comes just now: it looks at the state
-    /// after it wrote its pid, we look at the pid after we changed the state.
+    /// Free a claimed slot whose worker has not come, and now never will: of it and us one is first.
     pub fn take_over(&self, generation: u64, from: State) -> bool {
-        if !self.change(generation, from, State::Dead) {
+        if self.come.compare_exchange(NOBODY, GIVEN_AWAY, SeqCst, Relaxed).is_err() {
             return false;
         }
-        if self.worker_pid.load(SeqCst) == 0 {
-            return self.change(generation, State::Dead, State::Free);
+        let done = self.change(generation, from, State::Free);
+        if !done {
+            _ = self.come.compare_exchange(GIVEN_AWAY, NOBODY, SeqCst, Relaxed);
         }
-        self.change(generation, State::Dead, from);
-        false
+        done
     }
 
     /// Claim a free slot for a worker that nobody has leased yet.
@@ -230,12 +238,18 @@ impl Slot {
         self.database.store(key.database, Relaxed);
         self.user.store(key.user, Relaxed);
         self.superuser.store(u32::from(key.superuser), Relaxed);
+        self.come.store(NOBODY, Relaxed);
         self.worker_pid.store(0, Release);
     }
 
     /// Let the worker read the request of this generation.
     pub fn post(&self, generation: u64) {
         self.posted.store(generation, Release);
+    }
+
+    /// The same by one whose lease may be over.
+    pub fn post_unless_later(&self, generation: u64) {
+        self.posted.fetch_max(generation, Release);
     }
 
     pub fn posted(&self) -> u64 {
@@ -339,21 +353,28 @@ impl Slot {
         if current != generation || !matches!(state, State::Busy | State::Starting | State::Tasked) {
             return false;
         }
-        if self.worker_pid.compare_exchange(0, pid, SeqCst, Relaxed).is_err() {
+        if self.come.compare_exchange(NOBODY, CAME, SeqCst, Relaxed).is_err() {
             return false;
         }
         // The slot may have been taken over since we looked, and the place be that of another worker.
         let (state, current) = self.state();
         if current != generation || !matches!(state, State::Busy | State::Starting | State::Tasked) {
-            let _ = self.worker_pid.compare_exchange(pid, 0, SeqCst, Relaxed);
+            let _ = self.come.compare_exchange(CAME, NOBODY, SeqCst, Relaxed);
             return false;
         }
+        self.worker_pid.store(pid, SeqCst);
         self.worker_proc.store(proc + 1, Release);
         self.started.store(now, Relaxed);
         self.last_used.store(now, Relaxed);
         self.calls.store(0, Relaxed);
         self.errors.store(0, Relaxed);
         true
+    }
+
+    /// The worker that was launched has not come. Not said of one that has gone: what becomes of the slot then is
+    /// its to say.
+    pub fn without_worker(&self) -> bool {
+        self.come.load(SeqCst) == NOBODY
     }
 
     /// The worker has gone: nobody is to signal or wake it any more.

@@ -42,7 +42,7 @@ pub fn dispatch<H: CallerHost>(h: &H, area: &Area, table: &Table, quotas: &Quota
     }
     loop {
         expect_queued(area, table, false);
-        let on_its_way = |slot: &Slot| slot.state().0 == State::Tasked && slot.worker_pid.load(Acquire) == 0;
+        let on_its_way = |slot: &Slot| slot.state().0 == State::Tasked && slot.without_worker();
         if !table.cards().any(|card| card.state == TaskState::Queued) && !area.slots.iter().any(on_its_way) {
             return;
         }
@@ -127,10 +127,11 @@ fn assign<H: CallerHost>(h: &H, area: &Area, table: &Table, card: &Card) -> Foun
         if state != State::Free {
             continue;
         }
+        // Before others can see that its worker has not come yet.
+        slot.last_used.store(h.timestamp(), Relaxed);
         let Some(generation) = slot.claim_as(State::Tasked, State::Free, generation, (h.my_pid(), h.my_proc())) else { continue };
         area.header.busy.fetch_add(1, Relaxed);
         slot.set_key(card.key);
-        slot.last_used.store(h.timestamp(), Relaxed);
         slot.task.store(card.ticket.index, Relaxed);
         let lease = Lease { slot: index as u32, generation };
         area.clear_rings(lease.slot);
@@ -141,7 +142,7 @@ fn assign<H: CallerHost>(h: &H, area: &Area, table: &Table, card: &Card) -> Foun
             return Found::Assigned;
         }
         // Before the worker comes and looks.
-        slot.post(generation);
+        slot.post_unless_later(generation);
         if h.launch(lease.slot, generation, card.key) == Ok(Launch::Started) {
             return Found::Assigned;
         }
@@ -177,7 +178,7 @@ fn lend<H: CallerHost>(h: &H, area: &Area, table: &Table, card: &Card, index: us
     area.header.busy.fetch_add(1, Relaxed);
     slot.task.store(card.ticket.index, Relaxed);
     if take(h, table, card.ticket, slot, Lease { slot: index as u32, generation }) {
-        slot.post(generation);
+        slot.post_unless_later(generation);
         if let Some(proc) = slot.worker_proc() {
             h.wake(proc);
         }
@@ -203,7 +204,7 @@ fn take<H: CallerHost>(h: &H, table: &Table, ticket: Ticket, slot: &Slot, lease:
 pub(crate) fn reclaim<H: CallerHost>(h: &H, area: &Area, table: &Table) {
     for (index, slot) in area.slots.iter().enumerate() {
         let (state, generation) = slot.state();
-        if state != State::Tasked || slot.worker_pid.load(Acquire) != 0 || !slot.named(generation) {
+        if state != State::Tasked || !slot.without_worker() || !slot.named(generation) {
             continue;
         }
         let launcher = slot.caller_pid.load(Acquire);

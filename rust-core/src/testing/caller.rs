@@ -167,11 +167,16 @@ impl Client {
 
     /// FATAL: the exit callbacks run above frames that are never returned to.
     pub fn exit(&self) -> ! {
+        self.leave();
+        parked()
+    }
+
+    /// The exit callbacks, and the end.
+    pub fn leave(&self) {
         self.end_transaction(false);
         self.world.unlock(self.me.pid);
         call::leave(self, &self.world.area, self.session);
         self.me.gone.store(true, SeqCst);
-        parked()
     }
 
     fn keep(&self, error: &str) -> Saved {

@@ -15,6 +15,7 @@ mod schedules;
 mod session_faults;
 mod sessions;
 mod task_faults;
+mod task_schedules;
 mod task_workers;
 mod tasks;
 mod vanished;

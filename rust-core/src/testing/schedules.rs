@@ -18,21 +18,21 @@ const TENANTS: u32 = 3;
 const SLOTS: usize = 3;
 const SEEDS: [u64; 8] = [1, 2, 3, 5, 8, 13, 21, 34];
 const RANDOM_SEEDS: usize = 4;
-/// What may come of a call: a death, `raise`, an injected error, no worker for a nested call, or none for several
+/// What may come of a call or a task: a death, `raise`, an injected error, no worker for a nested call, or none for several
 /// of them, a cancel inside the worker, a worker that was not let in. Nothing that speaks of a broken protocol.
-const ORDINARY: [u32; 7] =
+pub(super) const ORDINARY: [u32; 7] =
     [CONNECTION_FAILURE, SYNTAX_ERROR, INTERNAL_ERROR, CONFIGURATION_LIMIT_EXCEEDED, QUERY_CANCELED, DEADLOCK_DETECTED, sqlstate(b"57P01")];
 
 /// What a caller knows of a transaction's fate after what it was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+pub(super) enum Fate {
     Committed,
     Aborted,
     /// Unknown, or nobody was left to be told.
     Either,
 }
 
-fn fate(told: &Result<u64, Told>) -> Fate {
+pub(super) fn fate<T>(told: &Result<T, Told>) -> Fate {
     let Err(error) = told else { return Fate::Committed };
     let detail = error.detail();
     // What a nested call was told of its own transaction; this one is the outer.
@@ -186,8 +186,9 @@ fn run(seed: u64) {
     until(|| model.ended.load(SeqCst) == CALLERS, || "all callers have made their calls".into());
     world.faults.lock().unwrap().chaos = None;
     // What the last launchers left behind is taken over by those who come next.
-    for n in 0..SLOTS {
-        Client::new(&world).call(&format!("put last{n}")).unwrap();
+    for n in 0..SLOTS as u32 {
+        let key = Key { database: 100 + n, user: 10, superuser: false };
+        Client::of(&world, world.fork(), key).call(&format!("put last{n}")).unwrap();
     }
     world.shut_down();
     assert_eq!(*model.wrong.lock().unwrap(), Vec::<String>::new());

@@ -156,6 +156,29 @@ fn a_commit_that_has_won_is_not_cancelled() {
 }
 
 #[test]
+fn a_command_of_a_block_is_not_told_as_committed_when_its_owner_is_cancelled_too_late() {
+    for (block, said) in
+        [("", "The autonomous transaction had already committed."), ("begin; ", "The autonomous session had already run the command.")]
+    {
+        let world = World::new(1);
+        let client = opened(&world);
+        let (other, me) = (world.clone(), client.me.clone());
+        *client.script.borrow_mut() = Some(Box::new(move |_| {
+            other.open("go");
+            let slot = &other.area.slots[0];
+            until(|| slot.finished(slot.state().1).is_some(), || "the command has ended".into());
+            me.cancel.store(true, SeqCst);
+        }));
+        let told = client.exec("s", &format!("{block}put a; wait go")).unwrap_err();
+        client.script.take();
+        assert_eq!(told.detail(), said);
+        assert_eq!(world.committed("a"), block.is_empty());
+        client.close("s").unwrap();
+        world.shut_down();
+    }
+}
+
+#[test]
 fn what_a_closed_session_had_open_is_rolled_back_and_is_not_the_next_tenants() {
     let world = World::new(1);
     let client = opened(&world);

@@ -42,7 +42,9 @@ fn a_task_that_follows_another_runs_in_its_process() {
     until(|| world.is_open("at second"), || "the second runs".into());
     let lease = client.look(second).unwrap().card.lease.unwrap();
     assert_eq!(client.pid_in(lease.slot as usize), ran_in);
+    let third = client.submit_as("put c", |start| start.after = Some(client.submit("put d").unwrap() as u64)).unwrap();
     world.open("second");
+    assert_eq!(ends(&client, third), State::Done, "though what it follows had no worker yet");
     forget_all(&world, "");
 }
 
@@ -192,6 +194,40 @@ fn a_worker_that_leaves_as_it_is_given_a_task_does_not_take_it_along() {
         assert_eq!(client.state(id), Some(State::Done), "{knows}");
         forget_all(&world, "");
     }
+}
+
+#[test]
+fn a_worker_that_is_about_to_go_is_not_taken_for_one_that_never_came() {
+    let world = world(1);
+    world.order("commit:settled", 1, Fault::Die);
+    world.open("hold drop_file");
+    let submitter = Client::new(&world);
+    let a = submitter.submit("put a").unwrap();
+    until(|| world.is_open("at drop_file"), || "the worker is about to say how its task ended".into());
+    submitter.leave();
+    let client = Client::new(&world);
+    let b = client.submit("put b").unwrap();
+    assert_eq!(client.wait(&[a, b], Some(500)).unwrap(), None);
+    world.open("drop_file");
+    client.task_result(b).unwrap();
+    assert_eq!((client.state(a), world.times("a")), (Some(State::Failed), 1), "it is not run again");
+    forget_all(&world, "");
+}
+
+#[test]
+fn a_worker_finds_its_task_whatever_an_older_lease_has_named() {
+    let world = world(1);
+    let client = Client::new(&world);
+    let (other, key) = (world.clone(), client.key);
+    *client.midwife.borrow_mut() = Some(Box::new(move |slot, generation| {
+        other.area.slots[0].task.store(5, SeqCst);
+        other.area.slots[0].post_unless_later(generation - 1);
+        let (world, me) = (other.clone(), other.fork());
+        spawn(move || main(world, me, false, Lease { slot, generation }, key));
+    }));
+    let id = client.submit("put a").unwrap();
+    assert_eq!(ends(&client, id), State::Done);
+    forget_all(&world, "");
 }
 
 #[test]

@@ -236,6 +236,7 @@ impl WorkerHost for FakeWorker<'_> {
         Ok(())
     }
     fn drop_file(&self, task: u64) {
+        self.pass("drop_file");
         self.world.files.lock().unwrap().remove(&task);
     }
     fn write_down(&self, index: u32, record: &[u8]) {
