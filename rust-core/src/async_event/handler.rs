@@ -125,6 +125,9 @@ impl Handler {
             let full = self.spec.batch_size.max(1) as usize;
             self.queue.take(self.share(self.queue.to_share()).max(full), full, now)
         };
+        if batches.is_empty() {
+            return None;
+        }
         for batch in &batches {
             if let Work::Events { partition, ids, .. } = &batch.work {
                 ids.iter().for_each(|id| ledger.begin(*id, *partition));

@@ -210,9 +210,10 @@ impl Queue {
 
     /// Nothing of this key may start until [`Queue::release`]; nothing to do where order is of no account.
     pub fn occupy(&mut self, key: u64) {
-        if let Some(lanes) = &mut self.lanes {
-            *lanes.busy.entry(key).or_default() += 1;
-        }
+        let Some(lanes) = &mut self.lanes else { return };
+        *lanes.busy.entry(key).or_default() += 1;
+        let head = lanes.of(key).next();
+        head.into_iter().for_each(|head| self.unseat(head));
     }
 
     pub fn occupied(&self, key: u64) -> bool {
@@ -241,6 +242,9 @@ impl Queue {
                 break;
             }
             let run = self.run_from(first, if alone { 1 } else { left }, now);
+            if run.is_empty() {
+                break;
+            }
             left -= run.len();
             run.into_iter().for_each(|id| self.begin(id, &mut lease));
             if alone {

@@ -130,6 +130,23 @@ fn those_of_an_ordered_handler_are_one_at_a_time() {
 }
 
 #[test]
+fn where_order_matters_events_without_a_key_do_not_run_beside_notifications() {
+    let mut sim = listening(vec![Spec { ordered: true, concurrency: 2, ..spec(1, "a") }]);
+    let late = sim.act(|state| state.insert("a", Nature::Good, |_| {}));
+    let keyed = |event: &mut Fetched| event.key = Some(b"x".to_vec());
+    sim.act(|state| (state.emit("a", Nature::Good), state.emit_as("a", Nature::Good, keyed)));
+    notify(&mut sim, 0..3, 0);
+    sim.step();
+    assert_eq!(sim.world.get().leases.len(), 2, "some notifications, and the event with a key");
+    sim.act(|state| state.commit(late));
+    sim.step();
+    sim.settle(10);
+    let state = sim.world.get();
+    let began: Vec<i64> = state.began.iter().map(|(_, id)| *id).filter(|id| *id != 3).collect();
+    assert_eq!(began, [late, 2]);
+}
+
+#[test]
 fn those_of_a_handler_that_is_gone_take_no_memory() {
     let mut sim = listening(vec![spec(1, "a"), spec(2, "a")]);
     notify(&mut sim, 0..500, 0);

@@ -104,17 +104,17 @@ fn a_handler_gets_what_came_after_it_even_if_it_was_not_known_yet() {
 fn what_waits_for_a_handler_goes_with_it() {
     let mut sim = Sim::new(1, vec![spec(1, "a"), spec(2, "a")]);
     sim.world.set().batch_us = SECOND as u64;
-    sim.act(|state| (0..500).for_each(|_| _ = state.emit("a", Nature::Fails(1))));
+    sim.act(|state| (0..200).for_each(|_| _ = state.emit("a", Nature::Fails(1))));
     sim.step();
     sim.act(|state| state.specs.retain(|spec| spec.id == 1));
     sim.coordinator.reload();
     sim.world.set().batch_us = 1;
     sim.step();
-    assert!(sim.coordinator.outstanding()[0] < 500 + 150, "what runs is still counted");
+    assert!(sim.coordinator.outstanding()[0] < 200 + 150, "what runs is still counted");
     sim.settle(10_000);
     sim.idle(SECOND);
     assert_eq!((sim.coordinator.outstanding(), sim.coordinator.stats(0).len()), ([0; 3], 1));
-    assert_eq!(ends(&sim, 1), [Some(End::Done); 500]);
+    assert_eq!(ends(&sim, 1), [Some(End::Done); 200]);
 }
 
 #[test]
