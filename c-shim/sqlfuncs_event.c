@@ -227,11 +227,11 @@ insert_event(int partition, Datum *values, const char *nulls)
 
 /* The event that has the unique key now: this one, or another one that stands; 0: this one. */
 static int64
-claim_key(Datum channel, Datum unique_key, int64 id, const char *conflict, int partition)
+claim_key(Datum channel, Datum unique_key, int64 id, const char *conflict, Oid user)
 {
-	Oid			types[5] = {TEXTOID, TEXTOID, INT8OID, TEXTOID, INT4OID};
+	Oid			types[5] = {TEXTOID, TEXTOID, INT8OID, TEXTOID, OIDOID};
 	Datum		values[5] = {
-		channel, unique_key, Int64GetDatum(id), CStringGetTextDatum(conflict), Int32GetDatum(partition)
+		channel, unique_key, Int64GetDatum(id), CStringGetTextDatum(conflict), ObjectIdGetDatum(user)
 	};
 	bool		null;
 
@@ -278,7 +278,7 @@ aside_async_event_emit(PG_FUNCTION_ARGS)
 	id = nextval_internal(sequence, false);
 	if (!PG_ARGISNULL(6))
 	{
-		int64		other = claim_key(PG_GETARG_DATUM(0), PG_GETARG_DATUM(6), id, conflict, partition);
+		int64		other = claim_key(PG_GETARG_DATUM(0), PG_GETARG_DATUM(6), id, conflict, user);
 
 		if (other != 0)
 		{

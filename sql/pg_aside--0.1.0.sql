@@ -279,6 +279,7 @@ CREATE TABLE aside.event_unique (
     channel text NOT NULL,
     unique_key text NOT NULL,
     event bigint NOT NULL,
+    emitted_by oid NOT NULL,
     PRIMARY KEY (channel, unique_key)
 );
 COMMENT ON TABLE aside.event_unique IS 'unique keys of events that have not ended';
@@ -419,17 +420,18 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION aside.event_put(text, jsonb, text, int, jsonb, oid, int, text) IS 'emits what async_event_emit does not';
 
-CREATE FUNCTION aside.event_claim_key(channel text, unique_key text, id bigint, conflict text, partition int) RETURNS bigint
+CREATE FUNCTION aside.event_claim_key(channel text, unique_key text, id bigint, conflict text, caller oid) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     other bigint;
+    emitter oid;
 BEGIN
     LOOP
-        INSERT INTO aside.event_unique AS u VALUES (channel, unique_key, id) ON CONFLICT DO NOTHING;
+        INSERT INTO aside.event_unique AS u VALUES (channel, unique_key, id, caller) ON CONFLICT DO NOTHING;
         IF FOUND THEN
             RETURN 0;
         END IF;
-        SELECT u.event INTO other FROM aside.event_unique u
+        SELECT u.event, u.emitted_by INTO other, emitter FROM aside.event_unique u
             WHERE u.channel = event_claim_key.channel AND u.unique_key = event_claim_key.unique_key FOR UPDATE;
         CONTINUE WHEN other IS NULL;
         IF conflict = 'keep' THEN
@@ -438,13 +440,17 @@ BEGIN
             RAISE EXCEPTION 'an event with unique key "%" is still to be handled', unique_key USING ERRCODE = '23505',
                 DETAIL = format('It is event %s of channel "%s".', other, channel);
         END IF;
-        UPDATE aside.event_unique u SET event = id
+        IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = caller AND (r.rolsuper OR pg_has_role(caller, emitter, 'USAGE'))) THEN
+            RAISE EXCEPTION 'permission denied to replace event %', other USING ERRCODE = '42501',
+                DETAIL = 'It was emitted by another role.';
+        END IF;
+        UPDATE aside.event_unique u SET event = id, emitted_by = caller
             WHERE u.channel = event_claim_key.channel AND u.unique_key = event_claim_key.unique_key;
         PERFORM aside.event_put('', to_jsonb(other), NULL, 0, NULL, 0, NULL, 'cancel');
         RETURN 0;
     END LOOP;
 END $$;
-COMMENT ON FUNCTION aside.event_claim_key(text, text, bigint, text, int) IS
+COMMENT ON FUNCTION aside.event_claim_key(text, text, bigint, text, oid) IS
     'makes a unique key that of an event: 0; or the event that has it and keeps it';
 
 CREATE FUNCTION aside.async_event_cancel(caller oid, id bigint) RETURNS boolean LANGUAGE plpgsql
@@ -562,7 +568,9 @@ CREATE VIEW aside.event_states AS
     WHERE s.id IS NOT NULL;
 
 CREATE VIEW aside.handlers AS
-    SELECT h.name, h.channel, pg_catalog.pg_get_userbyid(h.owner) AS owner, h.handler, h.command, h.concurrency, h.batch_size,
+    SELECT h.name, h.channel, pg_catalog.pg_get_userbyid(h.owner) AS owner, h.handler,
+        CASE WHEN pg_catalog.pg_has_role(h.owner, 'USAGE') OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) current_user)
+             THEN h.command END AS command, h.concurrency, h.batch_size,
         h.max_attempts, h.backoff, h.backoff_cap, h.timeout, h.ordered, h.durable, h.paused, h.created,
         CASE WHEN h.command IS NOT NULL THEN NULL
              ELSE EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
@@ -701,7 +709,7 @@ REVOKE ALL ON FUNCTION
     aside.want_events(), aside.event_handler_of(oid, text),
     aside.async_event_on(oid, text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean),
     aside.async_event_off(oid, text), aside.async_event_pause(oid, text), aside.async_event_resume(oid, text),
-    aside.event_put(text, jsonb, text, int, jsonb, oid, int, text), aside.event_claim_key(text, text, bigint, text, int),
+    aside.event_put(text, jsonb, text, int, jsonb, oid, int, text), aside.event_claim_key(text, text, bigint, text, oid),
     aside.async_event_cancel(oid, bigint), aside.async_event_redrive(oid, text, bigint[]),
     aside.plpgsql_call(), aside.plpgsql_inline(internal), aside.plpgsql_validate(oid),
     aside.worker_rows(), aside.stat_rows()
