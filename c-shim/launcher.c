@@ -469,6 +469,9 @@ static const char *const coordinator_settings[][2] = {
 	{"default_transaction_read_only", "off"},
 	{"default_transaction_isolation", "read committed"},
 	{"lock_timeout", "0"},
+#if PG_VERSION_NUM >= 170000
+	{"transaction_timeout", "0"},
+#endif
 };
 
 /* One turn; after an error that was said already, ever longer pauses until it is over. */
@@ -508,6 +511,8 @@ take_turn(aside_coordinator *coordinator)
 	AbortOutOfAnyTransaction();
 	if (aside_tables_replaced())
 		leave(5);
+	if (!has_extension())
+		leave(4);
 	if (aside_kept_error() != NULL && aside_kept_error()->sqlerrcode != said)
 	{
 		said = aside_kept_error()->sqlerrcode;
