@@ -28,6 +28,7 @@ CONF
 # Handlers write into effects: no constraint, so that what happens twice is seen.
 $node->safe_psql('postgres', <<'SQL');
 CREATE TABLE ledger (id bigint, channel text, key text);
+CREATE TABLE notes (emitter int, n bigserial);
 CREATE TABLE effects (seq bigserial, handler text, id bigint, attempt int, key text);
 CREATE FUNCTION fast(e aside.event) RETURNS void LANGUAGE sql AS
 	$$INSERT INTO effects (handler, id, attempt, key) VALUES ('fast', e.id, e.attempt, e.key)$$;
@@ -50,6 +51,11 @@ CREATE FUNCTION poison(e aside.event) RETURNS void LANGUAGE plpgsql AS $$BEGIN
 	INSERT INTO effects (handler, id, attempt) VALUES ('poison', e.id, e.attempt);
 	RAISE EXCEPTION 'always';
 END$$;
+CREATE FUNCTION note(payload text) RETURNS void LANGUAGE sql AS
+	$$INSERT INTO effects (handler, key, id) VALUES ('note', split_part(payload, ' ', 1), split_part(payload, ' ', 2)::bigint)$$;
+CREATE FUNCTION kept_note(payload text) RETURNS void LANGUAGE sql AS
+	$$INSERT INTO effects (handler, key, id) VALUES ('kept_note', split_part(payload, ' ', 1), split_part(payload, ' ', 2)::bigint)$$;
+SELECT async_event_on('n', 'note(text)'), async_event_on('n', 'kept_note(text)', name => 'kept', durable => true, max_attempts => 1000, backoff => '50 ms');
 SELECT async_event_on('a', 'fast(aside.event)', concurrency => 2, max_attempts => 1000, backoff => '50 ms'),
 	async_event_on('a', 'flaky(aside.event)', name => 'flaky', max_attempts => 1000, backoff => '50 ms', backoff_cap => '200 ms'),
 	async_event_on('s', 'slow(aside.event)', concurrency => 2, max_attempts => 1000, backoff => '50 ms'),
@@ -68,6 +74,7 @@ CREATE PROCEDURE load(emitter int, seed float8) LANGUAGE plpgsql AS $$
 DECLARE
 	dice float8;
 	key text := 'k' || emitter;
+	note bigint;
 BEGIN
 	PERFORM setseed(seed);
 	LOOP
@@ -80,6 +87,9 @@ BEGIN
 			WHEN dice < 0.65 THEN PERFORM emit('a', delay => random() * interval '3 s');
 			WHEN dice < 0.70 THEN PERFORM emit('a', unique_key => gen_random_uuid()::text);
 			WHEN dice < 0.72 THEN PERFORM emit('x');
+			WHEN dice < 0.76 THEN
+				WITH new AS (INSERT INTO notes VALUES (emitter) RETURNING n) SELECT n INTO note FROM new;
+				PERFORM pg_notify('n', emitter || ' ' || note);
 			WHEN dice < 0.80 THEN
 				PERFORM emit('a');
 				BEGIN
@@ -89,7 +99,7 @@ BEGIN
 					PERFORM emit('b');
 				END;
 			ELSE
-				PERFORM emit('a'), emit('o', key), emit('s', unique_key => gen_random_uuid()::text);
+				PERFORM pg_notify('n', emitter || ' ' || -1), emit('a'), emit('o', key), emit('s', unique_key => gen_random_uuid()::text);
 				ROLLBACK;
 		END CASE;
 		COMMIT;
@@ -97,6 +107,22 @@ BEGIN
 	END LOOP;
 END$$;
 SQL
+
+# A query that may fail, for the server may be gone.
+sub ask
+{
+	my ($sql) = @_;
+	my ($rc, $out) = eval { $node->psql('postgres', $sql) };
+	return defined $rc && $rc == 0 ? $out : undef;
+}
+
+sub finish_prepared
+{
+	my ($share) = @_;
+	my $gids = ask('SELECT gid FROM pg_prepared_xacts ORDER BY 1') // '';
+	ask((rand() < 0.5 ? 'COMMIT' : 'ROLLBACK') . " PREPARED '$_'") for grep { rand() < $share } split /\n/, $gids;
+	return;
+}
 
 # Emitters: what runs until it is killed, each with its own part of the dice.
 my ($told, $lives) = ($PostgreSQL::Test::Utils::log_path . '/emitters', 0);
@@ -119,6 +145,7 @@ sub emit
 {
 	my $dir = $PostgreSQL::Test::Utils::tmp_check;
 	$lives++;
+	finish_prepared(0.5);
 	for my $emitter (1 .. 3)
 	{
 		my $file = "$dir/emit_$emitter.sql";
@@ -136,7 +163,7 @@ sub emit
 # After a crash they have ended by themselves; else they are ended, backends first.
 sub mute
 {
-	$node->psql('postgres', q{SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+	ask(q{SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
 		WHERE query ~ '^CALL load|PREPARE|emit|pg_sleep' AND backend_type = 'client backend' AND pid <> pg_backend_pid()});
 	$_->signal('KILL') for @emitters;
 	eval { $_->finish } for @emitters;
@@ -155,9 +182,8 @@ sub processes
 sub pid_of
 {
 	my ($type) = @_;
-	my ($rc, $out) = $node->psql('postgres',
-		"SELECT pid FROM pg_stat_activity WHERE backend_type = 'pg_aside $type' ORDER BY random() LIMIT 1");
-	return $rc == 0 && $out =~ /^\d+$/ ? $out : undef;
+	my $pid = ask("SELECT pid FROM pg_stat_activity WHERE backend_type = 'pg_aside $type' ORDER BY random() LIMIT 1") // '';
+	return $pid =~ /^\d+$/ ? $pid : undef;
 }
 
 # Ends of every kind; each says whether the server is to be started.
@@ -178,8 +204,6 @@ my %end = (
 	'fast stop'      => sub { $node->stop('fast');      return 1; });
 my %often = ('kill -9 worker' => 3, 'kill -9 coordinator' => 3, 'terminate worker' => 3, 'terminate coordinator' => 3);
 my @ends = map { ($_) x ($often{$_} // 1) } sort keys %end;
-
-sub alive { return ($node->psql('postgres', 'SELECT 1'))[0] == 0; }
 
 # All ends that there are come once; after them it is chance.
 my @all = sort { rand() <=> 0.5 } sort keys %end;
@@ -203,7 +227,7 @@ while (time < $deadline || @all)
 	elsif ($how =~ /^kill/)
 	{
 		my $until = time + 20;
-		usleep(20_000) until alive() || time > $until;
+		usleep(20_000) until defined ask('SELECT 1') || time > $until;
 		mute();
 		emit();
 	}
@@ -214,10 +238,7 @@ diag("$deaths deaths: " . join(', ', map { "$_ $of{$_}" } sort keys %of));
 
 my $mon = session($node);
 is($mon->value(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()}), 0, 'nobody emits');
-for my $gid (split /\n/, $mon->value('SELECT gid FROM pg_prepared_xacts ORDER BY 1'))
-{
-	$mon->value((rand() < 0.5 ? 'COMMIT' : 'ROLLBACK') . " PREPARED '$gid'");
-}
+finish_prepared(1);
 my $over = $mon->until('SELECT NOT EXISTS (SELECT FROM missing)', $recovered + 10 - time);
 ok($over, 'nothing is stuck 10 s after the last recovery')
   or diag($mon->value(q{SELECT * FROM missing ORDER BY id LIMIT 5}), "\n",
@@ -229,7 +250,7 @@ quiet($mon, 10);
 diag($mon->value('SELECT count(*) FROM ledger') . ' events');
 cmp_ok($mon->value('SELECT count(*) FROM ledger'), '>', 10 * $seconds, 'many events were committed');
 is($mon->value(q{SELECT handler, id, count(*) FROM effects GROUP BY 1, 2 HAVING count(*) > 1 LIMIT 5}), '', 'no effect is there twice');
-is($mon->value(q{SELECT handler, id FROM effects e WHERE NOT EXISTS
+is($mon->value(q{SELECT handler, id FROM effects e WHERE handler NOT LIKE '%note' AND NOT EXISTS
 	(SELECT FROM expected x WHERE x.id = e.id AND x.handler = e.handler) LIMIT 5}),
 	'', 'none is there of an event that was rolled back, nor of a failed attempt');
 is($mon->value(q{SELECT handler, id FROM aside.dead_events WHERE handler <> 'x' LIMIT 5}), '', 'no event is given up that some attempt could handle');
@@ -242,6 +263,10 @@ cmp_ok($mon->value(q{SELECT coalesce(max(attempt), 0) FROM effects WHERE handler
 is($mon->value('SELECT count(*) FROM effects WHERE attempt < 1'), 0, 'and counted from 1');
 is($mon->value(q{SELECT count(*) FROM (SELECT id < lag(id) OVER (PARTITION BY key ORDER BY seq) AS back FROM effects WHERE handler = 'in_order') o WHERE back}),
 	0, 'events of a key were handled in their order');
+is($mon->value(q{SELECT handler, id FROM effects WHERE handler LIKE '%note' AND id NOT IN (SELECT n FROM notes)}), '', 'notifications that were rolled back run nothing');
+cmp_ok($mon->value(q{SELECT count(*) FROM effects WHERE handler = 'note'}), '>', 0, 'those that were not run their handler, once at most');
+is($mon->value(q{SELECT count(*) FROM (SELECT id < lag(id) OVER (PARTITION BY key ORDER BY seq) AS back FROM effects WHERE handler = 'note') o WHERE back}),
+	0, 'in the order of their commits');
 is($mon->value('SELECT count(*) FROM aside.event_unique'), 0, 'no unique key is held by an event that has ended');
 
 # What does not die by itself.
