@@ -17,6 +17,7 @@
 
 #include "catalog/pg_tablespace_d.h"
 #include "common/file_perm.h"
+#include "common/file_utils.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "utils/guc.h"
