@@ -19,6 +19,9 @@ const OWN_DEFAULTS: &[u8] = b"D";
 /// Their name: no hash of a caller's settings is even.
 const OWN_DEFAULTS_NAME: [u64; 2] = [2, 0];
 
+/// While others wait for a worker, a coordinator has one at most, and none for so long after that.
+const STAND_ASIDE_US: u64 = 200_000;
+
 /// What one of these leases has said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
@@ -48,6 +51,7 @@ struct Open {
 pub struct Leases {
     open: RefCell<Vec<Open>>,
     next: std::cell::Cell<u64>,
+    ended_at: std::cell::Cell<Option<u64>>,
 }
 
 /// Whom a handler's worker acts as, and what it is to do.
@@ -75,7 +79,13 @@ impl Leases {
         limits: &Limits,
     ) -> Result<Option<u64>, Failed> {
         let key = Key { database: errand.database, user: errand.owner, superuser: errand.superuser };
-        let Some(borrowed) = try_borrow(h, area, key, limits)? else { return Ok(None) };
+        if self.stands_aside(h, area) {
+            return Ok(None);
+        }
+        let Some(borrowed) = try_borrow(h, area, key, limits)? else {
+            area.events_wait(h.my_pid(), h.now_us());
+            return Ok(None);
+        };
         let request = Request {
             identity: Identity { session_user: errand.owner, current_user: errand.owner, database: errand.database, ..Identity::default() },
             mode: Mode::Events,
@@ -105,6 +115,13 @@ impl Leases {
         Ok(Some(number))
     }
 
+    /// Events that never end must not keep all workers from those who wait for one; nor these workers from events.
+    fn stands_aside<H: CallerHost>(&self, h: &H, area: &Area) -> bool {
+        let now = h.now_us();
+        let lately = || self.ended_at.get().is_some_and(|at| now.saturating_sub(at) < STAND_ASIDE_US);
+        (self.count() > 0 || lately()) && (area.waiters() > 0 || area.tasks_wait() || area.other_events_wait(h.my_pid(), now))
+    }
+
     pub fn count(&self) -> usize {
         self.open.borrow().len()
     }
@@ -114,6 +131,9 @@ impl Leases {
         let mut said = Vec::new();
         self.open.borrow_mut().retain_mut(|open| {
             let more = hear(h, area, open, &mut said);
+            if !more {
+                self.ended_at.set(Some(h.now_us()));
+            }
             if !more && area.waiters() > 0 {
                 h.signal_slot();
             }

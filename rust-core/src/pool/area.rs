@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 /// Bytes of the ring that carries requests; longer ones pass in pieces.
 pub const REQUEST_BYTES: usize = 16 * 1024;
 
+/// A coordinator of events that finds no worker looks again sooner than that.
+const EVENTS_WAIT_MS: u32 = 150;
+
 #[repr(C, align(64))]
 #[derive(Debug, Default)]
 pub struct Header {
@@ -29,6 +32,8 @@ pub struct Header {
     pub tasks_wait: AtomicU32,
     /// Who they are, as far as there is room.
     pub waiting: [AtomicU32; 32],
+    /// Which coordinator of events found no worker last, and when.
+    pub events_wait: AtomicU64,
     pub stats: [Counters; KINDS],
 }
 
@@ -179,6 +184,18 @@ impl<'a> Area<'a> {
 
     pub fn tasks_wait(&self) -> bool {
         self.header.tasks_wait.load(SeqCst) != 0
+    }
+
+    /// A coordinator of events has found no worker. It says so each time: nobody has to say that it waits no more.
+    pub fn events_wait(&self, pid: u32, now_us: u64) {
+        self.header.events_wait.store((now_us / 1000) << 32 | u64::from(pid), Relaxed);
+    }
+
+    /// Has another coordinator than this one found no worker lately?
+    pub fn other_events_wait(&self, pid: u32, now_us: u64) -> bool {
+        let last = self.header.events_wait.load(Relaxed);
+        let (since, whose) = (((now_us / 1000) as u32).wrapping_sub((last >> 32) as u32), last as u32);
+        whose != 0 && whose != pid && since < EVENTS_WAIT_MS
     }
 
     /// Does anybody wait for a slot?
