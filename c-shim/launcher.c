@@ -244,6 +244,8 @@ launcher_leaves(int code, Datum arg)
 static void
 serve_signals(void)
 {
+	/* What somebody wanted to cancel is over. */
+	QueryCancelPending = false;
 	CHECK_FOR_INTERRUPTS();
 	if (ConfigReloadPending)
 	{
