@@ -262,6 +262,28 @@ handles($two, 'and where there was no coordinator one comes', 15);
 finish_all($two, $mon);
 $node->stop;
 
+# A flood of events in one database leaves workers to others.
+$node = aside_node('crowded', conf => "max_worker_processes = 12\naside.max_workers = 2\n");
+$mon = session($node);
+$mon->value("CREATE DATABASE one; CREATE ROLE other LOGIN; GRANT ALL ON SCHEMA public TO other; GRANT aside_user TO other");
+$mon->value($setup);
+$node->safe_psql('one', "CREATE EXTENSION pg_aside; $setup");
+$one = session($node, db => 'one');
+handles($one, 'another database handles events');
+my $other = session($node, user => 'other');
+$other->value(q{CREATE TABLE others (id bigint); CREATE FUNCTION note(e aside.event) RETURNS void LANGUAGE sql AS 'INSERT INTO others VALUES (e.id)';
+	SELECT async_event_on('o', 'note(aside.event)')});
+$mon->value(q{SELECT count(async_event_emit('c', '"sleep 0.002"')) FROM generate_series(1, 20000)});
+$mon->until(q{SELECT count(*) > 300 FROM effects});
+within(3, sub { $one->value(q{SELECT autonomous_exec('SELECT 1')}) }, "a call gets a worker, $_") for 1 .. 2;
+within(3, sub { $one->value(q{SELECT async_wait(async_exec('SELECT 1'))}) }, 'so does a task');
+handles($one, "and another database's event, $_", 3) for 1 .. 2;
+$id = $other->value(q{SELECT async_event_emit('o')});
+ok($other->until("SELECT count(*) = 1 FROM others WHERE id = $id", 3), "and another role's");
+cmp_ok($mon->value('SELECT count(*) FROM effects'), '<', 20000, 'all that while the flood lasts');
+finish_all($one, $other, $mon);
+within(3, sub { $node->stop('fast') }, 'and does not delay a shutdown');
+
 # Not preloaded.
 $node = aside_node('private', preload => 0);
 $mon = session($node);
