@@ -21,7 +21,7 @@ my %busy = (
 
 for my $mode ('preloaded', 'private')
 {
-	my $node = aside_node($mode, preload => $mode eq 'preloaded');
+	my $node = aside_node($mode, preload => $mode eq 'preloaded', conf => "max_worker_processes = 16\n");
 	$node->safe_psql('postgres', 'CREATE TABLE locked ()');
 	my $mon  = session($node);
 	my $lock = session($node);
