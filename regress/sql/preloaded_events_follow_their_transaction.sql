@@ -139,7 +139,7 @@ SELECT async_event_on('emit', command => 'SELECT 1', name => 'emit_r');
 SELECT async_event_off('emit_3');
 \set VERBOSITY default
 RESET default_transaction_read_only;
-CREATE FUNCTION in_index(n int, what text) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$
+CREATE FUNCTION in_index(n int, what text) RETURNS int IMMUTABLE LANGUAGE plpgsql SET search_path = public AS $$
 BEGIN
     EXECUTE what;
     RETURN n;

@@ -146,9 +146,10 @@ END
 $$;
 SELECT session, state FROM autonomous_sessions();
 SELECT to_regclass('regress_loot') IS NULL AS nothing_looted;
--- nor within the worker
+-- nor within the worker; its search_path there is the server's matter
+\set SHOW_CONTEXT never
 SELECT autonomous_session_exec('own', 'REINDEX INDEX regress_trap');
-
+\set SHOW_CONTEXT errors
 SELECT autonomous_session_close('own');
 SET ROLE regress_aside_one;
 SELECT autonomous_session_close('one');

@@ -78,26 +78,26 @@ CREATE FUNCTION regress_index(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS '
 CREATE INDEX ON regress_indexed (regress_index(x));
 RESET ROLE;
 \set VERBOSITY sqlstate
-CREATE OR REPLACE FUNCTION regress_index(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$BEGIN PERFORM async_exec('SELECT 1'); RETURN x; END$$;
+CREATE OR REPLACE FUNCTION regress_index(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE SET search_path = public AS $$BEGIN PERFORM async_exec('SELECT 1'); RETURN x; END$$;
 REINDEX TABLE regress_indexed;
-CREATE OR REPLACE FUNCTION regress_index(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$BEGIN PERFORM async_exec_on_commit('SELECT 1'); RETURN x; END$$;
+CREATE OR REPLACE FUNCTION regress_index(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE SET search_path = public AS $$BEGIN PERFORM async_exec_on_commit('SELECT 1'); RETURN x; END$$;
 REINDEX TABLE regress_indexed;
 SET ROLE regress_aside_definer;
 SELECT async_exec('SELECT 1') AS t \gset
 SELECT async_wait(:t);
 RESET ROLE;
 SELECT set_config('regress.t', :'t', false) IS NOT NULL AS set;
-CREATE OR REPLACE FUNCTION regress_index(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$BEGIN PERFORM async_run(current_setting('regress.t')::bigint, 'SELECT 1'); RETURN x; END$$;
+CREATE OR REPLACE FUNCTION regress_index(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE SET search_path = public AS $$BEGIN PERFORM async_run(current_setting('regress.t')::bigint, 'SELECT 1'); RETURN x; END$$;
 REINDEX TABLE regress_indexed;
-CREATE OR REPLACE FUNCTION regress_index(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$BEGIN PERFORM async_wait(current_setting('regress.t')::bigint); RETURN x; END$$;
+CREATE OR REPLACE FUNCTION regress_index(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE SET search_path = public AS $$BEGIN PERFORM async_wait(current_setting('regress.t')::bigint); RETURN x; END$$;
 REINDEX TABLE regress_indexed;
-CREATE OR REPLACE FUNCTION regress_index(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$BEGIN PERFORM * FROM async_result(current_setting('regress.t')::bigint) AS (x int); RETURN x; END$$;
+CREATE OR REPLACE FUNCTION regress_index(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE SET search_path = public AS $$BEGIN PERFORM * FROM async_result(current_setting('regress.t')::bigint) AS (x int); RETURN x; END$$;
 REINDEX TABLE regress_indexed;
-CREATE OR REPLACE FUNCTION regress_index(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$BEGIN PERFORM async_cancel(current_setting('regress.t')::bigint); RETURN x; END$$;
+CREATE OR REPLACE FUNCTION regress_index(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE SET search_path = public AS $$BEGIN PERFORM async_cancel(current_setting('regress.t')::bigint); RETURN x; END$$;
 REINDEX TABLE regress_indexed;
-CREATE OR REPLACE FUNCTION regress_index(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$BEGIN PERFORM async_detach(current_setting('regress.t')::bigint); RETURN x; END$$;
+CREATE OR REPLACE FUNCTION regress_index(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE SET search_path = public AS $$BEGIN PERFORM async_detach(current_setting('regress.t')::bigint); RETURN x; END$$;
 REINDEX TABLE regress_indexed;
-CREATE OR REPLACE FUNCTION regress_index(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$BEGIN PERFORM async_progress(1); RETURN x; END$$;
+CREATE OR REPLACE FUNCTION regress_index(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE SET search_path = public AS $$BEGIN PERFORM async_progress(1); RETURN x; END$$;
 REINDEX TABLE regress_indexed;
 \set VERBOSITY default
 -- the task is unharmed
