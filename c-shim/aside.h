@@ -144,7 +144,6 @@ extern aside_status aside_host_run_events(aside_bytes name, aside_bytes batch);
 
 /* sqlfuncs_task.c */
 extern void aside_kick_tasks(AsidePool *pool);
-extern void aside_fill_quotas(aside_quotas *quotas);
 
 /* report.c */
 extern void aside_keep_error(MemoryContext back_to);

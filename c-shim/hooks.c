@@ -113,18 +113,16 @@ static void
 tasks_of_transaction(XactEvent event, void *arg)
 {
 	AsidePool  *pool = aside_caller_pool(false);
-	aside_quotas quotas;
 
 	if (pool == NULL || !aside_tasks_pending(pool->handle))
 		return;
-	aside_fill_quotas(&quotas);
 	switch (event)
 	{
 		case XACT_EVENT_COMMIT:
-			aside_tasks_transaction(pool->handle, aside_get_caller_host(), &quotas, ASIDE_END_COMMIT, 0, 0);
+			aside_tasks_transaction(pool->handle, aside_get_caller_host(), ASIDE_END_COMMIT, 0, 0);
 			break;
 		case XACT_EVENT_ABORT:
-			aside_tasks_transaction(pool->handle, aside_get_caller_host(), &quotas, ASIDE_END_ABORT, 0, 0);
+			aside_tasks_transaction(pool->handle, aside_get_caller_host(), ASIDE_END_ABORT, 0, 0);
 			break;
 		case XACT_EVENT_PRE_PREPARE:
 			ereport(ERROR,
@@ -140,14 +138,13 @@ static void
 tasks_of_subtransaction(SubXactEvent event, SubTransactionId own, SubTransactionId parent, void *arg)
 {
 	AsidePool  *pool = aside_caller_pool(false);
-	aside_quotas quotas = {0};
 
 	if (pool == NULL || !aside_tasks_pending(pool->handle))
 		return;
 	if (event == SUBXACT_EVENT_COMMIT_SUB)
-		aside_tasks_transaction(pool->handle, aside_get_caller_host(), &quotas, ASIDE_END_SUBCOMMIT, own, parent);
+		aside_tasks_transaction(pool->handle, aside_get_caller_host(), ASIDE_END_SUBCOMMIT, own, parent);
 	else if (event == SUBXACT_EVENT_ABORT_SUB)
-		aside_tasks_transaction(pool->handle, aside_get_caller_host(), &quotas, ASIDE_END_SUBABORT, own, parent);
+		aside_tasks_transaction(pool->handle, aside_get_caller_host(), ASIDE_END_SUBABORT, own, parent);
 }
 
 void

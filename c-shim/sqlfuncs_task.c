@@ -33,26 +33,16 @@ PG_FUNCTION_INFO_V1(aside_is_preloaded);
 
 #define NO_ID PG_INT64_MIN
 
-void
-aside_fill_quotas(aside_quotas *quotas)
-{
-	quotas->per_role = aside_max_workers_per_role;
-	quotas->per_session = aside_max_workers_per_session;
-	quotas->retention_us = (int64) aside_task_retention * 1000;
-}
-
 /* Give workers to queued tasks, in a process that may have nothing else to do with them. */
 void
 aside_kick_tasks(AsidePool *pool)
 {
-	aside_quotas quotas;
-
 	if (!aside_find_tasks(pool, false))
 		return;
 	/* It may launch a worker, which is the pool's that this process borrows from. */
 	(void) aside_caller_pool(false);
-	aside_fill_quotas(&quotas);
-	aside_tasks_kick(pool->handle, aside_get_caller_host(), &quotas);
+	aside_tasks_kick(pool->handle, aside_get_caller_host(),
+					 (int64) aside_task_retention * 1000);
 }
 
 /* The pool, with tasks. */

@@ -20,7 +20,6 @@ SAME(offsetof(aside_call, command) == 80);
 SAME(sizeof(aside_ending) == 88);
 SAME(sizeof(aside_session_row) == 40);
 SAME(sizeof(aside_task_start) == 56);
-SAME(sizeof(aside_quotas) == 16);
 SAME(sizeof(aside_task_row) == 152);
 SAME(sizeof(aside_worker_row) == 72);
 SAME(sizeof(aside_stat_row) == 56 + 8 * ASIDE_BUCKETS);

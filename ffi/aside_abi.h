@@ -214,14 +214,6 @@ typedef struct aside_task_start
 	int64_t		after;			/* in the process that ran this task; 0: in any */
 } aside_task_start;
 
-/* What bounds the tasks that run at a time (0: nothing), and how long one is kept. */
-typedef struct aside_quotas
-{
-	uint32_t	per_role;
-	uint32_t	per_session;
-	int64_t		retention_us;
-} aside_quotas;
-
 /* How a transaction ends. */
 typedef enum aside_transaction_end
 {
@@ -648,9 +640,9 @@ extern aside_status aside_task_detach(aside_pool *pool, const aside_caller_host 
 extern bool aside_task_progress(aside_pool *pool, const aside_caller_host *host, double percent,
 								aside_bytes message);
 extern void aside_tasks_transaction(aside_pool *pool, const aside_caller_host *host,
-									const aside_quotas *quotas, uint32_t end, uint32_t own, uint32_t parent);
+									uint32_t end, uint32_t own, uint32_t parent);
 extern bool aside_tasks_pending(const aside_pool *pool);
-extern void aside_tasks_kick(aside_pool *pool, const aside_caller_host *host, const aside_quotas *quotas);
+extern void aside_tasks_kick(aside_pool *pool, const aside_caller_host *host, int64_t retention_us);
 /* OK: *out is a row that this user may see; GONE: there is none at this index; LEAVE: nor after it. */
 extern aside_status aside_view_task(aside_pool *pool, const aside_caller_host *host, uint32_t index,
 									aside_task_row *out);

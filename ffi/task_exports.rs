@@ -10,17 +10,12 @@ use crate::tasks;
 use aside_core::autonomous_tx::call::{Call, Failed};
 use aside_core::autonomous_tx::task::{self, End, Start};
 use aside_core::task::View;
-use aside_core::task::dispatch::Quotas;
 use std::ffi::c_void;
 use std::sync::atomic::Ordering::*;
 
 /// How C says that an id is NULL.
 fn id_of(id: i64) -> Option<i64> {
     (id != i64::MIN).then_some(id)
-}
-
-fn quotas_of(quotas: &aside_quotas) -> Quotas {
-    Quotas { per_role: quotas.per_role, per_session: quotas.per_session, retention_us: quotas.retention_us }
 }
 
 /// 0 on a panic.
@@ -221,23 +216,16 @@ pub unsafe extern "C" fn aside_task_progress(
 /// # Safety
 /// As said at the top.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aside_tasks_transaction(
-    pool: *mut aside_pool,
-    host: *const aside_caller_host,
-    quotas: *const aside_quotas,
-    end: u32,
-    own: u32,
-    parent: u32,
-) {
+pub unsafe extern "C" fn aside_tasks_transaction(pool: *mut aside_pool, host: *const aside_caller_host, end: u32, own: u32, parent: u32) {
     // SAFETY: per the contract.
-    let (pool, host, quotas) = unsafe { (&*pool, &*host, quotas_of(&*quotas)) };
+    let (pool, host) = unsafe { (&*pool, &*host) };
     let end = match end {
         aside_transaction_end::ASIDE_END_COMMIT => End::Commit,
         aside_transaction_end::ASIDE_END_SUBCOMMIT => End::SubCommit { own, parent },
         aside_transaction_end::ASIDE_END_SUBABORT => End::SubAbort { own },
         _ => End::Abort,
     };
-    _ = caught(|| task::transaction_ends(&Caller { t: host }, &pool.area, &pool.session, &quotas, end));
+    _ = caught(|| task::transaction_ends(&Caller { t: host }, &pool.area, &pool.session, end));
 }
 
 /// false on a panic.
@@ -264,10 +252,10 @@ pub unsafe extern "C" fn aside_worker_runs_task(pool: *const aside_pool) -> bool
 /// # Safety
 /// As said at the top.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aside_tasks_kick(pool: *mut aside_pool, host: *const aside_caller_host, quotas: *const aside_quotas) {
+pub unsafe extern "C" fn aside_tasks_kick(pool: *mut aside_pool, host: *const aside_caller_host, retention_us: i64) {
     // SAFETY: per the contract.
-    let (pool, host, quotas) = unsafe { (&*pool, &*host, quotas_of(&*quotas)) };
-    _ = caught(|| task::kick(&Caller { t: host }, &pool.area, &pool.session, &quotas));
+    let (pool, host) = unsafe { (&*pool, &*host) };
+    _ = caught(|| task::kick(&Caller { t: host }, &pool.area, &pool.session, retention_us));
 }
 
 fn row_of(pool: &aside_pool, view: &View, lent: &mut [Vec<u8>; 4]) -> aside_task_row {

@@ -12,7 +12,7 @@ use crate::pool::borrow::ancestors;
 use crate::pool::deadlock::Watch;
 use crate::pool::slot::{Lease, State as SlotState};
 use crate::report::*;
-use crate::task::dispatch::{Quotas, dispatch, dispatch_new};
+use crate::task::dispatch::{dispatch, dispatch_new};
 use crate::task::{Card, Fate, MEMORY_PER_TASK, New, State, Table, Ticket, Unloadable, View};
 use crate::wire::frame::{HEADER_BYTES, Kind, decode_header};
 use crate::wire::message::{Ending, decode_columns, decode_report};
@@ -102,10 +102,6 @@ fn unknown(id: i64) -> Report {
     Report::error(UNDEFINED_OBJECT, format!("task {id} does not exist"))
 }
 
-fn quotas(call: &Call) -> Quotas {
-    Quotas { per_role: call.limits.per_role, per_session: call.limits.per_session, retention_us: i64::MAX }
-}
-
 /// The task of an id, if the user may act for its owner.
 fn find<H: CallerHost>(h: &H, session: &Session, id: Option<i64>) -> Result<(Table<'static>, Card), Failed> {
     let id = id.ok_or_else(|| Failed::from(Report::error(NULL_VALUE_NOT_ALLOWED, "task must not be null")))?;
@@ -132,7 +128,7 @@ pub fn submit<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call,
             submitter: h.my_pid(),
             command: start.shown,
             label: start.label,
-            timeout_ms: start.timeout_ms,
+            quotas: (call.limits.per_role, call.limits.per_session),
             prefer,
         };
         let mut request = request(area, session, call, Mode::OneShot)?;
@@ -157,7 +153,7 @@ pub fn submit<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call,
             None => {
                 write_down(h, &table, ticket, State::Queued);
                 table.offer(ticket, State::Queued);
-                dispatch_new(h, area, &table, &quotas(call), ticket);
+                dispatch_new(h, area, &table, ticket);
             }
         }
         Ok(ticket.id.cast_signed())
@@ -178,7 +174,7 @@ fn place<H: CallerHost>(h: &H, area: &Area, call: &Call, table: &Table, new: &Ne
             return Ok(ticket);
         }
         table.reclaim(h.timestamp(), |pid| h.alive(pid), |id| h.drop_file(id));
-        dispatch(h, area, table, &quotas(call));
+        dispatch(h, area, table);
         if h.now_us().saturating_sub(start) / 1000 >= u64::from(call.limits.timeout_ms) {
             let report = Report::error(CONFIGURATION_LIMIT_EXCEEDED, "too many tasks are waiting or running")
                 .with(Field::Detail, format!("There is room for {}.", table.entries.len()))
@@ -230,7 +226,7 @@ fn worker_of<H: CallerHost>(h: &H, area: &Area, session: &Session, id: u64) -> R
 
 /// The running transaction, or that subtransaction of it, ends: tasks that were to start with it do, or
 /// never will. `parent`: a subtransaction was committed to its parent. Nothing here may throw.
-pub fn transaction_ends<H: CallerHost>(h: &H, area: &Area, session: &Session, quotas: &Quotas, end: End) {
+pub fn transaction_ends<H: CallerHost>(h: &H, area: &Area, session: &Session, end: End) {
     let Some(table) = session.tasks.table() else { return };
     let Ok(mut pending) = session.tasks.pending.try_borrow_mut() else { return };
     match end {
@@ -240,7 +236,7 @@ pub fn transaction_ends<H: CallerHost>(h: &H, area: &Area, session: &Session, qu
                 table.confirm(ticket);
             }
             drop(pending);
-            dispatch(h, area, &table, quotas);
+            dispatch(h, area, &table);
         }
         End::Abort => pending.drain(..).for_each(|(ticket, _)| forget_file(h, table.abandon(ticket, h.timestamp()), ticket.id)),
         End::SubCommit { own, parent } => pending.iter_mut().filter(|(_, of)| *of == own).for_each(|(_, of)| *of = parent),
@@ -267,14 +263,14 @@ pub fn some_pending(session: &Session) -> bool {
     session.tasks.pending.try_borrow().is_ok_and(|pending| !pending.is_empty())
 }
 
-/// Look whether there are workers for queued tasks.
-pub fn kick<H: CallerHost>(h: &H, area: &Area, session: &Session, quotas: &Quotas) {
+/// Look whether there are workers for queued tasks, and forget those that have ended for so long.
+pub fn kick<H: CallerHost>(h: &H, area: &Area, session: &Session, retention_us: i64) {
     let Some(table) = session.tasks.table() else { return };
-    dispatch(h, area, &table, quotas);
+    dispatch(h, area, &table);
     let now = h.timestamp();
     if now.saturating_sub(session.tasks.expired.get()) > EXPIRE_EVERY_US {
         session.tasks.expired.set(now);
-        table.expire(now, quotas.retention_us, |id| h.drop_file(id));
+        table.expire(now, retention_us, |id| h.drop_file(id));
     }
 }
 
@@ -346,7 +342,7 @@ fn sleep_until<H: CallerHost>(
     let mut watch = Watch::new(start, call.limits.deadlock_ms);
     let mut victim = None;
     loop {
-        dispatch(h, area, table, &quotas(call));
+        dispatch(h, area, table);
         if let Some(id) = ended() {
             return Ok(Some(id));
         }

@@ -16,13 +16,8 @@ use std::sync::atomic::Ordering::*;
 /// A worker that was launched for a task and has not come for this long never will.
 const LAUNCH_PATIENCE_US: i64 = 60_000_000;
 
-/// What bounds the tasks that run at a time; 0 is no limit. And how long a task is kept when it has ended.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Quotas {
-    pub per_role: u32,
-    pub per_session: u32,
-    pub retention_us: i64,
-}
+/// May tasks of this user, session and quotas run?
+type Answer = ((u32, u32, (u32, u32)), bool);
 
 /// What came of a look for a worker.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,7 +30,7 @@ enum Found {
 }
 
 /// Give workers to queued tasks, the oldest first, as long as there are both.
-pub fn dispatch<H: CallerHost>(h: &H, area: &Area, table: &Table, quotas: &Quotas) {
+pub fn dispatch<H: CallerHost>(h: &H, area: &Area, table: &Table) {
     reclaim(h, area, table);
     if !table.some_queued() {
         return;
@@ -48,7 +43,7 @@ pub fn dispatch<H: CallerHost>(h: &H, area: &Area, table: &Table, quotas: &Quota
         }
         // From here on who gives a worker back has it look for tasks; so we look once more after that.
         expect_queued(area, table, true);
-        if !assign_some(h, area, table, quotas) {
+        if !assign_some(h, area, table) {
             return;
         }
     }
@@ -61,15 +56,15 @@ fn expect_queued(area: &Area, table: &Table, some: bool) {
 
 /// One look at all of them: did any get a worker? What is found for one task holds for all that want the
 /// same, so that a long queue is not looked through for each of its members.
-fn assign_some<H: CallerHost>(h: &H, area: &Area, table: &Table, quotas: &Quotas) -> bool {
+fn assign_some<H: CallerHost>(h: &H, area: &Area, table: &Table) -> bool {
     let mut assigned = false;
     let mut passed_over: Vec<(Key, Option<(u32, u32)>)> = Vec::new();
-    let within_quotas: RefCell<Vec<((u32, u32), bool)>> = RefCell::default();
+    let within_quotas: RefCell<Vec<Answer>> = RefCell::default();
     let may_run = |card: &Card| {
-        let whose = (card.key.user, card.submitter);
+        let whose = (card.key.user, card.submitter, card.quotas);
         let known = within_quotas.borrow().iter().find(|(of, _)| *of == whose).map(|(_, may)| *may);
         known.unwrap_or_else(|| {
-            let may = may_run(area, table, quotas, card);
+            let may = may_run(area, table, card);
             within_quotas.borrow_mut().push((whose, may));
             may
         })
@@ -89,27 +84,26 @@ fn assign_some<H: CallerHost>(h: &H, area: &Area, table: &Table, quotas: &Quotas
 }
 
 /// A task has just been queued: give it a worker, unless others wait for one too.
-pub fn dispatch_new<H: CallerHost>(h: &H, area: &Area, table: &Table, quotas: &Quotas, ticket: Ticket) {
+pub fn dispatch_new<H: CallerHost>(h: &H, area: &Area, table: &Table, ticket: Ticket) {
     let first = !table.some_queued();
     if first
         && let Some(card) = table.card(ticket)
-        && may_run(area, table, quotas, &card)
+        && may_run(area, table, &card)
         && assign(h, area, table, &card) == Found::Assigned
     {
         return;
     }
     table.expect_queued(true);
-    dispatch(h, area, table, quotas);
+    dispatch(h, area, table);
 }
 
-/// Quotas count what runs. Who waits for a worker comes first, but not so that no task ever runs.
-fn may_run(area: &Area, table: &Table, quotas: &Quotas, card: &Card) -> bool {
+/// Quotas count what runs, and are the submitter's. Who waits for a worker comes first, but not so that no task ever runs.
+fn may_run(area: &Area, table: &Table, card: &Card) -> bool {
     let of_role = || area.slots.iter().filter(|slot| leased(slot) && slot.key().user == card.key.user).count() as u32;
     let of_session = || table.count(TaskState::Running, |other| other.submitter == card.submitter) as u32;
     let tasks = || area.slots.iter().any(|slot| slot.state().0 == State::Tasked);
-    (quotas.per_role == 0 || of_role() < quotas.per_role)
-        && (quotas.per_session == 0 || of_session() < quotas.per_session)
-        && (area.waiters() == 0 || !tasks())
+    let (per_role, per_session) = card.quotas;
+    (per_role == 0 || of_role() < per_role) && (per_session == 0 || of_session() < per_session) && (area.waiters() == 0 || !tasks())
 }
 
 fn assign<H: CallerHost>(h: &H, area: &Area, table: &Table, card: &Card) -> Found {

@@ -50,11 +50,12 @@ pub struct Entry {
     user: AtomicU32,
     superuser: AtomicU32,
     pub(super) submitter: AtomicU32,
-    pub(super) timeout_ms: AtomicU32,
+    /// What bounds its submitter's tasks, as it was then.
+    pub(super) per_role: AtomicU32,
     /// Preferred slot, plus one.
     pub(super) prefer_slot: AtomicU32,
     pub(super) prefer_pid: AtomicU32,
-    pad: AtomicU32,
+    pub(super) per_session: AtomicU32,
 
     pub(super) command: Text<64>,
     pub(super) label: Text<8>,

@@ -136,7 +136,7 @@ impl Table<'_> {
                 continue;
             }
             let (command, label) = (&found.command[..], &found.label[..]);
-            let new = New { owner: found.owner, key: found.key, submitter: 0, command, label, timeout_ms: 0, prefer: None };
+            let new = New { owner: found.owner, key: found.key, submitter: 0, command, label, quotas: (0, 0), prefer: None };
             let put = |at| self.put_lost(at, found.id, &new, [found.submitted, found.started], now);
             lost += usize::from(if index < size { put(index) } else { (0..size).any(put) });
         }

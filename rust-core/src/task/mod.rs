@@ -139,7 +139,8 @@ pub struct New<'a> {
     pub submitter: u32,
     pub command: &'a [u8],
     pub label: &'a [u8],
-    pub timeout_ms: u32,
+    /// Tasks of its role, and of its session, that may run at a time; 0 is no limit.
+    pub quotas: (u32, u32),
     /// Slot and worker pid that it would rather run in.
     pub prefer: Option<(u32, u32)>,
 }

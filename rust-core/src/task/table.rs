@@ -161,7 +161,8 @@ impl<'a> Table<'a> {
         entry.owner.store(new.owner, Relaxed);
         entry.set_key(new.key);
         entry.submitter.store(new.submitter, Relaxed);
-        entry.timeout_ms.store(new.timeout_ms, Relaxed);
+        entry.per_role.store(new.quotas.0, Relaxed);
+        entry.per_session.store(new.quotas.1, Relaxed);
         let (slot, pid) = new.prefer.map_or((0, 0), |(slot, pid)| (slot + 1, pid));
         entry.prefer_slot.store(slot, Relaxed);
         entry.prefer_pid.store(pid, Relaxed);

@@ -21,7 +21,7 @@ pub(crate) fn leak(tasks: usize, pages: usize) -> Table<'static> {
 const KEY: Key = Key { database: 5, user: 10, superuser: false };
 
 fn new(submitter: u32, command: &[u8]) -> New<'_> {
-    New { owner: 77, key: KEY, submitter, command, label: b"label", timeout_ms: 1500, prefer: Some((0, 4321)) }
+    New { owner: 77, key: KEY, submitter, command, label: b"label", quotas: (1500, 7), prefer: Some((0, 4321)) }
 }
 
 fn lease(slot: u32, generation: u64) -> Lease {
@@ -95,7 +95,7 @@ fn a_view_tells_all_of_a_task_at_each_stage() {
     assert_eq!(t.view(ticket.index), None, "not while it is filled");
     assert!(t.offer(ticket, State::Queued));
     let queued = t.view(ticket.index).unwrap();
-    assert_eq!((queued.card.owner, queued.card.key, queued.card.submitter, queued.card.timeout_ms), (77, KEY, 100, 1500));
+    assert_eq!((queued.card.owner, queued.card.key, queued.card.submitter, queued.card.quotas), (77, KEY, 100, (1500, 7)));
     assert_eq!((queued.card.prefer, queued.card.lease, queued.card.state), (Some((0, 4321)), None, State::Queued));
     assert_eq!((&queued.command[..], &queued.label[..], queued.payload), (&b"select"[..], &b"label"[..], 7));
     assert_eq!((queued.started, queued.finished, queued.progress), (None, None, None));

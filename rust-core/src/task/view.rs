@@ -18,7 +18,8 @@ pub struct Card {
     pub lease: Option<Lease>,
     /// Slot and worker pid that it would rather run in.
     pub prefer: Option<(u32, u32)>,
-    pub timeout_ms: u32,
+    /// Tasks of its role, and of its session, that may run at a time; 0 is no limit.
+    pub quotas: (u32, u32),
     pub cancel_asked: bool,
 }
 
@@ -55,7 +56,7 @@ fn card(entry: &Entry, index: u32, (id, state): (u64, State)) -> Option<Card> {
         submitted: entry.submitted.load(Relaxed),
         lease: entry.lease().filter(|_| state == State::Running),
         prefer: entry.prefer_slot.load(Relaxed).checked_sub(1).map(|slot| (slot, entry.prefer_pid.load(Relaxed))),
-        timeout_ms: entry.timeout_ms.load(Relaxed),
+        quotas: (entry.per_role.load(Relaxed), entry.per_session.load(Relaxed)),
         cancel_asked: hold & CANCEL != 0,
     })
 }

@@ -103,7 +103,6 @@ fn a_queued_task_starts_as_soon_as_a_worker_is_free_though_nobody_looks() {
 fn quotas_delay_tasks_and_lose_none() {
     for (per_role, per_session) in [(1, 0), (0, 1)] {
         let world = world(3);
-        *world.quotas.lock().unwrap() = crate::task::dispatch::Quotas { per_role, per_session, retention_us: i64::MAX };
         let mut client = Client::new(&world);
         (client.limits.per_role, client.limits.per_session) = (per_role, per_session);
         let ids: Vec<_> = (0..4).map(|n| client.submit(&format!("put t{n}; wait go")).unwrap()).collect();

@@ -62,9 +62,8 @@ impl Client {
 
     /// The running transaction ends.
     pub fn end_transaction(&self, commits: bool) {
-        let quotas = *self.world.quotas.lock().unwrap();
         let end = if commits { End::Commit } else { End::Abort };
-        task::transaction_ends(self, &self.world.area, self.session, &quotas, end);
+        task::transaction_ends(self, &self.world.area, self.session, end);
     }
 
     /// Wait for one of these tasks.

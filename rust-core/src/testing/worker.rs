@@ -222,8 +222,7 @@ impl WorkerHost for FakeWorker<'_> {
         self.worker.attach_tasks(table);
         let client = self.kicker.get_or_init(|| Client::nested(&self.world, self.me.clone(), self.key, 1));
         client.session.tasks.attach(table);
-        let quotas = *self.world.quotas.lock().unwrap();
-        task::kick(client, &self.world.area, client.session, &quotas);
+        task::kick(client, &self.world.area, client.session, i64::MAX);
     }
     fn append_file(&self, task: u64, bytes: &[u8]) -> Result<(), Saved> {
         self.try_step("append_file")?;

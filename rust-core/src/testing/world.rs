@@ -4,7 +4,6 @@
 use crate::host::{Slept, WorkerConfig};
 use crate::pool::area::{Area, tests::leak};
 use crate::pool::slot::State;
-use crate::task::dispatch::Quotas;
 use crate::task::{State as TaskState, Table, tests::leak as leak_tasks};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
@@ -114,7 +113,6 @@ pub struct World {
     pub files: Mutex<HashMap<u64, Vec<u8>>>,
     pub journal: Mutex<HashMap<u32, Vec<u8>>>,
     table: Mutex<Option<Table<'static>>>,
-    pub quotas: Mutex<Quotas>,
     /// Locks of the database, and the processes that hold them.
     pub locks: Mutex<HashMap<String, u32>>,
 }
@@ -144,7 +142,6 @@ impl World {
             files: Mutex::default(),
             journal: Mutex::default(),
             table: Mutex::default(),
-            quotas: Mutex::new(Quotas { per_role: 0, per_session: 0, retention_us: i64::MAX }),
             locks: Mutex::default(),
         })
     }
