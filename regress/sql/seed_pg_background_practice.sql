@@ -27,8 +27,7 @@ SELECT coalesce(wait_event_type <> 'IPC', true) AS waits_for_nobody
 FROM pg_stat_activity WHERE pid = :pid \gx
 -- it is forgotten, and so are its rows
 DO $$ BEGIN WHILE EXISTS (SELECT FROM aside.tasks WHERE detached) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$;
-SELECT count(*) FROM aside.tasks WHERE command LIKE '%generate_series%';
-SELECT count(*) FROM pg_ls_tmpdir() WHERE name LIKE 'pgsql_tmp_aside%';
+SELECT count(*) FROM aside.tasks WHERE command LIKE '%generate_series%' AND submitter = pg_backend_pid();
 \set VERBOSITY sqlstate
 SELECT * FROM pg_background_detach(:pid);
 \set VERBOSITY default
