@@ -260,7 +260,7 @@ fn views_tell_what_workers_and_callers_do() {
         assert!(session.worker(0).is_none() && session.worker(3).is_none());
         session.run(&call("echo")).unwrap();
         session.run(&call("raise")).unwrap_err();
-        until(|| session.worker(0).is_some_and(|row| row.state == 2 && row.calls == 2), "both calls are counted");
+        until(|| session.worker(0).is_some_and(|row| row.state == 2 && row.calls == 2 && row.errors == 1), "both calls are counted");
         let row = session.worker(0).unwrap();
         assert_eq!((row.database, row.user, row.errors, row.caller_pid, row.xid), (5, 10, 1, 0, 0));
         assert_eq!((row.generation, row.started, row.last_used), (2, 42, 42));

@@ -334,6 +334,9 @@ impl<'a> Worker<'a> {
         // What the command left, a lock above all, is not to be met by whoever goes on when it is answered.
         fit &= self.clean(h, slot);
         let ended = if answer.is_ok() { Ended::Well } else { Ended::Badly };
+        if ended == Ended::Badly {
+            slot.errors.fetch_add(1, Relaxed);
+        }
         match answer {
             Ok(()) => {
                 if !self.told.get() && self.result.borrow().is_none() {
@@ -347,9 +350,6 @@ impl<'a> Worker<'a> {
         }
         self.reply.take();
         slot.last_used.store(h.timestamp(), Relaxed);
-        if ended == Ended::Badly {
-            slot.errors.fetch_add(1, Relaxed);
-        }
         slot.finish(generation, ended);
         // Who waits for this has cancelled; who got an answer may be asleep over something else by now.
         if slot.gate_cancelled(generation) {
