@@ -2,8 +2,8 @@
 
 use super::handler::Handler;
 use super::host::EventHost;
+use super::item::Map;
 use super::ledger::Ledger;
-use super::queue::Map;
 use super::rotation::Rotation;
 use super::spec::{Batch, Fetched, Notification};
 use crate::host::Saved;

@@ -1,6 +1,6 @@
 //! A lease while it is filled: events become batches.
 
-use super::queue::{Item, Solo};
+use super::item::{Item, Solo};
 use super::spec::{Batch, Work};
 
 /// Batches that are looked at for room, from the last.

@@ -1,8 +1,9 @@
 //! One handler: its definition, what waits for it, and what it may start.
 
+use super::item::{Item, Solo, key_of};
 use super::ledger::Ledger;
 use super::notes::Notes;
-use super::queue::{Item, Queue, Solo, key_of};
+use super::queue::Queue;
 use super::spec::{Batch, Entry, Fetched, Known, Spec, Work};
 use super::stats::Tally;
 use crate::report::CONNECTION_FAILURE;

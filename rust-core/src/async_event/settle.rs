@@ -3,8 +3,8 @@
 use super::backoff::{FREE_RETRIES, conflict, delay_us};
 use super::handler::{CRASHED, Handler};
 use super::host::EventHost;
+use super::item::{Solo, key_of};
 use super::ledger::Ledger;
-use super::queue::{Solo, key_of};
 use super::spec::{Batch, Entry, Work};
 use crate::report::{ADMIN_SHUTDOWN, CONNECTION_FAILURE};
 

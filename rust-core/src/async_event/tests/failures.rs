@@ -1,7 +1,7 @@
 //! Events that fail: how often they are tried, when, and with whom.
 
 use super::sim::Sim;
-use super::workers::{CONFLICT, RAISED};
+use super::workers::{CONFLICT, RAISED, ids};
 use super::world::{End, Nature, SECOND, spec};
 use crate::async_event::backoff::{FREE_RETRIES, ceiling_us, delay_us};
 use crate::async_event::spec::*;
@@ -75,6 +75,23 @@ fn who_fails_among_others_is_tried_alone_and_the_others_are_not_blamed() {
     let runs: Vec<u32> = (1..=20).map(|id| state.log[&(id, 1)].runs).collect();
     assert_eq!(runs, [[2; 10], [1; 10]].concat(), "one batch was tried again, one by one");
     assert!(state.log.values().all(|logged| logged.attempts == 1));
+}
+
+#[test]
+fn nobody_joins_who_is_tried_alone() {
+    let mut natures = vec![Nature::Good; 10];
+    natures[7] = Nature::Fails(1);
+    let mut sim = one(Spec { batch_size: 10, ..spec(1, "a") }, &natures);
+    sim.step();
+    sim.act(|state| (0..5).for_each(|_| _ = state.emit("a", Nature::Good)));
+    // It begins, and it ends.
+    for _ in 0..2 {
+        sim.world.get_and(|state| state.mono += SECOND as u64);
+        sim.world.set().work();
+    }
+    sim.step();
+    let lease = sim.world.get().leases[&2].clone();
+    assert_eq!(lease.batches.iter().map(|batch| ids(batch).len()).collect::<Vec<_>>(), [vec![1; 10], vec![5]].concat());
 }
 
 #[test]

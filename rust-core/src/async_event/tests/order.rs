@@ -2,7 +2,7 @@
 
 use super::sim::Sim;
 use super::world::{End, Nature, SECOND, spec};
-use crate::async_event::queue::AGING_US;
+use crate::async_event::item::AGING_US;
 use crate::async_event::spec::*;
 
 fn began(sim: &Sim) -> Vec<i64> {

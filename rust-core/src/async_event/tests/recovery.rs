@@ -14,16 +14,18 @@ fn ends(sim: &Sim, handler: u32) -> Vec<Option<End>> {
 
 #[test]
 fn who_ran_at_a_crash_is_tried_again_alone() {
-    let mut sim = Sim::new(1, vec![spec(1, "a")]);
-    sim.act(|state| (0..20).for_each(|_| _ = state.emit("a", Nature::Good)));
-    sim.step();
-    sim.restart(NO_ROTATION);
-    sim.act(|state| (0..20).for_each(|_| _ = state.emit("a", Nature::Good)));
-    let before = sim.world.get().next_lease;
-    sim.settle(100);
-    let state = sim.world.get();
-    assert_eq!(state.next_lease - before, 21, "the others share a lease");
-    assert!((1..=40).all(|id| state.log[&(id, 1)].attempts == if id <= 20 { 2 } else { 1 }));
+    for ordered in [false, true] {
+        let mut sim = Sim::new(1, vec![Spec { ordered, ..spec(1, "a") }]);
+        sim.act(|state| (0..20).for_each(|_| _ = state.emit("a", Nature::Good)));
+        sim.step();
+        sim.restart(NO_ROTATION);
+        sim.act(|state| (0..20).for_each(|_| _ = state.emit("a", Nature::Good)));
+        let before = sim.world.get().next_lease;
+        sim.settle(100);
+        let state = sim.world.get();
+        assert_eq!(state.next_lease - before, 21, "the others share a lease");
+        assert!((1..=40).all(|id| state.log[&(id, 1)].attempts == if id <= 20 { 2 } else { 1 }));
+    }
 }
 
 #[test]

@@ -1,0 +1,72 @@
+//! One event as one handler sees it.
+
+use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+
+/// A map whose order is the same in each run.
+pub(super) type Map<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
+
+/// What one step of priority is worth: an event passes those that became due up to this much earlier.
+pub const AGING_US: i64 = 60_000_000;
+
+/// The key of an event; those without one share one.
+pub(super) fn key_of(key: Option<&[u8]>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// With whom an event may share what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) enum Solo {
+    #[default]
+    No,
+    /// Its transaction with none: a batch with it failed.
+    Batch,
+    /// Its lease with none: a process with it died.
+    Lease,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) enum Seat {
+    /// Behind another of its key.
+    #[default]
+    Off,
+    Ready,
+    Delayed,
+    Running,
+    /// On its way to another partition.
+    Moving,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Item {
+    pub tid: u64,
+    pub due: i64,
+    pub key: u64,
+    pub priority: i32,
+    /// Attempts that have failed and count.
+    pub attempts: u32,
+    /// Conflicts in a row.
+    pub free: u8,
+    pub partition: u8,
+    pub solo: Solo,
+    /// The log has the next attempt already.
+    pub logged: bool,
+    pub cancelled: bool,
+    /// A notification that was recorded, and has not been tried.
+    pub spilled: bool,
+    pub seat: Seat,
+}
+
+impl Item {
+    /// Its place in line: the smallest comes first.
+    pub fn place(&self) -> i64 {
+        self.due.saturating_sub(i64::from(self.priority) * AGING_US)
+    }
+
+    pub fn running(&self) -> bool {
+        self.seat == Seat::Running
+    }
+}
