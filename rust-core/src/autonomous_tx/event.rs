@@ -19,7 +19,8 @@ const OWN_DEFAULTS: &[u8] = b"D";
 /// Their name: no hash of a caller's settings is even.
 const OWN_DEFAULTS_NAME: [u64; 2] = [2, 0];
 
-/// While others wait for a worker, a coordinator has one at most, and none for so long after that.
+/// While others wait for a worker, a coordinator has one at most, and none for so long after that. Of coordinators
+/// that wait, none has more than another: they share.
 const STAND_ASIDE_US: u64 = 200_000;
 
 /// What one of these leases has said.
@@ -83,9 +84,10 @@ impl Leases {
             return Ok(None);
         }
         let Some(borrowed) = try_borrow(h, area, key, limits)? else {
-            area.events_wait(h.my_pid(), h.now_us());
+            area.events_wait(h.my_pid(), self.count(), h.timestamp());
             return Ok(None);
         };
+        area.events_wait_no_more(h.my_pid());
         let request = Request {
             identity: Identity { session_user: errand.owner, current_user: errand.owner, database: errand.database, ..Identity::default() },
             mode: Mode::Events,
@@ -116,10 +118,12 @@ impl Leases {
     }
 
     /// Events that never end must not keep all workers from those who wait for one; nor these workers from events.
+    /// Among coordinators, who has more than another that waits takes no more.
     fn stands_aside<H: CallerHost>(&self, h: &H, area: &Area) -> bool {
         let now = h.now_us();
-        let lately = || self.ended_at.get().is_some_and(|at| now.saturating_sub(at) < STAND_ASIDE_US);
-        (self.count() > 0 || lately()) && (area.waiters() > 0 || area.tasks_wait() || area.other_events_wait(h.my_pid(), now))
+        let lately = self.ended_at.get().is_some_and(|at| now.saturating_sub(at) < STAND_ASIDE_US);
+        let have = self.count().max(usize::from(lately));
+        have > 0 && (area.waiters() > 0 || area.tasks_wait() || area.poorer_events_wait(h.my_pid(), have, h.timestamp()))
     }
 
     pub fn count(&self) -> usize {

@@ -14,6 +14,29 @@ pub const REQUEST_BYTES: usize = 16 * 1024;
 /// A coordinator of events that finds no worker looks again sooner than that.
 const EVENTS_WAIT_MS: u32 = 150;
 
+/// A coordinator that wants one worker more, in a word: milliseconds of the clock that processes share, how many
+/// it has (8 bits), and its pid (24 bits: Linux has 22).
+struct Want(u64);
+
+impl Want {
+    fn new(pid: u32, have: usize, now: i64) -> Self {
+        Self((now as u64 / 1000) << 32 | (have.min(255) as u64) << 24 | u64::from(pid) & 0xff_ffff)
+    }
+
+    fn pid(&self) -> u64 {
+        self.0 & 0xff_ffff
+    }
+
+    fn have(&self) -> u64 {
+        self.0 >> 24 & 0xff
+    }
+
+    fn is_recent(&self, now: i64) -> bool {
+        let passed = ((now as u64 / 1000) as u32).wrapping_sub((self.0 >> 32) as u32) as i32;
+        self.0 != 0 && passed.unsigned_abs() < EVENTS_WAIT_MS
+    }
+}
+
 #[repr(C, align(64))]
 #[derive(Debug, Default)]
 pub struct Header {
@@ -32,7 +55,7 @@ pub struct Header {
     pub tasks_wait: AtomicU32,
     /// Who they are, as far as there is room.
     pub waiting: [AtomicU32; 32],
-    /// Which coordinator of events found no worker last, and when.
+    /// The coordinator of events that found no worker, how many it had, and when: see `Want`.
     pub events_wait: AtomicU64,
     pub stats: [Counters; KINDS],
 }
@@ -186,16 +209,33 @@ impl<'a> Area<'a> {
         self.header.tasks_wait.load(SeqCst) != 0
     }
 
-    /// A coordinator of events has found no worker. It says so each time: nobody has to say that it waits no more.
-    pub fn events_wait(&self, pid: u32, now_us: u64) {
-        self.header.events_wait.store((now_us / 1000) << 32 | u64::from(pid), Relaxed);
+    /// A coordinator of events that has so many workers has found no other. It says so each time, and is
+    /// forgotten if it does not. Who has fewer is heard.
+    pub fn events_wait(&self, pid: u32, have: usize, now: i64) {
+        let want = Want::new(pid, have, now);
+        let last = Want(self.header.events_wait.load(Relaxed));
+        if !last.is_recent(now) || last.pid() == want.pid() || want.have() < last.have() {
+            self.header.events_wait.store(want.0, Relaxed);
+        }
     }
 
-    /// Has another coordinator than this one found no worker lately?
-    pub fn other_events_wait(&self, pid: u32, now_us: u64) -> bool {
+    /// It has found one.
+    pub fn events_wait_no_more(&self, pid: u32) {
         let last = self.header.events_wait.load(Relaxed);
-        let (since, whose) = (((now_us / 1000) as u32).wrapping_sub((last >> 32) as u32), last as u32);
-        whose != 0 && whose != pid && since < EVENTS_WAIT_MS
+        if Want(last).pid() == u64::from(pid) {
+            _ = self.header.events_wait.compare_exchange(last, 0, Relaxed, Relaxed);
+        }
+    }
+
+    /// Has another coordinator than this one, which has fewer workers, found no other lately?
+    pub fn poorer_events_wait(&self, pid: u32, have: usize, now: i64) -> bool {
+        let want = Want(self.header.events_wait.load(Relaxed));
+        want.pid() != u64::from(pid) && want.is_recent(now) && want.have() < have as u64
+    }
+
+    /// Does anybody wait for a worker: a call, a task or a coordinator?
+    pub fn wanted(&self, now: i64) -> bool {
+        self.waiters() > 0 || self.tasks_wait() || Want(self.header.events_wait.load(Relaxed)).is_recent(now)
     }
 
     /// Does anybody wait for a slot?

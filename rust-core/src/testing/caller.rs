@@ -221,7 +221,7 @@ impl World_ for Client {
         {
             chime();
         }
-        self.me.now_us() as i64
+        self.me.timestamp()
     }
     fn cpus(&self) -> u32 {
         2

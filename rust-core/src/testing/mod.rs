@@ -7,6 +7,7 @@ mod verbs;
 mod worker;
 mod world;
 
+mod coordinators;
 mod endings;
 mod faults;
 mod limits;

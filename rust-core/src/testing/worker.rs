@@ -135,7 +135,7 @@ impl World_ for FakeWorker<'_> {
         self.me.now_us()
     }
     fn timestamp(&self) -> i64 {
-        self.me.now_us() as i64
+        self.me.timestamp()
     }
     fn cpus(&self) -> u32 {
         2
@@ -295,8 +295,11 @@ impl WorkerHost for FakeWorker<'_> {
         self.try_step("run_routine")?;
         self.statement(std::str::from_utf8(routine).unwrap(), sink).map(drop)
     }
-    fn run_events(&self, _: &[u8], batch: &[u8]) -> Result<(), Saved> {
+    fn run_events(&self, handler: &[u8], batch: &[u8]) -> Result<(), Saved> {
         self.note("run_events");
+        if handler == b"slow" {
+            self.me.pass_us(60_000);
+        }
         self.try_step("run_events")?;
         self.pending.borrow_mut().push(format!("{batch:?}"));
         Ok(())

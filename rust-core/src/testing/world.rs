@@ -37,8 +37,14 @@ pub struct Proc {
 }
 
 impl Proc {
+    /// Monotonic; of another origin in each process.
     pub fn now_us(&self) -> u64 {
-        self.now_us.load(Relaxed)
+        self.now_us.load(Relaxed) + 1_000_000 * u64::from(self.proc)
+    }
+
+    /// The clock on the wall.
+    pub fn timestamp(&self) -> i64 {
+        self.now_us.load(Relaxed) as i64
     }
 
     pub fn pass_us(&self, us: u64) {

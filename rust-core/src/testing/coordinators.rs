@@ -1,0 +1,113 @@
+//! Coordinators of several databases share one pool.
+
+use super::caller::Client;
+use super::world::World;
+use crate::autonomous_tx::event::{Errand, Leases, Said};
+use crate::pool::slot::Key;
+use crate::wire::batch::events;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::*;
+use std::time::Duration;
+
+/// What a coordinator does in each millisecond of its clock.
+struct Coordinator {
+    client: Client,
+    leases: Leases,
+    /// It looks for workers once in so many milliseconds.
+    every_ms: u64,
+    wants: usize,
+    granted: u32,
+    most: usize,
+}
+
+impl Coordinator {
+    fn new(world: &Arc<World>, database: u32, every_ms: u64, wants: usize) -> Self {
+        let client = Client::of(world, world.fork(), Key { database, user: 10, superuser: false });
+        Self { client, leases: Leases::default(), every_ms, wants, granted: 0, most: 0 }
+    }
+
+    fn tick(&mut self, ms: u64) {
+        let (h, area) = (&self.client, &self.client.world.area);
+        h.me.pass_us(1_000);
+        self.leases.listen(h, area);
+        while ms % self.every_ms == 0 && self.leases.count() < self.wants {
+            let Key { database, user, superuser } = h.key;
+            let errand = Errand { database, owner: user, superuser, title: b"handler", handler: b"handler", timeout_ms: 0 };
+            let batches = [events(0, 1, 0, &[1], &[1])];
+            match self.leases.start(h, area, h.session, &errand, &batches, &h.limits) {
+                Ok(Some(_)) => self.granted += 1,
+                Ok(None) => break,
+                Err(_) => panic!("nothing fails here"),
+            }
+        }
+        self.most = self.most.max(self.leases.count());
+    }
+}
+
+/// Two seconds of these; a moment each for the workers.
+fn run(world: &Arc<World>, mut coordinators: Vec<Coordinator>) -> Vec<(u32, usize)> {
+    for ms in 0..2_000 {
+        coordinators.iter_mut().for_each(|coordinator| coordinator.tick(ms));
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    for coordinator in &mut coordinators {
+        super::world::until(
+            || {
+                coordinator.leases.listen(&coordinator.client, &world.area);
+                coordinator.leases.count() == 0
+            },
+            || "all leases are over".into(),
+        );
+    }
+    world.shut_down();
+    coordinators.iter().map(|coordinator| (coordinator.granted, coordinator.most)).collect()
+}
+
+#[test]
+fn who_has_many_events_leaves_a_worker_to_who_has_few() {
+    for slots in [1, 2, 4] {
+        let world = World::new(slots);
+        let told = run(&world, vec![Coordinator::new(&world, 5, 1, 8), Coordinator::new(&world, 6, 50, 1)]);
+        assert!(told[0].0 > 50, "{slots} workers: the flood goes on: {told:?}");
+        assert!(told[1].0 >= 4, "{slots} workers: the other has its turns: {told:?}");
+    }
+}
+
+#[test]
+fn among_many_floods_none_starves() {
+    let world = World::new(2);
+    let told = run(&world, (5..10).map(|database| Coordinator::new(&world, database, 5, 8)).collect());
+    assert!(told.iter().all(|(granted, _)| *granted >= 10), "{told:?}");
+}
+
+#[test]
+fn who_is_alone_has_all() {
+    let world = World::new(4);
+    assert_eq!(run(&world, vec![Coordinator::new(&world, 5, 1, 8)])[0].1, 4);
+}
+
+#[test]
+fn a_lease_of_slow_events_gives_way_to_who_waits() {
+    for waits in [false, true] {
+        let world = World::new(1);
+        let coordinator = Coordinator::new(&world, 5, 1, 1);
+        let (h, leases) = (&coordinator.client, &coordinator.leases);
+        world.area.header.waiters.store(u32::from(waits), SeqCst);
+        let errand = Errand { database: 5, owner: 10, superuser: false, title: b"slow", handler: b"slow", timeout_ms: 0 };
+        let batches: Vec<_> = (1..=5).map(|id| events(0, 1, 0, &[id], &[id as i64])).collect();
+        assert!(matches!(leases.start(h, &world.area, h.session, &errand, &batches, &h.limits), Ok(Some(1))));
+        let mut said = Vec::new();
+        super::world::until(
+            || {
+                said.extend(leases.listen(h, &world.area));
+                leases.count() == 0
+            },
+            || "the lease is over".into(),
+        );
+        let done = said.iter().filter(|(_, said)| matches!(said, Said::Batch(..))).count();
+        assert_eq!(done, if waits { 2 } else { 5 });
+        assert_eq!(said.last(), Some(&(1, Said::Over)));
+        world.area.header.waiters.store(0, SeqCst);
+        world.shut_down();
+    }
+}
