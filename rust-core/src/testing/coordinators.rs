@@ -30,7 +30,7 @@ impl Coordinator {
         let (h, area) = (&self.client, &self.client.world.area);
         h.me.pass_us(1_000);
         self.leases.listen(h, area);
-        while ms % self.every_ms == 0 && self.leases.count() < self.wants {
+        while ms.is_multiple_of(self.every_ms) && self.leases.count() < self.wants {
             let Key { database, user, superuser } = h.key;
             let errand = Errand { database, owner: user, superuser, title: b"handler", handler: b"handler", timeout_ms: 0 };
             let batches = [events(0, 1, 0, &[1], &[1])];
