@@ -129,12 +129,15 @@ extern void aside_recover_tasks(void *table, size_t size, uint32 tasks);
 
 /* launcher.c */
 extern void aside_register_launcher(void);
+
+/* registry.c */
 extern void aside_lay_out_registry(void);
 extern size_t aside_registry_bytes(void);
 extern bool aside_vacate_coordinator(Oid database);
 extern void aside_readmit_coordinator(Oid database);
 extern void aside_note_databases(void);
 extern char *aside_databases;
+extern int	aside_reserved_coordinators;
 extern int	aside_max_event_depth;
 extern int	aside_event_rotation_size;
 extern int	aside_event_rotation_time;

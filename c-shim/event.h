@@ -32,9 +32,20 @@ extern int	aside_event_depth;
 extern bool aside_handler_runs;
 
 /* launcher.c */
+extern bool aside_serve_signals(void);
+extern void aside_sleep_for(int64 us);
+
+/* listening.c */
+extern void aside_listen_to_server(void);
+
+/* coordinator.c */
+extern void aside_set_current_partition(int partition);
+
+/* registry.c */
+extern aside_registry *aside_event_registry;
+extern void aside_set_latch(int64_t proc);
 extern bool aside_has_launcher(void);
 extern int	aside_current_partition(void);
-extern void aside_set_current_partition(int partition);
 extern void aside_say_events(void);
 extern void aside_say_handlers(void);
 extern void aside_want_coordinator(void);

@@ -26,6 +26,7 @@ int			aside_task_retention = 3600 * 1000;
 int			aside_task_timeout = 0;
 char	   *aside_task_label = NULL;
 char	   *aside_databases = NULL;
+int			aside_reserved_coordinators = 1;
 int			aside_max_event_depth = 100;
 int			aside_event_rotation_size = 64 * 1024;
 int			aside_event_rotation_time = 600 * 1000;
@@ -128,6 +129,11 @@ aside_define_settings(void)
 							   "A list of names; * is all that allow connections and are no templates.",
 							   &aside_databases, "*",
 							   PGC_SIGHUP, GUC_LIST_INPUT, NULL, NULL, NULL);
+	DefineCustomIntVariable("aside.reserved_coordinators",
+							"Number of worker slots that are kept for coordinators of events.",
+							"Those of further databases take slots that others have left.",
+							&aside_reserved_coordinators, 1, 0, ASIDE_RESERVE_PLACES,
+							fixed, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("aside.max_event_depth",
 							"Maximum depth of events emitted by the handlers of events.",
 							NULL,

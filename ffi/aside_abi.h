@@ -542,6 +542,17 @@ typedef struct aside_event_host
 	uint32_t	reserved;
 } aside_event_host;
 
+/* Processes that wait to be coordinators, at most. */
+#define ASIDE_RESERVE_PLACES 64
+
+/* What a process that is to be a coordinator is told. */
+typedef struct aside_order
+{
+	uint32_t	entry;			/* in the registry */
+	uint32_t	database;
+	uint64_t	generation;
+} aside_order;
+
 /* What the launcher asks of its process. */
 typedef struct aside_launcher_host
 {
@@ -550,7 +561,8 @@ typedef struct aside_launcher_host
 	int64_t		(*timestamp) (void);
 	/* Databases that a coordinator may be in; lent. false: could not be read. */
 	bool		(*databases) (const uint32_t **databases, size_t *count);
-	bool		(*start) (uint32_t entry, uint64_t generation, uint32_t database);
+	/* false: there is no worker slot. */
+	bool		(*start) (const aside_order *order);
 	void		(*wake) (uint32_t proc);
 	/* 0: no worker slot, 1: too many databases. */
 	void		(*note) (uint32_t what);
@@ -662,6 +674,8 @@ extern bool aside_coordinator_attach(aside_registry *registry, uint32_t entry, u
 									 uint32_t pid, uint32_t proc, int64_t now);
 /* 3 running, 4 absent, 5 failed. */
 extern void aside_coordinator_became(aside_registry *registry, uint32_t entry, uint32_t state, int64_t now);
+/* The extension is there, and a process of the reserve is to be the coordinator: leave, and kick the launcher. */
+extern bool aside_coordinator_cedes(aside_registry *registry, uint32_t entry, int64_t now);
 extern void aside_coordinator_exit(aside_registry *registry, uint32_t entry, int64_t now);
 extern bool aside_coordinator_leaves(const aside_registry *registry, uint32_t entry, int64_t now);
 extern int64_t aside_registry_say(aside_registry *registry, uint32_t database, bool handlers);
@@ -672,6 +686,10 @@ extern bool aside_registry_vacate(aside_registry *registry, uint32_t database, i
 extern void aside_registry_readmit(aside_registry *registry, uint32_t database);
 extern int32_t aside_registry_partition(const aside_registry *registry, uint32_t database);
 extern void aside_registry_set_partition(aside_registry *registry, uint32_t entry, uint32_t partition);
+/* A process of the reserve waits at its place, finds out what it is to do, and goes; then kick the launcher. */
+extern void aside_reserve_wait(aside_registry *registry, uint32_t place, uint32_t proc);
+extern bool aside_reserve_take(aside_registry *registry, uint32_t place, aside_order *order);
+extern void aside_reserve_leave(aside_registry *registry, uint32_t place, int64_t now);
 extern bool aside_view_coordinator(const aside_registry *registry, uint32_t index, aside_coordinator_row *out);
 
 /* A coordinator's state; partition: the one that new events go to. */

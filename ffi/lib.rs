@@ -30,6 +30,7 @@ pub mod guard;
 #[cfg(any(feature = "pg15", feature = "pg16", feature = "pg17", feature = "pg18"))]
 mod pg_consts;
 pub mod pool;
+pub mod registry_exports;
 pub mod reports;
 pub mod session_exports;
 pub mod task_exports;

@@ -665,7 +665,8 @@ BEGIN ATOMIC
         pg_catalog.format('Set max_worker_processes to at least %s and restart the server, or lower aside.max_workers.',
             w.ours + w.parallel + w.logical)
     FROM (SELECT pg_catalog.current_setting('aside.max_workers')::int
-                     + CASE WHEN aside.is_preloaded() THEN 1 + (SELECT count(*) FROM aside.coordinator_rows() c WHERE c.state = 'running')::int ELSE 0 END AS ours,
+                     + CASE WHEN aside.is_preloaded() THEN 1 + greatest(pg_catalog.current_setting('aside.reserved_coordinators')::int,
+                           (SELECT count(*) FROM aside.coordinator_rows() c WHERE c.state = 'running')::int) ELSE 0 END AS ours,
                  pg_catalog.current_setting('max_parallel_workers')::int AS parallel,
                  pg_catalog.current_setting('max_logical_replication_workers')::int AS logical,
                  pg_catalog.current_setting('max_worker_processes')::int AS places) AS w

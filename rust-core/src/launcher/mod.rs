@@ -2,10 +2,15 @@
 //!
 //! Which databases have it can be seen from within only: so a coordinator is started in each, and leaves at
 //! once where it is not wanted. Later it is told: CREATE EXTENSION kicks the launcher when it commits.
+//!
+//! Those that may find nothing take worker slots like anybody's. Where the extension is known to be, a process of the
+//! reserve is the coordinator, if one is left: it is there however many others want slots.
 
 pub mod registry;
+pub mod reserve;
 
 use registry::{Entry, Registry, State};
+use reserve::Order;
 
 /// Between looks at the list of databases.
 const LOOK_EVERY_US: i64 = 10_000_000;
@@ -20,8 +25,8 @@ pub trait LauncherHost {
     fn timestamp(&self) -> i64;
     /// The databases that a coordinator may be in.
     fn databases(&self) -> Option<Vec<u32>>;
-    /// Start a coordinator for an entry; false: there is no worker slot.
-    fn start(&self, entry: u32, generation: u64, database: u32) -> bool;
+    /// Start a process that is to be a coordinator; false: there is no worker slot.
+    fn start(&self, order: Order) -> bool;
     /// Set a latch.
     fn wake(&self, proc: u32);
     /// Has the state of a database changed in a way that belongs in the log?
@@ -67,7 +72,7 @@ impl Launcher {
             if let Some(due) = due(entry, now) {
                 if due > now {
                     next = next.min(due - now);
-                } else if !short && !self.start(h, entry, index, now) {
+                } else if !short && !self.start(h, registry, entry, index, now) {
                     short = true;
                     next = next.min(BACKOFF_US);
                 }
@@ -112,18 +117,36 @@ impl Launcher {
         }
     }
 
-    fn start<H: LauncherHost>(&self, h: &H, entry: &Entry, index: u32, now: i64) -> bool {
+    fn start<H: LauncherHost>(&self, h: &H, registry: &Registry, entry: &Entry, index: u32, now: i64) -> bool {
         let state = entry.state();
         entry.may_come_again();
         if !entry.change(state, State::Starting, now) {
             return true;
         }
-        let generation = entry.state().1;
-        if h.start(index, generation, entry.database()) {
-            return true;
+        let order = Order { entry: index, generation: entry.state().1, database: entry.database() };
+        let from_reserve = || reserve::give(&registry.reserve, order).inspect(|proc| h.wake(*proc)).is_some();
+        let started = match entry.is_known() {
+            true => from_reserve() || h.start(order),
+            false => h.start(order) || from_reserve(),
+        };
+        if !started {
+            entry.change((State::Starting, order.generation), State::Failed, now);
         }
-        entry.change((State::Starting, generation), State::Failed, now);
-        false
+        started
+    }
+}
+
+/// A coordinator has come to a database that has the extension: it leaves, if that was not known and one of the
+/// reserve can take its place; the launcher, which is to be kicked then, starts that.
+pub fn cedes(registry: &Registry, entry: &Entry, now: i64) -> bool {
+    let cedes = !entry.know() && reserve::any_waits(&registry.reserve);
+    cedes && entry.change(entry.state(), State::Failed, now)
+}
+
+/// A process of the reserve ends with an order that it has not seen: it is the launcher's again, which is to be kicked.
+pub fn refuse(registry: &Registry, order: Order, now: i64) {
+    if let Some(entry) = registry.entries.get(order.entry as usize) {
+        entry.change((State::Starting, order.generation), State::Failed, now);
     }
 }
 
@@ -152,6 +175,7 @@ mod tests {
         slots: Cell<bool>,
         started: RefCell<Vec<(u32, u64, u32)>>,
         notes: RefCell<Vec<Note>>,
+        woken: RefCell<Vec<u32>>,
     }
     impl LauncherHost for Fake {
         fn timestamp(&self) -> i64 {
@@ -160,13 +184,15 @@ mod tests {
         fn databases(&self) -> Option<Vec<u32>> {
             Some(self.databases.borrow().clone())
         }
-        fn start(&self, entry: u32, generation: u64, database: u32) -> bool {
+        fn start(&self, order: Order) -> bool {
             if self.slots.get() {
-                self.started.borrow_mut().push((entry, generation, database));
+                self.started.borrow_mut().push((order.entry, order.generation, order.database));
             }
             self.slots.get()
         }
-        fn wake(&self, _: u32) {}
+        fn wake(&self, proc: u32) {
+            self.woken.borrow_mut().push(proc);
+        }
         fn note(&self, _: u32, what: Note) {
             self.notes.borrow_mut().push(what);
         }
@@ -282,5 +308,35 @@ mod tests {
         assert_eq!(h.started.borrow().len(), 2);
         assert!(!registry.entries[0].attach(1, 100, 3, 0));
         assert!(registry.entries[0].attach(2, 101, 4, 0));
+    }
+
+    #[test]
+    fn one_of_the_reserve_comes_where_the_extension_is() {
+        let (h, registry, mut launcher) = fake(&[5, 6]);
+        registry.reserve[2].wait(9);
+        launcher.step(&h, &registry);
+        assert_eq!(h.started.borrow().len(), 2, "nobody knows yet where it is");
+        let entry = &registry.entries[1];
+        assert!(entry.attach(1, 100, 3, 0) && cedes(&registry, entry, 0));
+        entry.detach();
+        launcher.step(&h, &registry);
+        assert_eq!((h.started.borrow().len(), &h.woken.borrow()[..]), (2, &[9][..]));
+        assert_eq!(registry.reserve[2].take(), Some(Order { entry: 1, generation: 2, database: 6 }));
+        assert!(entry.attach(2, 101, 9, 0) && !cedes(&registry, entry, 0));
+        let other = &registry.entries[0];
+        assert!(other.attach(1, 100, 3, 0) && !cedes(&registry, other, 0), "no other is in reserve");
+    }
+
+    #[test]
+    fn without_worker_slots_the_reserve_comes_anywhere() {
+        let (h, registry, mut launcher) = fake(&[5, 6]);
+        h.slots.set(false);
+        registry.reserve[0].wait(9);
+        launcher.step(&h, &registry);
+        assert_eq!(registry.entries[0].state().0, State::Starting);
+        assert_eq!((registry.entries[1].state().0, &h.notes.borrow()[..]), (State::Failed, &[Note::NoWorkerSlot][..]));
+        let unseen = registry.reserve[0].leave().unwrap();
+        refuse(&registry, unseen, 0);
+        assert_eq!(registry.entries[0].state().0, State::Failed, "it ended before it saw its order");
     }
 }

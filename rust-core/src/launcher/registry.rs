@@ -13,6 +13,7 @@
 //! All of it is atomic; all zeroes is an empty registry. A state is changed by compare-and-swap together
 //! with the entry's generation, so that a coordinator that comes late finds itself not wanted.
 
+use super::reserve::{self, Place};
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::*};
 
 /// Databases that can be known at a time.
@@ -67,6 +68,8 @@ pub struct Entry {
     retry_at: AtomicI64,
     /// When it came to its state.
     since: AtomicI64,
+    /// The database has the extension, as far as is known.
+    known: AtomicU32,
 }
 
 /// The registry, and the launcher's own place.
@@ -78,6 +81,7 @@ pub struct Registry {
     launcher_proc: AtomicU32,
     /// Something is to be looked at.
     kicked: AtomicU32,
+    pub reserve: [Place; reserve::PLACES],
     pub entries: [Entry; PLACES],
 }
 
@@ -88,6 +92,7 @@ impl Default for Registry {
             launcher_pid: AtomicU32::new(0),
             launcher_proc: AtomicU32::new(0),
             kicked: AtomicU32::new(0),
+            reserve: std::array::from_fn(|_| Place::default()),
             entries: std::array::from_fn(|_| Entry::default()),
         }
     }
@@ -178,6 +183,19 @@ impl Entry {
         self.leave.store(0, SeqCst);
     }
 
+    /// The database has the extension: was that known?
+    pub fn know(&self) -> bool {
+        self.known.swap(1, Relaxed) != 0
+    }
+
+    pub fn is_known(&self) -> bool {
+        self.known.load(Relaxed) != 0
+    }
+
+    pub fn forget(&self) {
+        self.known.store(0, Relaxed);
+    }
+
     pub fn say_events(&self) -> bool {
         self.events.swap(1, SeqCst) == 0
     }
@@ -216,6 +234,7 @@ impl Registry {
         entry.partition.store(0, Relaxed);
         entry.may_come_again();
         entry.recovered();
+        entry.forget();
         entry.retry_at.store(0, Relaxed);
         let state = entry.state();
         entry.change(state, State::Absent, now).then_some((index, entry))
