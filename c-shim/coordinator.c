@@ -39,6 +39,9 @@ extern PGDLLEXPORT void aside_reserve_main(Datum arg);
 #define CLOSING_MS "200ms"
 #define LONGEST_PAUSE_MS 10000
 
+/* So long without an error, and it is over. */
+#define CALM_US 2000000
+
 static uint32 my_entry = 0;
 
 /* The server starts one of the reserve anew only if it seems to have failed. */
@@ -187,7 +190,12 @@ take_turn(aside_coordinator *coordinator)
 	if (status == ASIDE_OK)
 	{
 		pause = 0;
-		said = 0;
+		/* What comes and goes is said once. */
+		if (said != 0 && (paused < 0 || paused > CALM_US))
+		{
+			said = 0;
+			ereport(LOG, (errmsg("coordinator of events works again")));
+		}
 		return wait;
 	}
 	AbortOutOfAnyTransaction();

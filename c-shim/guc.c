@@ -7,7 +7,9 @@
 #include <limits.h>
 
 #include "miscadmin.h"
+#include "nodes/pg_list.h"
 #include "utils/guc.h"
+#include "utils/varlena.h"
 
 int			aside_max_workers = 8;
 int			aside_min_workers = 0;
@@ -37,6 +39,20 @@ static const struct config_enum_entry at_exit_options[] = {
 	{"error", ASIDE_EXIT_ERROR, false},
 	{NULL, 0, false},
 };
+
+static bool
+check_databases(char **value, void **extra, GucSource source)
+{
+	char	   *copy = pstrdup(*value);
+	List	   *names = NIL;
+	bool		valid = SplitIdentifierString(copy, ',', &names);
+
+	if (!valid)
+		GUC_check_errdetail("List syntax is invalid.");
+	pfree(copy);
+	list_free(names);
+	return valid;
+}
 
 void
 aside_define_settings(void)
@@ -128,7 +144,7 @@ aside_define_settings(void)
 							   "Databases in which events are handled.",
 							   "A list of names; * is all that allow connections and are no templates.",
 							   &aside_databases, "*",
-							   PGC_SIGHUP, GUC_LIST_INPUT, NULL, NULL, NULL);
+							   PGC_SIGHUP, GUC_LIST_INPUT, check_databases, NULL, NULL);
 	DefineCustomIntVariable("aside.reserved_coordinators",
 							"Number of worker slots that are kept for coordinators of events.",
 							"Those of further databases take slots that others have left.",

@@ -643,6 +643,19 @@ has_unseen(uint32 partition)
 	return SPI_processed > 0;
 }
 
+/* What the log knows of those that died goes with it otherwise. */
+static void
+keep_errors(uint32 partition)
+{
+	run_query(psprintf("UPDATE aside.event_dead d SET errors = l.errors FROM (SELECT e AS event, handler, "
+					   "jsonb_agg(jsonb_build_object('attempt', attempt, 'at', at, 'sqlstate', sqlstate, 'message', message) "
+					   "ORDER BY at) AS errors FROM aside.event_log_%u, unnest(events) e "
+					   "WHERE kind IN ('f', 'x') AND sqlstate IS NOT NULL "
+					   "GROUP BY e, handler HAVING bool_or(kind = 'x')) l "
+					   "WHERE d.errors IS NULL AND d.id = l.event AND d.handler = l.handler", partition),
+			  0, NULL, NULL, NULL, SPI_OK_UPDATE);
+}
+
 /* Empty a partition, unless somebody reads it or writes to it just now. */
 static aside_status
 host_truncate(uint32_t partition, bool *done)
@@ -660,6 +673,7 @@ host_truncate(uint32_t partition, bool *done)
 		{
 			run_query(psprintf("DELETE FROM aside.event_unique u USING aside.event_%u e WHERE u.event = e.id", partition),
 					  0, NULL, NULL, NULL, SPI_OK_DELETE);
+			keep_errors(partition);
 			run_query(psprintf("TRUNCATE aside.event_%u, aside.event_log_%u", partition, partition), 0, NULL, NULL,
 					  NULL, SPI_OK_UTILITY);
 			*done = true;

@@ -269,8 +269,10 @@ CREATE TABLE aside.event_dead (
     sqlstate text,
     message text,
     died timestamptz NOT NULL DEFAULT clock_timestamp(),
+    errors jsonb,
     PRIMARY KEY (id, handler)
 );
+COMMENT ON COLUMN aside.event_dead.errors IS 'of all attempts; NULL as long as the log has them';
 COMMENT ON TABLE aside.event_dead IS 'events that no attempt of a handler could handle';
 SELECT pg_catalog.pg_extension_config_dump('aside.event_id', '');
 SELECT pg_catalog.pg_extension_config_dump('aside.event_handler', '');
@@ -538,6 +540,12 @@ CREATE VIEW aside.event_log AS
     SELECT 0 AS partition, l.handler, ev AS event, l.kind, l.attempt, l.at, l.next_at, l.sqlstate, l.message FROM aside.event_log_0 l, pg_catalog.unnest(l.events) ev
     UNION ALL SELECT 1, l.handler, ev, l.kind, l.attempt, l.at, l.next_at, l.sqlstate, l.message FROM aside.event_log_1 l, pg_catalog.unnest(l.events) ev
     UNION ALL SELECT 2, l.handler, ev, l.kind, l.attempt, l.at, l.next_at, l.sqlstate, l.message FROM aside.event_log_2 l, pg_catalog.unnest(l.events) ev;
+CREATE VIEW aside.event_errors AS
+    SELECT o.event, o.handler,
+        pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('attempt', o.attempt, 'at', o.at, 'sqlstate', o.sqlstate, 'message', o.message) ORDER BY o.at) AS errors
+    FROM (SELECT DISTINCT l.event, l.handler, l.attempt, l.at, l.sqlstate, l.message FROM aside.event_log l
+          WHERE l.kind IN ('f', 'x') AND l.sqlstate IS NOT NULL) o
+    GROUP BY o.event, o.handler;
 -- The tables have no statistics, and are guessed to be small. A full join, kept apart from all conditions, is never a nested loop.
 CREATE VIEW aside.event_states AS
     SELECT s.*,
@@ -586,7 +594,8 @@ CREATE VIEW aside.events WITH (security_barrier) AS
         OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user);
 CREATE VIEW aside.dead_events WITH (security_barrier) AS
     SELECT d.id, h.name AS handler, d.channel, d.payload, d.key, d.priority, d.headers, d.emitted,
-        pg_catalog.pg_get_userbyid(d.emitted_by) AS emitted_by, d.attempts, d.sqlstate, d.message, d.died
+        pg_catalog.pg_get_userbyid(d.emitted_by) AS emitted_by, d.attempts, d.sqlstate, d.message, d.died,
+        coalesce(d.errors, (SELECT r.errors FROM aside.event_errors r WHERE r.event = d.id AND r.handler = d.handler)) AS errors
     FROM aside.event_dead d JOIN aside.event_handler h ON h.id = d.handler
     WHERE pg_catalog.pg_has_role(h.owner, 'USAGE') OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user);
 CREATE VIEW aside.event_runs WITH (security_barrier) AS
@@ -596,29 +605,38 @@ CREATE VIEW aside.event_runs WITH (security_barrier) AS
         max(l.sqlstate) AS sqlstate, max(l.message) AS message, max(l.next_at) AS next_at
     FROM aside.event_log l JOIN aside.event_handler h ON h.id = l.handler
     WHERE pg_catalog.pg_has_role(h.owner, 'USAGE') OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user)
-    GROUP BY l.event, h.name, l.attempt;
+    GROUP BY l.event, h.name, l.attempt, CASE WHEN l.attempt IS NULL THEN l.at END;
 CREATE VIEW aside.event_stats AS
     SELECT h.name AS handler, h.channel,
         count(*) FILTER (WHERE s.state = 'waiting') AS waiting, count(*) FILTER (WHERE s.state = 'delayed') AS delayed,
         count(*) FILTER (WHERE s.state = 'retrying') AS retrying, count(*) FILTER (WHERE s.state = 'running') AS running,
         count(*) FILTER (WHERE s.state = 'done') AS done, (SELECT count(*) FROM aside.event_dead d WHERE d.handler = h.id) AS dead,
         clock_timestamp() - min(s.emitted) FILTER (WHERE s.state IN ('waiting', 'retrying', 'running')) AS lag,
-        (SELECT pg_catalog.jsonb_object_agg(f.sqlstate, f.n) FROM (SELECT l.sqlstate, count(*) AS n FROM aside.event_log l
-            WHERE l.handler = h.id AND l.sqlstate IS NOT NULL GROUP BY l.sqlstate) f) AS failures,
+        (SELECT pg_catalog.jsonb_object_agg(f.sqlstate, f.n) FROM (SELECT l.sqlstate, count(*) AS n
+            FROM (SELECT DISTINCT o.event, o.at, o.sqlstate FROM aside.event_log o WHERE o.handler = h.id AND o.sqlstate IS NOT NULL) l
+            GROUP BY l.sqlstate) f) AS failures,
         (SELECT c.state FROM aside.coordinator_rows() c WHERE c.database = current_database()) AS coordinator,
-        pg_catalog.pg_notification_queue_usage() AS notification_queue_usage
-    FROM aside.event_handler h LEFT JOIN aside.event_states s ON s.handler_id = h.id
-    GROUP BY h.id, h.name, h.channel;
+        pg_catalog.pg_notification_queue_usage() AS notification_queue_usage,
+        pg_catalog.round(count(*) FILTER (WHERE s.emitted > w.since) / w.seconds, 1) AS emitted_per_second,
+        pg_catalog.round(count(*) FILTER (WHERE s.state = 'done' AND s.changed > w.since) / w.seconds, 1) AS done_per_second,
+        pg_catalog.round((SELECT count(*) FROM (SELECT DISTINCT o.event, o.at FROM aside.event_log o
+            WHERE o.handler = h.id AND o.sqlstate IS NOT NULL AND o.at > w.since) l) / w.seconds, 1) AS failures_per_second
+    FROM (SELECT clock_timestamp() - interval '1 minute' AS since,
+              greatest(1, least(60, extract(epoch FROM clock_timestamp() - min(e.emitted)))) AS seconds FROM aside.event_rows e) w
+        CROSS JOIN aside.event_handler h LEFT JOIN aside.event_states s ON s.handler_id = h.id
+    GROUP BY h.id, h.name, h.channel, w.since, w.seconds;
 CREATE VIEW aside.coordinators AS SELECT * FROM aside.coordinator_rows();
 COMMENT ON VIEW aside.event_rows IS 'rows of all partitions of events';
 COMMENT ON VIEW aside.event_log IS 'lines of the log of events, one for each event';
+COMMENT ON VIEW aside.event_errors IS 'errors of the attempts of each event, as far as the log has them';
 COMMENT ON VIEW aside.event_states IS 'what is known of each event and each of its handlers';
 COMMENT ON VIEW aside.handlers IS 'handlers of events and notifications; exists: is its function there?';
 COMMENT ON VIEW aside.events IS 'events until their partition is emptied, with their state for each handler: waiting, delayed, running, retrying, done, dead, cancelled';
 COMMENT ON VIEW aside.dead_events IS 'events that a handler failed to handle as often as it may; async_event_redrive emits them again';
-COMMENT ON VIEW aside.event_runs IS 'attempts to handle events, until their partition is emptied';
+COMMENT ON VIEW aside.event_runs IS
+    'attempts to handle events, until their partition is emptied; attempt is NULL for those that do not count, such as serialization failures';
 COMMENT ON VIEW aside.event_stats IS
-    'for each handler: how many events are in each state, the age of the oldest that is not handled, failures by SQLSTATE; and the state of the coordinator';
+    'for each handler: how many events are in each state, the age of the oldest that is not handled, failures by SQLSTATE, the state of the coordinator, and rates of the last minute, or since the oldest event that is still in the tables';
 COMMENT ON VIEW aside.coordinators IS 'the coordinators of events, by database: running, no extension, failed (it is tried again)';
 SELECT aside.want_events();
 
@@ -666,11 +684,17 @@ BEGIN ATOMIC
             w.ours + w.parallel + w.logical)
     FROM (SELECT pg_catalog.current_setting('aside.max_workers')::int
                      + CASE WHEN aside.is_preloaded() THEN 1 + greatest(pg_catalog.current_setting('aside.reserved_coordinators')::int,
-                           (SELECT count(*) FROM aside.coordinator_rows() c WHERE c.state = 'running')::int) ELSE 0 END AS ours,
+                           (SELECT count(*) FROM aside.coordinator_rows() c WHERE c.state <> 'no extension')::int) ELSE 0 END AS ours,
                  pg_catalog.current_setting('max_parallel_workers')::int AS parallel,
                  pg_catalog.current_setting('max_logical_replication_workers')::int AS logical,
                  pg_catalog.current_setting('max_worker_processes')::int AS places) AS w
     WHERE w.places < w.ours + w.parallel + w.logical
+    UNION ALL
+    SELECT 'aside.databases', pg_catalog.current_setting('aside.databases'),
+        'this database has handlers of events, but no coordinator runs in it',
+        'Add it to aside.databases, or see the server log for what keeps its coordinator from running.'
+    WHERE aside.is_preloaded() AND NOT pg_catalog.pg_is_in_recovery() AND EXISTS (SELECT FROM aside.event_handler)
+        AND NOT EXISTS (SELECT FROM aside.coordinator_rows() c WHERE c.database = current_database() AND c.state = 'running')
     UNION ALL
     SELECT 'aside.min_workers', pg_catalog.current_setting('aside.min_workers'),
         'more workers are kept for one database and user than there are in all',

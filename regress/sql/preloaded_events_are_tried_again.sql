@@ -50,6 +50,8 @@ SELECT r.attempt, count(*), count(r.next_at) AS again, max(r.next_at - r.finishe
 FROM aside.event_runs r JOIN aside.events e ON e.id = r.event WHERE r.handler = 'fail' AND e.payload IN ('1', '2', '3', '4', '5') GROUP BY r.attempt, r.sqlstate ORDER BY 1;
 -- the dead
 SELECT handler, channel, payload, key, priority, headers, emitted_by, attempts, sqlstate, message, died >= emitted AS later FROM aside.dead_events WHERE channel = 'fail' ORDER BY id;
+SELECT DISTINCT (SELECT string_agg(concat_ws(' ', x ->> 'attempt', x ->> 'sqlstate', x ->> 'message'), ', ' ORDER BY o) FROM jsonb_array_elements(errors) WITH ORDINALITY e (x, o))
+FROM aside.dead_events WHERE payload = '2';
 SELECT DISTINCT state, attempts FROM aside.events WHERE channel = 'fail' AND handler = 'fail';
 SELECT done, dead, retrying, failures FROM aside.event_stats WHERE handler = 'fail';
 -- emitted again: those that are named, then all of them
@@ -133,6 +135,7 @@ SELECT async_event_emit('fail') AS e \gset
 CALL until('NOT EXISTS (SELECT FROM todo)');
 SELECT what, attempt FROM told;
 SELECT state, attempts FROM aside.events WHERE id = :e;
+SELECT attempt, state, sqlstate, count(*), bool_and(finished IS NOT NULL) AS finished FROM aside.event_runs WHERE event = :e GROUP BY 1, 2, 3 ORDER BY 1, 3;
 -- but not for ever
 CREATE OR REPLACE FUNCTION conflicts(e aside.event) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN PERFORM nextval('tries'); RAISE EXCEPTION 'as if' USING ERRCODE = '40001'; END $$;

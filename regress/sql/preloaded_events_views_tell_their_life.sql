@@ -88,6 +88,9 @@ SET statement_timeout = '5 s';
 SELECT count(*) FROM aside.events WHERE channel = 'view' AND handler = 'view';
 SELECT waiting + running + done FROM aside.event_stats WHERE handler = 'view';
 RESET statement_timeout;
+-- rates of the last minute
+CALL until('(SELECT done = 20000 FROM aside.event_stats WHERE handler = ''view'')');
+SELECT emitted_per_second BETWEEN 20000 / 60 AND 20000 AS emitted, done_per_second BETWEEN 20000 / 60 AND 20000 AS done, failures_per_second FROM aside.event_stats WHERE handler = 'view';
 SELECT async_event_off('view');
 DROP ROLE regress_aside_sees;
 DROP VIEW lives, stats;

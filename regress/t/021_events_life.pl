@@ -126,6 +126,23 @@ handles($one, 'the others stay');
 $mon->value($_) for (q{ALTER SYSTEM RESET aside.databases}, 'SELECT pg_reload_conf()');
 ok($two->until("SELECT count(*) = 1 FROM effects WHERE id = $id", 5), 'and comes back; what was emitted meanwhile is handled');
 
+# A list that cannot be read, and names as they are written.
+my $bad = $mon->run(q{ALTER SYSTEM SET aside.databases = 'one,,two'});
+is($bad->{sqlstate}, '22023', 'aside.databases is a list of names');
+$node->safe_psql('postgres', 'CREATE DATABASE "MixedCase"');
+$node->safe_psql('MixedCase', "CREATE EXTENSION pg_aside; $setup");
+$mon->value($_) for (q{ALTER SYSTEM SET aside.databases = '"MixedCase", postgres, one'}, 'SELECT pg_reload_conf()');
+my $mixed = session($node, db => 'MixedCase');
+handles($mixed, 'a name in double quotes keeps its case');
+like($two->value(q{SELECT string_agg(problem, ' ') FROM aside.settings_check() WHERE setting = 'aside.databases'}), qr/no coordinator/,
+	'aside.settings_check() names what keeps handlers from working');
+$mixed->quit;
+# Out and in again before the coordinator has left.
+$mon->value(q{ALTER SYSTEM SET aside.databases = one; SELECT pg_reload_conf(); ALTER SYSTEM RESET aside.databases; SELECT pg_reload_conf()}) for 1 .. 5;
+handles($_, 'names that came and went quickly') for $one, $two, $mon;
+is($mon->value(q{SELECT count(*) FROM aside.settings_check() WHERE setting = 'aside.databases'}), 0, 'then nothing is wrong with them');
+$node->safe_psql('postgres', 'DROP DATABASE "MixedCase"');
+
 # CREATE and DROP EXTENSION.
 for my $round (1 .. 5)
 {
@@ -229,8 +246,26 @@ $node->stop;
 my $log = slurp_file($node->logfile);
 unlike($log, qr/PANIC|TRAP:/, 'nothing worse in the log');
 
+# Others have taken all worker slots: those of the reserve are left.
+$node = aside_node('reserve', conf => "max_worker_processes = 6\nmax_logical_replication_workers = 0\nmax_parallel_workers = 0\naside.max_workers = 8\n");
+$mon = session($node);
+$mon->value($setup);
+handles($mon, 'the coordinator is there');
+my @takers = map { session($node) } 1 .. 4;
+$_->send(q{SELECT autonomous_exec('SELECT pg_sleep(600) /* takes */')}) for @takers;
+$mon->until(q{SELECT count(*) = 4 FROM pg_stat_activity WHERE backend_type = 'pg_aside worker' AND wait_event = 'PgSleep'});
+like($mon->value(q{SELECT advice FROM aside.settings_check() WHERE setting = 'max_worker_processes'}), qr/at least 10 /, 'aside.settings_check() says that slots are short');
+$mon->value(q{SELECT count(async_event_emit('c', '"later"')) FROM generate_series(1, 10)});
+$pid = coordinator($mon, 'postgres');
+$mon->value("SELECT pg_terminate_backend($pid, 5000)");
+ok($mon->until("SELECT EXISTS (SELECT FROM aside.coordinators WHERE state = 'running' AND pid <> $pid)", 5), 'a coordinator that ends is followed by another one all the same');
+$mon->run('SELECT pg_cancel_backend(' . $_->pid . ')'), $_->wait for @takers;
+ok($mon->until(q{SELECT count(*) = 10 FROM effects WHERE what = 'later'}), 'and events are handled when there are workers again');
+finish_all(@takers, $mon);
+$node->stop;
+
 # No worker processes left.
-$node = aside_node('narrow', conf => "max_worker_processes = 3\nmax_logical_replication_workers = 0\nmax_parallel_workers = 0\n");
+$node = aside_node('narrow', conf => "max_worker_processes = 3\nmax_logical_replication_workers = 0\nmax_parallel_workers = 0\naside.reserved_coordinators = 0\n");
 $mon = session($node);
 comes($mon, 'postgres');
 $mon->value("CREATE DATABASE $_") for qw(one two);

@@ -34,6 +34,12 @@ SELECT async_event_on('c', 'handle(aside.event[])', concurrency => 3, batch_size
 CREATE TABLE late (id bigint);
 SQL
 
+# What an event died of outlives the log.
+$mon->value(q{SELECT async_event_on('dies', command => 'DO $$BEGIN RAISE EXCEPTION ''no %'', clock_timestamp() USING ERRCODE = ''AB001''; END$$',
+	max_attempts => 3, backoff => '10 ms'); SELECT async_event_emit('dies')});
+$mon->until(q{SELECT EXISTS (SELECT FROM aside.dead_events)});
+my $errors = $mon->value('SELECT errors FROM aside.dead_events');
+
 # The transaction that pins.
 my $pin = session($node);
 $pin->value('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM done; SELECT pg_current_xact_id()');
@@ -77,7 +83,9 @@ is($mon->value(q{SELECT count(*) FROM (SELECT FROM done GROUP BY id, channel HAV
 is($mon->value(q{SELECT count(*) FROM late WHERE id NOT IN (SELECT id FROM done)}), 0, 'under their own ids');
 ok($mon->until("SELECT ($sizes) < 1", 20), 'in the end the tables are empty') or diag($mon->value($sizes));
 is($pin->value('SELECT count(*) FROM done'), 0, 'all the while the old snapshot was kept');
-is($mon->value('SELECT count(*) FROM aside.dead_events'), 0, 'nothing is given up');
+is($mon->value(q{SELECT string_agg(handler, ' ') FROM aside.dead_events}), 'dies', 'nothing else is given up');
+is($mon->value(q{SELECT jsonb_array_length(errors) FROM aside.dead_events}), 3, 'of that all errors are known');
+is($mon->value('SELECT errors FROM aside.dead_events'), $errors, 'as they were');
 finish_all($pin, $slow, $mon);
 $node->stop;
 unlike(slurp_file($node->logfile), qr/PANIC|TRAP:|coordinator of events failed|batch are missing/, 'the log complains of nothing');

@@ -89,14 +89,12 @@ impl Launcher {
     fn compare<H: LauncherHost>(&mut self, h: &H, registry: &Registry, now: i64) {
         let mut full = false;
         for database in &self.known {
-            if registry.find(*database).is_none() {
-                match registry.add(*database, now) {
-                    Some((_, entry)) => entry.change(entry.state(), State::Failed, now),
-                    None => {
-                        full = true;
-                        false
-                    }
-                };
+            match registry.find(*database) {
+                Some((_, entry)) => entry.is_meant(),
+                None => match registry.add(*database, now) {
+                    Some((_, entry)) => _ = entry.change(entry.state(), State::Failed, now),
+                    None => full = true,
+                },
             }
         }
         if full && !self.full {
@@ -111,7 +109,7 @@ impl Launcher {
             if entry.pid() == 0 && matches!(state.0, State::Absent | State::Failed) {
                 entry.change(state, State::Free, now);
             } else {
-                entry.ask_to_leave(i64::MAX);
+                entry.ask_to_leave_for_good();
                 entry.proc().into_iter().for_each(|proc| h.wake(proc));
             }
         }
@@ -297,6 +295,42 @@ mod tests {
         registry.kick();
         launcher.step(&h, &registry);
         assert_eq!(entry.state().0, State::Free);
+    }
+
+    #[test]
+    fn a_database_that_is_meant_again_before_its_coordinator_has_left_gets_one() {
+        let (h, registry, mut launcher) = fake(&[5]);
+        launcher.step(&h, &registry);
+        let entry = &registry.entries[0];
+        assert!(entry.attach(1, 100, 3, 0));
+        for meant in [vec![], vec![5]] {
+            *h.databases.borrow_mut() = meant;
+            registry.kick();
+            launcher.step(&h, &registry);
+        }
+        entry.detach();
+        entry.change(entry.state(), State::Failed, 0);
+        registry.kick();
+        launcher.step(&h, &registry);
+        assert_eq!(h.started.borrow().len(), 2);
+    }
+
+    #[test]
+    fn more_databases_than_places_are_said_once() {
+        let databases: Vec<u32> = (1..=registry::PLACES as u32 + 1).collect();
+        let (h, registry, mut launcher) = fake(&databases);
+        for _ in 0..3 {
+            registry.kick();
+            launcher.step(&h, &registry);
+        }
+        assert_eq!((h.started.borrow().len(), &h.notes.borrow()[..]), (registry::PLACES, &[Note::TooManyDatabases][..]));
+        h.databases.borrow_mut().pop();
+        registry.kick();
+        launcher.step(&h, &registry);
+        *h.databases.borrow_mut() = databases;
+        registry.kick();
+        launcher.step(&h, &registry);
+        assert_eq!(h.notes.borrow().len(), 2, "and again when it is so again");
     }
 
     #[test]

@@ -175,6 +175,18 @@ impl Entry {
         self.leave.store(1, SeqCst);
     }
 
+    /// As for a database that is not meant: until it is again.
+    pub fn ask_to_leave_for_good(&self) {
+        self.ask_to_leave(i64::MAX);
+    }
+
+    /// It is meant again, but may be wanted by somebody.
+    pub fn is_meant(&self) {
+        if self.leave_until.load(SeqCst) == i64::MAX {
+            self.may_come_again();
+        }
+    }
+
     pub fn leaves(&self, now: i64) -> bool {
         self.leave.load(SeqCst) != 0 && now < self.leave_until.load(SeqCst)
     }
