@@ -20,7 +20,17 @@ typedef struct AsideHandlerName
 	Oid			tables;
 } AsideHandlerName;
 
+/* The tables that events are written to. */
+typedef struct AsideEventTables
+{
+	Oid			sequence;
+	Oid			partitions[ASIDE_PARTITIONS];
+} AsideEventTables;
+
 /* sqlfuncs_event.c */
+extern void aside_check_events_ready(void);
+extern void aside_note_emitted(void);
+extern const AsideEventTables *aside_event_tables(void);
 extern Oid	aside_event_type(void);
 extern Oid	aside_events_owner(void);
 extern Oid	aside_hold_tables(void);

@@ -1,9 +1,8 @@
 /*
  * sqlfuncs_event.c
- *	  The SQL functions of events.
+ *	  The SQL functions of events, but for emitting (sqlfuncs_emit.c).
  *
- * Emitting is done here, for it is to cost little more than an INSERT.  All
- * else is done by functions of the extension that nobody else may call: the
+ * They are done by functions of the extension that nobody else may call: the
  * one that users call forwards to them, as the tables' owner, and says who
  * asks.
  */
@@ -27,7 +26,6 @@
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
-PG_FUNCTION_INFO_V1(aside_async_event_emit);
 PG_FUNCTION_INFO_V1(aside_event_forward);
 PG_FUNCTION_INFO_V1(aside_want_events);
 PG_FUNCTION_INFO_V1(aside_events_ready);
@@ -41,7 +39,7 @@ static bool databases_changed = false;
 /* Known until something of the catalog changes. */
 static Oid	events_owner = InvalidOid;
 static Oid	event_type = InvalidOid;
-static Oid	sequence = InvalidOid;
+static AsideEventTables tables;
 static bool watching = false;
 
 static void
@@ -49,7 +47,7 @@ forget_catalog(Datum arg, int cache, uint32 hash)
 {
 	events_owner = InvalidOid;
 	event_type = InvalidOid;
-	sequence = InvalidOid;
+	tables.sequence = InvalidOid;
 }
 
 static void
@@ -86,6 +84,12 @@ watch(void)
 }
 
 static void
+missing(void)
+{
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the tables of pg_aside are missing")));
+}
+
+static void
 look_up(void)
 {
 	Oid			schema = get_namespace_oid("aside", false);
@@ -94,13 +98,13 @@ look_up(void)
 
 	watch();
 	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("the tables of pg_aside are missing")));
+		missing();
 	events_owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
 	event_type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("event"), ObjectIdGetDatum(schema));
-	sequence = get_relname_relid("event_id", schema);
+	for (int i = 0; i < ASIDE_PARTITIONS; i++)
+		tables.partitions[i] = get_relname_relid(psprintf("event_%d", i), schema);
+	tables.sequence = get_relname_relid("event_id", schema);
 }
 
 /*
@@ -115,6 +119,19 @@ aside_events_owner(void)
 	if (!OidIsValid(events_owner))
 		look_up();
 	return events_owner;
+}
+
+/* Of the tables that are here until the transaction ends. */
+const AsideEventTables *
+aside_event_tables(void)
+{
+	(void) aside_events_owner();
+	for (int i = 0; i < ASIDE_PARTITIONS; i++)
+		if (!OidIsValid(tables.partitions[i]))
+			missing();
+	if (!OidIsValid(tables.sequence))
+		missing();
+	return &tables;
 }
 
 Oid
@@ -148,8 +165,16 @@ aside_hold_tables(void)
 	}
 }
 
-static void
-check_ready(void)
+/* The transaction has emitted something: it will say so. */
+void
+aside_note_emitted(void)
+{
+	watch();
+	emitted = true;
+}
+
+void
+aside_check_events_ready(void)
 {
 	if (InSecurityRestrictedOperation())
 		ereport(ERROR,
@@ -160,154 +185,6 @@ check_ready(void)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("events need pg_aside to be preloaded"),
 				 errhint("Add \"pg_aside\" to \"shared_preload_libraries\" and restart the server.")));
-}
-
-/* The partition that new events go to, also before a coordinator has come. */
-static int
-current_partition(void)
-{
-	int			partition = aside_current_partition();
-	bool		null;
-
-	if (partition >= 0)
-		return partition;
-	if (SPI_execute("SELECT partition FROM aside.event_control", true, 1) == SPI_OK_SELECT && SPI_processed == 1)
-		partition = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
-	return Max(partition, 0);
-}
-
-static void
-refuse(int sqlstate, const char *message)
-{
-	ereport(ERROR, (errcode(sqlstate), errmsg("%s", message)));
-}
-
-/* One of these arguments is not NULL. */
-static TimestampTz
-due_at(FunctionCallInfo fcinfo, TimestampTz now, bool *none)
-{
-	bool		delay = !PG_ARGISNULL(3);
-	bool		at = !PG_ARGISNULL(4);
-
-	*none = !delay && !at;
-	if (delay && at)
-		refuse(ERRCODE_INVALID_PARAMETER_VALUE, "an event can have a delay or a time, not both");
-	if (delay)
-		return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(now),
-													   PG_GETARG_DATUM(3)));
-	return at ? PG_GETARG_TIMESTAMPTZ(4) : now;
-}
-
-enum
-{
-	INSERT_COLUMNS = 12
-};
-
-static void
-insert_event(int partition, Datum *values, const char *nulls)
-{
-	static SPIPlanPtr plans[ASIDE_PARTITIONS];
-	Oid			types[INSERT_COLUMNS] = {
-		INT8OID, XID8OID, TEXTOID, JSONBOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, JSONBOID,
-		TIMESTAMPTZOID, OIDOID, INT4OID
-	};
-
-	if (plans[partition] == NULL)
-	{
-		plans[partition] =
-			SPI_prepare(psprintf("INSERT INTO aside.event_%d (id, txid, channel, payload, key, priority, run_at, unique_key, "
-								 "headers, emitted, emitted_by, depth) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-								 partition), INSERT_COLUMNS, types);
-		if (plans[partition] == NULL || SPI_keepplan(plans[partition]) != 0)
-			elog(ERROR, "could not prepare an event: %s", SPI_result_code_string(SPI_result));
-	}
-	if (SPI_execute_plan(plans[partition], values, nulls, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not emit an event");
-}
-
-/* The event that has the unique key now: this one, or another one that stands; 0: this one. */
-static int64
-claim_key(Datum channel, Datum unique_key, int64 id, const char *conflict, Oid user)
-{
-	Oid			types[5] = {TEXTOID, TEXTOID, INT8OID, TEXTOID, OIDOID};
-	Datum		values[5] = {
-		channel, unique_key, Int64GetDatum(id), CStringGetTextDatum(conflict), ObjectIdGetDatum(user)
-	};
-	bool		null;
-
-	if (SPI_execute_with_args("SELECT aside.event_claim_key($1, $2, $3, $4, $5)", 5, types, values, NULL,
-							  false, 1) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "could not claim the unique key of an event");
-	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
-}
-
-/*
- * async_event_emit(channel text, payload jsonb, key text, delay interval, run_at timestamptz, priority int,
- * unique_key text, on_conflict text, headers jsonb) returns bigint
- */
-Datum
-aside_async_event_emit(PG_FUNCTION_ARGS)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	const char *conflict = PG_ARGISNULL(7) ? "reject" : text_to_cstring(PG_GETARG_TEXT_PP(7));
-	Datum		values[INSERT_COLUMNS];
-	char		nulls[INSERT_COLUMNS + 1] = "            ";
-	bool		at_once;
-	Oid			user;
-	int			context;
-	int			partition;
-	int64		id;
-
-	check_ready();
-	if (PG_ARGISNULL(0) || VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(0)) == 0)
-		refuse(ERRCODE_NULL_VALUE_NOT_ALLOWED, "channel of an event must not be null or empty");
-	if (strcmp(conflict, "reject") != 0 && strcmp(conflict, "keep") != 0 && strcmp(conflict, "replace") != 0)
-		refuse(ERRCODE_INVALID_PARAMETER_VALUE, "on_conflict must be \"reject\", \"keep\" or \"replace\"");
-	if (aside_event_depth >= aside_max_event_depth)
-		ereport(ERROR,
-				(errcode(ERRCODE_STATEMENT_TOO_COMPLEX),
-				 errmsg("events emitted by handlers of events are nested too deeply"),
-				 errhint("Consider increasing \"aside.max_event_depth\", after ensuring that this ends.")));
-	watch();
-	GetUserIdAndSecContext(&user, &context);
-	values[6] = TimestampTzGetDatum(due_at(fcinfo, now, &at_once));
-	SetUserIdAndSecContext(aside_events_owner(), context | SECURITY_LOCAL_USERID_CHANGE);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "could not connect to SPI");
-	partition = current_partition();
-	id = nextval_internal(sequence, false);
-	if (!PG_ARGISNULL(6))
-	{
-		int64		other = claim_key(PG_GETARG_DATUM(0), PG_GETARG_DATUM(6), id, conflict, user);
-
-		if (other != 0)
-		{
-			SPI_finish();
-			SetUserIdAndSecContext(user, context);
-			PG_RETURN_INT64(other);
-		}
-	}
-	values[0] = Int64GetDatum(id);
-	values[1] = FullTransactionIdGetDatum(GetTopFullTransactionId());
-	values[2] = PG_GETARG_DATUM(0);
-	values[3] = PG_GETARG_DATUM(1);
-	values[4] = PG_GETARG_DATUM(2);
-	values[5] = PG_ARGISNULL(5) ? Int32GetDatum(0) : PG_GETARG_DATUM(5);
-	values[7] = PG_GETARG_DATUM(6);
-	values[8] = PG_GETARG_DATUM(8);
-	values[9] = TimestampTzGetDatum(now);
-	values[10] = ObjectIdGetDatum(user);
-	values[11] = Int32GetDatum(aside_event_depth + 1);
-	nulls[3] = PG_ARGISNULL(1) ? 'n' : ' ';
-	nulls[4] = PG_ARGISNULL(2) ? 'n' : ' ';
-	nulls[6] = at_once ? 'n' : ' ';
-	nulls[7] = PG_ARGISNULL(6) ? 'n' : ' ';
-	nulls[8] = PG_ARGISNULL(8) ? 'n' : ' ';
-	insert_event(partition, values, nulls);
-	SPI_finish();
-	SetUserIdAndSecContext(user, context);
-	emitted = true;
-	PG_RETURN_INT64(id);
 }
 
 /*
@@ -331,7 +208,7 @@ aside_event_forward(PG_FUNCTION_ARGS)
 	bool		byval;
 	bool		null;
 
-	check_ready();
+	aside_check_events_ready();
 	watch();
 	GetUserIdAndSecContext(&user, &context);
 	initStringInfo(&query);
