@@ -33,6 +33,7 @@ extern PGDLLEXPORT void aside_reserve_main(Datum arg);
 /* A turn that begins this soon after the last one takes a breath first. */
 #define BUSY_US 100
 #define BREATH_US 200
+#define LONG_BREATH_US 1000
 
 /* After an error, the coordinator waits this long, twice as long each time. */
 #define FIRST_PAUSE_MS 100
@@ -282,7 +283,7 @@ coordinate(const aside_order *order)
 		}
 		/* When there is always something, turns that take in several things at a time leave more to those who work. */
 		if (now - turned < BUSY_US)
-			pg_usleep(BREATH_US);
+			pg_usleep(aside_coordinator_looked_in_vain(coordinator) ? LONG_BREATH_US : BREATH_US);
 		wait = take_turn(coordinator);
 		turned = GetCurrentTimestamp();
 		sleeps = true;

@@ -699,6 +699,8 @@ extern aside_coordinator *aside_coordinator_new(aside_registry *registry, uint32
 extern aside_status aside_coordinator_step(aside_coordinator *coordinator, aside_pool *pool,
 										   const aside_caller_host *host, const aside_event_host *events,
 										   const aside_call *limits, int64_t *wait_us);
+/* Its last look for events found none that anybody handles. */
+extern bool aside_coordinator_looked_in_vain(const aside_coordinator *coordinator);
 /* It ends in good order: attempts that are under way do not count. */
 extern aside_status aside_coordinator_close(aside_coordinator *coordinator, aside_pool *pool,
 											const aside_caller_host *host, const aside_event_host *events,

@@ -99,6 +99,15 @@ pub unsafe extern "C" fn aside_coordinator_step(
     unsafe { turn(coordinator, &Turn { pool, host, events, limits }, step, |us| wait_us.write(us)) }
 }
 
+/// # Safety
+/// As said at the top.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_coordinator_looked_in_vain(coordinator: *const aside_coordinator) -> bool {
+    // SAFETY: per the contract.
+    let this = unsafe { &*coordinator };
+    this.coordinator.try_borrow().is_ok_and(|coordinator| coordinator.looked_in_vain())
+}
+
 /// As `aside_coordinator_step`.
 ///
 /// # Safety

@@ -42,6 +42,8 @@ pub struct Coordinator {
     /// Told: events may have come; handlers may have changed.
     pub(super) woken: bool,
     pub(super) told: bool,
+    /// The last look for events that were told of found none for any handler.
+    pub(super) in_vain: bool,
     /// Handlers have been read at all.
     pub(super) loaded: bool,
     pub(super) fetch_at: u64,
@@ -71,6 +73,7 @@ impl Coordinator {
             deaf: false,
             woken: true,
             told: true,
+            in_vain: false,
             loaded: false,
             fetch_at: 0,
             reload_at: 0,
@@ -94,6 +97,11 @@ impl Coordinator {
     /// Events may have become visible.
     pub fn wake(&mut self) {
         self.woken = true;
+    }
+
+    /// Events come that nobody handles: to look less often costs nobody anything.
+    pub fn looked_in_vain(&self) -> bool {
+        self.in_vain
     }
 
     /// Handlers may have changed.

@@ -119,6 +119,7 @@ impl Coordinator {
             return Ok(());
         }
         let fetched = h.fetch()?;
+        self.in_vain = self.woken && fetched.is_empty();
         let now = h.timestamp();
         (self.woken, self.fetch_at) = (false, mono + self.poll_us);
         self.handlers.values_mut().for_each(|handler| handler.notes.unfetched = false);

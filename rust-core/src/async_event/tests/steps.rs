@@ -165,3 +165,18 @@ fn an_event_costs_the_same_however_many_wait() {
         assert!(many < 8.0 * few, "{few} and {many} us an event");
     }
 }
+
+#[test]
+fn it_knows_when_events_came_for_nobody() {
+    let mut sim = Sim::new(1, vec![spec(1, "a")]);
+    sim.act(|state| _ = state.emit("a", Nature::Good));
+    sim.step();
+    assert!(!sim.coordinator.looked_in_vain());
+    sim.settle(10);
+    sim.coordinator.wake();
+    sim.step();
+    assert!(sim.coordinator.looked_in_vain());
+    sim.act(|state| _ = state.emit("a", Nature::Good));
+    sim.step();
+    assert!(!sim.coordinator.looked_in_vain());
+}
