@@ -33,6 +33,9 @@ WITH m AS (
     (20, 'emit at 64 clients: rate beside a plain INSERT', 'emit, none', 'plain', 'more', 0.9),
     (21, 'emit at 64 clients, 2 ms commit: rate beside a plain INSERT', 'emit, 2ms', 'plain', 'more', 0.9),
     (22, 'emit at 64 clients, 2 ms commit: rate beside INSERT + pg_notify', 'emit, 2ms', 'notify', 'more', 5),
+    (23, 'emit at 64 clients: rate beside pgq', 'emit, none', 'pgq', 'more', 1.0),
+    (24, 'events in batches of 100: rate beside pgq, batches of 100', 'events, batches of 100', 'pgq', 'more', 1.0),
+    (25, 'the same with xmin pinned: rate beside pgq', 'events, batches, xmin pinned', 'pgq', 'more', 1.0),
     (18, 'rows of a task into an aggregate: times faster than dblink', 'rows-aggregate.task', 'dblink', 'faster', 3)
 ), r AS (
     SELECT w.*, CASE WHEN w.better = 'faster' THEN p.v / a.v ELSE a.v / p.v END AS ratio
@@ -55,10 +58,10 @@ FROM (
     SELECT 1 AS ord, 'NOTIFY to handler, p50, us' AS what, v, 'under 300' AS target, 300::float8 AS bound, 'less' AS better FROM m WHERE (part, peer) = ('notify', 'aside')
     UNION ALL SELECT 2, 'commit of an event to handler, p50, us', v, 'under 1000', 1000, 'less' FROM m WHERE (part, peer) = ('notify', 'event')
     UNION ALL SELECT 3, 'commit of an event to handler, p99, us', v, 'under 5000', 5000, 'less' FROM m WHERE (part, peer) = ('notify p99', 'event')
-    UNION ALL SELECT 4, 'events one by one, a second', v, 'at least 10000', 10000, 'more' FROM m WHERE part = 'events, one by one'
-    UNION ALL SELECT 5, 'events in batches of 100, a second', v, 'at least 100000', 100000, 'more' FROM m WHERE part = 'events, batches of 100'
+    UNION ALL SELECT 4, 'events one by one, a second', v, 'at least 10000', 10000, 'more' FROM m WHERE (part, peer) = ('events, one by one', 'aside')
+    UNION ALL SELECT 5, 'events in batches of 100, a second', v, 'at least 100000', 100000, 'more' FROM m WHERE (part, peer) = ('events, batches of 100', 'aside')
     UNION ALL SELECT 6, 'the same with xmin pinned: rate beside it', p.v / m.v, 'at least 0.9', 0.9, 'more' FROM m, m p
-        WHERE m.part = 'events, batches of 100' AND p.part = 'events, batches, xmin pinned'
+        WHERE (m.part, m.peer, p.part, p.peer) = ('events, batches of 100', 'aside', 'events, batches, xmin pinned', 'aside')
 ) f ORDER BY ord;
 
 \echo 'memory: growth of private anonymous memory after warm-up'
