@@ -103,6 +103,8 @@ impl Leases {
             args: batches.iter().map(|data| Arg { type_oid: 0, form: ArgForm::ByReference, data }).collect(),
             columns: Vec::new(),
         };
+        let Lease { slot, generation } = borrowed.lease;
+        area.slots[slot as usize].let_batches(generation, batches.len());
         let mut buffer = session.take_buffer();
         let exchange = Exchange::new(h, area, session, borrowed, 0, limits.deadlock_ms, errand.title, Keep::Nothing);
         encode(&request, &mut buffer)?;
@@ -115,6 +117,14 @@ impl Leases {
         self.next.set(number);
         self.open.borrow_mut().push(Open { number, lease: borrowed.lease, launched: borrowed.launched, last_words: None });
         Ok(Some(number))
+    }
+
+    /// Take back the batches of a lease that its worker has not begun, but for the first `keep`: those from this
+    /// index on will not be. None: the lease is over.
+    pub fn recall(&self, area: &Area, number: u64, keep: usize) -> Option<usize> {
+        let open = self.open.borrow();
+        let Lease { slot, generation } = open.iter().find(|open| open.number == number)?.lease;
+        area.slots[slot as usize].recall_batches(generation, keep)
     }
 
     /// Events that never end must not keep all workers from those who wait for one; nor these workers from events.

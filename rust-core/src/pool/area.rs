@@ -233,11 +233,6 @@ impl<'a> Area<'a> {
         want.pid() != u64::from(pid) && want.is_recent(now) && want.have() < have as u64
     }
 
-    /// Does anybody wait for a worker: a call, a task or a coordinator?
-    pub fn wanted(&self, now: i64) -> bool {
-        self.waiters() > 0 || self.tasks_wait() || Want(self.header.events_wait.load(Relaxed)).is_recent(now)
-    }
-
     /// Does anybody wait for a slot?
     pub fn waiters(&self) -> u32 {
         self.header.waiters.load(SeqCst)

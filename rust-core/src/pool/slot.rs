@@ -21,6 +21,9 @@
 //!
 //! The gate decides each commit: `Active -> Committing` by the worker before it commits,
 //! `Active -> Cancelled` by a caller that gives up. Both are compare-and-swap: who comes second obeys.
+//!
+//! A lease of batches of events has one word more: how many the worker may begin, and how many it has. The worker
+//! counts up the second before it begins one, the coordinator takes back the first.
 
 use crate::wire::ring::Ends;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::*};
@@ -86,6 +89,18 @@ fn word(generation: u64, low: u8) -> u64 {
     generation << 8 | u64::from(low)
 }
 
+/// Batches of one lease, at most; what is beyond is not begun.
+const MOST_BATCHES: usize = 0xffff;
+
+fn batches_word(generation: u64, allowed: u64, begun: u64) -> u64 {
+    generation << 32 | allowed << 16 | begun
+}
+
+/// How many may be begun, and how many have been, if the word is this generation's.
+fn batches_of(word: u64, generation: u64) -> Option<(usize, usize)> {
+    (word >> 32 == generation & 0xffff_ffff).then_some(((word >> 16 & 0xffff) as usize, (word & 0xffff) as usize))
+}
+
 /// A lease: this generation of this slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
@@ -126,9 +141,11 @@ pub struct Slot {
     xid: AtomicU64,
     /// Generation (high) and commits of the lease (low 24 bits).
     commits: AtomicU64,
+    /// Generation (its low 32 bits), batches that it may begin, and batches that it has begun (16 bits each).
+    batches: AtomicU64,
     /// The caller cancelled to break a deadlock.
     deadlock: AtomicU32,
-    pad_gate: [u32; 9],
+    pad_gate: [u32; 7],
 
     // Written by the worker, once or twice a request.
     /// Generation whose request the worker has begun to read.
@@ -431,6 +448,31 @@ impl Slot {
         (self.commits.load(Acquire) & COMMITS, xid)
     }
 
+    /// The worker of this generation may begin so many batches, from the first.
+    pub fn let_batches(&self, generation: u64, count: usize) {
+        self.batches.store(batches_word(generation, count.min(MOST_BATCHES) as u64, 0), SeqCst);
+    }
+
+    /// The worker is about to begin a batch; false: it has been taken back.
+    pub fn begin_batch(&self, generation: u64, index: usize) -> bool {
+        let begin = |w: u64| {
+            let (allowed, begun) = batches_of(w, generation)?;
+            (index < allowed).then(|| batches_word(generation, allowed as u64, begun.max(index + 1) as u64))
+        };
+        self.batches.fetch_update(SeqCst, SeqCst, begin).is_ok()
+    }
+
+    /// Take back what has not been begun, but for the first `keep` batches: so many are or will be begun. None where
+    /// the word is that of another lease.
+    pub fn recall_batches(&self, generation: u64, keep: usize) -> Option<usize> {
+        let recall = |w: u64| {
+            let (allowed, begun) = batches_of(w, generation)?;
+            Some(batches_word(generation, begun.max(keep.min(allowed)) as u64, begun as u64))
+        };
+        let before = self.batches.fetch_update(SeqCst, SeqCst, recall).ok()?;
+        batches_of(before, generation).map(|(allowed, begun)| begun.max(keep.min(allowed)))
+    }
+
     pub fn mark_deadlock(&self) {
         self.deadlock.store(1, SeqCst);
     }
@@ -480,6 +522,7 @@ mod tests {
         assert_eq!(lines, [0, 1, 2, 3, 4, 5]);
         assert_eq!(line((&raw const slot.user).cast()), 0);
         assert_eq!(line((&raw const slot.orphan).cast()), 1);
+        assert_eq!(line((&raw const slot.batches).cast()), 2);
         assert_eq!(line((&raw const slot.deadlock).cast()), 2);
         assert_eq!(line((&raw const slot.depth).cast()), 3);
         assert_eq!(line((&raw const slot.started).cast()), 4);
@@ -518,6 +561,37 @@ mod tests {
         assert!(!slot.gate_commit(generation, 8));
         slot.gate_reopen(generation);
         assert!(slot.gate_cancelled(generation), "an abort does not undo a cancel");
+    }
+
+    #[test]
+    fn each_batch_is_begun_or_taken_back() {
+        const BATCHES: usize = 50;
+        for keep in [0, 1, 20, 99].repeat(500) {
+            let (slot, generation) = leased();
+            slot.let_batches(generation, BATCHES);
+            let (begun, kept) = std::thread::scope(|s| {
+                let worker = s.spawn(|| (0..BATCHES).take_while(|index| slot.begin_batch(generation, *index)).count());
+                let coordinator = s.spawn(|| slot.recall_batches(generation, keep).unwrap());
+                (worker.join().unwrap(), coordinator.join().unwrap())
+            });
+            assert_eq!(begun, kept);
+            assert!(begun >= keep.min(BATCHES));
+            assert_eq!(slot.recall_batches(generation, BATCHES), Some(kept), "what was taken back is not given again");
+        }
+    }
+
+    #[test]
+    fn batches_of_another_lease_are_neither_begun_nor_taken_back() {
+        let (slot, generation) = leased();
+        slot.let_batches(generation, 1 << 20);
+        assert!(!slot.begin_batch(generation - 1, 0));
+        assert!(slot.begin_batch(generation, 0xfffe) && !slot.begin_batch(generation, 0xffff), "no more than the word can hold");
+        assert!(slot.change(generation, State::Busy, State::Idle));
+        let next = slot.claim(State::Idle, generation, (200, 2)).unwrap();
+        assert!(!slot.begin_batch(next, 0), "before it was let any");
+        slot.let_batches(next, 2);
+        assert_eq!(slot.recall_batches(generation, 0), None);
+        assert!(slot.begin_batch(next, 1));
     }
 
     #[test]

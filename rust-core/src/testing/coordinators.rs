@@ -1,12 +1,11 @@
 //! Coordinators of several databases share one pool.
 
 use super::caller::Client;
-use super::world::World;
+use super::world::{World, until};
 use crate::autonomous_tx::event::{Errand, Leases, Said};
 use crate::pool::slot::Key;
-use crate::wire::batch::events;
+use crate::wire::batch::{Became, events};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::*;
 use std::time::Duration;
 
 /// What a coordinator does in each millisecond of its clock.
@@ -51,7 +50,7 @@ fn run(world: &Arc<World>, mut coordinators: Vec<Coordinator>) -> Vec<(u32, usiz
         std::thread::sleep(Duration::from_micros(100));
     }
     for coordinator in &mut coordinators {
-        super::world::until(
+        until(
             || {
                 coordinator.leases.listen(&coordinator.client, &world.area);
                 coordinator.leases.count() == 0
@@ -87,27 +86,26 @@ fn who_is_alone_has_all() {
 }
 
 #[test]
-fn a_lease_of_slow_events_gives_way_to_who_waits() {
-    for waits in [false, true] {
+fn what_is_taken_back_of_a_lease_is_not_begun_and_the_rest_of_it_is_told() {
+    for (keep, told) in [(0, 1), (1, 1), (3, 3), (9, 5)] {
         let world = World::new(1);
-        let coordinator = Coordinator::new(&world, 5, 1, 1);
-        let (h, leases) = (&coordinator.client, &coordinator.leases);
-        world.area.header.waiters.store(u32::from(waits), SeqCst);
-        let errand = Errand { database: 5, owner: 10, superuser: false, title: b"slow", handler: b"slow", timeout_ms: 0 };
+        world.open("hold run_events");
+        let Coordinator { client: h, leases, .. } = Coordinator::new(&world, 5, 1, 1);
+        let errand = Errand { database: 5, owner: 10, superuser: false, title: b"handler", handler: b"handler", timeout_ms: 0 };
         let batches: Vec<_> = (1..=5).map(|id| events(0, 1, 0, &[id], &[id as i64])).collect();
-        assert!(matches!(leases.start(h, &world.area, h.session, &errand, &batches, &h.limits), Ok(Some(1))));
+        assert!(matches!(leases.start(&h, &world.area, h.session, &errand, &batches, &h.limits), Ok(Some(1))));
+        until(|| world.is_open("at run_events"), || "the first one runs".into());
+        assert_eq!(leases.recall(&world.area, 1, keep), Some(told));
+        world.open("run_events");
         let mut said = Vec::new();
-        super::world::until(
-            || {
-                said.extend(leases.listen(h, &world.area));
-                leases.count() == 0
-            },
-            || "the lease is over".into(),
-        );
-        let done = said.iter().filter(|(_, said)| matches!(said, Said::Batch(..))).count();
-        assert_eq!(done, if waits { 2 } else { 5 });
-        assert_eq!(said.last(), Some(&(1, Said::Over)));
-        world.area.header.waiters.store(0, SeqCst);
+        let over = || {
+            said.extend(leases.listen(&h, &world.area));
+            leases.count() == 0
+        };
+        until(over, || "the lease is over".into());
+        let expected = (0..told).map(|batch| Said::Batch(batch, Became::Done)).chain([Said::Over]);
+        assert_eq!(said, expected.map(|said| (1, said)).collect::<Vec<_>>());
+        assert_eq!(leases.recall(&world.area, 1, 0), None);
         world.shut_down();
     }
 }

@@ -1,6 +1,6 @@
 //! Events for one handler: batch after batch, each in a transaction that the handler's effects and the
 //! acknowledgement share. One that fails does not keep the next ones from being tried, but for those of
-//! its key, which are to follow it.
+//! its key, which are to follow it. Those that the coordinator has taken back are not begun.
 
 use super::main_loop::Worker;
 use super::request::Failed;
@@ -11,21 +11,13 @@ use crate::wire::batch::{Became, encode, key_of};
 use crate::wire::frame::Kind;
 use crate::wire::message::{Ending, Request};
 
-/// A lease lasts no longer while others wait for a worker; what it has not begun is given back.
-const SLICE_US: u64 = 100_000;
-
 /// Run all batches of a request; what became of each is told at once.
 pub(super) fn execute_events<H: WorkerHost>(h: &H, worker: &Worker, slot: &Slot, request: &Request, fit: &mut bool) -> Result<(), Failed> {
     let generation = worker.generation.get();
     let handler = request.routine.unwrap_or_default();
     let mut failed_keys: Vec<u64> = Vec::new();
-    let start = h.now_us();
-    let others_wait = || worker.area.wanted(h.timestamp());
     for (index, batch) in request.args.iter().enumerate() {
-        if slot.gate_cancelled(generation) || slot.abandoned(generation) || !*fit {
-            break;
-        }
-        if index > 0 && h.now_us().saturating_sub(start) >= SLICE_US && others_wait() {
+        if slot.gate_cancelled(generation) || slot.abandoned(generation) || !*fit || !slot.begin_batch(generation, index) {
             break;
         }
         let key = key_of(batch.data);
