@@ -246,9 +246,10 @@ remember_snapshot(Snapshot snapshot)
 	"bool_and(coalesce(l.ended, false)) OVER (PARTITION BY p.id) AS over " \
 	"FROM aside.event_" n " p JOIN aside.event_handler h ON p.target = h.id " \
 	"OR (p.target IS NULL AND h.channel = p.channel AND h.since < p.id) LEFT JOIN (" \
-	"SELECT o.handler, ev, count(*) FILTER (WHERE o.kind = 'a') - count(*) FILTER (WHERE o.kind = 'f' AND o.attempt IS NULL) AS attempts, " \
+	"SELECT o.handler, ev, count(*) FILTER (WHERE o.kind = 'a') " \
+	"- count(*) FILTER (WHERE o.kind = 'w' OR (o.kind = 'f' AND o.attempt IS NULL)) AS attempts, " \
 	"bool_or(o.kind IN ('d', 'x', 'c')) AS ended, " \
-	"count(*) FILTER (WHERE o.kind = 'a') > count(*) FILTER (WHERE o.kind IN ('f', 'x', 'd')) AS unfinished, " \
+	"count(*) FILTER (WHERE o.kind = 'a') > count(*) FILTER (WHERE o.kind IN ('w', 'f', 'x', 'd')) AS unfinished, " \
 	"max(o.next_at) AS next_at " \
 	"FROM aside.event_log_" n " o, unnest(o.events) ev GROUP BY o.handler, ev) l " \
 	"ON l.ev = p.id AND l.handler = h.id WHERE p.command IS NULL OR p.command = 'notify') k " \

@@ -497,7 +497,7 @@ typedef struct aside_note
 	aside_bytes payload;
 } aside_note;
 
-/* A line of the log: a attempt, f failed, x dead, c cancelled. */
+/* A line of the log: a attempt, w not made after all, f failed, x dead, c cancelled. */
 typedef struct aside_log_entry
 {
 	uint32_t	kind;

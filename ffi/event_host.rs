@@ -19,7 +19,7 @@ use std::collections::HashMap;
 /// Places of events that were given to workers are remembered for as many, for the few that die.
 const REMEMBERED: usize = 64 * 1024;
 
-/// Of a lease: the handler, and the batches of which nothing has been said.
+/// Of a lease: the handler, and the batches of which nothing has been said and that were not taken back.
 type Given = (u32, Vec<Option<Work>>);
 
 /// What a coordinator keeps between turns.
@@ -133,6 +133,11 @@ fn logged<'e>(entry: &'e Entry, one: &'e mut [i64; 1], places: &HashMap<i64, u64
     match entry {
         Entry::Attempt { handler, partition, events, attempt } => {
             (out.kind, out.handler, out.partition, out.attempt) = (u32::from(b'a'), *handler, u32::from(*partition), *attempt);
+            (out.events, out.nevents) = (events.as_ptr(), events.len());
+            return out;
+        }
+        Entry::Withdrawn { handler, partition, events, attempt } => {
+            (out.kind, out.handler, out.partition, out.attempt) = (u32::from(b'w'), *handler, u32::from(*partition), *attempt);
             (out.events, out.nevents) = (events.as_ptr(), events.len());
             return out;
         }
@@ -274,6 +279,13 @@ impl EventHost for Events<'_> {
         let work = batches.iter().map(|batch| Some(batch.work.clone())).collect();
         self.workers.given.borrow_mut().insert(lease, (spec.id, work));
         Ok(Some(lease))
+    }
+    fn recall(&self, lease: u64, keep: usize) -> Option<usize> {
+        let begun = self.workers.leases.recall(self.area, lease, keep)?;
+        if let Some((_, batches)) = self.workers.given.borrow_mut().get_mut(&lease) {
+            batches.iter_mut().skip(begun).for_each(|batch| *batch = None);
+        }
+        Some(begun)
     }
     fn outcomes(&self) -> Vec<(u64, Outcome)> {
         let mut out = Vec::new();

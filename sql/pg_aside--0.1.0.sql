@@ -251,7 +251,7 @@ COMMENT ON TABLE aside.event_0 IS 'emitted events; one of three partitions that 
 COMMENT ON TABLE aside.event_1 IS 'as aside.event_0';
 COMMENT ON TABLE aside.event_2 IS 'as aside.event_0';
 COMMENT ON TABLE aside.event_log_0 IS
-    'what became of the events of the same partition: a attempt begins, d done, f failed and is retried, x dead, c cancelled';
+    'what became of the events of the same partition: a attempt begins, w it was not made after all, d done, f failed and is retried, x dead, c cancelled';
 COMMENT ON TABLE aside.event_log_1 IS 'as aside.event_log_0';
 COMMENT ON TABLE aside.event_log_2 IS 'as aside.event_log_0';
 
@@ -565,8 +565,9 @@ CREATE VIEW aside.event_states AS
         FULL JOIN (
             SELECT o.event AS of_event, o.handler AS by_handler, bool_or(o.kind = 'd') AS done, bool_or(o.kind = 'x') AS dead,
                 bool_or(o.kind = 'c') AS cancelled, count(*) FILTER (WHERE o.kind = 'a') AS begun,
-                count(*) FILTER (WHERE o.kind IN ('d', 'f', 'x', 'c')) AS ended, count(*) FILTER (WHERE o.kind = 'f') AS failed,
-                max(o.attempt) AS counted, max(o.next_at) AS next_at, max(o.at) AS changed,
+                count(*) FILTER (WHERE o.kind IN ('w', 'd', 'f', 'x', 'c')) AS ended, count(*) FILTER (WHERE o.kind = 'f') AS failed,
+                -- one that was not made is the last that was begun
+                max(o.attempt) - ((pg_catalog.array_agg(o.kind ORDER BY o.at DESC))[1] = 'w')::int AS counted, max(o.next_at) AS next_at, max(o.at) AS changed,
                 (pg_catalog.array_agg(o.sqlstate ORDER BY o.at DESC) FILTER (WHERE o.sqlstate IS NOT NULL))[1] AS sqlstate,
                 (pg_catalog.array_agg(o.message ORDER BY o.at DESC) FILTER (WHERE o.message IS NOT NULL))[1] AS message
             FROM aside.event_log o GROUP BY o.event, o.handler
@@ -599,13 +600,14 @@ CREATE VIEW aside.dead_events WITH (security_barrier) AS
     FROM aside.event_dead d JOIN aside.event_handler h ON h.id = d.handler
     WHERE pg_catalog.pg_has_role(h.owner, 'USAGE') OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user);
 CREATE VIEW aside.event_runs WITH (security_barrier) AS
-    SELECT l.event, h.name AS handler, l.attempt, min(l.at) FILTER (WHERE l.kind = 'a') AS started,
-        max(l.at) FILTER (WHERE l.kind <> 'a') AS finished,
+    SELECT l.event, h.name AS handler, l.attempt, max(l.at) FILTER (WHERE l.kind = 'a') AS started,
+        max(l.at) FILTER (WHERE l.kind NOT IN ('a', 'w')) AS finished,
         coalesce(max(CASE l.kind WHEN 'd' THEN 'done' WHEN 'f' THEN 'failed' WHEN 'x' THEN 'dead' WHEN 'c' THEN 'cancelled' END), 'running') AS state,
         max(l.sqlstate) AS sqlstate, max(l.message) AS message, max(l.next_at) AS next_at
     FROM aside.event_log l JOIN aside.event_handler h ON h.id = l.handler
     WHERE pg_catalog.pg_has_role(h.owner, 'USAGE') OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user)
-    GROUP BY l.event, h.name, l.attempt, CASE WHEN l.attempt IS NULL THEN l.at END;
+    GROUP BY l.event, h.name, l.attempt, CASE WHEN l.attempt IS NULL THEN l.at END
+    HAVING count(*) FILTER (WHERE l.kind <> 'w') > count(*) FILTER (WHERE l.kind = 'w');
 CREATE VIEW aside.event_stats AS
     SELECT h.name AS handler, h.channel,
         count(*) FILTER (WHERE s.state = 'waiting') AS waiting, count(*) FILTER (WHERE s.state = 'delayed') AS delayed,

@@ -4,6 +4,7 @@ use super::handler::Handler;
 use super::host::EventHost;
 use super::item::Map;
 use super::ledger::Ledger;
+use super::recall::Recall;
 use super::rotation::Rotation;
 use super::spec::{Batch, Fetched, Notification};
 use crate::host::Saved;
@@ -22,6 +23,10 @@ pub(super) struct Lease {
     pub notes: bool,
     /// Those of which nothing has been said.
     pub batches: Vec<Option<Batch>>,
+    /// How many events it began with, and when.
+    pub events: usize,
+    pub since: u64,
+    pub recall: Recall,
 }
 
 /// One for each database.
@@ -31,6 +36,8 @@ pub struct Coordinator {
     /// Every handler that there has been.
     pub(super) seen: BTreeSet<u32>,
     pub(super) leases: Map<u64, Lease>,
+    /// Events that were taken back from leases, and their handlers, until the log says so.
+    pub(super) recalled: Vec<(u32, i64)>,
     pub(super) ledger: Ledger,
     pub(super) rotation: Rotation,
     /// Events that came last, for handlers that turn out to have been there before them.
@@ -65,6 +72,7 @@ impl Coordinator {
             by_channel: Map::default(),
             seen: BTreeSet::new(),
             leases: Map::default(),
+            recalled: Vec::new(),
             ledger: Ledger::default(),
             rotation: Rotation::new(current),
             recent: VecDeque::new(),
@@ -118,10 +126,12 @@ impl Coordinator {
         let reloaded = self.reload_handlers(h);
         self.drain(h);
         self.hear(h);
+        self.recall(h);
         reloaded?;
         self.listen(h)?;
         self.spill(h)?;
         self.fetch(h)?;
+        self.recall(h);
         self.start(h)?;
         self.rotate(h)?;
         Ok(self.wait_us(h))
@@ -147,6 +157,6 @@ impl Coordinator {
         let timers = self.fetch_at.min(self.reload_at).saturating_sub(mono);
         let starved = if self.starved { START_RETRY_US } else { u64::MAX };
         let refetch = if self.woken { super::rotation::ROTATION_TICK_US } else { u64::MAX };
-        due.min(timers).min(starved).min(refetch).min(self.rotation_wait(mono)).max(1)
+        due.min(timers).min(starved).min(refetch).min(self.rotation_wait(mono)).min(self.recall_wait(mono)).max(1)
     }
 }

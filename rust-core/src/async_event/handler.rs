@@ -14,13 +14,14 @@ pub const CHUNK: usize = 128;
 /// What is said of an event whose handler went down with its process.
 pub(super) const CRASHED: &[u8] = b"the process that ran the handler ended";
 
-#[derive(Default)]
 pub(super) struct Handler {
     pub spec: Spec,
     pub queue: Queue,
     pub notes: Notes,
     pub tally: Tally,
     pub leases: u32,
+    /// Events that a lease is given, by experience: of slow ones fewer.
+    pub chunk: usize,
     /// It is there only for the leases that run.
     pub removed: bool,
     /// The last lease was one of notifications.
@@ -29,7 +30,16 @@ pub(super) struct Handler {
 
 impl Handler {
     pub fn new(spec: Spec, now: i64) -> Self {
-        let mut handler = Self::default();
+        let mut handler = Self {
+            spec: Spec::default(),
+            queue: Queue::default(),
+            notes: Notes::default(),
+            tally: Tally::default(),
+            leases: 0,
+            chunk: CHUNK,
+            removed: false,
+            notes_last: false,
+        };
         handler.define(spec, now);
         handler
     }
@@ -98,7 +108,7 @@ impl Handler {
 
     /// The share of one lease of all that waits: others may have room for the rest.
     fn share(&self, waiting: usize) -> usize {
-        waiting.div_ceil(self.spec.concurrency.max(1) as usize).min(CHUNK)
+        waiting.div_ceil(self.spec.concurrency.max(1) as usize).min(self.chunk)
     }
 
     fn notes_may_run(&self) -> bool {

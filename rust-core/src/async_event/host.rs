@@ -29,6 +29,9 @@ pub trait EventHost {
     /// worker is to be had now. Events that the log holds as ended are Done without being run. An error means
     /// that nothing was started.
     fn start(&self, spec: &Spec, batches: &[Batch]) -> Result<Option<u64>, Saved>;
+    /// Take back what the worker of a lease has not begun, but for its first `keep` batches: so many have been or
+    /// will be begun, and the others never will be. None: all of them, or the lease is over.
+    fn recall(&self, lease: u64, keep: usize) -> Option<usize>;
     /// What workers have said since the last call, of each lease in its order.
     fn outcomes(&self) -> Vec<(u64, Outcome)>;
     /// Make a partition the one that new events go to.

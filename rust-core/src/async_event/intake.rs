@@ -27,9 +27,11 @@ impl Coordinator {
         let now = h.timestamp();
         (self.told, self.reload_at) = (false, mono + RELOAD_EVERY_US);
         let ids: BTreeSet<u32> = specs.iter().map(|spec| spec.id).collect();
+        let mut changed = BTreeSet::new();
         for (id, handler) in &mut self.handlers {
             if !ids.contains(id) && !handler.removed {
                 handler.remove(&mut self.ledger, now);
+                changed.insert(*id);
             }
         }
         self.forget_removed();
@@ -39,7 +41,10 @@ impl Coordinator {
             let id = spec.id;
             match self.handlers.get_mut(&id) {
                 Some(handler) if handler.spec.version == spec.version && !handler.removed => {}
-                Some(handler) => handler.define(spec, now),
+                Some(handler) => {
+                    handler.define(spec, now);
+                    changed.insert(id);
+                }
                 None => {
                     let mut handler = Handler::new(spec, now);
                     if self.seen.insert(id) {
@@ -53,6 +58,7 @@ impl Coordinator {
                 }
             }
         }
+        self.recall_of(|lease| changed.contains(&lease.handler));
         self.deaf |= self.by_channel.len() != before.len() || !self.by_channel.keys().all(|channel| before.contains(channel));
         self.loaded = true;
         Ok(())
@@ -157,18 +163,23 @@ impl Coordinator {
         self.recent.push_back(event);
     }
 
-    /// What waits is dropped; what runs may yet succeed, but is not tried again.
+    /// What waits is dropped, once it has been taken back where a worker has it; what runs may yet succeed, but is not tried again.
     fn cancel(&mut self, event: i64, now: i64) {
         let Some(partition) = self.ledger.find(event) else { return };
+        let mut runs = false;
         for (id, handler) in &mut self.handlers {
             let Some(item) = handler.queue.get_mut(event) else { continue };
             if item.running() {
                 item.cancelled = true;
+                runs = true;
             } else {
                 handler.tally.cancelled += 1;
                 handler.end(event, &mut self.ledger, now);
                 self.ledger.pending.push(Entry::Cancelled { partition, event, handler: Some(*id) });
             }
+        }
+        if runs {
+            self.recall_of(|lease| lease.has(event));
         }
     }
 }

@@ -26,6 +26,9 @@ impl Coordinator {
         let mut refused = Vec::new();
         loop {
             let plans = self.plan(&refused, now);
+            if plans.is_empty() {
+                self.withdraw_recalled();
+            }
             if let Err(error) = self.record(h, &plans) {
                 self.give_back(plans, now);
                 return Err(error);
@@ -116,8 +119,7 @@ impl Coordinator {
                 Ok(Some(number)) => {
                     granted += 1;
                     self.turn = plan.handler.wrapping_add(1);
-                    let batches = plan.batches.into_iter().map(Some).collect();
-                    self.leases.insert(number, Lease { handler: plan.handler, notes: plan.notes, batches });
+                    self.leases.insert(number, Lease::new(plan.handler, plan.notes, plan.batches, h.now_us()));
                 }
                 Ok(None) => {
                     refused.push(spec.owner);
@@ -165,6 +167,7 @@ impl Coordinator {
                 Outcome::Skipped(_) | Outcome::Lost { began: None } | Outcome::Over => {}
             }
             if over && let Some(lease) = self.leases.remove(&number) {
+                handler.learn(&lease, h.now_us());
                 let rest: Vec<Batch> = lease.batches.into_iter().flatten().collect();
                 removed |= handler.removed;
                 handler.finish(lease.notes, rest, &mut self.ledger, now);

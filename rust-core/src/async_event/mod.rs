@@ -7,7 +7,7 @@
 //! ```text
 //!            notifications   events, commands        outcomes
 //!                  |               |                    ^
-//!   intake.rs    drain           fetch                  |          launch.rs, settle.rs
+//!   intake.rs    drain           fetch                  |          launch.rs, recall.rs, settle.rs
 //!                  v               v                    |
 //!   handler.rs   notes.rs       queue.rs ---> filling.rs: batches of a lease ---> a worker
 //!                  |                                    |
@@ -31,6 +31,7 @@ mod launch;
 mod ledger;
 mod notes;
 mod queue;
+mod recall;
 pub mod rotation;
 mod settle;
 pub mod spec;

@@ -109,8 +109,18 @@ impl Handler {
         true
     }
 
-    /// A lease is over, or was none. The rest of it was not begun: it waits again, and nothing was attempted.
+    /// A lease is over, or was none. The rest of it was not begun.
     pub fn finish(&mut self, was_notes: bool, rest: Vec<Batch>, ledger: &mut Ledger, now: i64) {
+        self.take_back(rest, ledger, now);
+        self.leases = self.leases.saturating_sub(1);
+        if was_notes {
+            self.notes.leases = self.notes.leases.saturating_sub(1);
+            self.queue.release(key_of(None), now);
+        }
+    }
+
+    /// What was not begun waits again, and nothing was attempted.
+    pub fn take_back(&mut self, rest: Vec<Batch>, ledger: &mut Ledger, now: i64) {
         let mut notes = Vec::new();
         for batch in rest {
             match batch.work {
@@ -122,11 +132,6 @@ impl Handler {
             ledger.note_bytes -= notes.iter().map(|note| note.size()).sum::<usize>();
         } else {
             self.notes.give_back(notes);
-        }
-        self.leases = self.leases.saturating_sub(1);
-        if was_notes {
-            self.notes.leases = self.notes.leases.saturating_sub(1);
-            self.queue.release(key_of(None), now);
         }
     }
 

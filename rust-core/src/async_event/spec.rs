@@ -109,6 +109,13 @@ pub enum Entry {
         events: Vec<i64>,
         attempt: u32,
     },
+    /// It was not made after all.
+    Withdrawn {
+        handler: u32,
+        partition: u8,
+        events: Vec<i64>,
+        attempt: u32,
+    },
     /// The attempt failed; where it is not `counted`, the next one has the same number.
     Failed {
         handler: u32,

@@ -151,9 +151,10 @@ fn what_waits_is_cancelled() {
 
 #[test]
 fn what_runs_is_cancelled_unless_it_succeeds() {
-    let mut sim = one(spec(1, "a"), &[Nature::Fails(1), Nature::Good]);
+    let mut sim = one(Spec { concurrency: 2, ..spec(1, "a") }, &[Nature::Fails(1), Nature::Good]);
     sim.step();
-    assert_eq!(sim.world.get().leases.len(), 1);
+    assert_eq!(sim.world.get().leases.len(), 2);
+    sim.world.set().work();
     sim.act(|state| (state.cancel(1), state.cancel(2), state.cancel(77)));
     sim.settle(10);
     assert_eq!(ends(&sim)[..2], [Some(End::Cancelled), Some(End::Done)]);

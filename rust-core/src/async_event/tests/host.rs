@@ -51,6 +51,15 @@ fn write(state: &mut State, entry: &Entry) {
                 }
             }
         }
+        Entry::Withdrawn { handler, events, attempt, .. } => {
+            for event in events {
+                let logged = state.logged(*event, *handler);
+                (logged.attempts, logged.unfinished) = (attempt - 1, false);
+                if state.leases.values().any(|lease| lease.spec.id == *handler && lease.has(*event)) {
+                    state.wrong(format!("{event} runs, and is withdrawn"));
+                }
+            }
+        }
         Entry::Failed { handler, event, attempt, next_at, counted, .. } => {
             let wall = state.wall;
             if let Some(spec) = state.specs.iter().find(|spec| spec.id == *handler) {
@@ -143,6 +152,11 @@ impl EventHost for World {
     }
     fn start(&self, spec: &Spec, batches: &[Batch]) -> Result<Option<u64>, Saved> {
         self.call("start", true, |state| state.begin_lease(spec, batches))
+    }
+    fn recall(&self, lease: u64, keep: usize) -> Option<usize> {
+        let state = &mut *self.set();
+        state.recalls += 1;
+        state.leases.get_mut(&lease).map(|lease| lease.recall(keep))
     }
     fn outcomes(&self) -> Vec<(u64, Outcome)> {
         self.set().outcomes.drain(..).collect()

@@ -10,6 +10,7 @@ mod failures;
 mod notifications;
 mod order;
 mod partitions;
+mod recall;
 mod recovery;
 mod schedules;
 mod steps;

@@ -71,7 +71,7 @@ impl Sim {
         self.restarts += 1;
         let state = &mut *self.world.set();
         for lease in std::mem::take(&mut state.leases).into_values() {
-            for event in lease.batches[lease.index.min(lease.batches.len())..].iter().flat_map(super::workers::ids) {
+            for event in lease.left().iter().flat_map(super::workers::ids) {
                 state.logged(*event, lease.spec.id).crashes += 1;
             }
         }

@@ -62,7 +62,7 @@ fn a_lease_leaves_its_share_to_others() {
 #[test]
 fn handlers_take_turns_where_workers_are_few() {
     let mut sim = Sim::new(1, (1..=5).map(|id| spec(id, "a")).collect());
-    sim.world.set().workers = 1;
+    (sim.world.set().workers, sim.world.set().batch_us) = (1, 10);
     sim.act(|state| (0..CHUNK * 4).for_each(|_| _ = state.emit("a", Nature::Good)));
     sim.settle(600);
     let state = sim.world.get();
@@ -116,6 +116,9 @@ impl EventHost for Bulk {
         let said = (0..batches.len()).map(Outcome::Done).chain([Outcome::Over]);
         self.outcomes.borrow_mut().extend(said.map(|outcome| (lease, outcome)));
         Ok(Some(lease))
+    }
+    fn recall(&self, _: u64, _: usize) -> Option<usize> {
+        None
     }
     fn outcomes(&self) -> Vec<(u64, Outcome)> {
         self.outcomes.take()

@@ -14,6 +14,8 @@ pub struct Running {
     pub spec: Spec,
     pub batches: Vec<Batch>,
     pub index: usize,
+    /// Batches that it may begin.
+    allowed: usize,
     begun: bool,
     pub finishes_at: u64,
     failed_keys: BTreeSet<u64>,
@@ -29,8 +31,18 @@ pub fn ids(batch: &Batch) -> &[i64] {
 }
 
 impl Running {
+    pub fn recall(&mut self, keep: usize) -> usize {
+        self.allowed = self.allowed.min(keep.max(self.index + usize::from(self.begun)));
+        self.allowed
+    }
+
+    /// What has not ended, and may still run.
+    pub fn left(&self) -> &[Batch] {
+        &self.batches[self.index.min(self.allowed)..self.allowed]
+    }
+
     pub fn has(&self, event: i64) -> bool {
-        self.batches[self.index..].iter().any(|batch| ids(batch).contains(&event))
+        self.left().iter().any(|batch| ids(batch).contains(&event))
     }
 }
 
@@ -51,9 +63,17 @@ impl State {
         }
         let number = self.next_lease;
         self.next_lease += 1;
-        let (batches, started) = (batches.to_vec(), self.step);
-        let lease =
-            Running { spec: spec.clone(), batches, index: 0, begun: false, finishes_at: self.mono, failed_keys: BTreeSet::new(), started };
+        let (batches, started, allowed) = (batches.to_vec(), self.step, batches.len());
+        let lease = Running {
+            spec: spec.clone(),
+            batches,
+            index: 0,
+            allowed,
+            begun: false,
+            finishes_at: self.mono,
+            failed_keys: BTreeSet::new(),
+            started,
+        };
         self.leases.insert(number, lease);
         Some(number)
     }
@@ -100,7 +120,7 @@ impl State {
     /// The batch that runs has ended, or the next one begins.
     fn work_on(&mut self, number: u64) {
         let lease = self.leases[&number].clone();
-        let Some(batch) = lease.batches.get(lease.index).cloned() else { return self.end_lease(number, Outcome::Over) };
+        let Some(batch) = lease.batches[..lease.allowed].get(lease.index).cloned() else { return self.end_lease(number, Outcome::Over) };
         let index = lease.index;
         let deaths = self.deaths;
         if !lease.begun {
@@ -116,7 +136,7 @@ impl State {
                 return self.end_lease(number, Outcome::Lost { began: None });
             }
             self.begin_batch(&lease, &batch);
-            let takes = 1 + self.rng.u64(..self.batch_us);
+            let takes = self.takes(&batch);
             let lease = self.leases.get_mut(&number).unwrap();
             (lease.begun, lease.finishes_at) = (true, lease.finishes_at.max(self.mono) + takes);
             return;
@@ -139,6 +159,15 @@ impl State {
         if let Some(lease) = self.leases.get_mut(&number) {
             (lease.index, lease.begun) = (index + 1, false);
         }
+    }
+
+    fn takes(&mut self, batch: &Batch) -> u64 {
+        let slow = ids(batch).iter().filter_map(|id| match self.rows.get(id)?.nature {
+            Nature::Takes(us) => Some(us),
+            _ => None,
+        });
+        let slow = slow.sum();
+        if slow > 0 { slow } else { 1 + self.rng.u64(..self.batch_us) }
     }
 
     fn begin_batch(&mut self, lease: &Running, batch: &Batch) {

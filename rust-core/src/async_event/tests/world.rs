@@ -11,6 +11,8 @@ pub const SECOND: i64 = 1_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nature {
     Good,
+    /// It takes so many microseconds.
+    Takes(u64),
     /// It fails so many times.
     Fails(u32),
     /// So many conflicts.
@@ -71,6 +73,8 @@ pub struct State {
     pub leases: BTreeMap<u64, Running>,
     pub next_lease: u64,
     pub outcomes: Vec<(u64, Outcome)>,
+    /// Times that the rest of a lease was taken back.
+    pub recalls: u64,
     /// How long a batch takes, at most.
     pub batch_us: u64,
     /// Chance that a call fails; and that a worker dies, or ends early.
@@ -115,6 +119,7 @@ impl World {
             leases: BTreeMap::new(),
             next_lease: 1,
             outcomes: Vec::new(),
+            recalls: 0,
             batch_us: 1000,
             faults: 0.0,
             deaths: 0.0,
