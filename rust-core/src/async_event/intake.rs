@@ -173,6 +173,7 @@ impl Coordinator {
                 item.cancelled = true;
                 runs = true;
             } else {
+                handler.unlog(event, &mut self.ledger);
                 handler.tally.cancelled += 1;
                 handler.end(event, &mut self.ledger, now);
                 self.ledger.pending.push(Entry::Cancelled { partition, event, handler: Some(*id) });

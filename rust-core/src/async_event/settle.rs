@@ -144,7 +144,18 @@ impl Handler {
         }
     }
 
+    /// An attempt that the log has was not made.
+    pub fn unlog(&mut self, id: i64, ledger: &mut Ledger) {
+        let Some(item) = self.queue.get_mut(id).filter(|item| item.logged) else { return };
+        item.logged = false;
+        let (handler, partition, attempt) = (self.spec.id, item.partition, item.attempts.saturating_add(1));
+        ledger.pending.push(Entry::Withdrawn { handler, partition, events: vec![id], attempt });
+    }
+
     fn event_waits(&mut self, id: i64, ledger: &mut Ledger, now: i64) {
+        if self.queue.get_mut(id).is_some_and(|item| item.cancelled) && !self.removed {
+            self.unlog(id, ledger);
+        }
         if self.give_up(id, ledger, now) {
             return;
         }

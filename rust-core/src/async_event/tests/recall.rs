@@ -115,6 +115,13 @@ fn what_is_not_begun_is_cancelled_at_once() {
         sim.act(|state| state.cancel(11));
         sim.step();
         assert_eq!(ended(&sim, End::Cancelled), [11]);
+        let state = sim.world.get();
+        let of_it = |entry: &&Entry| match entry {
+            Entry::Attempt { events, .. } | Entry::Withdrawn { events, .. } => events.contains(&11),
+            _ => false,
+        };
+        assert_eq!(state.entries.iter().filter(of_it).count(), 2, "it was no attempt");
+        drop(state);
         sim.settle(100);
         assert_eq!(began(&sim), (1..13).filter(|id| *id != 11).collect::<Vec<_>>());
     }
