@@ -92,14 +92,14 @@ impl Events<'_> {
                     },
                 ));
             }
-            Said::Over | Said::Lost { taken: false } => out.push((lease, Outcome::Over)),
+            Said::Over => out.push((lease, Outcome::Over)),
             Said::Refused { sqlstate, message } => {
                 let untold = batches.iter().enumerate().filter(|(_, work)| work.is_some());
                 out.extend(untold.map(|(batch, _)| (lease, Outcome::Failed { batch, sqlstate, message: message.clone() })));
                 out.push((lease, Outcome::Over));
             }
-            Said::Lost { taken: true } => {
-                let began = batches.iter().position(Option::is_some);
+            Said::Lost { begun } => {
+                let began = batches.iter().take(begun).position(Option::is_some);
                 let began = began.filter(|batch| {
                     let done = batches[*batch].as_ref().is_some_and(|work| self.acknowledged(*handler, work));
                     if done {

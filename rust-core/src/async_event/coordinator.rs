@@ -141,6 +141,9 @@ impl Coordinator {
     /// that are committed all the same have ended.
     pub fn close<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
         self.hear(h);
+        self.recall_of(|_| true);
+        self.recall(h);
+        self.withdraw_recalled();
         for handler in self.handlers.values().filter(|handler| !handler.removed) {
             handler.withdraw(&mut self.ledger.pending);
         }

@@ -1,5 +1,5 @@
 //! What a worker was given and has not begun is taken back: of leases that last, so that nothing waits long behind a
-//! slow event, and of those whose handler or events are not what they were.
+//! slow event, of those whose handler or events are not what they were, and of all when the coordinator ends.
 
 use super::coordinator::{Coordinator, Lease};
 use super::handler::{CHUNK, Handler};

@@ -34,9 +34,9 @@ pub enum Said {
         sqlstate: u32,
         message: Vec<u8>,
     },
-    /// The worker has gone. Had it begun?
+    /// The worker has gone, and had begun so many batches, from the first.
     Lost {
-        taken: bool,
+        begun: usize,
     },
 }
 
@@ -163,6 +163,8 @@ fn hear<H: CallerHost>(h: &H, area: &Area, open: &mut Open, said: &mut Vec<(u64,
     let slot = &area.slots[index as usize];
     // Before what it wrote is read: what it wrote before it went is there.
     let unborn = open.launched && slot.worker_pid.load(Acquire) == 0 && h.launch_failed(index);
+    // One that went when it had taken the request and before its first batch: something in it must be at fault.
+    let lost = || Said::Lost { begun: if slot.taken(generation) { slot.recall_batches(generation, 0).unwrap_or(0).max(1) } else { 0 } };
     let gone = slot.state() != (State::Busy, generation) || unborn;
     let mut reader = area.reply_ring(index).reader();
     let mut buffer = Vec::new();
@@ -185,7 +187,7 @@ fn hear<H: CallerHost>(h: &H, area: &Area, open: &mut Open, said: &mut Vec<(u64,
                     said.push((open.number, Said::Batch(batch, became)));
                     None
                 }
-                Err(_) => Some(Said::Lost { taken: true }),
+                Err(_) => Some(lost()),
             },
             Ok((Kind::Message, _)) => {
                 open.last_words = decode_report(&buffer).ok().filter(|r| r.severity >= Severity::Error).or(open.last_words.take());
@@ -194,9 +196,9 @@ fn hear<H: CallerHost>(h: &H, area: &Area, open: &mut Open, said: &mut Vec<(u64,
             Ok((Kind::Done, _)) => Some(Said::Over),
             Ok((Kind::Error, _)) => Some(match decode_report(&buffer) {
                 Ok(report) => refused(&report),
-                Err(_) => Said::Lost { taken: true },
+                Err(_) => lost(),
             }),
-            _ => Some(Said::Lost { taken: true }),
+            _ => Some(lost()),
         };
         if let Some(end) = ended {
             said.push((open.number, end));
@@ -210,12 +212,11 @@ fn hear<H: CallerHost>(h: &H, area: &Area, open: &mut Open, said: &mut Vec<(u64,
         h.wake(proc);
     }
     if gone {
-        let taken = slot.taken(generation);
         said.push((
             open.number,
             match &open.last_words {
-                Some(words) if !taken => refused(words),
-                _ => Said::Lost { taken },
+                Some(words) if !slot.taken(generation) => refused(words),
+                _ => lost(),
             },
         ));
         _ = area.release_dead(slot, generation) || area.give_back(slot, generation);

@@ -1,7 +1,7 @@
 //! Coordinators of several databases share one pool.
 
 use super::caller::Client;
-use super::world::{World, until};
+use super::world::{Fault, World, until};
 use crate::autonomous_tx::event::{Errand, Leases, Said};
 use crate::pool::slot::Key;
 use crate::wire::batch::{Became, events};
@@ -85,27 +85,49 @@ fn who_is_alone_has_all() {
     assert_eq!(run(&world, vec![Coordinator::new(&world, 5, 1, 8)])[0].1, 4);
 }
 
+/// A lease of so many batches, and what is said of it up to its end.
+fn lease(world: &Arc<World>, count: i64, meanwhile: impl FnOnce(&Leases)) -> Vec<Said> {
+    let Coordinator { client: h, leases, .. } = Coordinator::new(world, 5, 1, 1);
+    let errand = Errand { database: 5, owner: 10, superuser: false, title: b"handler", handler: b"handler", timeout_ms: 0 };
+    let batches: Vec<_> = (1..=count).map(|id| events(0, 1, 0, &[id as u64], &[id])).collect();
+    assert!(matches!(leases.start(&h, &world.area, h.session, &errand, &batches, &h.limits), Ok(Some(1))));
+    meanwhile(&leases);
+    let mut said = Vec::new();
+    let over = || {
+        said.extend(leases.listen(&h, &world.area));
+        leases.count() == 0
+    };
+    until(over, || "the lease is over".into());
+    assert_eq!(leases.recall(&world.area, 1, 0), None);
+    said.into_iter().map(|(_, said)| said).collect()
+}
+
+#[test]
+fn a_worker_that_goes_had_begun_what_it_says_and_no_more() {
+    for (step, nth, begun) in [("adopt", 1, 1), ("run_events", 1, 1), ("run_events", 2, 2), ("clean", 1, 1)] {
+        let world = World::new(1);
+        world.order(step, nth, Fault::Die);
+        let said = lease(&world, 5, |_| ());
+        assert!(world.met(), "{step}");
+        assert_eq!(said.last(), Some(&Said::Lost { begun }), "{step}");
+        let done = begun - usize::from(step != "clean");
+        assert_eq!(said.iter().filter(|said| matches!(said, Said::Batch(_, Became::Done))).count(), done, "{step}");
+        world.shut_down();
+    }
+}
+
 #[test]
 fn what_is_taken_back_of_a_lease_is_not_begun_and_the_rest_of_it_is_told() {
     for (keep, told) in [(0, 1), (1, 1), (3, 3), (9, 5)] {
         let world = World::new(1);
         world.open("hold run_events");
-        let Coordinator { client: h, leases, .. } = Coordinator::new(&world, 5, 1, 1);
-        let errand = Errand { database: 5, owner: 10, superuser: false, title: b"handler", handler: b"handler", timeout_ms: 0 };
-        let batches: Vec<_> = (1..=5).map(|id| events(0, 1, 0, &[id], &[id as i64])).collect();
-        assert!(matches!(leases.start(&h, &world.area, h.session, &errand, &batches, &h.limits), Ok(Some(1))));
-        until(|| world.is_open("at run_events"), || "the first one runs".into());
-        assert_eq!(leases.recall(&world.area, 1, keep), Some(told));
-        world.open("run_events");
-        let mut said = Vec::new();
-        let over = || {
-            said.extend(leases.listen(&h, &world.area));
-            leases.count() == 0
-        };
-        until(over, || "the lease is over".into());
+        let said = lease(&world, 5, |leases| {
+            until(|| world.is_open("at run_events"), || "the first one runs".into());
+            assert_eq!(leases.recall(&world.area, 1, keep), Some(told));
+            world.open("run_events");
+        });
         let expected = (0..told).map(|batch| Said::Batch(batch, Became::Done)).chain([Said::Over]);
-        assert_eq!(said, expected.map(|said| (1, said)).collect::<Vec<_>>());
-        assert_eq!(leases.recall(&world.area, 1, 0), None);
+        assert_eq!(said, expected.collect::<Vec<_>>());
         world.shut_down();
     }
 }

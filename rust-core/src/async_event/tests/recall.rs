@@ -186,3 +186,12 @@ fn a_worker_that_goes_takes_only_what_it_has_begun() {
     let blamed = state.entries.iter().filter(|entry| matches!(entry, Entry::Failed { sqlstate: CONNECTION_FAILURE, .. }));
     assert_eq!(blamed.count(), 1);
 }
+
+#[test]
+fn when_the_coordinator_ends_in_good_order_only_what_has_begun_was_cut_off() {
+    let mut sim = slow(spec(1, "a"), 5);
+    sim.reopen((1 << 40, 1 << 60));
+    let state = sim.world.get();
+    assert_eq!(state.entries.iter().filter(|entry| matches!(entry, Entry::Failed { event: 1, counted: false, .. })).count(), 1);
+    assert!(state.entries.iter().any(|entry| matches!(entry, Entry::Withdrawn { events, .. } if *events == [2, 3, 4, 5])));
+}
