@@ -227,7 +227,7 @@ remember_snapshot(Snapshot snapshot)
 #define EVENT_COLUMNS(n) \
 	"SELECT e.id, e.ctid, " n "::int8, coalesce(e.target, 0)::int8, e.priority::int8, " \
 	"coalesce(e.run_at, e.emitted), e.channel, e.key, " \
-	"e.command, CASE WHEN e.command = 'cancel' THEN (e.payload #>> '{}')::int8 END"
+	"e.command, CASE WHEN e.command = 'cancel' THEN (e.payload #>> '{}')::int8 END, (e.run_at IS NOT NULL)::int::int8"
 
 /* Those that somebody handles; an event that nobody does costs little. */
 #define FOR_SOMEBODY \
@@ -277,6 +277,7 @@ fill_fetched(aside_fetched *event, int row)
 	event->key = lend_text(row, 8);
 	event->cancels = command.len == strlen("cancel") && memcmp(command.data, "cancel", command.len) == 0;
 	event->cancelled = number_at(row, 10);
+	event->timed = number_at(row, 11);
 }
 
 /* Rows of one event, one for each of its handlers, follow each other. */
@@ -294,14 +295,14 @@ group_rows(aside_fetched *events, aside_known *known)
 			events[count].known = known;
 			count++;
 		}
-		(void) column(row, 11, &no_handler);
+		(void) column(row, 12, &no_handler);
 		if (no_handler)
 			continue;
-		known->handler = number_at(row, 11);
-		known->attempts = number_at(row, 12);
-		known->ended = number_at(row, 13);
-		known->unfinished = number_at(row, 14);
-		known->next_at = number_at(row, 15);
+		known->handler = number_at(row, 12);
+		known->attempts = number_at(row, 13);
+		known->ended = number_at(row, 14);
+		known->unfinished = number_at(row, 15);
+		known->next_at = number_at(row, 16);
 		known++;
 		events[count - 1].nknown++;
 	}

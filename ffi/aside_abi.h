@@ -482,6 +482,8 @@ typedef struct aside_fetched
 	uint32_t	cancels;		/* it is no event, but cancels this one: */
 	int64_t		cancelled;
 	int64_t		run_at;			/* microseconds since 2000-01-01 */
+	uint32_t	timed;			/* somebody asked for that time */
+	uint32_t	reserved;
 	aside_bytes channel;
 	aside_bytes key;
 	const aside_known *known;

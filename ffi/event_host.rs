@@ -214,6 +214,7 @@ impl EventHost for Events<'_> {
                 key: optional(&e.key).map(<[u8]>::to_vec),
                 priority: e.priority,
                 run_at: e.run_at,
+                timed: e.timed != 0,
                 known: slice(e.known, e.nknown)
                     .iter()
                     .map(|k| Known {

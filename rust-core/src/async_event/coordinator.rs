@@ -1,5 +1,6 @@
 //! The coordinator: all handlers, the leases that run, and what is done in which order.
 
+use super::clock::Clock;
 use super::handler::Handler;
 use super::host::EventHost;
 use super::item::Map;
@@ -40,6 +41,7 @@ pub struct Coordinator {
     pub(super) recalled: Vec<(u32, i64)>,
     pub(super) ledger: Ledger,
     pub(super) rotation: Rotation,
+    pub(super) clock: Clock,
     /// Events that came last, for handlers that turn out to have been there before them.
     pub(super) recent: VecDeque<Fetched>,
     pub(super) unspilled: Vec<(u32, Notification)>,
@@ -75,6 +77,7 @@ impl Coordinator {
             recalled: Vec::new(),
             ledger: Ledger::default(),
             rotation: Rotation::new(current),
+            clock: Clock::default(),
             recent: VecDeque::new(),
             unspilled: Vec::new(),
             unspilled_bytes: 0,
@@ -123,6 +126,7 @@ impl Coordinator {
         if !self.loaded {
             self.rotation.begin(h.now_us());
         }
+        self.follow_clock(h);
         let reloaded = self.reload_handlers(h);
         self.drain(h);
         self.hear(h);

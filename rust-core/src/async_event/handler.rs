@@ -1,5 +1,6 @@
 //! One handler: its definition, what waits for it, and what it may start.
 
+use super::backoff::ceiling_us;
 use super::item::{Item, Solo, key_of};
 use super::ledger::Ledger;
 use super::notes::Notes;
@@ -79,7 +80,33 @@ impl Handler {
         let spilled = event.target.is_some() && known.attempts == 0;
         self.notes.spilled += usize::from(spilled);
         ledger.open(event.id, event.partition);
-        self.queue.insert(event.id, item_of(event, &known, spilled), now);
+        self.queue.insert(event.id, self.item_of(event, &known, spilled, now), now);
+    }
+
+    /// No time that has been told from the clock is later than it would be if it were told now: whoever told it
+    /// may have had another one.
+    fn item_of(&self, event: &Fetched, known: &Known, spilled: bool, now: i64) -> Item {
+        let longest = match known.attempts {
+            0 => 0,
+            attempts => ceiling_us(attempts, self.spec.backoff_us, self.spec.cap_us),
+        };
+        let timed = event.timed && known.attempts == 0 && known.next_at.is_none();
+        Item {
+            tid: event.tid,
+            due: match known.next_at {
+                Some(next_at) => next_at.min(now.saturating_add(longest)),
+                None if timed => event.run_at,
+                None => event.run_at.min(now),
+            },
+            timed,
+            key: key_of(event.key.as_deref()),
+            priority: event.priority,
+            attempts: known.attempts,
+            partition: event.partition,
+            solo: if known.unfinished { Solo::Lease } else { Solo::No },
+            spilled,
+            ..Item::default()
+        }
     }
 
     pub(super) fn epitaph(&self, event: i64, partition: u8, attempt: u32, sqlstate: u32, message: &[u8]) -> Entry {
@@ -146,19 +173,5 @@ impl Handler {
         }
         self.leases += 1;
         Some(batches)
-    }
-}
-
-fn item_of(event: &Fetched, known: &Known, spilled: bool) -> Item {
-    Item {
-        tid: event.tid,
-        due: known.next_at.unwrap_or(event.run_at),
-        key: key_of(event.key.as_deref()),
-        priority: event.priority,
-        attempts: known.attempts,
-        partition: event.partition,
-        solo: if known.unfinished { Solo::Lease } else { Solo::No },
-        spilled,
-        ..Item::default()
     }
 }

@@ -44,6 +44,8 @@ pub(super) enum Seat {
 pub(super) struct Item {
     pub tid: u64,
     pub due: i64,
+    /// Somebody asked for that time, and it has not been tried.
+    pub timed: bool,
     pub key: u64,
     pub priority: i32,
     /// Attempts that have failed and count.
@@ -64,6 +66,11 @@ impl Item {
     /// Its place in line: the smallest comes first.
     pub fn place(&self) -> i64 {
         self.due.saturating_sub(i64::from(self.priority) * AGING_US)
+    }
+
+    /// It may be tried again at once.
+    pub fn set_due(&mut self, now: i64) {
+        (self.due, self.timed) = (self.due.min(now), false);
     }
 
     pub fn running(&self) -> bool {

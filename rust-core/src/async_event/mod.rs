@@ -21,6 +21,7 @@
 //! than it has by its handler's definition, in a lease of its own.
 
 pub mod backoff;
+mod clock;
 pub mod coordinator;
 mod filling;
 pub mod handler;

@@ -141,6 +141,22 @@ impl Queue {
         }
     }
 
+    /// The clock was set back by so much. What waits for a time that was asked for goes on waiting for it.
+    pub fn set_back(&mut self, by: i64, now: i64) {
+        let ids: Vec<i64> = self.items.keys().copied().collect();
+        for id in ids {
+            let Some(item) = self.items.get(&id).copied() else { continue };
+            if item.timed && !matches!(item.seat, Seat::Ready | Seat::Running) {
+                continue;
+            }
+            self.unseat(id);
+            self.items.get_mut(&id).into_iter().for_each(|item| item.due = item.due.saturating_sub(by));
+            if matches!(item.seat, Seat::Ready | Seat::Delayed) {
+                self.seat(id, now);
+            }
+        }
+    }
+
     /// Nothing of this key may start until [`Queue::release`]; nothing to do where order is of no account.
     pub fn occupy(&mut self, key: u64) {
         let Some(lanes) = &mut self.lanes else { return };

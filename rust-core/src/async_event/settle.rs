@@ -84,6 +84,7 @@ impl Handler {
             ledger.pending.push(self.epitaph(id, partition, attempt, sqlstate, message));
             return self.end(id, ledger, now);
         }
+        item.set_due(now);
         let mut next_at = now;
         if counted {
             next_at = now.saturating_add(delay_us(attempt, self.spec.backoff_us, self.spec.cap_us, h.random()));
@@ -160,6 +161,7 @@ impl Handler {
             return;
         }
         if let Some(item) = self.queue.get_mut(id) {
+            item.set_due(now);
             ledger.pause(id, item.partition);
         }
         self.queue.again(id, now);

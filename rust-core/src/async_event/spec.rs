@@ -44,7 +44,9 @@ pub struct Fetched {
     pub target: Option<u32>,
     pub key: Option<Vec<u8>>,
     pub priority: i32,
+    /// When it was emitted or, `timed`, the time that was asked for: it waits until the clock says so.
     pub run_at: i64,
+    pub timed: bool,
     /// At a coordinator's first fetch: what the log says, of handlers of which it says something.
     pub known: Vec<Known>,
     pub command: Option<Command>,

@@ -6,6 +6,7 @@ mod sim;
 mod workers;
 mod world;
 
+mod clock;
 mod failures;
 mod notifications;
 mod order;

@@ -129,7 +129,8 @@ fn a_target_gets_what_is_for_it_alone_whatever_its_channel() {
 
 #[test]
 fn a_first_fetch_knows_what_the_log_says() {
-    let mut sim = Sim::new(1, vec![spec(1, "a"), spec(2, "a"), Spec { max_attempts: 1, ..spec(3, "a") }]);
+    let slow = Spec { backoff_us: 50 * SECOND, ..spec(2, "a") };
+    let mut sim = Sim::new(1, vec![spec(1, "a"), slow, Spec { max_attempts: 1, ..spec(3, "a") }]);
     sim.act(|state| {
         let id = state.emit("a", Nature::Fails(99));
         state.logged(id, 1).end = Some(End::Dead);

@@ -177,6 +177,7 @@ impl State {
         self.next_tid += 1;
         let mut event = Fetched { partition, tid, id, channel: channel.into(), run_at: self.wall, ..Fetched::default() };
         adjust(&mut event);
+        event.timed = event.run_at != self.wall;
         self.rows.insert(id, Row { event, nature, committed: false, fetched: false, fetched_at: 0 });
         id
     }
