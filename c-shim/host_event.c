@@ -237,6 +237,11 @@ remember_snapshot(Snapshot snapshot)
 	EVENT_COLUMNS(n) " FROM aside.event_" n " e WHERE e.txid >= $1" FOR_SOMEBODY " UNION ALL " \
 	EVENT_COLUMNS(n) " FROM aside.event_" n " e WHERE e.txid = ANY ($2)" FOR_SOMEBODY
 
+/* What the last fetch, or one before it, could see, of channels whose handlers were made after $3. */
+#define PASSED_EVENTS(n) \
+	EVENT_COLUMNS(n) " FROM aside.event_" n " e WHERE e.txid < $1 AND e.txid <> ALL ($2) AND e.id > $3 AND " \
+	"(e.command = 'cancel' OR e.channel IN (SELECT h.channel FROM aside.event_handler h WHERE h.since >= $3))"
+
 /* Of a partition, all events that some handler has not ended, with what the log says of each of their handlers. */
 #define OPEN_EVENTS(n) \
 	EVENT_COLUMNS(n) ", k.handler::int8, k.attempts::int8, k.ended::int::int8, k.unfinished::int::int8, k.next_at " \
@@ -340,13 +345,25 @@ unseen_transactions(Datum *values)
 												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
+/* Without what the log says of them. */
+static void
+lend_events(const aside_fetched **events, size_t *count)
+{
+	aside_fetched *all = MemoryContextAllocHuge(lent, sizeof(aside_fetched) * Max(SPI_processed, 1));
+
+	memset(all, 0, sizeof(aside_fetched) * Max(SPI_processed, 1));
+	for (uint64 i = 0; i < SPI_processed; i++)
+		fill_fetched(&all[i], i);
+	*count = SPI_processed;
+	*events = all;
+}
+
 static void
 fetch_new(const aside_fetched **events, size_t *count)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[2] = {XID8OID, XID8ARRAYOID};
 	Datum		values[2];
-	aside_fetched *all;
 
 	if (plan == NULL)
 	{
@@ -357,12 +374,7 @@ fetch_new(const aside_fetched **events, size_t *count)
 	unseen_transactions(values);
 	if (SPI_execute_plan(plan, values, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not look for new events");
-	all = MemoryContextAllocHuge(lent, sizeof(aside_fetched) * Max(SPI_processed, 1));
-	memset(all, 0, sizeof(aside_fetched) * Max(SPI_processed, 1));
-	for (uint64 i = 0; i < SPI_processed; i++)
-		fill_fetched(&all[i], i);
-	*count = SPI_processed;
-	*events = all;
+	lend_events(events, count);
 }
 
 static aside_status
@@ -382,6 +394,30 @@ host_fetch(const aside_fetched **events, size_t *count)
 		else
 			fetch_first(events, count);
 		remember_snapshot(snapshot);
+		end_work();
+	}
+	ASIDE_END_TRY();
+	drop_work(status);
+	return status;
+}
+
+/* Rarely asked, when there is a new handler: no index is kept for it. */
+static aside_status
+host_look_back(int64_t since, const aside_fetched **events, size_t *count)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		Oid			types[3] = {XID8OID, XID8ARRAYOID, INT8OID};
+		Datum		values[3];
+
+		begin_work();
+		unseen_transactions(values);
+		values[2] = Int64GetDatum(since);
+		run_query(PASSED_EVENTS("0") " UNION ALL " PASSED_EVENTS("1") " UNION ALL " PASSED_EVENTS("2"), 3, types, values,
+				  NULL, SPI_OK_SELECT);
+		lend_events(events, count);
 		end_work();
 	}
 	ASIDE_END_TRY();
@@ -753,6 +789,7 @@ aside_get_event_host(void)
 		.random = host_random,
 		.handlers = host_handlers,
 		.fetch = host_fetch,
+		.look_back = host_look_back,
 		.record = host_record,
 		.listen = host_listen,
 		.notifications = host_notifications,

@@ -523,6 +523,8 @@ typedef struct aside_event_host
 	double		(*random) (void);
 	aside_status (*handlers) (const aside_handler_spec **specs, size_t *count);
 	aside_status (*fetch) (const aside_fetched **events, size_t *count);
+	/* What fetches went by, above this id, of channels of handlers that were made after it. */
+	aside_status (*look_back) (int64_t since, const aside_fetched **events, size_t *count);
 	aside_status (*record) (const aside_log_entry *entries, size_t count);
 	aside_status (*listen) (const aside_bytes *channels, size_t count);
 	void		(*notifications) (const aside_note **notes, size_t *count);

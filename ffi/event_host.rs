@@ -163,6 +163,39 @@ fn logged<'e>(entry: &'e Entry, one: &'e mut [i64; 1], places: &HashMap<i64, u64
     out
 }
 
+/// # Safety
+///
+/// The arrays, and what they refer to, must be there.
+unsafe fn fetched(data: *const aside_fetched, count: usize) -> Vec<Fetched> {
+    // SAFETY: as the caller promises.
+    let fetched = |e: &aside_fetched| unsafe {
+        Fetched {
+            partition: e.partition as u8,
+            tid: e.tid,
+            id: e.id,
+            channel: optional(&e.channel).unwrap_or_default().to_vec(),
+            target: (e.target != 0).then_some(e.target),
+            key: optional(&e.key).map(<[u8]>::to_vec),
+            priority: e.priority,
+            run_at: e.run_at,
+            timed: e.timed != 0,
+            known: slice(e.known, e.nknown)
+                .iter()
+                .map(|k| Known {
+                    handler: k.handler,
+                    attempts: k.attempts,
+                    ended: k.ended != 0,
+                    next_at: (k.next_at != 0).then_some(k.next_at),
+                    unfinished: k.unfinished != 0,
+                })
+                .collect(),
+            command: (e.cancels != 0).then_some(Command::Cancel(e.cancelled)),
+        }
+    };
+    // SAFETY: as above.
+    unsafe { slice(data, count) }.iter().map(fetched).collect()
+}
+
 impl EventHost for Events<'_> {
     fn timestamp(&self) -> i64 {
         self.h.timestamp()
@@ -204,32 +237,13 @@ impl EventHost for Events<'_> {
         let (mut data, mut count) = (std::ptr::null(), 0);
         done(host_call!(self.t, fetch(&mut data, &mut count)))?;
         // SAFETY: on ASIDE_OK the shim lends the arrays and their texts until its next call.
-        let fetched = |e: &aside_fetched| unsafe {
-            Fetched {
-                partition: e.partition as u8,
-                tid: e.tid,
-                id: e.id,
-                channel: optional(&e.channel).unwrap_or_default().to_vec(),
-                target: (e.target != 0).then_some(e.target),
-                key: optional(&e.key).map(<[u8]>::to_vec),
-                priority: e.priority,
-                run_at: e.run_at,
-                timed: e.timed != 0,
-                known: slice(e.known, e.nknown)
-                    .iter()
-                    .map(|k| Known {
-                        handler: k.handler,
-                        attempts: k.attempts,
-                        ended: k.ended != 0,
-                        next_at: (k.next_at != 0).then_some(k.next_at),
-                        unfinished: k.unfinished != 0,
-                    })
-                    .collect(),
-                command: (e.cancels != 0).then_some(Command::Cancel(e.cancelled)),
-            }
-        };
+        Ok(unsafe { fetched(data, count) })
+    }
+    fn look_back(&self, since: i64) -> Result<Vec<Fetched>, Saved> {
+        let (mut data, mut count) = (std::ptr::null(), 0);
+        done(host_call!(self.t, look_back(since, &mut data, &mut count)))?;
         // SAFETY: as above.
-        Ok(unsafe { slice(data, count) }.iter().map(fetched).collect())
+        Ok(unsafe { fetched(data, count) })
     }
     fn record(&self, entries: &[Entry]) -> Result<(), Saved> {
         let places = self.workers.places.borrow();

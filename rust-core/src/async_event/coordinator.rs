@@ -7,9 +7,9 @@ use super::item::Map;
 use super::ledger::Ledger;
 use super::recall::Recall;
 use super::rotation::Rotation;
-use super::spec::{Batch, Fetched, Notification};
+use super::spec::{Batch, Notification};
 use crate::host::Saved;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Handlers are read anew this often even when nobody says that they changed.
 pub const RELOAD_EVERY_US: u64 = 60_000_000;
@@ -42,8 +42,8 @@ pub struct Coordinator {
     pub(super) ledger: Ledger,
     pub(super) rotation: Rotation,
     pub(super) clock: Clock,
-    /// Events that came last, for handlers that turn out to have been there before them.
-    pub(super) recent: VecDeque<Fetched>,
+    /// Handlers that came to be known after the first fetch: some of their events may have been fetched before.
+    pub(super) late: BTreeSet<u32>,
     pub(super) unspilled: Vec<(u32, Notification)>,
     pub(super) unspilled_bytes: usize,
     /// The channels may be others than those that are listened to.
@@ -78,7 +78,7 @@ impl Coordinator {
             ledger: Ledger::default(),
             rotation: Rotation::new(current),
             clock: Clock::default(),
-            recent: VecDeque::new(),
+            late: BTreeSet::new(),
             unspilled: Vec::new(),
             unspilled_bytes: 0,
             deaf: false,
@@ -135,6 +135,7 @@ impl Coordinator {
         self.listen(h)?;
         self.spill(h)?;
         self.fetch(h)?;
+        self.look_back(h)?;
         self.recall(h);
         self.start(h)?;
         self.rotate(h)?;

@@ -16,6 +16,9 @@ pub trait EventHost {
     /// Events and commands that became visible since this coordinator's last fetch. The first one returns all
     /// events that have not ended for some handler, and all commands. After an error: the same again.
     fn fetch(&self) -> Result<Vec<Fetched>, Saved>;
+    /// What fetches have gone by: of ids above this one, at least the events of channels whose handlers were made
+    /// after it, and all commands.
+    fn look_back(&self, since: i64) -> Result<Vec<Fetched>, Saved>;
     /// Write these in one transaction, durable before this returns.
     fn record(&self, entries: &[Entry]) -> Result<(), Saved>;
     /// Listen to exactly these channels.

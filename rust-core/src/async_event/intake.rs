@@ -13,10 +13,6 @@ pub const MAX_NOTIFICATIONS_BYTES: usize = 16 << 20;
 /// The same for those that could not be recorded yet.
 pub const MAX_UNSPILLED_BYTES: usize = 16 << 20;
 
-/// Events that are kept in mind for new handlers: the transaction that makes a handler may emit events, and
-/// these may be fetched before it is known that handlers have changed.
-const RECENT: usize = 8192;
-
 impl Coordinator {
     pub(super) fn reload_handlers<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
         let mono = h.now_us();
@@ -46,15 +42,10 @@ impl Coordinator {
                     changed.insert(id);
                 }
                 None => {
-                    let mut handler = Handler::new(spec, now);
-                    if self.seen.insert(id) {
-                        for event in &self.recent {
-                            if is_for(event, &handler) {
-                                handler.admit(event, &mut self.ledger, now);
-                            }
-                        }
+                    if self.seen.insert(id) && self.loaded {
+                        self.late.insert(id);
                     }
-                    self.handlers.insert(id, handler);
+                    self.handlers.insert(id, Handler::new(spec, now));
                 }
             }
         }
@@ -157,10 +148,28 @@ impl Coordinator {
                 handler.admit(&event, &mut self.ledger, now);
             }
         }
-        if self.recent.len() == RECENT {
-            self.recent.pop_front();
+    }
+
+    /// A handler gets what was emitted after it was made, also before its transaction had committed, or before
+    /// that was known here: so look again at what fetches went by.
+    pub(super) fn look_back<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
+        self.late.retain(|id| self.handlers.get(id).is_some_and(|handler| !handler.removed));
+        let since = self.late.iter().filter_map(|id| self.handlers.get(id)).map(|handler| handler.spec.since).min();
+        let Some(since) = since else { return Ok(()) };
+        let passed = h.look_back(since)?;
+        let now = h.timestamp();
+        for event in passed.iter().filter(|event| event.command.is_none()) {
+            for id in &self.late {
+                if let Some(handler) = self.handlers.get_mut(id).filter(|handler| is_for(event, handler)) {
+                    handler.admit(event, &mut self.ledger, now);
+                }
+            }
         }
-        self.recent.push_back(event);
+        self.late.clear();
+        for Command::Cancel(id) in passed.iter().filter_map(|event| event.command) {
+            self.cancel(id, now);
+        }
+        Ok(())
     }
 
     /// What waits is dropped, once it has been taken back where a worker has it; what runs may yet succeed, but is not tried again.

@@ -97,7 +97,6 @@ impl Coordinator {
         partition.not_before = mono + ROTATION_TICK_US;
         if h.size(p as u8) == 0 || h.truncate(p as u8)? {
             partition.clean = true;
-            self.recent.retain(|event| usize::from(event.partition) != p);
         } else {
             // It may hold what has not been fetched.
             self.woken = true;

@@ -119,6 +119,9 @@ impl EventHost for World {
                 new.iter_mut().for_each(|row| row.event.known = known(state, row));
                 state.rows.values_mut().filter(|row| row.committed).for_each(|row| row.fetched = true);
             }
+            // What nobody handles is not returned, now or later.
+            state.rows.values_mut().filter(|row| row.committed).for_each(|row| row.fetched = true);
+            new.retain(|row| row.event.command.is_some() || !state.handlers_of(&row.event).is_empty());
             let step = state.step;
             for row in &new {
                 let row = state.rows.get_mut(&row.event.id).unwrap();
@@ -126,6 +129,12 @@ impl EventHost for World {
             }
             state.rng.shuffle(&mut new);
             new.into_iter().map(|row| row.event).collect()
+        })
+    }
+    fn look_back(&self, since: i64) -> Result<Vec<Fetched>, Saved> {
+        self.call("look_back", true, |state| {
+            let passed = state.rows.values().filter(|row| row.fetched && row.event.id > since);
+            passed.map(|row| row.event.clone()).collect()
         })
     }
     fn record(&self, entries: &[Entry]) -> Result<(), Saved> {

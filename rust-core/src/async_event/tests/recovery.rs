@@ -103,6 +103,38 @@ fn a_handler_gets_what_came_after_it_even_if_it_was_not_known_yet() {
 }
 
 #[test]
+fn a_handler_gets_what_was_emitted_before_it_was_committed() {
+    for faults in [0.0, 0.3] {
+        let mut sim = Sim::new(3, vec![spec(1, "a")]);
+        sim.coordinator.set_rotation(500, 2_000_000);
+        for n in 0..100 {
+            // Its since is as old as its transaction.
+            let since = sim.world.get().next_id - 1;
+            sim.act(|state| [state.emit("b", Nature::Good), state.emit("a", Nature::Good)]);
+            sim.act(|state| state.emit_as("a", Nature::Good, |event| event.run_at += 4 * SECOND));
+            sim.idle(SECOND);
+            let cancelled = sim.act(|state| state.emit("b", Nature::Good));
+            sim.act(|state| state.cancel(cancelled));
+            sim.idle(SECOND / 10);
+            let emptied = sim.world.get().rows.range(since + 1..).next().is_none();
+            sim.world.set().specs.push(Spec { since, ..spec(n + 10, "b") });
+            sim.world.set().specs.push(Spec { since, ..spec(n + 1000, "a") });
+            sim.world.set().faults = faults;
+            sim.coordinator.reload();
+            for _ in 0..50 {
+                _ = sim.try_step();
+            }
+            sim.world.set().faults = 0.0;
+            sim.settle(100);
+            let state = sim.world.get();
+            assert!(emptied || state.log.values().all(|logged| logged.effects <= 1));
+            let ended = state.ended(cancelled, n + 10);
+            assert!(!state.rows.contains_key(&cancelled) || ended == Some(End::Cancelled), "{ended:?}");
+        }
+    }
+}
+
+#[test]
 fn what_waits_for_a_handler_goes_with_it() {
     let mut sim = Sim::new(1, vec![spec(1, "a"), spec(2, "a")]);
     sim.world.set().batch_us = SECOND as u64;

@@ -97,6 +97,9 @@ impl EventHost for Bulk {
     fn fetch(&self) -> Result<Vec<Fetched>, Saved> {
         Ok(self.events.take())
     }
+    fn look_back(&self, _: i64) -> Result<Vec<Fetched>, Saved> {
+        Ok(Vec::new())
+    }
     fn record(&self, _: &[Entry]) -> Result<(), Saved> {
         Ok(())
     }
