@@ -229,6 +229,9 @@ extern void aside_watch_transactions(void);
 extern void aside_watch_submitter(void);
 extern bool aside_temp_touched;
 
+/* The running task or handler has trapped the cancel at its timeout, and this process ends (host_worker.c). */
+extern bool aside_ends_by_timer(void);
+
 /* The running commit is the last of its command; the running command is part of a session (host_worker.c). */
 extern bool aside_last_commit;
 extern bool aside_in_session;

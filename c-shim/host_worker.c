@@ -210,11 +210,21 @@ stop_timer(void)
 /* What traps the first cancel is ended by the second call. */
 #define TASK_GRACE_MS 2000
 
+static volatile sig_atomic_t task_ended_by_timer = false;
+
+/* What runs trapped the cancel at its timeout: this process ends. */
+bool
+aside_ends_by_timer(void)
+{
+	return task_ended_by_timer;
+}
+
 static void
 task_timer_rings(void)
 {
 	if (task_timed_out)
 	{
+		task_ended_by_timer = true;
 		ProcDiePending = true;
 		InterruptPending = true;
 	}

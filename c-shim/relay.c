@@ -7,6 +7,7 @@
  * caller's client_min_messages decides what is sent, as for any client.
  */
 #include "aside.h"
+#include "event.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -57,6 +58,11 @@ unpack(const char *data, size_t len)
 		make_ours(edata.context);
 	}
 	aside_fill_report(&edata, &report);
+	if (edata.elevel == FATAL && aside_handler_runs && aside_ends_by_timer())
+	{
+		report.sqlstate = ERRCODE_QUERY_CANCELED;
+		report.message = aside_text_bytes("terminating event handler due to its timeout");
+	}
 	(void) aside_sink_message(aside_worker_pool()->handle, aside_get_worker_host(), &report);
 }
 

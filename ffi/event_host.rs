@@ -12,6 +12,7 @@ use aside_core::autonomous_tx::event::{Errand, Leases, Said};
 use aside_core::host::{Saved, World};
 use aside_core::pool::area::Area;
 use aside_core::pool::borrow::Limits;
+use aside_core::report::QUERY_CANCELED;
 use aside_core::wire::batch::{Became, Note, events, notifications};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -71,6 +72,16 @@ impl Events<'_> {
         status == aside_status::ASIDE_OK && are
     }
 
+    /// The batch that a worker was at when it went, unless it is done.
+    fn began(&self, lease: u64, handler: u32, batches: &[Option<Work>], out: &mut Vec<(u64, Outcome)>) -> Option<usize> {
+        let batch = batches.iter().position(Option::is_some)?;
+        if batches[batch].as_ref().is_some_and(|work| self.acknowledged(handler, work)) {
+            out.push((lease, Outcome::Done(batch)));
+            return None;
+        }
+        Some(batch)
+    }
+
     /// What a worker has said, in the core's words.
     fn heard(&self, lease: u64, said: Said, out: &mut Vec<(u64, Outcome)>) {
         let mut given = self.workers.given.borrow_mut();
@@ -99,15 +110,13 @@ impl Events<'_> {
                 out.push((lease, Outcome::Over));
             }
             Said::Lost { begun } => {
-                let began = batches.iter().take(begun).position(Option::is_some);
-                let began = began.filter(|batch| {
-                    let done = batches[*batch].as_ref().is_some_and(|work| self.acknowledged(*handler, work));
-                    if done {
-                        out.push((lease, Outcome::Done(*batch)));
-                    }
-                    !done
-                });
+                let began = self.began(lease, *handler, &batches[..begun.min(batches.len())], out);
                 out.push((lease, if began.is_some() { Outcome::Lost { began } } else { Outcome::Over }));
+            }
+            Said::TimedOut { begun, message } => {
+                let began = self.began(lease, *handler, &batches[..begun.min(batches.len())], out);
+                out.extend(began.map(|batch| (lease, Outcome::Failed { batch, sqlstate: QUERY_CANCELED, message })));
+                out.push((lease, Outcome::Over));
             }
         }
         if over {

@@ -38,6 +38,11 @@ pub enum Said {
     Lost {
         begun: usize,
     },
+    /// The same, in the middle of a batch that trapped the cancel at its timeout.
+    TimedOut {
+        begun: usize,
+        message: Vec<u8>,
+    },
 }
 
 struct Open {
@@ -164,7 +169,8 @@ fn hear<H: CallerHost>(h: &H, area: &Area, open: &mut Open, said: &mut Vec<(u64,
     // Before what it wrote is read: what it wrote before it went is there.
     let unborn = open.launched && slot.worker_pid.load(Acquire) == 0 && h.launch_failed(index);
     // One that went when it had taken the request and before its first batch: something in it must be at fault.
-    let lost = || Said::Lost { begun: if slot.taken(generation) { slot.recall_batches(generation, 0).unwrap_or(0).max(1) } else { 0 } };
+    let begun = || if slot.taken(generation) { slot.recall_batches(generation, 0).unwrap_or(0).max(1) } else { 0 };
+    let lost = || Said::Lost { begun: begun() };
     let gone = slot.state() != (State::Busy, generation) || unborn;
     let mut reader = area.reply_ring(index).reader();
     let mut buffer = Vec::new();
@@ -216,6 +222,9 @@ fn hear<H: CallerHost>(h: &H, area: &Area, open: &mut Open, said: &mut Vec<(u64,
             open.number,
             match &open.last_words {
                 Some(words) if !slot.taken(generation) => refused(words),
+                Some(words) if words.sqlstate == QUERY_CANCELED => {
+                    Said::TimedOut { begun: begun(), message: words.get(Field::Message).unwrap_or_default().to_vec() }
+                }
                 _ => lost(),
             },
         ));
