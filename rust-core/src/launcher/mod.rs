@@ -316,21 +316,32 @@ mod tests {
     }
 
     #[test]
-    fn more_databases_than_places_are_said_once() {
-        let databases: Vec<u32> = (1..=registry::PLACES as u32 + 1).collect();
-        let (h, registry, mut launcher) = fake(&databases);
-        for _ in 0..3 {
+    fn too_many_databases_are_said_once_and_get_the_places_of_those_that_go() {
+        let room = Registry::default().entries.len() as u32;
+        let all: Vec<u32> = (1..=room + 2).collect();
+        let (h, registry, mut launcher) = fake(&all);
+        for _ in 0..5 {
+            launcher.step(&h, &registry);
+            registry.kick();
+        }
+        assert_eq!((h.started.borrow().len() as u32, &h.notes.borrow()[..]), (room, &[Note::TooManyDatabases][..]));
+        assert!(registry.find(room + 1).is_none() && registry.find(room + 2).is_none());
+        // Two have gone, or are not meant any more: their places are free at the next look, and taken at the one after.
+        for entry in &registry.entries[..2] {
+            entry.change(entry.state(), State::Absent, 0);
+        }
+        h.databases.borrow_mut().drain(..2);
+        for _ in 0..2 {
             registry.kick();
             launcher.step(&h, &registry);
         }
-        assert_eq!((h.started.borrow().len(), &h.notes.borrow()[..]), (registry::PLACES, &[Note::TooManyDatabases][..]));
-        h.databases.borrow_mut().pop();
+        assert!(registry.find(room + 1).is_some() && registry.find(room + 2).is_some());
+        assert_eq!((h.started.borrow().len() as u32, h.notes.borrow().len()), (room + 2, 1));
+        // Once more one too many: that is news.
+        h.databases.borrow_mut().push(room + 3);
         registry.kick();
         launcher.step(&h, &registry);
-        *h.databases.borrow_mut() = databases;
-        registry.kick();
-        launcher.step(&h, &registry);
-        assert_eq!(h.notes.borrow().len(), 2, "and again when it is so again");
+        assert_eq!(*h.notes.borrow(), [Note::TooManyDatabases; 2]);
     }
 
     #[test]
