@@ -230,6 +230,19 @@ ok($mon->until(q{SELECT count(*) = 20 FROM effects WHERE what = 'innocent'}, 10)
 is($mon->value('SELECT count(*) FROM aside.dead_events'), 1, 'and are not given up');
 is($mon->value("SELECT count(*) FROM effects WHERE id = $id"), 0, 'it has left nothing');
 
+# So does a C function that reads where it must not: one of the server's, told that a number is a pointer.
+$mon->value($_) for (
+	q{CREATE FUNCTION crash(bigint) RETURNS cstring STRICT LANGUAGE internal AS 'byteaout'},
+	q{SELECT async_event_on('crash', command => 'SELECT public.crash(16)', max_attempts => 2, backoff => '50 ms')}, 'TRUNCATE effects');
+$id = $mon->value(q{SELECT async_event_emit('crash') FROM (SELECT count(async_event_emit('c', '"by"')) FROM generate_series(1, 5)) e});
+$mon->quit;
+ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM aside.dead_events WHERE id = $id"), 'an event whose handler segfaults is dead after its attempts');
+$mon = session($node);
+is($mon->value("SELECT sqlstate || ' ' || (attempts BETWEEN 2 AND 3) FROM aside.dead_events WHERE id = $id"), '08006 true', 'as many as it may have');
+like(slurp_file($node->logfile), qr/terminated by signal 11/, 'it did crash the server');
+ok($mon->until(q{SELECT count(*) = 5 FROM effects WHERE what = 'by'}, 10), 'others are handled');
+$mon->value(q{SELECT async_event_off('crash')});
+
 # Fast shutdown.
 $mon->value(q{SELECT async_event_on('t', 'handle(aside.event)', concurrency => 8)});
 $mon->value(q{SELECT async_event_emit('t', to_jsonb(p)) FROM unnest(ARRAY['trap', 'trap', 'trap', 'sleep 600', 'sleep 600']) p});
