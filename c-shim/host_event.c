@@ -709,8 +709,9 @@ host_truncate(uint32_t partition, bool *done)
 				  0, NULL, NULL, NULL, SPI_OK_UTILITY);
 		if (!has_unseen(partition))
 		{
-			run_query(psprintf("DELETE FROM aside.event_unique u USING aside.event_%u e WHERE u.event = e.id", partition),
-					  0, NULL, NULL, NULL, SPI_OK_DELETE);
+			/* Those that nobody has handled; what was carried over keeps its key. */
+			run_query(psprintf("DELETE FROM aside.event_unique u USING aside.event_%u e WHERE u.event = e.id "
+							   "AND e.command IS DISTINCT FROM 'moved'", partition), 0, NULL, NULL, NULL, SPI_OK_DELETE);
 			keep_errors(partition);
 			run_query(psprintf("TRUNCATE aside.event_%u, aside.event_log_%u", partition, partition), 0, NULL, NULL,
 					  NULL, SPI_OK_UTILITY);

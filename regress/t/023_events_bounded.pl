@@ -30,7 +30,8 @@ CREATE FUNCTION handle(e aside.event[]) RETURNS void LANGUAGE sql AS $$INSERT IN
 SELECT async_event_on('c', 'handle(aside.event[])', concurrency => 3, batch_size => 100, max_attempts => 10),
 	async_event_on('late', 'handle(aside.event[])', name => 'late', batch_size => 100, ordered => true),
 	async_event_on('late', 'handle(aside.event[])', name => 'paused'),
-	async_event_pause('paused');
+	async_event_pause('paused'),
+	async_event_on('far', 'handle(aside.event[])', concurrency => 2);
 CREATE TABLE late (id bigint);
 SQL
 
@@ -47,6 +48,7 @@ $pin->value('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM done; S
 # Events that outlive the table they came to: delayed, and of a handler that is paused.
 my $begin = time;
 $mon->value(q{INSERT INTO late SELECT async_event_emit('late', to_jsonb(i), key => (i % 7)::text, delay => interval '12 s') FROM generate_series(1, 1500) i});
+my $far = $mon->value(q{SELECT async_event_emit('far', '"far"', delay => '1 hour', unique_key => 'k')});
 # And those of a transaction that has not committed meanwhile.
 my $slow = session($node);
 $slow->value(q{BEGIN; SELECT async_event_emit('c', '"slow"'); PREPARE TRANSACTION 'slow'});
@@ -82,6 +84,11 @@ ok($mon->until(q{SELECT count(*) = 3000 FROM done WHERE channel = 'late'}, 20), 
 is($mon->value(q{SELECT count(*) FROM (SELECT FROM done GROUP BY id, channel HAVING count(*) <> CASE channel WHEN 'late' THEN 2 ELSE 1 END) x}), 0, 'each once for each handler');
 is($mon->value(q{SELECT count(*) FROM late WHERE id NOT IN (SELECT id FROM done)}), 0, 'under their own ids');
 ok($mon->until("SELECT ($sizes) < 1", 20), 'in the end the tables are empty') or diag($mon->value($sizes));
+# Several times carried over by now.
+is($mon->run(q{SELECT async_event_emit('far', unique_key => 'k')})->{sqlstate}, '23505', 'the key of an event that was carried over is its own still');
+is($mon->value(q{SELECT async_event_emit('far', unique_key => 'k', on_conflict => 'keep')}), $far, 'and it is kept');
+is($mon->value("SELECT async_event_cancel($far)"), 't', 'until it is cancelled,');
+ok($mon->until(q{SELECT count(*) = 0 FROM aside.event_unique}, 10), 'when it is free');
 is($pin->value('SELECT count(*) FROM done'), 0, 'all the while the old snapshot was kept');
 is($mon->value(q{SELECT string_agg(handler, ' ') FROM aside.dead_events}), 'dies', 'nothing else is given up');
 is($mon->value(q{SELECT jsonb_array_length(errors) FROM aside.dead_events}), 3, 'of that all errors are known');
