@@ -468,6 +468,11 @@ bury_event(const aside_log_entry *entry)
 		run_query(psprintf(BURY " ON CONFLICT DO NOTHING", entry->partition), 6, types, values, NULL, SPI_OK_INSERT);
 }
 
+/* Who replaces an event has its key locked: a coordinator waits for nobody's transaction. */
+#define FREE_KEYS \
+	"DELETE FROM aside.event_unique WHERE ctid = ANY (ARRAY(SELECT u.ctid FROM aside.event_unique u " \
+	"WHERE u.event = ANY ($1) FOR UPDATE SKIP LOCKED))"
+
 static void
 write_entry(const aside_log_entry *entry)
 {
@@ -492,8 +497,7 @@ write_entry(const aside_log_entry *entry)
 	if (entry->kind == 'x')
 		bury_event(entry);
 	if (entry->kind == 'x' || entry->kind == 'c')
-		run_query("DELETE FROM aside.event_unique WHERE event = ANY ($1)", 1, &types[2], &values[2], NULL,
-				  SPI_OK_DELETE);
+		run_query(FREE_KEYS, 1, &types[2], &values[2], NULL, SPI_OK_DELETE);
 }
 
 static aside_status
@@ -694,6 +698,16 @@ keep_errors(uint32 partition)
 			  0, NULL, NULL, NULL, SPI_OK_UPDATE);
 }
 
+/* That a lock was not to be had is no error. */
+static aside_status
+unless_locked(aside_status status)
+{
+	if (status != ASIDE_OK && aside_kept_error() != NULL &&
+		aside_kept_error()->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+		return ASIDE_OK;
+	return status;
+}
+
 /* Empty a partition, unless somebody reads it or writes to it just now. */
 static aside_status
 host_truncate(uint32_t partition, bool *done)
@@ -723,11 +737,7 @@ host_truncate(uint32_t partition, bool *done)
 	if (status != ASIDE_OK)
 		*done = false;
 	drop_work(status);
-	/* That a lock was not to be had is no error. */
-	if (status != ASIDE_OK && aside_kept_error() != NULL &&
-		aside_kept_error()->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
-		return ASIDE_OK;
-	return status;
+	return unless_locked(status);
 }
 
 static aside_status
@@ -760,6 +770,22 @@ host_carry_over(uint32_t partition, const int64_t *events, size_t count)
 	ASIDE_END_TRY();
 	drop_work(status);
 	return status;
+}
+
+static aside_status
+host_compact_keys(void)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		begin_work();
+		run_query("SELECT aside.event_unique_compact()", 0, NULL, NULL, NULL, SPI_OK_SELECT);
+		end_work();
+	}
+	ASIDE_END_TRY();
+	drop_work(status);
+	return unless_locked(status);
 }
 
 static uint64_t
@@ -800,6 +826,7 @@ aside_get_event_host(void)
 		.rotate = host_rotate,
 		.truncate = host_truncate,
 		.carry_over = host_carry_over,
+		.compact_keys = host_compact_keys,
 		.size = host_size,
 	};
 

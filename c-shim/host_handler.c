@@ -350,19 +350,42 @@ call_with_array(const Event *events, uint32 count)
 	execute(handler_plan(events[0].notified), values, NULL);
 }
 
+/*
+ * As the tables' owner.  The plan is kept: one that was made while the table
+ * was small must not scan it when it is large.
+ */
+static void
+free_keys(Datum *ids, int count)
+{
+	int			level = NewGUCNestLevel();
+	Oid			types[1] = {INT8ARRAYOID};
+	Datum		values[1] = {
+		PointerGetDatum(construct_array(ids, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE))
+	};
+
+	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	if (free_key_plan == NULL)
+		free_key_plan = prepare_kept("DELETE FROM aside.event_unique WHERE event OPERATOR(pg_catalog.=) ANY ($1)",
+									 1, types);
+	execute(free_key_plan, values, NULL);
+	AtEOXact_GUC(true, level);
+}
+
 /* As the tables' owner: the batch is done when this commits, and its unique keys are free. */
 static void
 acknowledge(const Batch *batch, const Event *events)
 {
 	Oid			types[3] = {INT4OID, INT8ARRAYOID, INT4OID};
 	Datum	   *ids = palloc(sizeof(Datum) * batch->count);
+	Datum	   *unique = palloc(sizeof(Datum) * batch->count);
 	Datum		values[3];
-	bool		unique = false;
+	int			count = 0;
 
 	for (uint32 i = 0; i < batch->count; i++)
 	{
 		ids[i] = Int64GetDatum(events[i].id);
-		unique = unique || events[i].unique;
+		if (events[i].unique)
+			unique[count++] = ids[i];
 	}
 	values[0] = Int32GetDatum(handler.name.id);
 	values[1] = PointerGetDatum(construct_array(ids, batch->count, INT8OID, sizeof(int64),
@@ -373,12 +396,8 @@ acknowledge(const Batch *batch, const Event *events)
 			prepare_kept(psprintf("INSERT INTO aside.event_log_%u (handler, kind, events, attempt) "
 								  "VALUES ($1, 'd', $2, $3)", batch->partition), 3, types);
 	execute(log_plans[batch->partition], values, NULL);
-	if (!unique)
-		return;
-	if (free_key_plan == NULL)
-		free_key_plan = prepare_kept("DELETE FROM aside.event_unique WHERE event OPERATOR(pg_catalog.=) ANY ($1)",
-									 1, &types[1]);
-	execute(free_key_plan, &values[1], NULL);
+	if (count > 0)
+		free_keys(unique, count);
 }
 
 static void

@@ -328,6 +328,9 @@ impl EventHost for Events<'_> {
     fn carry_over(&self, partition: u8, events: &[i64]) -> Result<(), Saved> {
         done(host_call!(self.t, carry_over(u32::from(partition), events.as_ptr(), events.len())))
     }
+    fn compact_keys(&self) -> Result<(), Saved> {
+        done(host_call!(self.t, compact_keys()))
+    }
     fn size(&self, partition: u8) -> u64 {
         host_call!(self.t, size(u32::from(partition)))
     }

@@ -284,6 +284,7 @@ CREATE TABLE aside.event_unique (
     emitted_by oid NOT NULL,
     PRIMARY KEY (channel, unique_key)
 );
+CREATE INDEX event_unique_event ON aside.event_unique (event);
 COMMENT ON TABLE aside.event_unique IS 'unique keys of events that have not ended';
 
 CREATE FUNCTION aside.want_events() RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'aside_want_events';
@@ -422,8 +423,9 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION aside.event_put(text, jsonb, text, int, jsonb, oid, int, text) IS 'emits what async_event_emit does not';
 
+-- Plans are kept: one that was made while the table was small must not scan it when it is large.
 CREATE FUNCTION aside.event_claim_key(channel text, unique_key text, id bigint, conflict text, caller oid) RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
     other bigint;
     emitter oid;
@@ -433,8 +435,14 @@ BEGIN
         IF FOUND THEN
             RETURN 0;
         END IF;
-        SELECT u.event, u.emitted_by INTO other, emitter FROM aside.event_unique u
-            WHERE u.channel = event_claim_key.channel AND u.unique_key = event_claim_key.unique_key FOR UPDATE;
+        -- Nobody is to wait for a transaction that has only looked.
+        IF conflict = 'replace' THEN
+            SELECT u.event, u.emitted_by INTO other, emitter FROM aside.event_unique u
+                WHERE u.channel = event_claim_key.channel AND u.unique_key = event_claim_key.unique_key FOR UPDATE;
+        ELSE
+            SELECT u.event INTO other FROM aside.event_unique u
+                WHERE u.channel = event_claim_key.channel AND u.unique_key = event_claim_key.unique_key;
+        END IF;
         CONTINUE WHEN other IS NULL;
         IF conflict = 'keep' THEN
             RETURN other;
@@ -454,6 +462,23 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION aside.event_claim_key(text, text, bigint, text, oid) IS
     'makes a unique key that of an event: 0; or the event that has it and keeps it';
+
+-- Keys come and go row by row. Where others keep old snapshots alive no vacuum helps, so the table is written anew.
+CREATE FUNCTION aside.event_unique_compact() RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms' AS $$
+DECLARE
+    size bigint := pg_total_relation_size('aside.event_unique');
+    kept aside.event_unique[];
+BEGIN
+    IF size < 500000 OR size < (SELECT 4 * coalesce(sum(pg_column_size(u.*)), 0) FROM aside.event_unique u) THEN
+        RETURN;
+    END IF;
+    LOCK TABLE aside.event_unique IN ACCESS EXCLUSIVE MODE;
+    kept := ARRAY(SELECT u FROM aside.event_unique u);
+    TRUNCATE aside.event_unique;
+    INSERT INTO aside.event_unique SELECT k.* FROM unnest(kept) k;
+END $$;
+COMMENT ON FUNCTION aside.event_unique_compact() IS 'writes the table of unique keys anew if most of it is of those that are free again';
 
 CREATE FUNCTION aside.async_event_cancel(caller oid, id bigint) RETURNS boolean LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
@@ -737,7 +762,7 @@ REVOKE ALL ON FUNCTION
     aside.async_event_on(oid, text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean),
     aside.async_event_off(oid, text), aside.async_event_pause(oid, text), aside.async_event_resume(oid, text),
     aside.event_put(text, jsonb, text, int, jsonb, oid, int, text), aside.event_claim_key(text, text, bigint, text, oid),
-    aside.async_event_cancel(oid, bigint), aside.async_event_redrive(oid, text, bigint[]),
+    aside.event_unique_compact(), aside.async_event_cancel(oid, bigint), aside.async_event_redrive(oid, text, bigint[]),
     aside.plpgsql_call(), aside.plpgsql_inline(internal), aside.plpgsql_validate(oid),
     aside.worker_rows(), aside.stat_rows()
 FROM PUBLIC;

@@ -124,6 +124,19 @@ SELECT autonomous_session_exec('s1', 'ROLLBACK');
 SELECT count(*) FROM (SELECT r.id FROM autonomous_session_result('s2') AS r (id bigint)) x;
 CALL until('(SELECT what ~ ''s2'' FROM told ORDER BY n DESC LIMIT 1)');
 SELECT what FROM told ORDER BY n DESC LIMIT 1;
+-- who replaces an event, or only looks at it, and does not commit, holds up nobody else
+SELECT async_event_emit('due', unique_key => 'held', delay => '1 hour') AS e1 \gset
+SELECT async_event_emit('due', unique_key => 'seen', delay => '1 hour') AS e2 \gset
+SELECT autonomous_session_exec('s1', 'BEGIN');
+SELECT autonomous_session_exec('s1', $$SELECT async_event_emit('due', unique_key => 'held', on_conflict => 'replace')$$);
+SELECT autonomous_session_exec('s1', $$SELECT async_event_emit('due', unique_key => 'seen', on_conflict => 'keep')$$);
+SELECT async_event_cancel(:e1), async_event_cancel(:e2);
+CALL until(format('(SELECT count(*) FROM aside.events WHERE id IN (%s, %s) AND state = ''cancelled'') = 2', :e1, :e2));
+SELECT async_event_emit('due', '"goes on"') > 0;
+CALL until('(SELECT what ~ ''goes on'' FROM told ORDER BY n DESC LIMIT 1)');
+SELECT async_event_emit('due', '"was only looked at"', unique_key => 'seen') > 0;
+CALL until('(SELECT what ~ ''looked at'' FROM told ORDER BY n DESC LIMIT 1)');
+SELECT autonomous_session_exec('s1', 'COMMIT');
 SELECT autonomous_session_close('s1'), autonomous_session_close('s2');
 SELECT async_event_off('due');
 DROP VIEW todo;

@@ -55,24 +55,29 @@ $slow->value(q{BEGIN; SELECT async_event_emit('c', '"slow"'); PREPARE TRANSACTIO
 
 my $sizes = q{SELECT sum(pg_total_relation_size(oid)) / 1048576.0 FROM pg_class
 	WHERE relnamespace = 'aside'::regnamespace AND relname ~ '^event(_log)?_[012]$'};
-my ($size, $most, $emitted) = (0, 0, 0);
+my $keys = q{SELECT pg_total_relation_size('aside.event_unique') / 1048576.0};
+my ($size, $most, $most_keys, $emitted) = (0, 0, 0, 0);
 while ($emitted < $events)
 {
-	$mon->value("SELECT count(async_event_emit('c', to_jsonb(i))) FROM generate_series(1, $chunk) i", 60);
+	# Half of them with a unique key.
+	$mon->value("SELECT count(async_event_emit('c', to_jsonb(i), unique_key => CASE WHEN i % 2 = 0 THEN ($emitted + i)::text END)) FROM generate_series(1, $chunk) i", 60);
 	$emitted += $chunk;
 	# Not faster than they are handled.
 	$mon->until("SELECT count(*) > $emitted - 5 * $chunk FROM done WHERE channel = 'c'", 60) if $emitted % (4 * $chunk) == 0;
 	$size = $mon->value($sizes);
 	$most = $size if $size > $most;
+	$size = $mon->value($keys);
+	$most_keys = $size if $size > $most_keys;
 	usleep(1e6 * $chunk / 20_000);
 	$mon->value(q{COMMIT PREPARED 'slow'}) if $emitted == $chunk * int($events / 2 / $chunk);
 }
 my $rate = $emitted / (time - $begin);
 ok($mon->until("SELECT count(*) = $emitted + 1 FROM done WHERE channel = 'c'", 30), 'all events are handled, the slow transaction\'s too')
   or diag($mon->value(q{SELECT count(*), count(DISTINCT id) FROM done WHERE channel = 'c'}));
-diag(sprintf '%d events/s, tables of events had %.1f MB at most', $rate, $most);
+diag(sprintf '%d events/s, tables of events had %.1f MB at most, that of unique keys %.1f MB', $rate, $most, $most_keys);
 # Three, each with what comes until somebody looks, with its index and its log; all in all there were some 40.
 cmp_ok($most, '<', 18, 'the tables stay small while an old snapshot is kept');
+cmp_ok($most_keys, '<', 5, 'that of unique keys too');
 ok($mon->until(q{SELECT count(*) = 1500 FROM done WHERE channel = 'late'}, 30), 'late ones were carried over and are handled')
   or diag($mon->value(q{SELECT state, count(*) FROM aside.events WHERE channel = 'late' GROUP BY 1}));
 is($mon->value(q{SELECT count(*) FROM aside.events WHERE channel = 'late' AND handler = 'paused' AND state = 'delayed' OR state = 'waiting'}), 1500,

@@ -45,6 +45,8 @@ pub trait EventHost {
     /// Copy events from an old partition into the current one, with all that the log says of them. The next fetch
     /// returns them, under their ids; what remains of them in the old partition is as if ended.
     fn carry_over(&self, partition: u8, events: &[i64]) -> Result<(), Saved>;
+    /// Give back what unique keys that are free again still take, if it is much and nobody is in the way.
+    fn compact_keys(&self) -> Result<(), Saved>;
     /// Bytes of a partition; 0 only where it holds no row, not even one that is yet to be committed.
     fn size(&self, partition: u8) -> u64;
 }

@@ -73,7 +73,8 @@ impl Coordinator {
     pub(super) fn rotate<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
         let mono = h.now_us();
         self.rotation.carrying = false;
-        if mono >= self.rotation.look_at {
+        let tick = mono >= self.rotation.look_at;
+        if tick {
             self.rotation.look_at = mono + ROTATION_TICK_US;
             self.advance(h, mono)?;
         }
@@ -86,7 +87,7 @@ impl Coordinator {
         for p in self.rotation.old() {
             self.carry(h, p, mono)?;
         }
-        Ok(())
+        if tick { h.compact_keys() } else { Ok(()) }
     }
 
     fn empty<H: EventHost>(&mut self, h: &H, p: usize, mono: u64) -> Result<(), Saved> {

@@ -76,6 +76,18 @@ fn a_late_event_is_taken_along() {
 }
 
 #[test]
+fn keys_are_compacted_each_second_though_no_partition_can_be_emptied() {
+    let mut sim = sim(1 << 40, 1_000_000);
+    sim.act(|state| state.insert("a", Nature::Good, |_| {}));
+    for _ in 0..50 {
+        sim.act(|state| state.emit("a", Nature::Good));
+        sim.idle(SECOND / 5);
+    }
+    let compacted = sim.world.get().calls.get("compact_keys").copied();
+    assert!((8..=11).contains(&compacted.unwrap_or(0)), "{compacted:?}");
+}
+
+#[test]
 fn what_runs_is_not_taken_along_and_its_partition_waits() {
     let mut sim = sim(1 << 40, 10);
     sim.world.set().batch_us = 1;

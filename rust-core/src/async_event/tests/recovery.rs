@@ -61,7 +61,8 @@ fn an_end_in_good_order_counts_for_nobody() {
 
 #[test]
 fn each_call_may_fail_and_the_next_step_goes_on() {
-    for call in ["handlers", "fetch", "record", "listen", "spill", "start", "rotate", "truncate", "carry_over"] {
+    let calls = ["handlers", "fetch", "record", "listen", "spill", "start", "rotate", "truncate", "carry_over", "compact_keys"];
+    for call in calls {
         let mut sim = Sim::new(7, vec![spec(1, "a"), Spec { durable: true, ordered: true, ..spec(2, "a") }]);
         sim.coordinator.set_rotation(500, 2_000_000);
         sim.world.set().broken = vec![call];

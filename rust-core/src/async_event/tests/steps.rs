@@ -135,6 +135,9 @@ impl EventHost for Bulk {
     fn carry_over(&self, _: u8, _: &[i64]) -> Result<(), Saved> {
         Ok(())
     }
+    fn compact_keys(&self) -> Result<(), Saved> {
+        Ok(())
+    }
     fn size(&self, _: u8) -> u64 {
         0
     }
