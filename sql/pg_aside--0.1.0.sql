@@ -388,9 +388,9 @@ DECLARE
 BEGIN
     DELETE FROM aside.event_dead d WHERE d.handler = found.id;
     DELETE FROM aside.event_handler h WHERE h.id = found.id;
-    -- Nobody handles what waits, so its unique keys are free.
+    -- What waits and no other handler gets ends here, so its unique keys are free.
     DELETE FROM aside.event_unique u WHERE u.channel = found.channel
-        AND NOT EXISTS (SELECT FROM aside.event_handler h WHERE h.channel = found.channel);
+        AND NOT EXISTS (SELECT FROM aside.event_handler h WHERE h.channel = found.channel AND h.since < u.event);
     RETURN true;
 END $$;
 CREATE FUNCTION aside.async_event_pause(caller oid, name text) RETURNS boolean LANGUAGE plpgsql
@@ -500,7 +500,9 @@ BEGIN
             JOIN aside.event_handler h ON e.target = h.id OR (e.target IS NULL AND h.channel = e.channel AND h.since < e.id)
             WHERE e.id = async_event_cancel.id AND (e.command IS NULL OR e.command = 'notify') AND h.id NOT IN (
                 SELECT o.handler FROM aside.event_log o WHERE o.event = async_event_cancel.id AND o.kind IN ('d', 'x', 'c'))) THEN
-        RETURN false;
+        -- It waits for nobody, but may still have its unique key.
+        DELETE FROM aside.event_unique u WHERE u.event = async_event_cancel.id;
+        RETURN FOUND;
     END IF;
     PERFORM aside.event_put('', to_jsonb(id), NULL, 0, NULL, caller, NULL, 'cancel');
     RETURN true;
@@ -555,7 +557,7 @@ COMMENT ON FUNCTION async_event_resume(text) IS 'go on with a paused handler; fa
 COMMENT ON FUNCTION async_event_emit(text, jsonb, text, interval, timestamptz, int, text, text, jsonb) IS
     'emit an event with this transaction: if it commits, each handler of the channel gets it, and its effects once; its id';
 COMMENT ON FUNCTION async_event_cancel(bigint) IS
-    'cancel an event that is still to be handled, when this transaction commits; false if there is none';
+    'cancel an event that is still to be handled, or has its unique key though nobody handles it, when this transaction commits; false if there is none';
 COMMENT ON FUNCTION async_event_redrive(text, bigint[]) IS
     'emit dead events of a handler again, for it alone (NULL: all of them); how many';
 

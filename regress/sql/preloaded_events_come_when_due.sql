@@ -110,6 +110,21 @@ SELECT async_event_off('due');
 SELECT async_event_on('due', 'h(aside.event)', max_attempts => 1);
 SELECT async_event_emit('due', '"free after its handler is gone"', unique_key => 'of the gone') > 0;
 CALL until('(SELECT what ~ ''gone'' FROM told ORDER BY n DESC LIMIT 1)');
+-- that of one that nobody handles, once it is cancelled
+SELECT async_event_emit('due to nobody', unique_key => 'k') AS e \gset
+SELECT async_event_cancel(:e), async_event_cancel(:e);
+SELECT async_event_emit('due to nobody', unique_key => 'k') AS e \gset
+SELECT async_event_emit('due to nobody') AS e2 \gset
+SELECT async_event_cancel(:e), async_event_cancel(:e2);
+-- that of one that the only handler left was too late for
+SELECT async_event_on('due to one', 'h(aside.event)', name => 'due 1');
+SELECT async_event_emit('due to one', unique_key => 'z', delay => '1 hour') AS e1 \gset
+SELECT async_event_on('due to one', 'h(aside.event)', name => 'due 2');
+SELECT async_event_emit('due to one', unique_key => 'y', delay => '1 hour') AS e2 \gset
+SELECT async_event_off('due 1');
+SELECT async_event_emit('due to one', unique_key => 'z', on_conflict => 'keep', delay => '1 hour') = :e1 AS same,
+    async_event_emit('due to one', unique_key => 'y', on_conflict => 'keep') = :e2 AS same;
+SELECT async_event_off('due 2');
 -- two at a time: one waits for the other to commit
 SELECT autonomous_session_open('s1'), autonomous_session_open('s2');
 SELECT autonomous_session_exec('s1', 'BEGIN');
