@@ -53,6 +53,22 @@ SELECT async_event_on('regress_x', 'regress_t(text)', name => 'regress_c');
 -- no channel
 SELECT async_event_on(NULL, 'regress_t(text)');
 SELECT async_event_on('', 'regress_t(text)');
+-- as long as LISTEN and NOTIFY would have it, and not longer: the second has 64 bytes
+SELECT async_event_on(repeat('é', 31) || 'x', 'regress_e(aside.event)', name => 'regress_long');
+SELECT count(async_event_emit(repeat('é', 31) || 'x')), count(pg_notify(repeat('é', 31) || 'x', 'n'));
+DO $$ BEGIN
+    FOR i IN 1 .. 2000 LOOP
+        COMMIT;
+        EXIT WHEN (SELECT count(*) FROM regress_told) >= 2;
+        IF i % 100 = 0 THEN PERFORM pg_notify(repeat('é', 31) || 'x', 'again'); END IF;
+        PERFORM pg_sleep(0.005);
+    END LOOP;
+END $$;
+SELECT count(*) >= 2, bool_and(what = repeat('é', 31) || 'x') FROM regress_told;
+SELECT async_event_off('regress_long');
+SELECT async_event_on(repeat('é', 32), 'regress_e(aside.event)', name => 'regress_long');
+SELECT async_event_emit(repeat('é', 32));
+SELECT pg_notify(repeat('é', 32), '');
 -- options out of range
 SELECT async_event_on('regress_x', 'regress_t(text)', concurrency => 0);
 \set VERBOSITY sqlstate
