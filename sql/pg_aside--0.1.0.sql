@@ -641,7 +641,7 @@ CREATE VIEW aside.event_stats AS
         count(*) FILTER (WHERE s.state = 'waiting') AS waiting, count(*) FILTER (WHERE s.state = 'delayed') AS delayed,
         count(*) FILTER (WHERE s.state = 'retrying') AS retrying, count(*) FILTER (WHERE s.state = 'running') AS running,
         count(*) FILTER (WHERE s.state = 'done') AS done, (SELECT count(*) FROM aside.event_dead d WHERE d.handler = h.id) AS dead,
-        clock_timestamp() - min(s.emitted) FILTER (WHERE s.state IN ('waiting', 'retrying', 'running')) AS lag,
+        clock_timestamp() - min(greatest(s.run_at, s.emitted)) FILTER (WHERE s.state IN ('waiting', 'retrying', 'running')) AS lag,
         (SELECT pg_catalog.jsonb_object_agg(f.sqlstate, f.n) FROM (SELECT l.sqlstate, count(*) AS n
             FROM (SELECT DISTINCT o.event, o.at, o.sqlstate FROM aside.event_log o WHERE o.handler = h.id AND o.sqlstate IS NOT NULL) l
             GROUP BY l.sqlstate) f) AS failures,
@@ -666,7 +666,7 @@ COMMENT ON VIEW aside.dead_events IS 'events that a handler failed to handle as 
 COMMENT ON VIEW aside.event_runs IS
     'attempts to handle events, until their partition is emptied; attempt is NULL for those that do not count, such as serialization failures';
 COMMENT ON VIEW aside.event_stats IS
-    'for each handler: how many events are in each state, the age of the oldest that is not handled, failures by SQLSTATE, the state of the coordinator, and rates of the last minute, or since the oldest event that is still in the tables';
+    'for each handler: how many events are in each state, how long the oldest that is due is not handled, failures by SQLSTATE, the state of the coordinator, and rates of the last minute, or since the oldest event that is still in the tables';
 COMMENT ON VIEW aside.coordinators IS 'the coordinators of events, by database: running, no extension, failed (it is tried again)';
 SELECT aside.want_events();
 

@@ -19,6 +19,15 @@ BEGIN
 END $$;
 CREATE VIEW lives AS SELECT id, payload, state, attempts, next_at > now() AS again, sqlstate, message, changed IS NOT NULL AS changed FROM aside.events WHERE channel = 'view' AND handler = 'view';
 CREATE VIEW stats AS SELECT waiting, delayed, retrying, running, done, dead, lag > '0' AS lag, failures FROM aside.event_stats WHERE handler = 'view';
+-- a delay is no lag
+SELECT async_event_on('view lag', 'lives(aside.event)'), async_event_pause('view lag');
+SELECT count(async_event_emit('view lag', delay => d)) FROM unnest('{2 s,1 hour}'::interval[]) d;
+SELECT waiting, delayed, lag FROM aside.event_stats WHERE handler = 'view lag';
+SELECT pg_sleep(2.2);
+SELECT waiting, delayed, lag < '2 s' AS since_due FROM aside.event_stats WHERE handler = 'view lag';
+SELECT count(async_event_emit('view lag', run_at => d)) FROM unnest('{-infinity,0001-01-01 BC}'::timestamptz[]) d;
+SELECT waiting, delayed, lag BETWEEN '0.2 s' AND '1 min' AS since_emitted FROM aside.event_stats WHERE handler = 'view lag';
+SELECT async_event_off('view lag');
 SELECT async_event_on('view', 'lives(aside.event)', backoff => '10 hours', max_attempts => 5);
 SELECT * FROM stats;
 -- each state
