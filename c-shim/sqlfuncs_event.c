@@ -29,6 +29,7 @@
 PG_FUNCTION_INFO_V1(aside_event_forward);
 PG_FUNCTION_INFO_V1(aside_want_events);
 PG_FUNCTION_INFO_V1(aside_events_ready);
+PG_FUNCTION_INFO_V1(aside_event_handlers_changed);
 
 /* What this transaction is to say when it commits. */
 static bool emitted = false;
@@ -239,6 +240,15 @@ aside_event_forward(PG_FUNCTION_ARGS)
 	if (null)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(result);
+}
+
+/* aside.event_handlers_changed(), a trigger of the table of handlers */
+Datum
+aside_event_handlers_changed(PG_FUNCTION_ARGS)
+{
+	watch();
+	handlers_changed = true;
+	return PointerGetDatum(NULL);
 }
 
 /* The transaction has made, renamed or dropped a database. */

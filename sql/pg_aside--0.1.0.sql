@@ -276,6 +276,7 @@ COMMENT ON COLUMN aside.event_dead.errors IS 'of all attempts; NULL as long as t
 COMMENT ON TABLE aside.event_dead IS 'events that no attempt of a handler could handle';
 SELECT pg_catalog.pg_extension_config_dump('aside.event_id', '');
 SELECT pg_catalog.pg_extension_config_dump('aside.event_handler', '');
+SELECT pg_catalog.pg_extension_config_dump('aside.event_handler_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('aside.event_dead', '');
 CREATE TABLE aside.event_unique (
     channel text NOT NULL,
@@ -289,6 +290,10 @@ COMMENT ON TABLE aside.event_unique IS 'unique keys of events that have not ende
 
 CREATE FUNCTION aside.want_events() RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'aside_want_events';
 COMMENT ON FUNCTION aside.want_events() IS 'asks for a coordinator of events in this database, when the transaction commits';
+CREATE FUNCTION aside.event_handlers_changed() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'aside_event_handlers_changed';
+COMMENT ON FUNCTION aside.event_handlers_changed() IS 'tells the coordinator of events that handlers have changed, when the transaction commits';
+-- By whatever way they come: pg_restore copies them into the table.
+CREATE TRIGGER tell AFTER INSERT OR UPDATE OR DELETE ON aside.event_handler EXECUTE FUNCTION aside.event_handlers_changed();
 CREATE FUNCTION aside.events_ready() RETURNS boolean LANGUAGE c AS 'MODULE_PATHNAME', 'aside_events_ready';
 COMMENT ON FUNCTION aside.events_ready() IS 'has the server a launcher, so that events are handled?';
 CREATE FUNCTION aside.coordinator_rows(OUT database name, OUT state text, OUT pid int, OUT failures int, OUT since timestamptz)
@@ -761,7 +766,7 @@ REVOKE ALL ON FUNCTION
     async_event_off(text), async_event_pause(text), async_event_resume(text),
     async_event_emit(text, jsonb, text, interval, timestamptz, int, text, text, jsonb),
     async_event_cancel(bigint), async_event_redrive(text, bigint[]), aside.coordinator_rows(), aside.events_ready(),
-    aside.want_events(), aside.event_handler_of(oid, text),
+    aside.want_events(), aside.event_handlers_changed(), aside.event_handler_of(oid, text),
     aside.async_event_on(oid, text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean),
     aside.async_event_off(oid, text), aside.async_event_pause(oid, text), aside.async_event_resume(oid, text),
     aside.event_put(text, jsonb, text, int, jsonb, oid, int, text), aside.event_claim_key(text, text, bigint, text, oid),
