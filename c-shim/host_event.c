@@ -583,6 +583,29 @@ host_notifications(const aside_note **notes, size_t *count)
 	heard = NIL;
 }
 
+/* They may be many. */
+static SPIPlanPtr
+spill_plan(int partition)
+{
+	static SPIPlanPtr plans[ASIDE_PARTITIONS];
+	Oid			types[4] = {TEXTOID, TEXTOID, INT4OID, INT4OID};
+
+	if (partition < 0 || partition >= ASIDE_PARTITIONS)
+		elog(ERROR, "partition of events is not known");
+	if (plans[partition] == NULL)
+	{
+		SPIPlanPtr	plan = SPI_prepare(psprintf("INSERT INTO aside.event_%d (id, txid, channel, payload, priority, headers, emitted, "
+												"emitted_by, target, command) VALUES (nextval('aside.event_id'), pg_current_xact_id(), $1, "
+												"to_jsonb($2), 0, jsonb_build_object('pid', $4), clock_timestamp(), 0, $3, 'notify')",
+												partition), 4, types);
+
+		if (plan == NULL || SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not prepare to record notifications: %s", SPI_result_code_string(SPI_result));
+		plans[partition] = plan;
+	}
+	return plans[partition];
+}
+
 static aside_status
 host_spill(const aside_note *notes, size_t count)
 {
@@ -590,20 +613,24 @@ host_spill(const aside_note *notes, size_t count)
 
 	ASIDE_TRY(status);
 	{
-		Oid			types[4] = {TEXTOID, TEXTOID, INT4OID, INT4OID};
+		SPIPlanPtr	plan;
+		MemoryContext each;
 
 		begin_work();
+		plan = spill_plan(aside_current_partition());
+		each = AllocSetContextCreate(CurrentMemoryContext, "pg_aside notification", ALLOCSET_DEFAULT_SIZES);
 		for (size_t i = 0; i < count; i++)
 		{
+			MemoryContext old = MemoryContextSwitchTo(each);
 			Datum		values[4] = {
 				bytes_datum(notes[i].channel), bytes_datum(notes[i].payload), Int32GetDatum(notes[i].handler),
 				Int32GetDatum(notes[i].pid)
 			};
 
-			run_query(psprintf("INSERT INTO aside.event_%d (id, txid, channel, payload, priority, headers, emitted, "
-							   "emitted_by, target, command) VALUES (nextval('aside.event_id'), pg_current_xact_id(), $1, "
-							   "to_jsonb($2), 0, jsonb_build_object('pid', $4), clock_timestamp(), 0, $3, 'notify')",
-							   aside_current_partition()), 4, types, values, NULL, SPI_OK_INSERT);
+			if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_INSERT)
+				elog(ERROR, "could not record notifications: %s", SPI_result_code_string(SPI_result));
+			MemoryContextSwitchTo(old);
+			MemoryContextReset(each);
 		}
 		end_work();
 	}

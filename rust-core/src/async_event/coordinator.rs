@@ -128,11 +128,12 @@ impl Coordinator {
         }
         self.follow_clock(h);
         let reloaded = self.reload_handlers(h);
-        self.drain(h);
+        let drained = self.drain(h);
         self.hear(h);
         self.recall(h);
         reloaded?;
         self.listen(h)?;
+        drained?;
         self.spill(h)?;
         self.fetch(h)?;
         self.look_back(h)?;

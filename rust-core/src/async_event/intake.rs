@@ -3,7 +3,7 @@
 use super::coordinator::{Coordinator, RELOAD_EVERY_US};
 use super::handler::Handler;
 use super::host::EventHost;
-use super::spec::{Command, Entry, Fetched};
+use super::spec::{Command, Entry, Fetched, Notification};
 use crate::host::Saved;
 use std::collections::BTreeSet;
 
@@ -12,6 +12,9 @@ pub const MAX_NOTIFICATIONS_BYTES: usize = 16 << 20;
 
 /// The same for those that could not be recorded yet.
 pub const MAX_UNSPILLED_BYTES: usize = 16 << 20;
+
+/// So many are recorded at a time while more come.
+const SPILL_BYTES: usize = MAX_UNSPILLED_BYTES / 4;
 
 impl Coordinator {
     pub(super) fn reload_handlers<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
@@ -70,24 +73,34 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Take all notifications over from the server, whatever else goes on.
-    pub(super) fn drain<H: EventHost>(&mut self, h: &H) {
+    /// Take all notifications over from the server, whatever else goes on. Those that are to be recorded are recorded
+    /// as they come; after an error, the rest waits for the next step.
+    pub(super) fn drain<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
+        let mut recorded = Ok(());
         for note in h.notifications() {
-            let Some(ids) = self.by_channel.get(&note.channel) else { continue };
-            for id in ids {
-                let Some(handler) = self.handlers.get_mut(id) else { continue };
-                let size = note.size();
-                let full = self.ledger.note_bytes + size > MAX_NOTIFICATIONS_BYTES;
-                if !handler.spec.durable && !handler.notes.overtaken() && !full {
-                    self.ledger.note_bytes += size;
-                    handler.notes.waiting.push_back(note.clone());
-                } else if self.unspilled_bytes + size <= MAX_UNSPILLED_BYTES {
-                    self.unspilled_bytes += size;
-                    handler.notes.unspilled += 1;
-                    self.unspilled.push((*id, note.clone()));
-                } else {
-                    handler.tally.notes_dropped += 1;
-                }
+            self.keep(note);
+            if self.unspilled_bytes >= SPILL_BYTES && recorded.is_ok() {
+                recorded = self.spill(h);
+            }
+        }
+        recorded
+    }
+
+    fn keep(&mut self, note: Notification) {
+        let Some(ids) = self.by_channel.get(&note.channel) else { return };
+        let size = note.size();
+        for id in ids {
+            let Some(handler) = self.handlers.get_mut(id) else { continue };
+            let full = self.ledger.note_bytes + size > MAX_NOTIFICATIONS_BYTES;
+            if !handler.spec.durable && !handler.notes.overtaken() && !full {
+                self.ledger.note_bytes += size;
+                handler.notes.waiting.push_back(note.clone());
+            } else if self.unspilled_bytes + size <= MAX_UNSPILLED_BYTES {
+                self.unspilled_bytes += size;
+                handler.notes.unspilled += 1;
+                self.unspilled.push((*id, note.clone()));
+            } else {
+                handler.tally.notes_dropped += 1;
             }
         }
     }

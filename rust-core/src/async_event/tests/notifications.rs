@@ -87,6 +87,21 @@ fn beyond_the_memory_that_they_may_take_they_are_recorded_and_stay_in_order() {
 }
 
 #[test]
+fn however_many_come_at_once_none_is_dropped_where_they_can_be_recorded() {
+    let durable = Spec { durable: true, ..spec(1, "a") };
+    let mut sim = listening(vec![durable, spec(2, "a")]);
+    notify(&mut sim, 0..6000, 7000);
+    sim.step();
+    let stats = sim.coordinator.stats(0);
+    assert_eq!(stats.iter().map(|handler| handler.tally.notes_dropped).sum::<u64>(), 0);
+    assert_eq!(sim.world.get().spilled.len() as u64, 6000 + stats[1].tally.notes_spilled);
+    assert!(stats[1].tally.notes_spilled > 3000);
+    sim.settle(1000);
+    sim.idle(SECOND);
+    assert_eq!([noted(&sim, 1), noted(&sim, 2)], [(0..6000).collect::<Vec<_>>(), (0..6000).collect()]);
+}
+
+#[test]
 fn memory_is_bounded_even_where_nothing_can_be_recorded() {
     let width = 7000;
     let mut sim = listening(vec![Spec { durable: true, ..spec(1, "a") }, Spec { paused: true, ..spec(2, "a") }]);
