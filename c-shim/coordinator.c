@@ -155,10 +155,41 @@ static const char *const coordinator_settings[][2] = {
 	{"default_transaction_read_only", "off"},
 	{"default_transaction_isolation", "read committed"},
 	{"lock_timeout", "0"},
+	{"temp_file_limit", "-1"},
 #if PG_VERSION_NUM >= 170000
 	{"transaction_timeout", "0"},
 #endif
 };
+
+/* What the server has for it. After an error, what could not be heard is still there: it is for the next time. */
+static bool
+hear(void)
+{
+	static bool failed = false;
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		if (notifyInterruptPending)
+			ProcessNotifyInterrupt(false);
+		if (catchupInterruptPending)
+			ProcessCatchupInterrupt();
+	}
+	ASIDE_END_TRY();
+	if (status == ASIDE_OK)
+	{
+		failed = false;
+		return true;
+	}
+	AbortOutOfAnyTransaction();
+	notifyInterruptPending = true;
+	if (!failed && aside_kept_error() != NULL)
+		ereport(LOG,
+				(errcode(aside_kept_error()->sqlerrcode),
+				 errmsg("coordinator of events failed: %s", aside_kept_error()->message)));
+	failed = true;
+	return false;
+}
 
 /* One turn; after an error that was said already, ever longer pauses until it is over. */
 static int64
@@ -172,16 +203,13 @@ take_turn(aside_coordinator *coordinator)
 	aside_call	limits;
 	AsideRequest request = {.kind = ASIDE_KIND_ROUTINE, .command = aside_text_bytes("")};
 	int64		paused = GetCurrentTimestamp() - failed_at;
+	bool		heard = hear();
 
 	/* Who emits events meanwhile does not cut it short. */
 	if (paused >= 0 && paused < (int64) pause * 1000)
 		return (int64) pause * 1000 - paused;
 	ASIDE_TRY(status);
 	{
-		if (notifyInterruptPending)
-			ProcessNotifyInterrupt(false);
-		if (catchupInterruptPending)
-			ProcessCatchupInterrupt();
 		aside_fill_call(&request, &limits);
 	}
 	ASIDE_END_TRY();
@@ -197,7 +225,8 @@ take_turn(aside_coordinator *coordinator)
 			said = 0;
 			ereport(LOG, (errmsg("coordinator of events works again")));
 		}
-		return wait;
+		/* What was heard is out of the way. */
+		return heard ? wait : FIRST_PAUSE_MS * 1000;
 	}
 	AbortOutOfAnyTransaction();
 	if (aside_tables_replaced())

@@ -61,8 +61,11 @@ extern void aside_say_handlers(void);
 extern void aside_want_coordinator(void);
 extern void aside_look_for_databases(void);
 
-/* host_event.c */
+/* heard.c */
 extern void aside_hear(int pid, const char *channel, const char *payload);
+extern bool aside_lend_heard(const aside_note **notes, size_t *count);
+
+/* host_event.c */
 extern const struct aside_event_host *aside_get_event_host(void);
 extern void aside_begin_with_tables(void);
 extern bool aside_tables_replaced(void);

@@ -37,10 +37,6 @@ static uint64 *unseen = NULL;
 static int	nunseen = 0;
 static bool fetched_before = false;
 
-/* Notifications that have come, until they are asked for. */
-static MemoryContext heard_context = NULL;
-static List *heard = NIL;
-
 /* What this coordinator began with; the tables of an extension that was created since are for another one. */
 static Oid	tables = InvalidOid;
 static bool replaced = false;
@@ -535,54 +531,6 @@ host_listen(const aside_bytes *channels, size_t count)
 	return status;
 }
 
-/* Called by the server's own reading of notifications (coordinator.c). */
-void
-aside_hear(int pid, const char *channel, const char *payload)
-{
-	MemoryContext old;
-	aside_note *note;
-
-	if (heard_context == NULL)
-		heard_context = AllocSetContextCreate(TopMemoryContext, "pg_aside notifications heard",
-											  ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(heard_context);
-	note = palloc0(sizeof(aside_note));
-	note->pid = pid;
-	note->channel = aside_text_bytes(pstrdup(channel));
-	note->payload = aside_text_bytes(pstrdup(payload));
-	heard = lappend(heard, note);
-	MemoryContextSwitchTo(old);
-}
-
-/* Lends them; they are forgotten at the next call. */
-static void
-host_notifications(const aside_note **notes, size_t *count)
-{
-	static MemoryContext before = NULL;
-	aside_status status = ASIDE_OK;
-
-	*count = 0;
-	if (before != NULL)
-		MemoryContextDelete(before);
-	before = heard_context;
-	heard_context = NULL;
-	if (before == NULL)
-		return;
-	ASIDE_TRY(status);
-	{
-		aside_note *all = MemoryContextAllocHuge(before, sizeof(aside_note) * list_length(heard));
-		ListCell   *cell;
-		size_t		i = 0;
-
-		foreach(cell, heard)
-			all[i++] = *(aside_note *) lfirst(cell);
-		*notes = all;
-		*count = i;
-	}
-	ASIDE_END_TRY();
-	heard = NIL;
-}
-
 /* They may be many. */
 static SPIPlanPtr
 spill_plan(int partition)
@@ -846,7 +794,7 @@ aside_get_event_host(void)
 		.look_back = host_look_back,
 		.record = host_record,
 		.listen = host_listen,
-		.notifications = host_notifications,
+		.notifications = aside_lend_heard,
 		.spill = host_spill,
 		.acknowledged = host_acknowledged,
 		.complain = host_complain,

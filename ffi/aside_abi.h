@@ -527,7 +527,8 @@ typedef struct aside_event_host
 	aside_status (*look_back) (int64_t since, const aside_fetched **events, size_t *count);
 	aside_status (*record) (const aside_log_entry *entries, size_t count);
 	aside_status (*listen) (const aside_bytes *channels, size_t count);
-	void		(*notifications) (const aside_note **notes, size_t *count);
+	/* Some of those that have come, in their order: are there more? */
+	bool		(*notifications) (const aside_note **notes, size_t *count);
 	aside_status (*spill) (const aside_note *notes, size_t count);
 	/* Has this handler acknowledged these events? */
 	aside_status (*acknowledged) (uint32_t handler, uint32_t partition, const int64_t *events,

@@ -264,9 +264,9 @@ impl EventHost for Events<'_> {
         let channels: Vec<_> = channels.iter().map(|c| lend(c)).collect();
         done(host_call!(self.t, listen(channels.as_ptr(), channels.len())))
     }
-    fn notifications(&self) -> Vec<Notification> {
+    fn notifications(&self) -> (Vec<Notification>, bool) {
         let (mut data, mut count) = (std::ptr::null(), 0);
-        host_call!(self.t, notifications(&mut data, &mut count));
+        let more = host_call!(self.t, notifications(&mut data, &mut count));
         // SAFETY: the shim lends the array and its texts until its next call.
         let note = |n: &aside_note| unsafe {
             Notification {
@@ -276,7 +276,7 @@ impl EventHost for Events<'_> {
             }
         };
         // SAFETY: as above.
-        unsafe { slice(data, count) }.iter().map(note).collect()
+        (unsafe { slice(data, count) }.iter().map(note).collect(), more)
     }
     fn spill(&self, notes: &[(u32, Notification)]) -> Result<(), Saved> {
         let lent: Vec<_> = notes

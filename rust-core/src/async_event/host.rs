@@ -23,8 +23,9 @@ pub trait EventHost {
     fn record(&self, entries: &[Entry]) -> Result<(), Saved>;
     /// Listen to exactly these channels.
     fn listen(&self, channels: &[Vec<u8>]) -> Result<(), Saved>;
-    /// Notifications that have come since the last call, in commit order.
-    fn notifications(&self) -> Vec<Notification>;
+    /// Notifications that have come since the last call, in commit order: some of them, where there are many, and
+    /// whether there are more.
+    fn notifications(&self) -> (Vec<Notification>, bool);
     /// Record notifications as events whose target is the handler, in one transaction and in their order; the
     /// next fetch returns them. An error means that none is recorded.
     fn spill(&self, notes: &[(u32, Notification)]) -> Result<(), Saved>;

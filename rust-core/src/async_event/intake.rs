@@ -77,13 +77,19 @@ impl Coordinator {
     /// as they come; after an error, the rest waits for the next step.
     pub(super) fn drain<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
         let mut recorded = Ok(());
-        for note in h.notifications() {
-            self.keep(note);
-            if self.unspilled_bytes >= SPILL_BYTES && recorded.is_ok() {
-                recorded = self.spill(h);
+        loop {
+            let (notes, more) = h.notifications();
+            let more = more && !notes.is_empty();
+            for note in notes {
+                self.keep(note);
+                if self.unspilled_bytes >= SPILL_BYTES && recorded.is_ok() {
+                    recorded = self.spill(h);
+                }
+            }
+            if !more {
+                return recorded;
             }
         }
-        recorded
     }
 
     fn keep(&mut self, note: Notification) {

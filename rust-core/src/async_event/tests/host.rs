@@ -6,6 +6,9 @@ use crate::async_event::host::EventHost;
 use crate::async_event::spec::*;
 use crate::host::Saved;
 
+/// Notifications that are lent at a time.
+const LENT: usize = 7;
+
 impl State {
     fn by_chance(&mut self, chance: f64) -> bool {
         chance > 0.0 && self.rng.f64() < chance
@@ -143,10 +146,11 @@ impl EventHost for World {
     fn listen(&self, channels: &[Vec<u8>]) -> Result<(), Saved> {
         self.call("listen", false, |state| state.listening = channels.to_vec())
     }
-    fn notifications(&self) -> Vec<Notification> {
+    fn notifications(&self) -> (Vec<Notification>, bool) {
         let state = &mut *self.set();
         *state.calls.entry("notifications").or_default() += 1;
-        state.notes.drain(..).collect()
+        let some = state.notes.len().min(LENT);
+        (state.notes.drain(..some).collect(), !state.notes.is_empty())
     }
     fn spill(&self, notes: &[(u32, Notification)]) -> Result<(), Saved> {
         self.call("spill", true, |state| {

@@ -106,8 +106,8 @@ impl EventHost for Bulk {
     fn listen(&self, _: &[Vec<u8>]) -> Result<(), Saved> {
         Ok(())
     }
-    fn notifications(&self) -> Vec<Notification> {
-        Vec::new()
+    fn notifications(&self) -> (Vec<Notification>, bool) {
+        (Vec::new(), false)
     }
     fn spill(&self, _: &[(u32, Notification)]) -> Result<(), Saved> {
         Ok(())
