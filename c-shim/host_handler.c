@@ -283,6 +283,13 @@ json_string(const char *text, int len)
 	return JsonbPGetDatum(JsonbValueToJsonb(&value));
 }
 
+/* As of those that are recorded. */
+static Datum
+sender_headers(uint32 pid)
+{
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(psprintf("{\"pid\": %u}", pid)));
+}
+
 static Event *
 read_notifications(const Batch *batch)
 {
@@ -300,7 +307,7 @@ read_notifications(const Batch *batch)
 		events[i].channel = PointerGetDatum(cstring_to_text_with_len(channel, head->channel_len));
 		events[i].text = PointerGetDatum(cstring_to_text_with_len(payload, head->payload_len));
 		events[i].payload = json_string(payload, head->payload_len);
-		events[i].composite = make_composite(&events[i], (Datum) 0, true, (Datum) 0, true, batch->attempt,
+		events[i].composite = make_composite(&events[i], (Datum) 0, true, sender_headers(head->pid), false, batch->attempt,
 											 TimestampTzGetDatum(GetCurrentTimestamp()), (Datum) 0, true, 0);
 	}
 	return events;

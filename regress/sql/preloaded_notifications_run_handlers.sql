@@ -15,7 +15,7 @@ END $$;
 CREATE TABLE told (n serial, handler text, what text);
 CREATE FUNCTION te(e aside.event) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO told (handler, what) VALUES ('event', format('%s|%s|%s|%s|%s|%s|%s|%s', e.id IS NULL, e.channel, e.payload, e.key, e.headers, e.attempt, e.emitted_by, e.priority));
+    INSERT INTO told (handler, what) VALUES ('event', format('%s|%s|%s|%s|%s|%s|%s|%s', e.id IS NULL, e.channel, e.payload, e.key, (e.headers ->> 'pid')::int <> pg_backend_pid(), e.attempt, e.emitted_by, e.priority));
 END $$;
 CREATE FUNCTION ta(e aside.event[]) RETURNS void LANGUAGE sql AS $$ INSERT INTO told (handler, what) SELECT 'array of ' || array_length(e, 1), e[1].payload $$;
 CREATE FUNCTION tj(j jsonb) RETURNS void LANGUAGE sql AS $$ INSERT INTO told (handler, what) VALUES ('jsonb', jsonb_typeof(j) || ' ' || j::text) $$;
@@ -52,6 +52,14 @@ SELECT * FROM tell() ORDER BY 1;
 SELECT pg_notify('note', repeat('x', 7999));
 CALL until('(SELECT count(*) FROM told) = 4');
 SELECT handler, length(what) FROM tell() ORDER BY 1;
+-- who said it
+CREATE FUNCTION ts(e aside.event[]) RETURNS void LANGUAGE sql AS $$ INSERT INTO told (handler, what) VALUES ('sender', e[1].headers::text = format('{"pid": %s}', e[1].payload #>> '{}')) $$;
+SELECT async_event_on('note_s', 'ts(aside.event[])');
+CALL listens('note_s');
+SELECT length(pg_notify('note_s', pg_backend_pid()::text)::text);
+CALL until('(SELECT count(*) FROM told) = 1');
+SELECT * FROM tell();
+SELECT async_event_off('note_s');
 -- none of it was recorded
 SELECT count(*) FROM aside.events WHERE channel = 'note' AND payload <> '"ready"';
 SELECT async_event_off('note_e'), async_event_off('note_a'), async_event_off('note_j'), async_event_off('note_c');
@@ -186,5 +194,5 @@ SELECT pg_notification_queue_usage() < 0.01 AS drained;
 DROP VIEW todo;
 DROP TABLE told, source;
 DROP SEQUENCE tries;
-DROP FUNCTION te, ta, tj, tt, tell, notifies, fails, counts, second;
+DROP FUNCTION te, ta, tj, tt, ts, tell, notifies, fails, counts, second;
 DROP PROCEDURE until, listens;
