@@ -612,16 +612,31 @@ host_acknowledged(uint32_t handler, uint32_t partition, const int64_t *events, s
 }
 
 static void
-host_complain(uint32_t handler, uint32_t sqlstate, aside_bytes message)
+host_complain(aside_bytes handler, uint64_t times, uint32_t sqlstate, aside_bytes message)
 {
 	aside_status status = ASIDE_OK;
 
 	ASIDE_TRY(status);
 	{
-		ereport(LOG,
-				(errcode(sqlstate),
-				 errmsg("event handler %u failed for a notification: %.*s", handler, (int) message.len,
-						(const char *) message.data)));
+		int			name_len = handler.len;
+		const char *name = (const char *) handler.data;
+		int			len = message.len;
+		const char *text = (const char *) message.data;
+
+		if (times == 0)
+			ereport(LOG,
+					(errcode(ERRCODE_OUT_OF_MEMORY),
+					 errmsg("notifications for event handler \"%.*s\" are dropped: they could be neither kept in memory nor recorded",
+							name_len, name)));
+		else if (times == 1)
+			ereport(LOG,
+					(errcode(sqlstate),
+					 errmsg("event handler \"%.*s\" failed for a notification: %.*s", name_len, name, len, text)));
+		else
+			ereport(LOG,
+					(errcode(sqlstate),
+					 errmsg("event handler \"%.*s\" failed for %llu notifications, the last time: %.*s", name_len, name,
+							(unsigned long long) times, len, text)));
 	}
 	ASIDE_END_TRY();
 }

@@ -533,8 +533,8 @@ typedef struct aside_event_host
 	/* Has this handler acknowledged these events? */
 	aside_status (*acknowledged) (uint32_t handler, uint32_t partition, const int64_t *events,
 								  size_t count, bool *are);
-	/* Tell the log that a handler failed for a notification. */
-	void		(*complain) (uint32_t handler, uint32_t sqlstate, aside_bytes message);
+	/* Tell the log that a handler failed for so many notifications, the last time like this; 0: that they are dropped. */
+	void		(*complain) (aside_bytes handler, uint64_t times, uint32_t sqlstate, aside_bytes message);
 	aside_status (*rotate) (uint32_t to);
 	aside_status (*truncate) (uint32_t partition, bool *done);
 	aside_status (*carry_over) (uint32_t partition, const int64_t *events, size_t count);

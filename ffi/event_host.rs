@@ -6,6 +6,7 @@ use crate::caller_host::Caller;
 use crate::host_call;
 use crate::world::done;
 use aside_core::async_event::EventHost;
+use aside_core::async_event::complaints::Complaint;
 use aside_core::async_event::spec::*;
 use aside_core::autonomous_tx::call::{Failed, Session};
 use aside_core::autonomous_tx::event::{Errand, Leases, Said};
@@ -89,11 +90,7 @@ impl Events<'_> {
         let over = !matches!(said, Said::Batch(..));
         match said {
             Said::Batch(batch, became) => {
-                let work = batches.get_mut(batch).and_then(Option::take);
-                // Of a notification nothing else tells.
-                if let (Some(Work::Notifications(_)), Became::Failed { sqlstate, message }) = (work, &became) {
-                    host_call!(self.t, complain(*handler, *sqlstate, lend(message)));
-                }
+                batches.get_mut(batch).and_then(Option::take);
                 out.push((
                     lease,
                     match became {
@@ -284,6 +281,13 @@ impl EventHost for Events<'_> {
             .map(|(handler, n)| aside_note { pid: n.pid, handler: *handler, channel: lend(&n.channel), payload: lend(&n.payload) })
             .collect();
         done(host_call!(self.t, spill(lent.as_ptr(), lent.len())))
+    }
+    fn complain(&self, handler: &[u8], complaint: &Complaint) {
+        let (times, sqlstate, message) = match complaint {
+            Complaint::Failed { times, sqlstate, message } => (*times, *sqlstate, message.as_slice()),
+            Complaint::Dropped => (0, 0, [].as_slice()),
+        };
+        host_call!(self.t, complain(lend(handler), times, sqlstate, lend(message)));
     }
     fn start(&self, spec: &Spec, batches: &[Batch]) -> Result<Option<u64>, Saved> {
         let title = [b"event handler ".as_slice(), &spec.name].concat();

@@ -59,6 +59,15 @@ flood('durable', 'got', 500, 60);
 flood('plain', 'got', 6, 60);
 is($mon->value('SELECT count(*) FROM (SELECT what < lag(what) OVER (ORDER BY at) AS wrong FROM got) x WHERE wrong'), 0, 'plain: in their order');
 
+# Those that fail: a line of the log now and then.
+$mon->value(q{CREATE SEQUENCE tries; SELECT async_event_on('fails', command => $$SELECT nextval('tries') / 0$$, name => 'the one that fails')});
+ok($mon->until(q{SELECT count(pg_notify('fails', 'listens')) > 0 AND (SELECT is_called FROM tries)}, 20), 'a handler that fails is called');
+$mon->value(q{SELECT setval('tries', 1, false) IS NOT NULL AND count(pg_notify('fails', i::text)) > 0 FROM generate_series(1, 10000) i});
+$mon->until('SELECT last_value >= 10000 FROM tries', 30) or diag($mon->value('SELECT last_value FROM tries'));
+my @lines = slurp_file($node->logfile) =~ /^.*division by zero.*$/mg;
+cmp_ok(scalar(@lines), '<', 20, 'not each failure is a line of the log');
+like($lines[0] // '', qr/event handler "the one that fails" failed for .*division by zero/, 'and it names the handler');
+
 my $pid = coordinator();
 flood('wide', 'sizes', 7900, 120);
 is($mon->value('SELECT count(*) FROM sizes WHERE bytes <> 7900'), 0, 'wide: as they were sent');

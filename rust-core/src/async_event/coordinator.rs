@@ -1,6 +1,7 @@
 //! The coordinator: all handlers, the leases that run, and what is done in which order.
 
 use super::clock::Clock;
+use super::complaints::SAY_EVERY_US;
 use super::handler::Handler;
 use super::host::EventHost;
 use super::item::Map;
@@ -131,6 +132,7 @@ impl Coordinator {
         let drained = self.drain(h);
         self.hear(h);
         self.recall(h);
+        self.complain(h, h.now_us());
         reloaded?;
         self.listen(h)?;
         drained?;
@@ -150,6 +152,7 @@ impl Coordinator {
         self.recall_of(|_| true);
         self.recall(h);
         self.withdraw_recalled();
+        self.complain(h, u64::MAX - SAY_EVERY_US);
         for handler in self.handlers.values().filter(|handler| !handler.removed) {
             handler.withdraw(&mut self.ledger.pending);
         }
@@ -164,8 +167,9 @@ impl Coordinator {
         let dues = self.handlers.values().filter_map(|handler| handler.next_due());
         let due = dues.map(|due| due.saturating_sub(now).max(0) as u64).min().unwrap_or(u64::MAX);
         let timers = self.fetch_at.min(self.reload_at).saturating_sub(mono);
+        let complaint = self.complain_at().map_or(u64::MAX, |at| at.saturating_sub(mono));
         let starved = if self.starved { START_RETRY_US } else { u64::MAX };
         let refetch = if self.woken { super::rotation::ROTATION_TICK_US } else { u64::MAX };
-        due.min(timers).min(starved).min(refetch).min(self.rotation_wait(mono)).min(self.recall_wait(mono)).max(1)
+        due.min(timers).min(complaint).min(starved).min(refetch).min(self.rotation_wait(mono)).min(self.recall_wait(mono)).max(1)
     }
 }

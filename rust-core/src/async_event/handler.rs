@@ -1,6 +1,7 @@
 //! One handler: its definition, what waits for it, and what it may start.
 
 use super::backoff::ceiling_us;
+use super::complaints::Complaints;
 use super::item::{Item, Solo, key_of};
 use super::ledger::Ledger;
 use super::notes::Notes;
@@ -20,6 +21,7 @@ pub(super) struct Handler {
     pub queue: Queue,
     pub notes: Notes,
     pub tally: Tally,
+    pub complaints: Complaints,
     pub leases: u32,
     /// Events that a lease is given, by experience: of slow ones fewer.
     pub chunk: usize,
@@ -36,6 +38,7 @@ impl Handler {
             queue: Queue::default(),
             notes: Notes::default(),
             tally: Tally::default(),
+            complaints: Complaints::default(),
             leases: 0,
             chunk: CHUNK,
             removed: false,

@@ -1,6 +1,7 @@
 //! What the world must offer to a coordinator. An error leaves the world as it was, or as the call would
 //! have made it: the coordinator asks again.
 
+use super::complaints::Complaint;
 use super::spec::{Batch, Entry, Fetched, Notification, Outcome, Spec};
 use crate::host::Saved;
 
@@ -29,6 +30,8 @@ pub trait EventHost {
     /// Record notifications as events whose target is the handler, in one transaction and in their order; the
     /// next fetch returns them. An error means that none is recorded.
     fn spill(&self, notes: &[(u32, Notification)]) -> Result<(), Saved>;
+    /// Tell the server's log of a handler.
+    fn complain(&self, handler: &[u8], complaint: &Complaint);
     /// Have a worker run these batches, each in a transaction of its own: the number of the lease; None where no
     /// worker is to be had now. Events that the log holds as ended are Done without being run. An error means
     /// that nothing was started.

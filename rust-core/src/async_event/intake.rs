@@ -107,6 +107,7 @@ impl Coordinator {
                 self.unspilled.push((*id, note.clone()));
             } else {
                 handler.tally.notes_dropped += 1;
+                handler.complaints.dropped();
             }
         }
     }
@@ -117,6 +118,7 @@ impl Coordinator {
         if !self.unspilled.is_empty() {
             h.spill(&self.unspilled)?;
             self.woken = true;
+            self.handlers.values_mut().for_each(|handler| handler.complaints.recovered());
         }
         for (id, _) in self.unspilled.drain(..) {
             if let Some(handler) = self.handlers.get_mut(&id) {

@@ -22,6 +22,7 @@
 
 pub mod backoff;
 mod clock;
+pub mod complaints;
 pub mod coordinator;
 mod filling;
 pub mod handler;

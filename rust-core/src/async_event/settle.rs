@@ -45,6 +45,7 @@ impl Handler {
             Work::Notifications(notes) => {
                 self.tally.notes_failed += notes.len() as u64;
                 self.tally.error(failure.sqlstate, failure.message);
+                self.complaints.failed(notes.len(), failure.sqlstate, failure.message);
                 ledger.note_bytes -= notes.iter().map(|note| note.size()).sum::<usize>();
             }
         }

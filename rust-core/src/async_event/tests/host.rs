@@ -2,6 +2,7 @@
 
 use super::world::{End, Nature, Row, State, World};
 use crate::async_event::backoff::ceiling_us;
+use crate::async_event::complaints::Complaint;
 use crate::async_event::host::EventHost;
 use crate::async_event::spec::*;
 use crate::host::Saved;
@@ -162,6 +163,9 @@ impl EventHost for World {
                 state.spilled.insert(id, note.payload.clone());
             }
         })
+    }
+    fn complain(&self, handler: &[u8], complaint: &Complaint) {
+        self.set().complaints.push((String::from_utf8_lossy(handler).into_owned(), complaint.clone()));
     }
     fn start(&self, spec: &Spec, batches: &[Batch]) -> Result<Option<u64>, Saved> {
         self.call("start", true, |state| state.begin_lease(spec, batches))

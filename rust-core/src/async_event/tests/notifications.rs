@@ -2,12 +2,18 @@
 
 use super::sim::Sim;
 use super::world::{Nature, SECOND, spec};
+use crate::async_event::complaints::Complaint;
 use crate::async_event::intake::{MAX_NOTIFICATIONS_BYTES, MAX_UNSPILLED_BYTES};
 use crate::async_event::spec::*;
 
 fn noted(sim: &Sim, handler: u32) -> Vec<u64> {
     let of = |noted: &(u32, Vec<u8>)| (noted.0 == handler).then(|| String::from_utf8_lossy(&noted.1).trim().parse().unwrap());
     sim.world.get().noted.iter().filter_map(of).collect()
+}
+
+/// Failures that the log was told of.
+fn times(complaint: &Complaint) -> u64 {
+    if let Complaint::Failed { times, .. } = complaint { *times } else { 0 }
 }
 
 fn notify(sim: &mut Sim, numbers: std::ops::Range<u64>, width: usize) {
@@ -110,6 +116,8 @@ fn memory_is_bounded_even_where_nothing_can_be_recorded() {
         notify(&mut sim, n * 1000..n * 1000 + 1000, width);
         assert!(sim.try_step().is_err());
     }
+    let dropping = ["h1", "h2"].map(|name| (name.to_string(), Complaint::Dropped));
+    assert_eq!(sim.world.get().complaints, dropping, "said once of each handler");
     let dropped: Vec<u64> = sim.coordinator.stats(0).iter().map(|handler| handler.tally.notes_dropped).collect();
     sim.world.set().broken.clear();
     sim.step();
@@ -127,11 +135,16 @@ fn who_fails_is_gone_and_who_was_not_begun_keeps_its_place() {
         sim.idle(SECOND / 10);
     }
     sim.world.set().deaths = 0.0;
-    sim.idle(10 * SECOND);
+    sim.idle(11 * SECOND);
     assert_eq!(noted(&sim, 1), (0..1000).collect::<Vec<_>>());
     let stats = &sim.coordinator.stats(0)[0];
     assert!(stats.tally.notes_failed > 0);
     assert_eq!((stats.tally.notes_failed + stats.tally.notes_done, stats.notes_waiting, sim.coordinator.note_bytes()), (1000, 0, 0));
+    let state = sim.world.get();
+    assert!(state.complaints.iter().all(|(name, _)| name == "h1"));
+    let said: Vec<u64> = state.complaints.iter().map(|(_, complaint)| times(complaint)).collect();
+    assert_eq!(said.iter().sum::<u64>(), stats.tally.notes_failed, "each failure is told of");
+    assert!(said.len() <= 3, "and not each in a line of its own: {said:?}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::sim::Sim;
 use super::workers::ids;
 use super::world::{Nature, SECOND, spec};
 use crate::async_event::Coordinator;
+use crate::async_event::complaints::Complaint;
 use crate::async_event::coordinator::START_RETRY_US;
 use crate::async_event::handler::CHUNK;
 use crate::async_event::host::EventHost;
@@ -109,6 +110,7 @@ impl EventHost for Bulk {
     fn notifications(&self) -> (Vec<Notification>, bool) {
         (Vec::new(), false)
     }
+    fn complain(&self, _: &[u8], _: &Complaint) {}
     fn spill(&self, _: &[(u32, Notification)]) -> Result<(), Saved> {
         Ok(())
     }

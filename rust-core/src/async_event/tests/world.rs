@@ -1,6 +1,7 @@
 //! The state of the simulated world, and what clients do to it.
 
 use super::workers::Running;
+use crate::async_event::complaints::Complaint;
 use crate::async_event::spec::*;
 use std::cell::{Ref, RefCell, RefMut};
 use std::collections::{BTreeMap, VecDeque};
@@ -88,6 +89,8 @@ pub struct State {
     pub calls: BTreeMap<&'static str, u64>,
     /// Payloads of notifications that were recorded.
     pub spilled: BTreeMap<i64, Vec<u8>>,
+    /// What the log was told, and of which handler.
+    pub complaints: Vec<(String, Complaint)>,
     pub server_died: bool,
     /// The coordinator is being shut down.
     pub closing: bool,
@@ -128,6 +131,7 @@ impl World {
             step: 0,
             calls: BTreeMap::new(),
             spilled: BTreeMap::new(),
+            complaints: Vec::new(),
             server_died: false,
             closing: false,
             failed: false,
