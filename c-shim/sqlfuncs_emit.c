@@ -184,9 +184,6 @@ aside_async_event_emit(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("async_event_emit()");
 	if (PG_ARGISNULL(0) || VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(0)) == 0)
 		refuse(ERRCODE_NULL_VALUE_NOT_ALLOWED, "channel of an event must not be null or empty");
-	/* Nobody could handle it. */
-	if (VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(0)) >= NAMEDATALEN)
-		refuse(ERRCODE_INVALID_PARAMETER_VALUE, "channel name is too long");
 	if (strcmp(conflict, "reject") != 0 && strcmp(conflict, "keep") != 0 && strcmp(conflict, "replace") != 0)
 		refuse(ERRCODE_INVALID_PARAMETER_VALUE, "on_conflict must be \"reject\", \"keep\" or \"replace\"");
 	if (aside_event_depth >= aside_max_event_depth)

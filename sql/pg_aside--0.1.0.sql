@@ -334,9 +334,8 @@ BEGIN
     IF channel IS NULL OR channel = '' THEN
         RAISE EXCEPTION 'channel of an event handler must not be null or empty' USING ERRCODE = '22004';
     END IF;
-    -- As long as LISTEN and NOTIFY have it.
-    IF octet_length(channel) > 63 THEN
-        RAISE EXCEPTION 'channel name is too long' USING ERRCODE = '22023';
+    IF octet_length(channel) > 63 AND durable THEN
+        RAISE EXCEPTION 'channel name is too long for notifications' USING ERRCODE = '22023';
     END IF;
     IF (handler IS NULL) = (command IS NULL) THEN
         RAISE EXCEPTION 'an event handler is a function or a command' USING ERRCODE = '22023',

@@ -34,9 +34,9 @@ SELECT count(*) BETWEEN 1 AND 3 AS some_run FROM aside.events WHERE channel = 's
 SELECT DISTINCT attempts, sqlstate FROM aside.events WHERE channel = 'slow' AND state = 'waiting';
 SELECT count(*) FROM aside.event_runs WHERE event = :last;
 -- an urgent one is next
-SELECT clock_timestamp() AS since, emit(100, 0, 1000) > 0 AS emitted \gset
+SELECT count(*) AS before, emit(100, 0, 1000) > 0 AS emitted FROM told \gset
 CALL until('EXISTS (SELECT FROM told WHERE what = 100)');
-SELECT at - :'since' < interval '500 ms' AS soon FROM told WHERE what = 100;
+SELECT count(*) - :before < 5 AS soon FROM told WHERE n < (SELECT n FROM told WHERE what = 100);
 -- one that is cancelled never runs
 SELECT async_event_cancel(:last);
 CALL until(format('(SELECT state = ''cancelled'' FROM aside.events WHERE id = %s)', :last));
@@ -79,10 +79,12 @@ SELECT async_event_on('slow', 'tells(aside.event)', concurrency => 2);
 SELECT emit(0, 0) > 0;
 CALL until('EXISTS (SELECT FROM told WHERE what = 0)');
 TRUNCATE told;
-SELECT clock_timestamp() AS since, count(emit(i, CASE WHEN i = 1 THEN 5 ELSE 0 END)) = 11 AS emitted FROM generate_series(1, 11) i \gset
+SELECT count(emit(i, CASE WHEN i = 1 THEN 60 ELSE 0 END)) = 11 AS emitted FROM generate_series(1, 11) i \gset
 CALL until('(SELECT count(*) FROM told) = 10');
-SELECT max(at) - :'since' < interval '2 s' AS soon, bool_and(what > 1) AS others FROM told;
+SELECT bool_and(what > 1) AS others FROM told;
 SELECT async_event_off('slow');
+SELECT bool_and(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE query = 'event handler slow' AND wait_event = 'PgSleep';
+CALL until('NOT EXISTS (SELECT FROM pg_stat_activity WHERE query = ''event handler slow'' AND wait_event = ''PgSleep'')');
 DROP TABLE told;
 DROP FUNCTION tells, emit;
 DROP PROCEDURE until;
