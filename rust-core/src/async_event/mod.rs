@@ -14,6 +14,7 @@
 //!                  +--> spill: too many, or durable     +--> record: the attempt, before it is made
 //!
 //!   ledger.rs    what is outstanding in each partition        rotation.rs   which partition is used, emptied
+//!   clock.rs     was the wall clock set back?
 //! ```
 //!
 //! An attempt that was recorded and not made, because there was no worker after all, is not recorded again. If
