@@ -156,6 +156,8 @@ static const char *const coordinator_settings[][2] = {
 	{"default_transaction_isolation", "read committed"},
 	{"lock_timeout", "0"},
 	{"temp_file_limit", "-1"},
+	/* The record of an attempt is flushed before the attempt is made; no standby needs to have it first. */
+	{"synchronous_commit", "local"},
 #if PG_VERSION_NUM >= 170000
 	{"transaction_timeout", "0"},
 #endif
@@ -265,9 +267,6 @@ coordinate(const aside_order *order)
 								 GUC_ACTION_SET, true, 0, false);
 	(void) set_config_option("client_encoding", GetDatabaseEncodingName(), PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SET,
 							 true, 0, false);
-	/* A record of what it did is as good as its transaction; no standby needs to have it first. */
-	if (synchronous_commit > SYNCHRONOUS_COMMIT_LOCAL_FLUSH)
-		(void) set_config_option("synchronous_commit", "local", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SET, true, 0, false);
 	if (!has_extension())
 		leave(4);
 	if (aside_coordinator_cedes(aside_event_registry, my_entry, GetCurrentTimestamp()))

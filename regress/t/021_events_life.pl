@@ -28,7 +28,8 @@ my $setup = q{
 					END;
 				END LOOP;
 			WHEN 'once' THEN PERFORM pg_sleep(CASE WHEN nextval('runs') <= 3 THEN 600 ELSE 0 END);
-			WHEN 'die' THEN EXECUTE 'COPY effects FROM PROGRAM ''kill -9 $PPID''';
+			WHEN 'die' THEN EXECUTE format('COPY effects FROM PROGRAM %L',
+				concat('echo >>' || nullif(split_part(e.payload #>> '{}', ' ', 2), '') || '; ', 'kill -9 $PPID'));
 			ELSE NULL;
 		END CASE;
 	END$$;
@@ -242,6 +243,24 @@ is($mon->value("SELECT sqlstate || ' ' || (attempts BETWEEN 2 AND 3) FROM aside.
 like(slurp_file($node->logfile), qr/terminated by signal 11/, 'it did crash the server');
 ok($mon->until(q{SELECT count(*) = 5 FROM effects WHERE what = 'by'}, 10), 'others are handled');
 $mon->value(q{SELECT async_event_off('crash')});
+
+# The same where commits are not flushed: those of attempts are.
+my $tries = $node->basedir . '/tries';
+$mon->value($_) for ('ALTER SYSTEM SET synchronous_commit = off', 'SELECT pg_reload_conf()', 'SET synchronous_commit = on');
+handles($mon, 'commits are not flushed');
+$id = $mon->value("SELECT async_event_emit('c', '\"die $tries\"')");
+$mon->quit;
+my $deadline = time + 60;
+my $died = '';
+while ($died ne 't' && time < $deadline && (-s $tries // 0) < 8)
+{
+	usleep(100_000);
+	$node->psql('postgres', "SELECT attempts BETWEEN 5 AND 6 FROM aside.dead_events WHERE id = $id", stdout => \$died);
+}
+is($died, 't', 'an event that kills the server is dead after some attempts there too');
+cmp_ok(-s $tries, '<=', 6, 'and was not tried more often');
+$mon = session($node);
+$mon->value($_) for ('ALTER SYSTEM RESET synchronous_commit', 'SELECT pg_reload_conf()');
 
 # Fast shutdown.
 $mon->value(q{SELECT async_event_on('t', 'handle(aside.event)', concurrency => 8)});
