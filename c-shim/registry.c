@@ -1,7 +1,8 @@
 /*
  * registry.c
  *	  The registry of coordinators: what the launcher, the coordinators and
- *	  everybody else say to one another, and aside.coordinators.
+ *	  everybody else say to one another, aside.coordinators, and what has
+ *	  become of notifications.
  */
 #include "event.h"
 
@@ -12,6 +13,7 @@
 #include "storage/proc.h"
 #include "storage/shmem.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
 aside_registry *aside_event_registry = NULL;
@@ -141,6 +143,47 @@ aside_coordinators(PG_FUNCTION_ARGS)
 		values[2] = Int32GetDatum(row.pid);
 		values[3] = Int32GetDatum(row.failures);
 		values[4] = TimestampTzGetDatum(row.since);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/* Failures by SQLSTATE. */
+static Datum
+note_failures(const aside_tally_row *row)
+{
+	StringInfoData json;
+
+	initStringInfo(&json);
+	for (int i = 0; i < ASIDE_NOTE_ERRORS; i++)
+		if (row->failures[i] != 0)
+			appendStringInfo(&json, "%c\"%s\": %u", json.len == 0 ? '{' : ',', unpack_sql_state(row->sqlstates[i]),
+							 row->failures[i]);
+	appendStringInfoString(&json, json.len == 0 ? "{}" : "}");
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
+}
+
+PG_FUNCTION_INFO_V1(aside_notifications);
+
+/* Of each handler of this database, what its coordinator has counted. */
+Datum
+aside_notifications(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	aside_tally_row row;
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (uint32 i = 0; aside_event_registry != NULL && aside_view_tally(aside_event_registry, i, &row); i++)
+	{
+		Datum		values[7] = {
+			Int32GetDatum(row.handler), Int64GetDatum(row.waiting), Int64GetDatum(row.done), Int64GetDatum(row.failed),
+			Int64GetDatum(row.dropped), Int64GetDatum(row.recorded), (Datum) 0
+		};
+		bool		nulls[7] = {false};
+
+		if (row.database != MyDatabaseId)
+			continue;
+		values[6] = note_failures(&row);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;

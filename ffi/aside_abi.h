@@ -584,6 +584,23 @@ typedef struct aside_coordinator_row
 	int64_t		since;
 } aside_coordinator_row;
 
+/* SQLSTATEs that are counted for each handler. */
+#define ASIDE_NOTE_ERRORS 8
+
+/* What has become of the notifications of a handler. */
+typedef struct aside_tally_row
+{
+	uint32_t	database;		/* 0: of no handler */
+	uint32_t	handler;
+	uint64_t	waiting;
+	uint64_t	done;
+	uint64_t	failed;
+	uint64_t	dropped;
+	uint64_t	recorded;
+	uint32_t	sqlstates[ASIDE_NOTE_ERRORS];
+	uint32_t	failures[ASIDE_NOTE_ERRORS];	/* 0: none */
+} aside_tally_row;
+
 /* ---- exports ---- */
 
 typedef struct aside_pool aside_pool;	/* this process's view of a pool */
@@ -697,6 +714,8 @@ extern void aside_reserve_wait(aside_registry *registry, uint32_t place, uint32_
 extern bool aside_reserve_take(aside_registry *registry, uint32_t place, aside_order *order);
 extern void aside_reserve_leave(aside_registry *registry, uint32_t place, int64_t now);
 extern bool aside_view_coordinator(const aside_registry *registry, uint32_t index, aside_coordinator_row *out);
+/* false after the last one. */
+extern bool aside_view_tally(const aside_registry *registry, uint32_t index, aside_tally_row *out);
 
 /* A coordinator's state; partition: the one that new events go to. */
 typedef struct aside_coordinator aside_coordinator;

@@ -10,7 +10,9 @@ use crate::registry_exports::aside_registry;
 use aside_core::async_event::Coordinator;
 use aside_core::autonomous_tx::call::Failed;
 use aside_core::host::Saved;
+use aside_core::host::World;
 use aside_core::launcher::registry::{Entry, Registry};
+use aside_core::launcher::tallies::Teller;
 use std::cell::RefCell;
 
 /// What a commit does not tell, COMMIT PREPARED above all, is found this long after.
@@ -25,6 +27,7 @@ pub struct aside_coordinator {
     entry: u32,
     coordinator: RefCell<Coordinator>,
     workers: Workers,
+    teller: RefCell<Teller>,
 }
 
 /// # Safety
@@ -35,7 +38,13 @@ pub unsafe extern "C" fn aside_coordinator_new(registry: *mut aside_registry, en
     let registry = unsafe { &*registry }.registry;
     let mut coordinator = Coordinator::new(partition as u8);
     coordinator.set_poll(POLL_US);
-    let new = aside_coordinator { registry, entry, coordinator: RefCell::new(coordinator), workers: Workers::default() };
+    let new = aside_coordinator {
+        registry,
+        entry,
+        coordinator: RefCell::new(coordinator),
+        workers: Workers::default(),
+        teller: RefCell::default(),
+    };
     Box::into_raw(Box::new(new))
 }
 
@@ -65,7 +74,10 @@ unsafe fn turn<T>(
         let world = Events { h: Caller { t: host }, t, area: &pool.area, session: &pool.session, limits, workers: &this.workers };
         let mut coordinator = this.coordinator.borrow_mut();
         coordinator.set_rotation(t.rotation_bytes, t.rotation_us);
-        run(&mut coordinator, &world, this.registry.entries.get(this.entry as usize)).map_err(Failed::from)
+        let result = run(&mut coordinator, &world, this.registry.entries.get(this.entry as usize)).map_err(Failed::from);
+        let now_us = world.h.now_us();
+        this.teller.borrow_mut().tell(&this.registry.tallies, t.database, &coordinator.note_counts(), now_us);
+        result
     };
     settled(host, run, write)
 }

@@ -4,6 +4,7 @@
 use crate::abi::*;
 use crate::bytes::slice;
 use crate::guard::caught;
+use aside_core::async_event::stats::ERRORS;
 use aside_core::launcher::registry::{Entry, PLACES, Registry, State};
 use aside_core::launcher::reserve::{self, Order};
 use aside_core::launcher::{Launcher, LauncherHost, Note, backoff, cedes, refuse};
@@ -12,6 +13,7 @@ use std::ffi::c_void;
 use std::sync::atomic::Ordering::*;
 
 const _: () = assert!(ASIDE_RESERVE_PLACES as usize == reserve::PLACES);
+const _: () = assert!(ASIDE_NOTE_ERRORS as usize == ERRORS);
 
 /// This process's view of the registry. Opaque to C.
 #[allow(non_camel_case_types)]
@@ -205,6 +207,8 @@ pub unsafe extern "C" fn aside_reserve_leave(registry: *mut aside_registry, plac
 pub unsafe extern "C" fn aside_coordinator_exit(registry: *mut aside_registry, index: u32, now: i64) {
     // SAFETY: per the contract.
     let Some(entry) = (unsafe { entry(registry, index) }) else { return };
+    // SAFETY: per the contract.
+    unsafe { &*registry }.registry.tallies.leave(entry.database());
     entry.detach();
     let state = entry.state();
     if matches!(state.0, State::Looking | State::Running) {
@@ -310,6 +314,28 @@ pub unsafe extern "C" fn aside_view_coordinator(registry: *const aside_registry,
         pid: entry.pid(),
         failures: entry.failures(),
         since: entry.since(),
+    };
+    // SAFETY: writable, per the contract.
+    unsafe { out.write(row) };
+    true
+}
+
+/// # Safety
+/// As said at the top; `out` is writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_view_tally(registry: *const aside_registry, index: u32, out: *mut aside_tally_row) -> bool {
+    // SAFETY: per the contract.
+    let Some((database, handler, counts)) = unsafe { &*registry }.registry.tallies.row(index as usize) else { return false };
+    let row = aside_tally_row {
+        database,
+        handler,
+        waiting: counts.waiting,
+        done: counts.done,
+        failed: counts.failed,
+        dropped: counts.dropped,
+        recorded: counts.recorded,
+        sqlstates: counts.errors.map(|(sqlstate, _)| sqlstate),
+        failures: counts.errors.map(|(_, times)| times),
     };
     // SAFETY: writable, per the contract.
     unsafe { out.write(row) };

@@ -299,6 +299,10 @@ COMMENT ON FUNCTION aside.events_ready() IS 'has the server a launcher, so that 
 CREATE FUNCTION aside.coordinator_rows(OUT database name, OUT state text, OUT pid int, OUT failures int, OUT since timestamptz)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_coordinators';
 COMMENT ON FUNCTION aside.coordinator_rows() IS 'rows of the view aside.coordinators';
+CREATE FUNCTION aside.notification_rows(OUT handler int, OUT waiting bigint, OUT done bigint, OUT failed bigint,
+    OUT dropped bigint, OUT recorded bigint, OUT failures jsonb)
+RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_notifications';
+COMMENT ON FUNCTION aside.notification_rows() IS 'what has become of the notifications of each handler, for the view aside.event_stats';
 
 -- What the functions for users forward to. The first argument is the role that asks.
 CREATE FUNCTION aside.event_handler_of(caller oid, wanted text) RETURNS aside.event_handler LANGUAGE plpgsql
@@ -646,9 +650,14 @@ CREATE VIEW aside.event_stats AS
         count(*) FILTER (WHERE s.state = 'retrying') AS retrying, count(*) FILTER (WHERE s.state = 'running') AS running,
         count(*) FILTER (WHERE s.state = 'done') AS done, (SELECT count(*) FROM aside.event_dead d WHERE d.handler = h.id) AS dead,
         clock_timestamp() - min(greatest(s.run_at, s.emitted)) FILTER (WHERE s.state IN ('waiting', 'retrying', 'running')) AS lag,
-        (SELECT pg_catalog.jsonb_object_agg(f.sqlstate, f.n) FROM (SELECT l.sqlstate, count(*) AS n
+        (SELECT pg_catalog.jsonb_object_agg(f.sqlstate, f.n) FROM (SELECT e.sqlstate, sum(e.n)::bigint AS n FROM (
+            SELECT l.sqlstate, count(*) AS n
             FROM (SELECT DISTINCT o.event, o.at, o.sqlstate FROM aside.event_log o WHERE o.handler = h.id AND o.sqlstate IS NOT NULL) l
-            GROUP BY l.sqlstate) f) AS failures,
+            GROUP BY l.sqlstate
+            UNION ALL SELECT j.key, j.value::bigint FROM pg_catalog.jsonb_each_text(n.failures) j) e
+            GROUP BY e.sqlstate) f) AS failures,
+        n.waiting AS notifications_waiting, n.done AS notifications_done, n.failed AS notifications_failed,
+        n.dropped AS notifications_dropped, n.recorded AS notifications_recorded,
         (SELECT c.state FROM aside.coordinator_rows() c WHERE c.database = current_database()) AS coordinator,
         pg_catalog.pg_notification_queue_usage() AS notification_queue_usage,
         pg_catalog.round(count(*) FILTER (WHERE s.emitted > w.since) / w.seconds, 1) AS emitted_per_second,
@@ -658,7 +667,8 @@ CREATE VIEW aside.event_stats AS
     FROM (SELECT clock_timestamp() - interval '1 minute' AS since,
               greatest(1, least(60, extract(epoch FROM clock_timestamp() - min(e.emitted)))) AS seconds FROM aside.event_rows e) w
         CROSS JOIN aside.event_handler h LEFT JOIN aside.event_states s ON s.handler_id = h.id
-    GROUP BY h.id, h.name, h.channel, w.since, w.seconds;
+        LEFT JOIN aside.notification_rows() n ON n.handler = h.id
+    GROUP BY h.id, h.name, h.channel, w.since, w.seconds, n.waiting, n.done, n.failed, n.dropped, n.recorded, n.failures;
 CREATE VIEW aside.coordinators AS SELECT * FROM aside.coordinator_rows();
 COMMENT ON VIEW aside.event_rows IS 'rows of all partitions of events';
 COMMENT ON VIEW aside.event_log IS 'lines of the log of events, one for each event';
@@ -670,7 +680,7 @@ COMMENT ON VIEW aside.dead_events IS 'events that a handler failed to handle as 
 COMMENT ON VIEW aside.event_runs IS
     'attempts to handle events, until their partition is emptied; attempt is NULL for those that do not count, such as serialization failures';
 COMMENT ON VIEW aside.event_stats IS
-    'for each handler: how many events are in each state, how long the oldest that is due is not handled, failures by SQLSTATE, the state of the coordinator, and rates of the last minute, or since the oldest event that is still in the tables';
+    'for each handler: how many events are in each state, how long the oldest that is due is not handled, failures by SQLSTATE, what has become of notifications since the coordinator started, its state, and rates of the last minute, or since the oldest event that is still in the tables';
 COMMENT ON VIEW aside.coordinators IS 'the coordinators of events, by database: running, no extension, failed (it is tried again)';
 SELECT aside.want_events();
 
@@ -764,7 +774,7 @@ REVOKE ALL ON FUNCTION
     async_event_on(text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean),
     async_event_off(text), async_event_pause(text), async_event_resume(text),
     async_event_emit(text, jsonb, text, interval, timestamptz, int, text, text, jsonb),
-    async_event_cancel(bigint), async_event_redrive(text, bigint[]), aside.coordinator_rows(), aside.events_ready(),
+    async_event_cancel(bigint), async_event_redrive(text, bigint[]), aside.coordinator_rows(), aside.notification_rows(), aside.events_ready(),
     aside.want_events(), aside.event_handlers_changed(), aside.event_handler_of(oid, text),
     aside.async_event_on(oid, text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean),
     aside.async_event_off(oid, text), aside.async_event_pause(oid, text), aside.async_event_resume(oid, text),
@@ -792,7 +802,7 @@ GRANT EXECUTE ON FUNCTION
     async_event_on(text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean),
     async_event_off(text), async_event_pause(text), async_event_resume(text),
     async_event_emit(text, jsonb, text, interval, timestamptz, int, text, text, jsonb),
-    async_event_cancel(bigint), async_event_redrive(text, bigint[]), aside.coordinator_rows(), aside.events_ready(),
+    async_event_cancel(bigint), async_event_redrive(text, bigint[]), aside.coordinator_rows(), aside.notification_rows(), aside.events_ready(),
     autonomous_sessions(),
     aside.worker_rows(), aside.stat_rows()
 TO aside_user;

@@ -64,6 +64,8 @@ $mon->value(q{CREATE SEQUENCE tries; SELECT async_event_on('fails', command => $
 ok($mon->until(q{SELECT count(pg_notify('fails', 'listens')) > 0 AND (SELECT is_called FROM tries)}, 20), 'a handler that fails is called');
 $mon->value(q{SELECT setval('tries', 1, false) IS NOT NULL AND count(pg_notify('fails', i::text)) > 0 FROM generate_series(1, 10000) i});
 $mon->until('SELECT last_value >= 10000 FROM tries', 30) or diag($mon->value('SELECT last_value FROM tries'));
+ok($mon->until(q{SELECT notifications_failed >= 10000 AND (failures ->> '22012')::bigint = notifications_failed FROM aside.event_stats WHERE channel = 'fails'}), 'each is counted')
+  or diag($mon->value(q{SELECT to_jsonb(s) FROM aside.event_stats s WHERE channel = 'fails'}));
 my @lines = slurp_file($node->logfile) =~ /^.*division by zero.*$/mg;
 cmp_ok(scalar(@lines), '<', 20, 'not each failure is a line of the log');
 like($lines[0] // '', qr/event handler "the one that fails" failed for .*division by zero/, 'and it names the handler');
@@ -75,6 +77,7 @@ my ($peak) = slurp_file("/proc/$pid/status") =~ /VmHWM:\s+(\d+) kB/;
 diag("the coordinator had $peak kB at most");
 cmp_ok($peak, '<', 200 * 1024, "the coordinator's memory stays small");
 is(coordinator(), $pid, 'and it is the same one');
+is($mon->value('SELECT sum(notifications_dropped) FROM aside.event_stats'), 0, 'none was dropped');
 
 # A table that is missing: an error in each turn, and pauses of 0.1, 0.2, ... 6.4 s.
 $mon->value('ALTER TABLE aside.event_2 RENAME TO event_gone');

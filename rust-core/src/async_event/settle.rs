@@ -43,7 +43,7 @@ impl Handler {
                 ids.iter().for_each(|id| self.event_failed(h, *id, several, failure, ledger, now));
             }
             Work::Notifications(notes) => {
-                self.tally.notes_failed += notes.len() as u64;
+                self.tally.notes_failed(notes.len(), failure.sqlstate);
                 self.tally.error(failure.sqlstate, failure.message);
                 self.complaints.failed(notes.len(), failure.sqlstate, failure.message);
                 ledger.note_bytes -= notes.iter().map(|note| note.size()).sum::<usize>();

@@ -4,6 +4,9 @@ use super::coordinator::Coordinator;
 use super::handler::Handler;
 use super::spec::PARTITIONS;
 
+/// SQLSTATEs that are counted for each handler, the first ones that came.
+pub const ERRORS: usize = 8;
+
 /// Counted since the coordinator started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -19,10 +22,20 @@ pub struct Tally {
     pub notes_dropped: u64,
     /// Notifications that were recorded.
     pub notes_spilled: u64,
+    /// How notifications failed: SQLSTATE, and how often.
+    pub notes_errors: [(u32, u32); ERRORS],
     pub last_error: Option<(u32, Vec<u8>)>,
 }
 
 impl Tally {
+    pub(super) fn notes_failed(&mut self, times: usize, sqlstate: u32) {
+        self.notes_failed += times as u64;
+        let place = self.notes_errors.iter_mut().find(|(known, so_far)| *known == sqlstate || *so_far == 0);
+        if let Some((known, so_far)) = place {
+            (*known, *so_far) = (sqlstate, so_far.saturating_add(times as u32));
+        }
+    }
+
     pub(super) fn error(&mut self, sqlstate: u32, message: &[u8]) {
         self.last_error = Some((sqlstate, message.to_vec()));
     }
@@ -30,6 +43,33 @@ impl Tally {
     pub(super) fn dead(&mut self, sqlstate: u32, message: &[u8]) {
         self.dead += 1;
         self.error(sqlstate, message);
+    }
+}
+
+/// What has become of the notifications of one handler.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NoteCounts {
+    /// Those that nobody has been given yet.
+    pub waiting: u64,
+    pub done: u64,
+    pub failed: u64,
+    pub dropped: u64,
+    /// These became events.
+    pub recorded: u64,
+    pub errors: [(u32, u32); ERRORS],
+}
+
+impl NoteCounts {
+    fn of(handler: &Handler) -> Self {
+        let (tally, notes) = (&handler.tally, &handler.notes);
+        Self {
+            waiting: (notes.waiting.len() + notes.unspilled) as u64,
+            done: tally.notes_done,
+            failed: tally.notes_failed,
+            dropped: tally.notes_dropped,
+            recorded: tally.notes_spilled,
+            errors: tally.notes_errors,
+        }
     }
 }
 
@@ -75,6 +115,12 @@ impl Coordinator {
     /// Of each handler, by id; at a time by the wall clock.
     pub fn stats(&self, now: i64) -> Vec<HandlerStats> {
         self.handlers.values().filter(|handler| !handler.removed).map(|handler| HandlerStats::of(handler, now)).collect()
+    }
+
+    /// Of each handler, by id.
+    pub fn note_counts(&self) -> Vec<(u32, NoteCounts)> {
+        let there = self.handlers.iter().filter(|(_, handler)| !handler.removed);
+        there.map(|(id, handler)| (*id, NoteCounts::of(handler))).collect()
     }
 
     /// Pairs of event and handler that have not ended, by partition.

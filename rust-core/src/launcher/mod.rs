@@ -8,6 +8,7 @@
 
 pub mod registry;
 pub mod reserve;
+pub mod tallies;
 
 use registry::{Entry, Registry, State};
 use reserve::Order;

@@ -14,6 +14,7 @@
 //! with the entry's generation, so that a coordinator that comes late finds itself not wanted.
 
 use super::reserve::{self, Place};
+use super::tallies::Tallies;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::*};
 
 /// Databases that can be known at a time.
@@ -83,6 +84,7 @@ pub struct Registry {
     kicked: AtomicU32,
     pub reserve: [Place; reserve::PLACES],
     pub entries: [Entry; PLACES],
+    pub tallies: Tallies,
 }
 
 impl Default for Registry {
@@ -94,6 +96,7 @@ impl Default for Registry {
             kicked: AtomicU32::new(0),
             reserve: std::array::from_fn(|_| Place::default()),
             entries: std::array::from_fn(|_| Entry::default()),
+            tallies: Tallies::default(),
         }
     }
 }

@@ -5,6 +5,7 @@ use super::world::{Nature, SECOND, spec};
 use crate::async_event::complaints::Complaint;
 use crate::async_event::intake::{MAX_NOTIFICATIONS_BYTES, MAX_UNSPILLED_BYTES};
 use crate::async_event::spec::*;
+use crate::report::CONNECTION_FAILURE;
 
 fn noted(sim: &Sim, handler: u32) -> Vec<u64> {
     let of = |noted: &(u32, Vec<u8>)| (noted.0 == handler).then(|| String::from_utf8_lossy(&noted.1).trim().parse().unwrap());
@@ -139,6 +140,9 @@ fn who_fails_is_gone_and_who_was_not_begun_keeps_its_place() {
     assert_eq!(noted(&sim, 1), (0..1000).collect::<Vec<_>>());
     let stats = &sim.coordinator.stats(0)[0];
     assert!(stats.tally.notes_failed > 0);
+    let counts = sim.coordinator.note_counts()[0].1;
+    assert_eq!((counts.done, counts.failed, counts.waiting), (stats.tally.notes_done, stats.tally.notes_failed, 0));
+    assert_eq!(counts.errors[..2], [(CONNECTION_FAILURE, counts.failed as u32), (0, 0)]);
     assert_eq!((stats.tally.notes_failed + stats.tally.notes_done, stats.notes_waiting, sim.coordinator.note_bytes()), (1000, 0, 0));
     let state = sim.world.get();
     assert!(state.complaints.iter().all(|(name, _)| name == "h1"));

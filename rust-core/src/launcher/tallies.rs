@@ -1,0 +1,186 @@
+//! What becomes of notifications, by handler: counted by each coordinator, in shared memory for the views of
+//! others, where nothing else is written down.
+//!
+//! A place belongs to a handler of a database for as long as its coordinator says so; that one alone takes it,
+//! writes to it and gives it back. All of it is atomic; all zeroes is an empty table.
+
+use crate::async_event::stats::{ERRORS, NoteCounts};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::*};
+
+/// Handlers of all databases that are counted.
+pub const PLACES: usize = 1024;
+
+/// When a place is looked for again, if there was none.
+const LOOK_EVERY_US: u64 = 10_000_000;
+
+#[repr(C, align(64))]
+#[derive(Debug, Default)]
+struct Place {
+    /// Database and handler; 0: nobody's.
+    owner: AtomicU64,
+    waiting: AtomicU64,
+    done: AtomicU64,
+    failed: AtomicU64,
+    dropped: AtomicU64,
+    recorded: AtomicU64,
+    /// SQLSTATE, and how often.
+    errors: [AtomicU64; ERRORS],
+}
+
+#[derive(Debug)]
+pub struct Tallies {
+    places: [Place; PLACES],
+}
+
+impl Default for Tallies {
+    fn default() -> Self {
+        Self { places: std::array::from_fn(|_| Place::default()) }
+    }
+}
+
+fn owner(database: u32, handler: u32) -> u64 {
+    u64::from(database) << 32 | u64::from(handler)
+}
+
+impl Place {
+    fn write(&self, counts: &NoteCounts) {
+        self.waiting.store(counts.waiting, Relaxed);
+        self.done.store(counts.done, Relaxed);
+        self.failed.store(counts.failed, Relaxed);
+        self.dropped.store(counts.dropped, Relaxed);
+        self.recorded.store(counts.recorded, Relaxed);
+        for (place, (sqlstate, times)) in self.errors.iter().zip(counts.errors) {
+            place.store(u64::from(sqlstate) << 32 | u64::from(times), Relaxed);
+        }
+    }
+
+    fn read(&self) -> NoteCounts {
+        NoteCounts {
+            waiting: self.waiting.load(Relaxed),
+            done: self.done.load(Relaxed),
+            failed: self.failed.load(Relaxed),
+            dropped: self.dropped.load(Relaxed),
+            recorded: self.recorded.load(Relaxed),
+            errors: std::array::from_fn(|i| self.errors.get(i).map_or(0, |error| error.load(Relaxed)))
+                .map(|error| ((error >> 32) as u32, error as u32)),
+        }
+    }
+
+    fn free(&self) {
+        self.write(&NoteCounts::default());
+        self.owner.store(0, Release);
+    }
+}
+
+impl Tallies {
+    /// Nothing is counted in this database any more.
+    pub fn leave(&self, database: u32) {
+        let of_it = |place: &&Place| place.owner.load(Acquire) >> 32 == u64::from(database);
+        self.places.iter().filter(of_it).for_each(Place::free);
+    }
+
+    /// A row of a view: database, handler, what was counted. None after the last place.
+    pub fn row(&self, index: usize) -> Option<(u32, u32, NoteCounts)> {
+        let place = self.places.get(index)?;
+        let before = place.owner.load(Acquire);
+        let counts = place.read();
+        // Whose it was all the while; else it is nobody's now.
+        let owner = if place.owner.load(Acquire) == before { before } else { 0 };
+        Some(((owner >> 32) as u32, owner as u32, counts))
+    }
+
+    fn take(&self, owner: u64) -> Option<usize> {
+        self.places.iter().position(|place| place.owner.compare_exchange(0, owner, AcqRel, Relaxed).is_ok())
+    }
+}
+
+/// A coordinator's side: where it counts.
+#[derive(Debug, Default)]
+pub struct Teller {
+    places: HashMap<u32, usize>,
+    look_at: u64,
+}
+
+impl Teller {
+    /// What it has counted so far, of all the handlers that there are.
+    pub fn tell(&mut self, tallies: &Tallies, database: u32, counts: &[(u32, NoteCounts)], now_us: u64) {
+        if self.places.len() + counts.len() > 0 {
+            self.forget(tallies, counts);
+        }
+        for (handler, counts) in counts {
+            let known = self.places.get(handler).copied();
+            let place = known.or_else(|| self.look(tallies, owner(database, *handler), now_us));
+            if let Some((index, place)) = place.and_then(|index| Some((index, tallies.places.get(index)?))) {
+                self.places.insert(*handler, index);
+                place.write(counts);
+            }
+        }
+    }
+
+    /// Those of handlers that are gone.
+    fn forget(&mut self, tallies: &Tallies, counts: &[(u32, NoteCounts)]) {
+        self.places.retain(|handler, index| {
+            let there = counts.binary_search_by_key(handler, |(id, _)| *id).is_ok();
+            if !there {
+                tallies.places.get(*index).into_iter().for_each(Place::free);
+            }
+            there
+        });
+    }
+
+    fn look(&mut self, tallies: &Tallies, owner: u64, now_us: u64) -> Option<usize> {
+        if now_us < self.look_at {
+            return None;
+        }
+        let place = tallies.take(owner);
+        if place.is_none() {
+            self.look_at = now_us + LOOK_EVERY_US;
+        }
+        place
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(waiting: u64) -> NoteCounts {
+        NoteCounts { waiting, done: 2, failed: 3, dropped: 4, recorded: 5, errors: std::array::from_fn(|i| (i as u32, 6)) }
+    }
+
+    fn rows(tallies: &Tallies) -> Vec<(u32, u32, u64)> {
+        let rows = (0..).map_while(|index| tallies.row(index));
+        rows.filter(|row| row.0 != 0).map(|(database, handler, counts)| (database, handler, counts.waiting)).collect()
+    }
+
+    #[test]
+    fn what_a_coordinator_counts_is_read_until_its_handler_or_itself_is_gone() {
+        let tallies = Box::<Tallies>::default();
+        let (mut one, mut other) = (Teller::default(), Teller::default());
+        one.tell(&tallies, 10, &[(1, counts(100)), (2, counts(200))], 0);
+        other.tell(&tallies, 20, &[(1, counts(300))], 0);
+        assert_eq!(rows(&tallies), [(10, 1, 100), (10, 2, 200), (20, 1, 300)]);
+        assert_eq!(tallies.row(0).unwrap().2, counts(100));
+        one.tell(&tallies, 10, &[(2, counts(201)), (3, counts(0))], 0);
+        assert_eq!(rows(&tallies), [(10, 3, 0), (10, 2, 201), (20, 1, 300)]);
+        tallies.leave(10);
+        assert_eq!(rows(&tallies), [(20, 1, 300)]);
+        assert_eq!(tallies.row(0).unwrap().2, NoteCounts::default());
+    }
+
+    #[test]
+    fn where_no_place_is_left_one_is_looked_for_again_later() {
+        let tallies = Box::<Tallies>::default();
+        let (mut many, mut late) = (Teller::default(), Teller::default());
+        let all: Vec<_> = (1..=PLACES as u32).map(|handler| (handler, counts(1))).collect();
+        many.tell(&tallies, 10, &all, 0);
+        late.tell(&tallies, 20, &[(1, counts(2))], 0);
+        assert_eq!(rows(&tallies).len(), PLACES);
+        many.tell(&tallies, 10, &all[1..], 0);
+        late.tell(&tallies, 20, &[(1, counts(2))], LOOK_EVERY_US - 1);
+        assert_eq!(rows(&tallies).len(), PLACES - 1);
+        late.tell(&tallies, 20, &[(1, counts(2))], LOOK_EVERY_US);
+        assert!(rows(&tallies).contains(&(20, 1, 2)));
+    }
+}
