@@ -163,7 +163,7 @@ static const char *const coordinator_settings[][2] = {
 #endif
 };
 
-/* What the server has for it. After an error, what could not be heard is still there: it is for the next time. */
+/* What the server has for it. After an error the rest is for the next time. */
 static bool
 hear(void)
 {

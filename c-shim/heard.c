@@ -13,8 +13,9 @@
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 
-/* In memory; and at a time, to the core. */
+/* In memory; where there can be no file; at a time, to the core. */
 #define HEARD_BYTES (4 * 1024 * 1024)
+#define MOST_HEARD_BYTES (16 * HEARD_BYTES)
 #define LENT_BYTES (1024 * 1024)
 
 /* In front of each, its texts without an end after it. */
@@ -33,10 +34,13 @@ static File file = -1;
 static off_t file_written = 0;
 static off_t file_lent = 0;
 static char *memory = NULL;
+static size_t memory_size = 0;
 static size_t memory_written = 0;
 static size_t memory_lent = 0;
 
-/* An error leaves all as it was. */
+/* The log was told of it since all had been lent. */
+static bool said_lost = false;
+
 static void
 write_to_file(void)
 {
@@ -53,6 +57,41 @@ write_to_file(void)
 	memory_written = memory_lent = 0;
 }
 
+/* Memory stays as it was if that fails, which would end the process while the server reads. */
+static bool
+could_write(void)
+{
+	bool		before = ExitOnAnyError;
+	aside_status status = ASIDE_OK;
+
+	ExitOnAnyError = false;
+	ASIDE_TRY(status);
+	{
+		write_to_file();
+	}
+	ASIDE_END_TRY();
+	ExitOnAnyError = before;
+	return status == ASIDE_OK;
+}
+
+static bool
+could_grow(void)
+{
+	size_t		size = memory == NULL ? HEARD_BYTES : memory_size * 2;
+	char	   *larger = size > MOST_HEARD_BYTES ? NULL : MemoryContextAllocExtended(TopMemoryContext, size, MCXT_ALLOC_NO_OOM);
+
+	if (larger == NULL)
+		return false;
+	if (memory != NULL)
+	{
+		memcpy(larger, memory, memory_written);
+		pfree(memory);
+	}
+	memory = larger;
+	memory_size = size;
+	return true;
+}
+
 static void
 append(const void *data, size_t length)
 {
@@ -60,28 +99,27 @@ append(const void *data, size_t length)
 	memory_written += length;
 }
 
-/*
- * Called by the server's own reading of notifications (coordinator.c).  An
- * error stops it, and comes after this one is kept: the rest stays with the
- * server until it is read again.
- */
+/* Called by the server's own reading of notifications (coordinator.c), which an error must not break off. */
 void
 aside_hear(int pid, const char *channel, const char *payload)
 {
 	HeardHead	head = {pid, strlen(channel), strlen(payload)};
 	size_t		length = sizeof(head) + head.channel_len + head.payload_len;
 
-	if (length > LARGEST)
-		elog(ERROR, "notification is too long");
-	if (memory == NULL)
-		memory = MemoryContextAlloc(TopMemoryContext, HEARD_BYTES);
-	if (memory_written + length > HEARD_BYTES)
-		write_to_file();
+	Assert(length <= LARGEST);
+	if (memory_written + length > memory_size && !(memory != NULL && could_write()) && !could_grow())
+	{
+		if (!said_lost)
+			ereport(LOG,
+					(errcode(ERRCODE_OUT_OF_MEMORY),
+					 errmsg("notifications are lost: %s",
+							aside_kept_error() == NULL ? "out of memory" : aside_kept_error()->message)));
+		said_lost = true;
+		return;
+	}
 	append(&head, sizeof(head));
 	append(channel, head.channel_len);
 	append(payload, head.payload_len);
-	if (memory_written + LARGEST > HEARD_BYTES)
-		write_to_file();
 }
 
 /* Copy the next piece: how long it is. It may end within a notification. */
@@ -106,6 +144,12 @@ next_piece(char *piece)
 	return length;
 }
 
+static bool
+more_to_lend(void)
+{
+	return file_lent < file_written || memory_lent < memory_written;
+}
+
 /* The first so many bytes of the last piece are lent. */
 static void
 advance(size_t length)
@@ -121,6 +165,15 @@ advance(size_t length)
 		FileClose(file);
 		file = -1;
 		file_written = file_lent = 0;
+	}
+	if (more_to_lend())
+		return;
+	said_lost = false;
+	if (memory_size > HEARD_BYTES)
+	{
+		pfree(memory);
+		memory = NULL;
+		memory_size = 0;
 	}
 }
 
@@ -167,7 +220,7 @@ aside_lend_heard(const aside_note **notes, size_t *count)
 		if (lent == NULL)
 			lent = AllocSetContextCreate(TopMemoryContext, "pg_aside notifications", ALLOCSET_DEFAULT_SIZES);
 		MemoryContextReset(lent);
-		piece = memory == NULL ? NULL : MemoryContextAlloc(lent, LENT_BYTES);
+		piece = more_to_lend() ? MemoryContextAlloc(lent, LENT_BYTES) : NULL;
 		length = next_piece(piece);
 		(void) read_piece(piece, length, NULL, &lends);
 		all = MemoryContextAllocZero(lent, sizeof(aside_note) * Max(lends, 1));
@@ -180,5 +233,5 @@ aside_lend_heard(const aside_note **notes, size_t *count)
 		ereport(LOG,
 				(errcode(aside_kept_error()->sqlerrcode),
 				 errmsg("coordinator of events failed: %s", aside_kept_error()->message)));
-	return file_lent < file_written || memory_lent < memory_written;
+	return more_to_lend();
 }

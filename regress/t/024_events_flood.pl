@@ -44,15 +44,16 @@ sub hears
 # All of one transaction; seconds until the last one is handled.
 sub flood
 {
-	my ($channel, $table, $width, $timeout) = @_;
+	my ($channel, $table, $width, $timeout, $of) = @_;
+	my $number = $of // $many;
 	hears($channel, $table) or diag("nobody hears $channel");
 	$mon->value("TRUNCATE $table");
 	my $begin = time;
-	$mon->value("SELECT count(pg_notify('$channel', rpad(to_char(i, 'FM000000'), $width, ' x'))) FROM generate_series(1, $many) i", 60);
+	$mon->value("SELECT count(pg_notify('$channel', rpad(to_char(i, 'FM000000'), $width, ' x'))) FROM generate_series(1, $number) i", 60);
 	my $sent = time - $begin;
-	$mon->until("SELECT count(*) = $many FROM $table", $timeout);
+	$mon->until("SELECT count(*) = $number FROM $table", $timeout);
 	diag(sprintf '%s: sent after %.1f s, handled after %.1f s', $channel, $sent, time - $begin);
-	return is($mon->value("SELECT count(*) || ' ' || count(DISTINCT what) FROM $table"), "$many $many", "$channel: each is handled once");
+	return is($mon->value("SELECT count(*) || ' ' || count(DISTINCT what) FROM $table"), "$number $number", "$channel: each is handled once");
 }
 
 flood('durable', 'got', 500, 60);
@@ -77,6 +78,14 @@ my ($peak) = slurp_file("/proc/$pid/status") =~ /VmHWM:\s+(\d+) kB/;
 diag("the coordinator had $peak kB at most");
 cmp_ok($peak, '<', 200 * 1024, "the coordinator's memory stays small");
 is(coordinator(), $pid, 'and it is the same one');
+# Where no temporary file can be written, memory does for some.
+my $temporary = $node->data_dir . '/base/pgsql_tmp';
+mkdir $temporary;
+chmod 0, $temporary;
+flood('wide', 'sizes', 7900, 30, 3000);
+chmod 0700, $temporary;
+is(coordinator(), $pid, 'it lives on where there can be no temporary file');
+
 is($mon->value('SELECT sum(notifications_dropped) FROM aside.event_stats'), 0, 'none was dropped');
 
 # A table that is missing: an error in each turn, and pauses of 0.1, 0.2, ... 6.4 s.
