@@ -680,7 +680,7 @@ COMMENT ON VIEW aside.dead_events IS 'events that a handler failed to handle as 
 COMMENT ON VIEW aside.event_runs IS
     'attempts to handle events, until their partition is emptied; attempt is NULL for those that do not count, such as serialization failures';
 COMMENT ON VIEW aside.event_stats IS
-    'for each handler: how many events are in each state, how long the oldest that is due is not handled, failures by SQLSTATE, what has become of notifications since the coordinator started, its state, and rates of the last minute, or since the oldest event that is still in the tables';
+    'for each handler: how many events are in each state, how long the oldest that is due is not handled, failures by SQLSTATE, what has become of notifications since the coordinator started, the state of that, and rates of the last minute, or since the oldest event that is still in the tables';
 COMMENT ON VIEW aside.coordinators IS 'the coordinators of events, by database: running, no extension, failed (it is tried again)';
 SELECT aside.want_events();
 
