@@ -338,8 +338,10 @@ BEGIN
     IF channel IS NULL OR channel = '' THEN
         RAISE EXCEPTION 'channel of an event handler must not be null or empty' USING ERRCODE = '22004';
     END IF;
+    -- Events may have longer ones.
     IF octet_length(channel) > 63 AND durable THEN
-        RAISE EXCEPTION 'channel name is too long for notifications' USING ERRCODE = '22023';
+        RAISE EXCEPTION 'channel name is too long' USING ERRCODE = '22023',
+            DETAIL = 'A NOTIFY is of a channel of at most 63 bytes: there would be none to record.';
     END IF;
     IF (handler IS NULL) = (command IS NULL) THEN
         RAISE EXCEPTION 'an event handler is a function or a command' USING ERRCODE = '22023',

@@ -53,7 +53,7 @@ SELECT async_event_on('regress_x', 'regress_t(text)', name => 'regress_c');
 -- no channel
 SELECT async_event_on(NULL, 'regress_t(text)');
 SELECT async_event_on('', 'regress_t(text)');
--- as long as NOTIFY would have it; the second has 64 bytes, and can only be emitted to
+-- a channel of 63 bytes, and one of 64, which NOTIFY does not know
 SELECT async_event_on(repeat('é', 31) || 'x', 'regress_e(aside.event)', name => 'regress_long');
 SELECT count(async_event_emit(repeat('é', 31) || 'x')), count(pg_notify(repeat('é', 31) || 'x', 'n'));
 DO $$ BEGIN
@@ -66,8 +66,20 @@ DO $$ BEGIN
 END $$;
 SELECT count(*) >= 2, bool_and(what = repeat('é', 31) || 'x') FROM regress_told;
 SELECT async_event_off('regress_long');
-SELECT async_event_on(repeat('é', 32), 'regress_e(aside.event)', name => 'regress_long', durable => true);
 SELECT pg_notify(repeat('é', 32), '');
+SELECT async_event_on(repeat('é', 32), 'regress_e(aside.event)', name => 'regress_long', durable => true);
+SELECT async_event_on(repeat('é', 32), 'regress_e(aside.event)', name => 'regress_long');
+TRUNCATE regress_told RESTART IDENTITY;
+SELECT count(async_event_emit(repeat('é', 32)));
+DO $$ BEGIN
+    FOR i IN 1 .. 2000 LOOP
+        COMMIT;
+        EXIT WHEN EXISTS (SELECT FROM regress_told WHERE what = repeat('é', 32));
+        PERFORM pg_sleep(0.005);
+    END LOOP;
+END $$;
+SELECT what = repeat('é', 32) AS long FROM regress_told;
+SELECT async_event_off('regress_long');
 -- options out of range
 SELECT async_event_on('regress_x', 'regress_t(text)', concurrency => 0);
 \set VERBOSITY sqlstate
