@@ -7,8 +7,9 @@ use super::host::EventHost;
 use super::spec::{Batch, Entry, Work};
 use std::collections::BTreeMap;
 
-/// A lease has so much time for all of its events; what it has not begun by then is for whoever is free.
-pub const RECALL_AFTER_US: u64 = 20_000;
+/// A lease has so much time for all of its events; what it has not begun by then is for whoever is free. Where each
+/// commit is flushed, leases that are much shorter cost a good part of the throughput.
+pub const RECALL_AFTER_US: u64 = 100_000;
 
 /// When the rest of a lease is taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

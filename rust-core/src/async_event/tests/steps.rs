@@ -63,7 +63,7 @@ fn a_lease_leaves_its_share_to_others() {
 #[test]
 fn handlers_take_turns_where_workers_are_few() {
     let mut sim = Sim::new(1, (1..=5).map(|id| spec(id, "a")).collect());
-    (sim.world.set().workers, sim.world.set().batch_us) = (1, 10);
+    sim.world.set().workers = 1;
     sim.act(|state| (0..CHUNK * 4).for_each(|_| _ = state.emit("a", Nature::Good)));
     sim.settle(600);
     let state = sim.world.get();
