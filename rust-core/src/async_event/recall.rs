@@ -80,11 +80,11 @@ impl Coordinator {
             let begun = h.recall(number, keep);
             let now = h.timestamp();
             let Some(lease) = self.leases.get_mut(&number) else { continue };
+            let was = std::mem::replace(&mut lease.recall, Recall::Never);
             let Some(handler) = self.handlers.get_mut(&lease.handler) else { continue };
-            if matches!(lease.recall, Recall::At(_)) {
+            if matches!(was, Recall::At(_)) {
                 handler.chunk = lease.told().clamp(1, handler.chunk);
             }
-            lease.recall = Recall::Never;
             let rest = lease.batches.iter_mut().skip(begun.unwrap_or(usize::MAX)).filter_map(Option::take);
             let rest: Vec<Batch> = rest.collect();
             for batch in &rest {
