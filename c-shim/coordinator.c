@@ -9,7 +9,6 @@
 #include "event.h"
 
 #include "access/xact.h"
-#include "commands/async.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "libpq/pqsignal.h"
@@ -21,7 +20,6 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
-#include "storage/sinval.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
@@ -163,36 +161,6 @@ static const char *const coordinator_settings[][2] = {
 #endif
 };
 
-/* What the server has for it. After an error the rest is for the next time. */
-static bool
-hear(void)
-{
-	static bool failed = false;
-	aside_status status = ASIDE_OK;
-
-	ASIDE_TRY(status);
-	{
-		if (notifyInterruptPending)
-			ProcessNotifyInterrupt(false);
-		if (catchupInterruptPending)
-			ProcessCatchupInterrupt();
-	}
-	ASIDE_END_TRY();
-	if (status == ASIDE_OK)
-	{
-		failed = false;
-		return true;
-	}
-	AbortOutOfAnyTransaction();
-	notifyInterruptPending = true;
-	if (!failed && aside_kept_error() != NULL)
-		ereport(LOG,
-				(errcode(aside_kept_error()->sqlerrcode),
-				 errmsg("coordinator of events failed: %s", aside_kept_error()->message)));
-	failed = true;
-	return false;
-}
-
 /* One turn; after an error that was said already, ever longer pauses until it is over. */
 static int64
 take_turn(aside_coordinator *coordinator)
@@ -205,7 +173,7 @@ take_turn(aside_coordinator *coordinator)
 	aside_call	limits;
 	AsideRequest request = {.kind = ASIDE_KIND_ROUTINE, .command = aside_text_bytes("")};
 	int64		paused = GetCurrentTimestamp() - failed_at;
-	bool		heard = hear();
+	bool		heard = aside_hear_server();
 
 	/* Who emits events meanwhile does not cut it short. */
 	if (paused >= 0 && paused < (int64) pause * 1000)

@@ -47,6 +47,7 @@ extern void aside_sleep_for(int64 us);
 
 /* listening.c */
 extern void aside_listen_to_server(void);
+extern bool aside_hear_server(void);
 
 /* coordinator.c */
 extern void aside_set_current_partition(int partition);

@@ -5,6 +5,10 @@
  */
 #include "event.h"
 
+#include "access/xact.h"
+#include "commands/async.h"
+#include "storage/sinval.h"
+
 #undef ENABLE_GSS
 #undef ENABLE_SSPI
 #include "libpq/libpq.h"
@@ -64,4 +68,34 @@ aside_listen_to_server(void)
 	PqCommMethods = &methods;
 	whereToSendOutput = DestRemote;
 	FrontendProtocol = PG_PROTOCOL_LATEST;
+}
+
+/* What the server has for it. After an error the rest is for the next time. */
+bool
+aside_hear_server(void)
+{
+	static bool failed = false;
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		if (notifyInterruptPending)
+			ProcessNotifyInterrupt(false);
+		if (catchupInterruptPending)
+			ProcessCatchupInterrupt();
+	}
+	ASIDE_END_TRY();
+	if (status == ASIDE_OK)
+	{
+		failed = false;
+		return true;
+	}
+	AbortOutOfAnyTransaction();
+	notifyInterruptPending = true;
+	if (!failed && aside_kept_error() != NULL)
+		ereport(LOG,
+				(errcode(aside_kept_error()->sqlerrcode),
+				 errmsg("coordinator of events failed: %s", aside_kept_error()->message)));
+	failed = true;
+	return false;
 }
