@@ -27,6 +27,8 @@ CREATE FUNCTION handle(e aside.event[]) RETURNS void LANGUAGE sql AS $$
 	INSERT INTO effects SELECT u.id, u.attempt, 'many' FROM unnest(e) u$$;
 SELECT async_event_on('c', 'handle(aside.event)', concurrency => 2),
 	async_event_on('c', 'handle(aside.event[])', name => 'many', batch_size => 20);
+CREATE TABLE notes (what text);
+SELECT async_event_on('n', command => 'INSERT INTO public.notes VALUES ($1)');
 CREATE FUNCTION emit(n int, delay interval DEFAULT NULL) RETURNS void LANGUAGE sql AS $$
 	INSERT INTO ledger SELECT async_event_emit('c', '1', delay => delay) FROM generate_series(1, n)$$;
 CREATE VIEW missing AS SELECT * FROM ledger l, (VALUES ('one'), ('many')) h (handler)
@@ -49,7 +51,7 @@ is($s->value('SELECT count(*) FROM aside.coordinators'), 0, 'as its view says');
 ended_well($s->run(q{SELECT async_event_emit('c')}), '25006', 'nothing is emitted there');
 ended_well($s->run(q{SELECT async_event_on('d', command => 'SELECT 1')}), '25006', 'and no handler is made');
 like($s->value(q{SELECT string_agg(DISTINCT state, ' ') FROM aside.events}), qr/done/, 'what became of events can be read');
-cmp_ok($s->value('SELECT count(*) FROM aside.handlers'), '==', 2, 'and their handlers');
+cmp_ok($s->value('SELECT count(*) FROM aside.handlers'), '==', 3, 'and their handlers');
 
 # The primary dies in the middle of it. What the standby has not received has not happened.
 my $offset = -s $standby->logfile;
@@ -61,8 +63,18 @@ usleep(500_000);
 is($s->value('SELECT count(*) FROM effects'), $done, 'a standby without a primary handles nothing either');
 my $highest = $s->value('SELECT max(id) FROM ledger');
 $standby->promote;
-ok($s->until('SELECT NOT EXISTS (SELECT FROM missing)', 15), 'promoted, it handles what was left')
+my $promoted = time;
+# One is not enough: nobody hears those that are sent before the coordinator listens.
+my $noted;
+until ($noted || time > $promoted + 10)
+{
+	$s->value(q{SELECT pg_notify('n', 'promoted')});
+	$noted = $s->until('SELECT EXISTS (SELECT FROM notes)', 0.2);
+}
+ok($noted, 'promoted, it runs handlers of notifications');
+ok($s->until('SELECT NOT EXISTS (SELECT FROM missing)', $promoted + 10 - time), 'and handles what was left, within 10 s')
   or diag($s->value('SELECT handler, count(*), min(id), max(id) FROM missing GROUP BY 1'));
+is($s->value(q{SELECT DISTINCT what FROM notes}), 'promoted', 'no notification is repeated from before');
 cmp_ok($s->value('SELECT count(*) FROM ledger'), '>=', $known, 'all that it had received');
 my $id = $s->value(q{SELECT emit(1); SELECT max(id) FROM ledger});
 cmp_ok($id =~ s/\s//gr, '>', $highest, 'ids go on');
