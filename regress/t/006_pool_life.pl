@@ -71,7 +71,7 @@ for my $mode ('preloaded', 'private')
 	# Preloaded, the launcher has one; coordinators are not to compete for the other.
 	my $slots = $mode eq 'preloaded' ? 2 : 1;
 	my $node = aside_node($mode . '_no_slots', preload => $mode eq 'preloaded',
-		conf => "max_worker_processes = $slots\naside.databases = ''\nmax_logical_replication_workers = 0\n"
+		conf => "max_worker_processes = $slots\naside.databases = ''\naside.reserved_coordinators = 0\nmax_logical_replication_workers = 0\n"
 		  . "aside.checkout_timeout = '300ms'\n");
 	my ($mon, $s1, $s2) = map { session($node) } 1 .. 3;
 	$s1->send('SELECT autonomous_exec($$SELECT pg_sleep(600) /* holds */$$)');
