@@ -16,10 +16,10 @@
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "optimizer/cost.h"
 #include "storage/itemptr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -102,6 +102,34 @@ execute(SPIPlanPtr plan, Datum *values, const char *nulls)
 				 errmsg("cannot COPY to or from a client in the handler of an event")));
 	if (code < 0)
 		elog(ERROR, "could not run a handler of events: %s", SPI_result_code_string(code));
+}
+
+/*
+ * A kept plan that finds rows by where they are: one that was made while the
+ * table was small must not scan it when it is large, whenever it is made anew.
+ */
+static void
+execute_without_scans(SPIPlanPtr *plan, const char *query, int nargs, Oid *types, Datum *values)
+{
+	bool		seqscan = enable_seqscan;
+	bool		tidscan = enable_tidscan;
+	bool		indexscan = enable_indexscan;
+
+	enable_seqscan = false;
+	enable_tidscan = enable_indexscan = true;
+	PG_TRY();
+	{
+		if (*plan == NULL)
+			*plan = prepare_kept(query, nargs, types);
+		execute(*plan, values, NULL);
+	}
+	PG_FINALLY();
+	{
+		enable_seqscan = seqscan;
+		enable_tidscan = tidscan;
+		enable_indexscan = indexscan;
+	}
+	PG_END_TRY();
 }
 
 /* As the tables' owner. */
@@ -238,9 +266,15 @@ read_event(HeapTuple row, TupleDesc desc, int attempt, Event *event)
 									  value[7], null[7], DatumGetInt32(value[8]));
 }
 
+#define READ_EVENTS(n) \
+	"SELECT id, channel, payload, payload OPERATOR(pg_catalog.#>>) '{}', key, headers, emitted, " \
+	"pg_catalog.pg_get_userbyid(emitted_by), priority, unique_key, command, depth " \
+	"FROM aside.event_" n " WHERE ctid OPERATOR(pg_catalog.=) ANY ($1) ORDER BY id"
+
 static Event *
 read_events(const Batch *batch)
 {
+	static const char *const queries[ASIDE_PARTITIONS] = {READ_EVENTS("0"), READ_EVENTS("1"), READ_EVENTS("2")};
 	const uint64 *tids = (const uint64 *) (batch + 1);
 	ItemPointer pointers = palloc(sizeof(ItemPointerData) * batch->count);
 	Datum	   *elements = palloc(sizeof(Datum) * batch->count);
@@ -255,13 +289,7 @@ read_events(const Batch *batch)
 	}
 	values[0] = PointerGetDatum(construct_array(elements, batch->count, TIDOID, sizeof(ItemPointerData),
 												false, TYPALIGN_SHORT));
-	if (read_plans[batch->partition] == NULL)
-		read_plans[batch->partition] =
-			prepare_kept(psprintf("SELECT id, channel, payload, payload OPERATOR(pg_catalog.#>>) '{}', key, headers, "
-								  "emitted, pg_catalog.pg_get_userbyid(emitted_by), priority, unique_key, command, depth "
-								  "FROM aside.event_%u WHERE ctid OPERATOR(pg_catalog.=) ANY ($1) ORDER BY id",
-								  batch->partition), 1, types);
-	execute(read_plans[batch->partition], values, NULL);
+	execute_without_scans(&read_plans[batch->partition], queries[batch->partition], 1, types, values);
 	if (SPI_processed != batch->count)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
@@ -357,25 +385,17 @@ call_with_array(const Event *events, uint32 count)
 	execute(handler_plan(events[0].notified), values, NULL);
 }
 
-/*
- * As the tables' owner.  The plan is kept: one that was made while the table
- * was small must not scan it when it is large.
- */
+/* As the tables' owner. */
 static void
 free_keys(Datum *ids, int count)
 {
-	int			level = NewGUCNestLevel();
 	Oid			types[1] = {INT8ARRAYOID};
 	Datum		values[1] = {
 		PointerGetDatum(construct_array(ids, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE))
 	};
 
-	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	if (free_key_plan == NULL)
-		free_key_plan = prepare_kept("DELETE FROM aside.event_unique WHERE event OPERATOR(pg_catalog.=) ANY ($1)",
-									 1, types);
-	execute(free_key_plan, values, NULL);
-	AtEOXact_GUC(true, level);
+	execute_without_scans(&free_key_plan, "DELETE FROM aside.event_unique WHERE event OPERATOR(pg_catalog.=) ANY ($1)", 1,
+						  types, values);
 }
 
 /* As the tables' owner: the batch is done when this commits, and its unique keys are free. */

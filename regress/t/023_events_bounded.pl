@@ -22,6 +22,8 @@ autovacuum = off
 max_prepared_transactions = 2
 aside.event_rotation_size = '@{[$limit * 1024]}kB'
 aside.event_rotation_time = '2s'
+session_preload_libraries = 'auto_explain'
+auto_explain.log_nested_statements = on
 CONF
 my $mon = session($node);
 $mon->value(<<'SQL');
@@ -40,6 +42,20 @@ $mon->value(q{SELECT async_event_on('dies', command => 'DO $$BEGIN RAISE EXCEPTI
 	max_attempts => 3, backoff => '10 ms'); SELECT async_event_emit('dies')});
 $mon->until(q{SELECT EXISTS (SELECT FROM aside.dead_events)});
 my $errors = $mon->value('SELECT errors FROM aside.dead_events');
+
+# Workers' plans are made while the tables are small, and find events by where they are all the same.
+$mon->value($_) for ('ALTER SYSTEM SET auto_explain.log_min_duration = 0', 'SELECT pg_reload_conf()');
+for my $n (1 .. 30)
+{
+	my $many = $n == 10 ? 1000 : 1;
+	$mon->value($_) for ('TRUNCATE done', qq{SELECT count(async_event_emit('c', '"small"')) FROM generate_series(1, $many)});
+	$mon->until("SELECT count(*) = $many FROM done");
+}
+$mon->value($_) for ('ALTER SYSTEM RESET auto_explain.log_min_duration', 'SELECT pg_reload_conf()');
+my @plans = slurp_file($node->logfile) =~ /Query Text: (SELECT id, channel, payload[^\n]*\n(?:\t[^\n]*\n)+)/g;
+ok((grep { /Tid Scan on event_/ } @plans) > 3, 'workers read events by their place') or diag(@plans[0 .. 1]);
+is((grep { /Seq Scan/ } @plans), 0, 'and do not look through tables') or diag(@plans[-2 .. -1]);
+$mon->value('TRUNCATE done');
 
 # The transaction that pins.
 my $pin = session($node);
