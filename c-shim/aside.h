@@ -214,6 +214,7 @@ extern void aside_settings_mark(void);
 extern bool aside_settings_intact(void);
 
 /* relay.c */
+extern void aside_be_client(int (*put) (char type, const char *data, size_t len));
 extern void aside_relay_messages(void);
 extern aside_status aside_host_notifications(void *sink);
 extern void aside_forget_notifications(void);

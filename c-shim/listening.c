@@ -7,15 +7,10 @@
 
 #include "access/xact.h"
 #include "commands/async.h"
+#include "libpq/pqformat.h"
 #include "storage/sinval.h"
 
-#undef ENABLE_GSS
-#undef ENABLE_SSPI
-#include "libpq/libpq.h"
-#include "libpq/pqformat.h"
-#include "tcop/tcopprot.h"
-
-/* The server believes that it talks to a client; of what it says, notifications are heard. */
+/* Of what the server says to its client, notifications are heard. */
 static int
 put_message(char type, const char *data, size_t len)
 {
@@ -30,44 +25,10 @@ put_message(char type, const char *data, size_t len)
 	return 0;
 }
 
-static void
-put_message_noblock(char type, const char *data, size_t len)
-{
-	(void) put_message(type, data, len);
-}
-
-static void
-do_nothing(void)
-{
-}
-
-static int
-flush_nothing(void)
-{
-	return 0;
-}
-
-static bool
-nothing_pending(void)
-{
-	return false;
-}
-
 void
 aside_listen_to_server(void)
 {
-	static const PQcommMethods methods = {
-		.comm_reset = do_nothing,
-		.flush = flush_nothing,
-		.flush_if_writable = flush_nothing,
-		.is_send_pending = nothing_pending,
-		.putmessage = put_message,
-		.putmessage_noblock = put_message_noblock,
-	};
-
-	PqCommMethods = &methods;
-	whereToSendOutput = DestRemote;
-	FrontendProtocol = PG_PROTOCOL_LATEST;
+	aside_be_client(put_message);
 }
 
 /* What the server has for it. After an error the rest is for the next time. */

@@ -175,7 +175,7 @@ put_message(char type, const char *data, size_t len)
 static void
 put_message_noblock(char type, const char *data, size_t len)
 {
-	(void) put_message(type, data, len);
+	(void) PqCommMethods->putmessage(type, data, len);
 }
 
 static void
@@ -205,21 +205,28 @@ keep_out_of_log(ErrorData *edata)
 		prev_emit_log_hook(edata);
 }
 
+/* From now on the server believes that it talks to a client; what it says comes there. */
 void
-aside_relay_messages(void)
+aside_be_client(int (*put) (char type, const char *data, size_t len))
 {
-	static const PQcommMethods methods = {
+	static PQcommMethods methods = {
 		.comm_reset = do_nothing,
 		.flush = flush_nothing,
 		.flush_if_writable = flush_nothing,
 		.is_send_pending = nothing_pending,
-		.putmessage = put_message,
 		.putmessage_noblock = put_message_noblock,
 	};
 
+	methods.putmessage = put;
 	PqCommMethods = &methods;
 	whereToSendOutput = DestRemote;
 	FrontendProtocol = PG_PROTOCOL_LATEST;
+}
+
+void
+aside_relay_messages(void)
+{
+	aside_be_client(put_message);
 	prev_emit_log_hook = emit_log_hook;
 	emit_log_hook = keep_out_of_log;
 }
