@@ -329,7 +329,8 @@ aside_reserve_main(Datum place)
 		aside_sleep_for(60 * USECS_PER_SEC);
 	}
 	pqsignal(SIGTERM, end_in_order);
+	/* The order is taken: who ends now must say so as a coordinator. */
 	if (ShutdownRequestPending)
-		proc_exit(exit_code);
+		die(SIGTERM);
 	coordinate(&order);
 }

@@ -42,10 +42,12 @@ static Oid	events_owner = InvalidOid;
 static Oid	event_type = InvalidOid;
 static AsideEventTables tables;
 static bool watching = false;
+static bool forgotten = false;
 
 static void
 forget_catalog(Datum arg, int cache, uint32 hash)
 {
+	forgotten = true;
 	events_owner = InvalidOid;
 	event_type = InvalidOid;
 	tables.sequence = InvalidOid;
@@ -91,13 +93,12 @@ missing(void)
 }
 
 static void
-look_up(void)
+look_up_once(void)
 {
 	Oid			schema = get_namespace_oid("aside", false);
 	Oid			table = get_relname_relid("event_handler", schema);
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
 
-	watch();
 	if (!HeapTupleIsValid(tuple))
 		missing();
 	events_owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
@@ -106,6 +107,19 @@ look_up(void)
 	for (int i = 0; i < ASIDE_PARTITIONS; i++)
 		tables.partitions[i] = get_relname_relid(psprintf("event_%d", i), schema);
 	tables.sequence = get_relname_relid("event_id", schema);
+}
+
+/* To look something up may be to hear that something has changed. */
+static void
+look_up(void)
+{
+	watch();
+	do
+	{
+		forgotten = false;
+		look_up_once();
+	}
+	while (forgotten);
 }
 
 /*
