@@ -209,12 +209,13 @@ pub unsafe extern "C" fn aside_coordinator_exit(registry: *mut aside_registry, i
     let Some(entry) = (unsafe { entry(registry, index) }) else { return };
     // SAFETY: per the contract.
     unsafe { &*registry }.registry.tallies.leave(entry.database());
-    entry.detach();
     let state = entry.state();
     if matches!(state.0, State::Looking | State::Running) {
         entry.failed(now + backoff(entry.failures()));
         entry.change(state, State::Failed, now);
     }
+    // Last: from then on another one may come.
+    entry.detach();
 }
 
 /// # Safety

@@ -156,7 +156,8 @@ fn due(entry: &Entry, now: i64) -> Option<i64> {
         return None;
     }
     match state {
-        State::Failed => Some(entry.retry_at().min(now + LONGEST_BACKOFF_US)),
+        // As long as the last one has not gone, it has not left its place to another one.
+        State::Failed if entry.pid() == 0 => Some(entry.retry_at().min(now + LONGEST_BACKOFF_US)),
         State::Starting if entry.pid() == 0 && (now - entry.since()).abs() > START_PATIENCE_US => Some(now),
         _ => None,
     }
@@ -371,6 +372,21 @@ mod tests {
         assert!(entry.attach(2, 101, 9, 0) && !cedes(&registry, entry, 0));
         let other = &registry.entries[0];
         assert!(other.attach(1, 100, 3, 0) && !cedes(&registry, other, 0), "no other is in reserve");
+    }
+
+    #[test]
+    fn nobody_comes_before_the_last_one_has_gone() {
+        let (h, registry, mut launcher) = fake(&[5]);
+        registry.reserve[0].wait(9);
+        launcher.step(&h, &registry);
+        let entry = &registry.entries[0];
+        assert!(entry.attach(1, 100, 3, 0) && cedes(&registry, entry, 0));
+        registry.kick();
+        launcher.step(&h, &registry);
+        assert_eq!((registry.reserve[0].take(), entry.state()), (None, (State::Failed, 1)));
+        entry.detach();
+        launcher.step(&h, &registry);
+        assert_eq!(registry.reserve[0].take(), Some(Order { entry: 0, generation: 2, database: 5 }));
     }
 
     #[test]
