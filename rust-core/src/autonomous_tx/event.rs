@@ -88,9 +88,15 @@ impl Leases {
         if self.stands_aside(h, area) {
             return Ok(None);
         }
-        let Some(borrowed) = try_borrow(h, area, key, limits)? else {
-            area.events_wait(h.my_pid(), self.count(), h.timestamp());
-            return Ok(None);
+        let borrowed = match try_borrow(h, area, key, limits)? {
+            Ok(borrowed) => borrowed,
+            Err(short) => {
+                // At a limit of its role's, no other coordinator could help.
+                if short.of_workers() {
+                    area.events_wait(h.my_pid(), self.count(), h.timestamp());
+                }
+                return Ok(None);
+            }
         };
         area.events_wait_no_more(h.my_pid());
         let request = Request {

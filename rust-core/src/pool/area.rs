@@ -222,7 +222,7 @@ impl<'a> Area<'a> {
     /// It has found one.
     pub fn events_wait_no_more(&self, pid: u32) {
         let last = self.header.events_wait.load(Relaxed);
-        if Want(last).pid() == u64::from(pid) {
+        if Want(last).pid() == u64::from(pid) & 0xff_ffff {
             _ = self.header.events_wait.compare_exchange(last, 0, Relaxed, Relaxed);
         }
     }
@@ -230,7 +230,7 @@ impl<'a> Area<'a> {
     /// Has another coordinator than this one, which has fewer workers, found no other lately?
     pub fn poorer_events_wait(&self, pid: u32, have: usize, now: i64) -> bool {
         let want = Want(self.header.events_wait.load(Relaxed));
-        want.pid() != u64::from(pid) && want.is_recent(now) && want.have() < have as u64
+        want.pid() != u64::from(pid) & 0xff_ffff && want.is_recent(now) && want.have() < have as u64
     }
 
     /// Does anybody wait for a slot?

@@ -66,7 +66,7 @@ impl From<Saved> for Refused {
 
 /// Which limit stood in the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Short {
+pub enum Short {
     Slots,
     Role,
     Session,
@@ -74,6 +74,11 @@ enum Short {
 }
 
 impl Short {
+    /// Any worker that somebody gives back would help.
+    pub fn of_workers(self) -> bool {
+        matches!(self, Self::Slots | Self::WorkerProcesses)
+    }
+
     fn setting(self) -> &'static str {
         match self {
             Self::Slots => "aside.max_workers",
@@ -156,9 +161,9 @@ pub fn borrow<H: CallerHost>(
     Ok(Borrowed { lease, launched, waited_us })
 }
 
-/// A worker of this key if there is one to be had at once.
-pub fn try_borrow<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) -> Result<Option<Borrowed>, Saved> {
-    let found = attempt(h, area, key, limits)?.ok();
+/// A worker of this key if there is one to be had at once, or what is short.
+pub fn try_borrow<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) -> Result<Result<Borrowed, Short>, Saved> {
+    let found = attempt(h, area, key, limits)?;
     Ok(found.map(|(lease, launched)| Borrowed { lease, launched, waited_us: None }))
 }
 

@@ -3,7 +3,7 @@
 use super::caller::Client;
 use super::world::{Fault, World, until};
 use crate::autonomous_tx::event::{Errand, Leases, Said};
-use crate::pool::slot::Key;
+use crate::pool::slot::{Key, State};
 use crate::wire::batch::{Became, events};
 use std::sync::Arc;
 use std::time::Duration;
@@ -130,4 +130,32 @@ fn what_is_taken_back_of_a_lease_is_not_begun_and_the_rest_of_it_is_told() {
         assert_eq!(said, expected.collect::<Vec<_>>());
         world.shut_down();
     }
+}
+
+#[test]
+fn who_is_at_the_limit_of_its_role_slows_nobody_else() {
+    let world = World::new(4);
+    let mut at_limit = Coordinator::new(&world, 6, 1, 1);
+    at_limit.client.limits.per_role = 1;
+    at_limit.client.key.user = 11;
+    // Somebody of that role has the one worker that it may have.
+    let somebody = world.fork();
+    let generation = world.area.slots[3].claim(State::Free, 0, (somebody.pid, somebody.proc)).unwrap();
+    world.area.slots[3].set_key(Key { database: 7, user: 11, superuser: false });
+    let mut flood = Coordinator::new(&world, 5, 1, 3);
+    for ms in 0..500 {
+        at_limit.tick(ms);
+        flood.tick(ms);
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    assert_eq!((at_limit.granted, flood.most), (0, 3));
+    super::world::until(
+        || {
+            flood.leases.listen(&flood.client, &world.area);
+            flood.leases.count() == 0
+        },
+        || "all leases are over".into(),
+    );
+    assert!(world.area.slots[3].change(generation, State::Busy, State::Free));
+    world.shut_down();
 }
