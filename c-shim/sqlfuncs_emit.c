@@ -92,6 +92,12 @@ insert_into_index(Relation relation, Oid index_oid, TupleTableSlot *slot)
 	Datum		values[INDEX_MAX_KEYS];
 	bool		nulls[INDEX_MAX_KEYS];
 
+	/* One that is being made, or has been given up. */
+	if (!info->ii_ReadyForInserts)
+	{
+		index_close(index, NoLock);
+		return;
+	}
 	if (info->ii_Expressions != NIL || info->ii_Predicate != NIL || info->ii_ExclusionOps != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

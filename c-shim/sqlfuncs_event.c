@@ -42,12 +42,10 @@ static Oid	events_owner = InvalidOid;
 static Oid	event_type = InvalidOid;
 static AsideEventTables tables;
 static bool watching = false;
-static bool forgotten = false;
 
 static void
 forget_catalog(Datum arg, int cache, uint32 hash)
 {
-	forgotten = true;
 	events_owner = InvalidOid;
 	event_type = InvalidOid;
 	tables.sequence = InvalidOid;
@@ -92,34 +90,30 @@ missing(void)
 	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the tables of pg_aside are missing")));
 }
 
-static void
-look_up_once(void)
-{
-	Oid			schema = get_namespace_oid("aside", false);
-	Oid			table = get_relname_relid("event_handler", schema);
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
-
-	if (!HeapTupleIsValid(tuple))
-		missing();
-	events_owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	event_type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("event"), ObjectIdGetDatum(schema));
-	for (int i = 0; i < ASIDE_PARTITIONS; i++)
-		tables.partitions[i] = get_relname_relid(psprintf("event_%d", i), schema);
-	tables.sequence = get_relname_relid("event_id", schema);
-}
-
-/* To look something up may be to hear that something has changed. */
+/* To look something up may be to hear that something else has changed: what is found here is kept at the end. */
 static void
 look_up(void)
 {
+	Oid			schema = get_namespace_oid("aside", false);
+	Oid			table = get_relname_relid("event_handler", schema);
+	Oid			owner;
+	Oid			type;
+	AsideEventTables found;
+	HeapTuple	tuple;
+
 	watch();
-	do
-	{
-		forgotten = false;
-		look_up_once();
-	}
-	while (forgotten);
+	for (int i = 0; i < ASIDE_PARTITIONS; i++)
+		found.partitions[i] = get_relname_relid(psprintf("event_%d", i), schema);
+	found.sequence = get_relname_relid("event_id", schema);
+	type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("event"), ObjectIdGetDatum(schema));
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+	if (!HeapTupleIsValid(tuple))
+		missing();
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	events_owner = owner;
+	event_type = type;
+	tables = found;
 }
 
 /*
