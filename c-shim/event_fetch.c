@@ -42,11 +42,12 @@ static void
 remember_snapshot(Snapshot snapshot)
 {
 	FullTransactionId next = ReadNextFullTransactionId();
+	uint64	   *larger = MemoryContextAlloc(TopMemoryContext, sizeof(uint64) * Max(snapshot->xcnt, 1));
 
 	if (unseen != NULL)
 		pfree(unseen);
 	nunseen = snapshot->xcnt;
-	unseen = MemoryContextAlloc(TopMemoryContext, sizeof(uint64) * Max(nunseen, 1));
+	unseen = larger;
 	for (int i = 0; i < nunseen; i++)
 		unseen[i] = full_xid(snapshot->xip[i], next);
 	unseen_from = full_xid(snapshot->xmax, next);

@@ -156,7 +156,8 @@ aside_event_size(uint32_t partition)
 	ASIDE_TRY(status);
 	{
 		aside_begin_work();
-		aside_run_query(psprintf("SELECT pg_relation_size('aside.event_%u') + pg_relation_size('aside.event_log_%u')",
+		aside_run_query(psprintf("SELECT sum(pg_relation_size(c.oid) + CASE WHEN c.reltoastrelid = 0 THEN 0 ELSE pg_relation_size(c.reltoastrelid) END)::int8 "
+								 "FROM pg_class c WHERE c.oid IN ('aside.event_%u'::regclass, 'aside.event_log_%u'::regclass)",
 						   partition, partition), 0, NULL, NULL, NULL, SPI_OK_SELECT);
 		*out = aside_number_at(0, 1);
 		aside_end_work();

@@ -235,6 +235,11 @@ CREATE TABLE aside.event_0 (
 CREATE INDEX event_0_txid ON aside.event_0 (txid);
 CREATE TABLE aside.event_1 (LIKE aside.event_0 INCLUDING ALL);
 CREATE TABLE aside.event_2 (LIKE aside.event_0 INCLUDING ALL);
+-- Whoever publishes all tables of the database must not keep these from being updated.
+ALTER TABLE aside.event_control REPLICA IDENTITY FULL;
+ALTER TABLE aside.event_0 REPLICA IDENTITY FULL;
+ALTER TABLE aside.event_1 REPLICA IDENTITY FULL;
+ALTER TABLE aside.event_2 REPLICA IDENTITY FULL;
 CREATE TABLE aside.event_log_0 (
     handler int NOT NULL,
     kind "char" NOT NULL,
@@ -677,10 +682,10 @@ CREATE VIEW aside.event_stats AS
         n.dropped AS notifications_dropped, n.recorded AS notifications_recorded,
         (SELECT c.state FROM aside.coordinator_rows() c WHERE c.database = current_database()) AS coordinator,
         pg_catalog.pg_notification_queue_usage() AS notification_queue_usage,
-        pg_catalog.round(count(*) FILTER (WHERE s.emitted > w.since) / w.seconds, 1) AS emitted_per_second,
-        pg_catalog.round(count(*) FILTER (WHERE s.state = 'done' AND s.changed > w.since) / w.seconds, 1) AS done_per_second,
+        pg_catalog.round((count(*) FILTER (WHERE s.emitted > w.since))::numeric / w.seconds, 1) AS emitted_per_second,
+        pg_catalog.round((count(*) FILTER (WHERE s.state = 'done' AND s.changed > w.since))::numeric / w.seconds, 1) AS done_per_second,
         pg_catalog.round((SELECT count(*) FROM (SELECT DISTINCT o.event, o.at FROM aside.event_log o
-            WHERE o.handler = h.id AND o.sqlstate IS NOT NULL AND o.at > w.since) l) / w.seconds, 1) AS failures_per_second
+            WHERE o.handler = h.id AND o.sqlstate IS NOT NULL AND o.at > w.since) l)::numeric / w.seconds, 1) AS failures_per_second
     FROM (SELECT clock_timestamp() - interval '1 minute' AS since,
               greatest(1, least(60, extract(epoch FROM clock_timestamp() - min(e.emitted)))) AS seconds FROM aside.event_rows e) w
         CROSS JOIN aside.event_handler h LEFT JOIN aside.event_states s ON s.handler_id = h.id

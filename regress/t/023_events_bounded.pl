@@ -37,6 +37,12 @@ SELECT async_event_on('c', 'handle(aside.event[])', concurrency => 3, batch_size
 CREATE TABLE late (id bigint);
 SQL
 
+# Others may publish all tables, and make indexes.
+$mon->value($_) for ('CREATE PUBLICATION everything FOR ALL TABLES', 'CREATE INDEX half ON aside.event_0 ((id + 1))',
+	q{UPDATE pg_index SET indisready = false, indisvalid = false WHERE indexrelid = 'aside.half'::regclass});
+ok($mon->run(q{SELECT async_event_emit('nobody')})->{ok}, 'an index that is being made is in nobody\'s way');
+$mon->value('DROP INDEX aside.half');
+
 # What an event died of outlives the log.
 $mon->value(q{SELECT async_event_on('dies', command => 'DO $$BEGIN RAISE EXCEPTION ''no %'', clock_timestamp() USING ERRCODE = ''AB001''; END$$',
 	max_attempts => 3, backoff => '10 ms'); SELECT async_event_emit('dies')});
