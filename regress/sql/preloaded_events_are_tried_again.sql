@@ -106,7 +106,7 @@ END $$;
 SELECT async_event_on('fail', 'poison(aside.event)', max_attempts => 3, backoff => '1 hour');
 TRUNCATE told;
 SELECT count(async_event_emit('fail', to_jsonb(g))) FROM generate_series(11, 20) g;
-CALL until('(SELECT count(*) FROM told) = 9');
+CALL until('(SELECT count(*) FROM told) = 9 AND (SELECT state = ''retrying'' FROM aside.events WHERE handler = ''fail'' AND payload = ''13'')');
 SELECT string_agg(what, ' ' ORDER BY n) FROM told;
 SELECT payload, state FROM aside.events WHERE handler = 'fail' AND state <> 'done';
 SELECT async_event_off('fail');

@@ -102,7 +102,7 @@ cmp_ok($most, '<', 18, 'the tables stay small while an old snapshot is kept');
 cmp_ok($most_keys, '<', 5, 'that of unique keys too');
 ok($mon->until(q{SELECT count(*) = 1500 FROM done WHERE channel = 'late'}, 30), 'late ones were carried over and are handled')
   or diag($mon->value(q{SELECT state, count(*) FROM aside.events WHERE channel = 'late' GROUP BY 1}));
-is($mon->value(q{SELECT count(*) FROM aside.events WHERE channel = 'late' AND handler = 'paused' AND state = 'delayed' OR state = 'waiting'}), 1500,
+is($mon->value(q{SELECT count(*) FROM aside.events WHERE channel = 'late' AND handler = 'paused' AND state IN ('delayed', 'waiting')}), 1500,
 	'those of a paused handler wait on')
   or diag($mon->value(q{SELECT handler, state, count(*) FROM aside.events WHERE channel = 'late' GROUP BY 1, 2}));
 $mon->value(q{SELECT async_event_resume('paused')});
