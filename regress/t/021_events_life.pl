@@ -131,8 +131,9 @@ ok($two->until("SELECT count(*) = 1 FROM effects WHERE id = $id", 5), 'and comes
 my $bad = $mon->run(q{ALTER SYSTEM SET aside.databases = 'one,,two'});
 is($bad->{sqlstate}, '22023', 'aside.databases is a list of names');
 $node->safe_psql('postgres', 'CREATE DATABASE "MixedCase"');
-$node->safe_psql('MixedCase', "CREATE EXTENSION pg_aside; $setup");
 $mon->value($_) for (q{ALTER SYSTEM SET aside.databases = '"MixedCase", postgres, one'}, 'SELECT pg_reload_conf()');
+$mon->until(q{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'pg_aside coordinator' AND datname = 'two')}, 10);
+$node->safe_psql('MixedCase', "CREATE EXTENSION pg_aside; $setup");
 my $mixed = session($node, db => 'MixedCase');
 handles($mixed, 'a name in double quotes keeps its case');
 like($two->value(q{SELECT string_agg(problem, ' ') FROM aside.settings_check() WHERE setting = 'aside.databases'}), qr/no coordinator/,
@@ -194,6 +195,7 @@ my $r = session($node)->run('DROP DATABASE uno');
 ended_well($r, '55006', 'a database that somebody uses is not dropped', 9);
 ok($one->until(q{SELECT EXISTS (SELECT FROM aside.coordinators WHERE database = 'uno' AND state = 'running')}, 5), 'its coordinator comes back at once');
 handles($one, 'and events are handled');
+$mon->until(q{SELECT count(*) = 2 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = 'uno'});
 is($one->value(q{SELECT string_agg(DISTINCT attempts::text, ' ') FROM aside.events WHERE payload = '"sleep 600"'}), '1', 'what was broken off was no attempt');
 $one->value(q{SELECT async_event_emit('c', '"sleep 600"') FROM generate_series(1, 2)});
 $one->quit;
@@ -210,6 +212,7 @@ for my $table (qw(event_log_0 event_handler event_control))
 {
 	$mon->value("ALTER TABLE aside.$table RENAME TO damaged");
 	my $coordinator = coordinator($mon, 'postgres');
+	like($coordinator, qr/^\d+$/, "$table is about to be damaged: there is a coordinator");
 	my $ticks = -r "/proc/$coordinator/stat" ? ticks($coordinator) : 0;
 	# Emitting may fail as long as this lasts.
 	$mon->run('SELECT async_event_emit($$c$$, $$"damaged"$$)'), usleep(10_000) for 1 .. 200;
