@@ -152,13 +152,15 @@ impl Coordinator {
         self.recall_of(|_| true);
         self.recall(h);
         self.withdraw_recalled();
+        // What is to be recorded and was heard; that this fails must not keep the rest from being written down.
+        let heard = self.drain(h).and_then(|()| self.spill(h));
         self.complain(h, u64::MAX - SAY_EVERY_US);
         for handler in self.handlers.values().filter(|handler| !handler.removed) {
             handler.withdraw(&mut self.ledger.pending);
         }
         match &self.ledger.pending[..] {
-            [] => Ok(()),
-            pending => h.record(pending),
+            [] => heard,
+            pending => h.record(pending).and(heard),
         }
     }
 

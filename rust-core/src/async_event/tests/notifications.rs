@@ -189,3 +189,20 @@ fn those_of_a_handler_that_is_gone_take_no_memory() {
     assert_eq!((sim.coordinator.note_bytes(), sim.coordinator.stats(0).len()), (0, 0));
     assert!(sim.world.get().listening.is_empty());
 }
+
+#[test]
+fn what_is_to_be_recorded_is_so_before_the_coordinator_ends() {
+    for broken in [vec![], vec!["spill"]] {
+        let mut sim = listening(vec![Spec { durable: true, ..spec(1, "a") }]);
+        sim.world.set().broken = broken.clone();
+        notify(&mut sim, 0..50, 0);
+        if !broken.is_empty() {
+            assert!(sim.try_step().is_err());
+            sim.world.set().broken.clear();
+        }
+        sim.reopen((u64::MAX, u64::MAX));
+        assert_eq!(sim.world.get().spilled.len(), 50, "{broken:?}");
+        sim.settle(100);
+        assert_eq!(noted(&sim, 1), (0..50).collect::<Vec<_>>());
+    }
+}
