@@ -36,6 +36,7 @@ extern PGDLLEXPORT void aside_reserve_main(Datum arg);
 /* After an error, the coordinator waits this long, twice as long each time. */
 #define FIRST_PAUSE_MS 100
 #define CLOSING_MS "200ms"
+#define LOCK_PATIENCE "1s"
 #define LONGEST_PAUSE_MS 10000
 
 /* So long without an error, and it is over. */
@@ -255,6 +256,8 @@ coordinate(const aside_order *order)
 	aside_set_current_partition(partition);
 	coordinator = aside_coordinator_new(aside_event_registry, my_entry, partition);
 	aside_coordinator_became(aside_event_registry, my_entry, 3, GetCurrentTimestamp());
+	/* Who waits for a lock does not listen: rather a pause, in which it does. */
+	(void) set_config_option("lock_timeout", LOCK_PATIENCE, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SET, true, 0, false);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	for (;;)
 	{

@@ -101,4 +101,22 @@ $mon->value('ALTER TABLE aside.event_gone RENAME TO event_2');
 $mon->quit;
 $node->stop;
 unlike(slurp_file($node->logfile), qr/PANIC|FATAL:  out|TRAP:|coordinator of events failed: (?!relation)/, 'the log complains of nothing');
+
+# Somebody has the tables locked: the server's queue is drained all the same.
+$node = aside_node('locked');
+$mon = session($node);
+$mon->value(q{CREATE TABLE got (n int); SELECT async_event_on('n', command => 'INSERT INTO got VALUES ($1::int)')});
+$mon->until(q{SELECT EXISTS (SELECT FROM aside.coordinators WHERE state = 'running')});
+$mon->until(q{SELECT EXISTS (SELECT FROM got) FROM pg_notify('n', '0')});
+my $locker = session($node);
+$locker->value('BEGIN; LOCK TABLE aside.event_handler IN ACCESS EXCLUSIVE MODE');
+ok($mon->until(q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'pg_aside coordinator' AND wait_event_type = 'Lock')}),
+	'a coordinator waits for a lock');
+$mon->value(q{SELECT count(pg_notify('n', repeat('0', 7000) || i)) FROM generate_series(1, 2000) i});
+ok($mon->until('SELECT pg_notification_queue_usage() < 0.0005', 15), 'and drains the queue meanwhile')
+  or diag($mon->value('SELECT pg_notification_queue_usage()'));
+$locker->value('ROLLBACK');
+ok($mon->until('SELECT count(*) = 2000 FROM got WHERE n > 0', 25), 'what it heard is handled later');
+finish_all($locker, $mon);
+$node->stop;
 done_testing();
