@@ -1,6 +1,6 @@
 //! When a failed event is tried again, and what counts as a failure.
 
-use crate::report::{DEADLOCK_DETECTED, sqlstate};
+use crate::report::{CONFIGURATION_LIMIT_EXCEEDED, DEADLOCK_DETECTED, sqlstate};
 
 const SERIALIZATION_FAILURE: u32 = sqlstate(b"40001");
 
@@ -10,6 +10,15 @@ pub const FREE_RETRIES: u8 = 10;
 /// A conflict between transactions says nothing about the event.
 pub(super) fn conflict(sqlstate: u32) -> bool {
     matches!(sqlstate, SERIALIZATION_FAILURE | DEADLOCK_DETECTED)
+}
+
+/// After a shortage: at first up to this long, up to twice as long each time, up to that.
+pub const SHORTAGE_US: i64 = 100_000;
+pub const LONGEST_SHORTAGE_US: i64 = 30_000_000;
+
+/// There was too little of something that the server shares out, workers above all: this too says nothing about the event.
+pub(super) fn shortage(sqlstate: u32) -> bool {
+    sqlstate == CONFIGURATION_LIMIT_EXCEEDED
 }
 
 /// The longest wait after this attempt: doubled each time, up to the cap.

@@ -52,6 +52,8 @@ pub(super) struct Item {
     pub attempts: u32,
     /// Conflicts in a row.
     pub free: u8,
+    /// Shortages in a row.
+    pub shortages: u8,
     pub partition: u8,
     pub solo: Solo,
     /// The log has the next attempt already.

@@ -1,6 +1,6 @@
 //! What becomes of the work of a lease when its worker has spoken.
 
-use super::backoff::{FREE_RETRIES, conflict, delay_us};
+use super::backoff::{FREE_RETRIES, LONGEST_SHORTAGE_US, SHORTAGE_US, conflict, delay_us, shortage};
 use super::handler::{CRASHED, Handler};
 use super::host::EventHost;
 use super::item::{Solo, key_of};
@@ -38,6 +38,9 @@ impl Handler {
 
     pub fn failed<H: EventHost>(&mut self, h: &H, batch: &Batch, failure: Failure, ledger: &mut Ledger, now: i64) {
         match &batch.work {
+            Work::Events { ids, partition, .. } if ids.len() > 1 && !failure.crash && !shortage(failure.sqlstate) => {
+                self.separate(ids, *partition, batch.attempt, failure, ledger, now);
+            }
             Work::Events { ids, .. } => {
                 let several = ids.len() > 1;
                 ids.iter().for_each(|id| self.event_failed(h, *id, several, failure, ledger, now));
@@ -49,6 +52,27 @@ impl Handler {
                 ledger.note_bytes -= notes.iter().map(|note| note.size()).sum::<usize>();
             }
         }
+    }
+
+    /// Whose fault it was that these failed together nobody knows: for none of them was it an attempt, and each is
+    /// tried again alone.
+    fn separate(&mut self, ids: &[i64], partition: u8, attempt: u32, failure: Failure, ledger: &mut Ledger, now: i64) {
+        self.tally.failed += 1;
+        self.tally.error(failure.sqlstate, failure.message);
+        let mut events = Vec::with_capacity(ids.len());
+        for id in ids {
+            if self.give_up(*id, ledger, now) {
+                continue;
+            }
+            let Some(item) = self.queue.get_mut(*id) else { continue };
+            (item.solo, item.logged) = (Solo::Batch, false);
+            self.notes.spilled -= usize::from(std::mem::take(&mut item.spilled));
+            item.set_due(now);
+            ledger.pause(*id, partition);
+            self.queue.again(*id, now);
+            events.push(*id);
+        }
+        ledger.pending.push(Entry::Withdrawn { handler: self.spec.id, partition, events, attempt });
     }
 
     fn event_failed<H: EventHost>(&mut self, h: &H, id: i64, several: bool, failure: Failure, ledger: &mut Ledger, now: i64) {
@@ -63,9 +87,10 @@ impl Handler {
         let (partition, attempt) = (item.partition, item.attempts.saturating_add(1));
         self.notes.spilled -= usize::from(std::mem::take(&mut item.spilled));
         item.logged = false;
-        let counted = if several && !crash {
-            // It may not be this one's fault: the same attempt again, alone.
-            item.solo = Solo::Batch;
+        let short = shortage(sqlstate);
+        item.shortages = if short { item.shortages.saturating_add(1) } else { 0 };
+        let shortages = u32::from(item.shortages);
+        let counted = if short {
             false
         } else if conflict(sqlstate) && item.free < FREE_RETRIES {
             item.free += 1;
@@ -89,6 +114,9 @@ impl Handler {
         let mut next_at = now;
         if counted {
             next_at = now.saturating_add(delay_us(attempt, self.spec.backoff_us, self.spec.cap_us, h.random()));
+            item.due = next_at;
+        } else if short {
+            next_at = now.saturating_add(delay_us(shortages, SHORTAGE_US, LONGEST_SHORTAGE_US, h.random()));
             item.due = next_at;
         }
         let (handler, message) = (self.spec.id, message.to_vec());

@@ -3,10 +3,11 @@
 
 use super::call::*;
 use super::exchange::{Exchange, Keep};
+use super::width::Width;
 use crate::host::{Arg, ArgForm, CallerHost, Identity, Mode, Output};
 use crate::pool::area::Area;
-use crate::pool::borrow::{Limits, try_borrow};
-use crate::pool::slot::{Key, Lease, State};
+use crate::pool::borrow::{Limits, Short, try_borrow};
+use crate::pool::slot::{Key, Lease, Slot, State};
 use crate::report::*;
 use crate::wire::batch::{Became, decode};
 use crate::wire::frame::{self, Kind};
@@ -58,6 +59,7 @@ pub struct Leases {
     open: RefCell<Vec<Open>>,
     next: std::cell::Cell<u64>,
     ended_at: std::cell::Cell<Option<u64>>,
+    width: Width,
 }
 
 /// Whom a handler's worker acts as, and what it is to do.
@@ -85,8 +87,17 @@ impl Leases {
         limits: &Limits,
     ) -> Result<Option<u64>, Failed> {
         let key = Key { database: errand.database, user: errand.owner, superuser: errand.superuser };
-        if self.stands_aside(h, area) {
+        if self.stands_aside(h, area) || !self.width.allows(self.count(), h.now_us()) {
             return Ok(None);
+        }
+        // Handlers make calls of their own: leases must not take all workers that there are for these.
+        match takes_last(area, key, limits) {
+            Some(Short::Slots) => {
+                area.events_wait(h.my_pid(), self.count(), h.timestamp());
+                return Ok(None);
+            }
+            Some(_) => return Ok(None),
+            None => {}
         }
         let borrowed = match try_borrow(h, area, key, limits)? {
             Ok(borrowed) => borrowed,
@@ -154,6 +165,7 @@ impl Leases {
     /// What has been said since the last time.
     pub fn listen<H: CallerHost>(&self, h: &H, area: &Area) -> Vec<(u64, Said)> {
         let mut said = Vec::new();
+        let leases = self.count();
         self.open.borrow_mut().retain_mut(|open| {
             let more = hear(h, area, open, &mut said);
             if !more {
@@ -164,8 +176,26 @@ impl Leases {
             }
             more
         });
+        let short = |said: &Said| matches!(said, Said::Batch(_, Became::Failed { sqlstate: CONFIGURATION_LIMIT_EXCEEDED, .. }));
+        if said.iter().any(|(_, said)| short(said)) {
+            self.width.was_short(leases, h.now_us());
+        }
         said
     }
+}
+
+/// What one more lease would leave nothing of for the calls that handlers make; where there is one worker in all, it
+/// is for handlers too.
+fn takes_last(area: &Area, key: Key, limits: &Limits) -> Option<Short> {
+    let leases = |of: &dyn Fn(&Slot) -> bool| {
+        let ours = |slot: &&Slot| matches!(slot.state(), (State::Busy, generation) if slot.has_batches(generation)) && of(slot);
+        area.slots.iter().filter(ours).count()
+    };
+    let last = |most: usize, taken: usize| most > 1 && taken + 1 >= most;
+    if last(area.slots.len(), leases(&|_| true)) {
+        return Some(Short::Slots);
+    }
+    last(limits.per_role as usize, leases(&|slot| slot.key().user == key.user)).then_some(Short::Role)
 }
 
 /// Read what a worker has written; false: the lease is over.

@@ -453,6 +453,11 @@ impl Slot {
         self.batches.store(batches_word(generation, count.min(MOST_BATCHES) as u64, 0), SeqCst);
     }
 
+    /// This generation is a lease of batches.
+    pub fn has_batches(&self, generation: u64) -> bool {
+        batches_of(self.batches.load(SeqCst), generation).is_some()
+    }
+
     /// The worker is about to begin a batch; false: it has been taken back.
     pub fn begin_batch(&self, generation: u64, index: usize) -> bool {
         let begin = |w: u64| {

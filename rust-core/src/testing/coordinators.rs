@@ -80,9 +80,19 @@ fn among_many_floods_none_starves() {
 }
 
 #[test]
-fn who_is_alone_has_all() {
-    let world = World::new(4);
-    assert_eq!(run(&world, vec![Coordinator::new(&world, 5, 1, 8)])[0].1, 4);
+fn who_is_alone_has_all_but_the_one_that_handlers_call() {
+    for (slots, most) in [(1, 1), (2, 1), (4, 3)] {
+        let world = World::new(slots);
+        assert_eq!(run(&world, vec![Coordinator::new(&world, 5, 1, 8)])[0].1, most);
+    }
+}
+
+#[test]
+fn a_worker_of_a_role_that_may_have_few_is_left_too() {
+    let world = World::new(6);
+    let mut coordinator = Coordinator::new(&world, 5, 1, 8);
+    coordinator.client.limits.per_role = 3;
+    assert_eq!(run(&world, vec![coordinator])[0].1, 2);
 }
 
 /// A lease of so many batches, and what is said of it up to its end.

@@ -107,6 +107,31 @@ fn conflicts_do_not_count_up_to_a_bound() {
 }
 
 #[test]
+fn a_shortage_of_workers_is_never_an_attempt() {
+    let mut natures = vec![Nature::Good; 10];
+    (natures[2], natures[7]) = (Nature::Starves(20), Nature::Starves(1));
+    for batch_size in [1, 5] {
+        let mut sim = one(Spec { max_attempts: 1, batch_size, ..spec(1, "a") }, &natures);
+        sim.settle(1200);
+        assert_eq!(ends(&sim), [Some(End::Done); 10]);
+        let state = sim.world.get();
+        assert!(state.log.values().all(|logged| logged.attempts == 1));
+        assert!(state.log.values().all(|logged| logged.runs <= 21), "and it is not tried all the time");
+    }
+}
+
+#[test]
+fn nobody_is_told_of_what_another_of_its_batch_has_done() {
+    let mut natures = vec![Nature::Good; 10];
+    natures[7] = Nature::Fails(1);
+    let mut sim = one(Spec { batch_size: 10, ..spec(1, "a") }, &natures);
+    sim.settle(300);
+    let state = sim.world.get();
+    let told = state.entries.iter().filter(|entry| matches!(entry, Entry::Failed { .. } | Entry::Dead { .. }));
+    assert_eq!(told.count(), 0, "alone, none has failed");
+}
+
+#[test]
 fn a_death_counts_for_those_that_had_begun_only() {
     let mut natures = vec![Nature::Good; 10];
     natures[4] = Nature::KillsWorker(1);

@@ -1,7 +1,7 @@
 //! The simulated world as the coordinator sees it; each call may fail, before or after it took effect.
 
 use super::world::{End, Nature, Row, State, World};
-use crate::async_event::backoff::ceiling_us;
+use crate::async_event::backoff::{LONGEST_SHORTAGE_US, ceiling_us, shortage};
 use crate::async_event::complaints::Complaint;
 use crate::async_event::host::EventHost;
 use crate::async_event::spec::*;
@@ -64,12 +64,16 @@ fn write(state: &mut State, entry: &Entry) {
                 }
             }
         }
-        Entry::Failed { handler, event, attempt, next_at, counted, .. } => {
+        Entry::Failed { handler, event, attempt, sqlstate, next_at, counted, .. } => {
             let wall = state.wall;
             if let Some(spec) = state.specs.iter().find(|spec| spec.id == *handler) {
-                let most = ceiling_us(*attempt, spec.backoff_us, spec.cap_us);
+                let most = match counted {
+                    true => ceiling_us(*attempt, spec.backoff_us, spec.cap_us),
+                    false if shortage(*sqlstate) => LONGEST_SHORTAGE_US,
+                    false => 0,
+                };
                 // The clock may have been set meanwhile, where the entry had to be written again.
-                if !state.failed && !state.closing && !(0..=if *counted { most } else { 0 }).contains(&(next_at - wall)) {
+                if !state.failed && !state.closing && !(0..=most).contains(&(next_at - wall)) {
                     state.wrong(format!("{event} is to wait {} us after attempt {attempt}", next_at - wall));
                 }
             }

@@ -2,7 +2,7 @@
 
 use super::world::{End, Nature, State};
 use crate::async_event::spec::*;
-use crate::report::{CONNECTION_FAILURE, sqlstate};
+use crate::report::{CONFIGURATION_LIMIT_EXCEEDED, CONNECTION_FAILURE, sqlstate};
 use std::collections::BTreeSet;
 
 pub const RAISED: u32 = sqlstate(b"P0001");
@@ -210,6 +210,7 @@ impl State {
             match nature {
                 Nature::Fails(n) if runs <= n => return Err(RAISED),
                 Nature::Conflicts(n) if runs <= n => return Err(CONFLICT),
+                Nature::Starves(n) if runs <= n => return Err(CONFIGURATION_LIMIT_EXCEEDED),
                 Nature::KillsWorker(n) if runs <= n => return Err(CONNECTION_FAILURE),
                 Nature::KillsServer(n) if runs <= n => {
                     self.server_died = true;

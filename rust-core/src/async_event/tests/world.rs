@@ -18,6 +18,8 @@ pub enum Nature {
     Fails(u32),
     /// So many conflicts.
     Conflicts(u32),
+    /// It finds no worker for a call of its own, so many times.
+    Starves(u32),
     KillsWorker(u32),
     KillsServer(u32),
 }
