@@ -143,7 +143,7 @@ extern int	aside_event_rotation_size;
 extern int	aside_event_rotation_time;
 
 /* host_handler.c */
-extern aside_status aside_host_run_events(aside_bytes name, aside_bytes batch);
+extern aside_status aside_host_run_events(aside_bytes name, aside_bytes batch, bool *misplaced);
 
 /* sqlfuncs_task.c */
 extern void aside_kick_tasks(AsidePool *pool);

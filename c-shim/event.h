@@ -25,6 +25,7 @@ typedef struct AsideEventTables
 {
 	Oid			sequence;
 	Oid			partitions[ASIDE_PARTITIONS];
+	Oid			unique_keys;
 } AsideEventTables;
 
 /* sqlfuncs_event.c */

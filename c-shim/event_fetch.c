@@ -14,6 +14,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "storage/itemptr.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -95,15 +96,23 @@ remember_snapshot(Snapshot snapshot)
 	EVENT_COLUMNS(n) ", NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::timestamptz " \
 	"FROM aside.event_" n " e WHERE e.command = 'cancel'"
 
+/* Block and offset in one word. */
+static uint64
+place_at(int row, int number)
+{
+	bool		null;
+	ItemPointer tid = (ItemPointer) DatumGetPointer(aside_value_at(row, number, &null));
+
+	return (uint64) ItemPointerGetBlockNumber(tid) << 16 | ItemPointerGetOffsetNumber(tid);
+}
+
 static void
 fill_fetched(aside_fetched *event, int row)
 {
-	bool		null;
-	ItemPointer tid = (ItemPointer) DatumGetPointer(aside_value_at(row, 2, &null));
 	aside_bytes command = aside_lend_text(row, 9);
 
 	event->id = aside_number_at(row, 1);
-	event->tid = (uint64) ItemPointerGetBlockNumber(tid) << 16 | ItemPointerGetOffsetNumber(tid);
+	event->tid = place_at(row, 2);
 	event->partition = aside_number_at(row, 3);
 	event->target = aside_number_at(row, 4);
 	event->priority = (int32) aside_number_at(row, 5);
@@ -207,6 +216,21 @@ fetch_new(const aside_fetched **events, size_t *count)
 	lend_events(events, count);
 }
 
+/*
+ * Whoever writes a table anew makes its rows look as if they had been
+ * inserted just then: a snapshot of before that would miss them.
+ */
+static void
+hold_partitions(void)
+{
+	const AsideEventTables *tables = aside_event_tables();
+
+	for (int i = 0; i < ASIDE_PARTITIONS; i++)
+		LockRelationOid(tables->partitions[i], AccessShareLock);
+	PopActiveSnapshot();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
 aside_status
 aside_event_fetch(const aside_fetched **events, size_t *count)
 {
@@ -217,6 +241,7 @@ aside_event_fetch(const aside_fetched **events, size_t *count)
 		Snapshot	snapshot;
 
 		aside_begin_work();
+		hold_partitions();
 		/* Repeatable: what is remembered is what the query has seen. */
 		snapshot = GetActiveSnapshot();
 		if (fetched_before)
@@ -248,6 +273,32 @@ aside_event_look_back(int64_t since, const aside_fetched **events, size_t *count
 		aside_run_query(PASSED_EVENTS("0") " UNION ALL " PASSED_EVENTS("1") " UNION ALL " PASSED_EVENTS("2"), 3, types, values,
 				  NULL, SPI_OK_SELECT);
 		lend_events(events, count);
+		aside_end_work();
+	}
+	ASIDE_END_TRY();
+	aside_drop_work(status);
+	return status;
+}
+
+#define PLACES(n) "SELECT id, ctid, " n "::int8 FROM aside.event_" n " WHERE command IS NULL OR command = 'notify'"
+
+/* After a table was written anew, which moves its rows. */
+aside_status
+aside_event_places(const aside_place **places, size_t *count)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		aside_place *all;
+
+		aside_begin_work();
+		aside_run_query(PLACES("0") " UNION ALL " PLACES("1") " UNION ALL " PLACES("2"), 0, NULL, NULL, NULL, SPI_OK_SELECT);
+		*count = SPI_processed;
+		all = MemoryContextAllocHuge(aside_lent, sizeof(aside_place) * Max(*count, 1));
+		for (size_t i = 0; i < *count; i++)
+			all[i] = (aside_place) {.id = aside_number_at(i, 1), .tid = place_at(i, 2), .partition = aside_number_at(i, 3)};
+		*places = all;
 		aside_end_work();
 	}
 	ASIDE_END_TRY();

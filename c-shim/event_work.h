@@ -24,6 +24,7 @@ extern Datum aside_bytes_datum(aside_bytes bytes);
 extern void aside_unseen_transactions(Datum *values);
 extern aside_status aside_event_fetch(const aside_fetched **events, size_t *count);
 extern aside_status aside_event_look_back(int64_t since, const aside_fetched **events, size_t *count);
+extern aside_status aside_event_places(const aside_place **places, size_t *count);
 
 /* event_record.c */
 extern aside_status aside_event_record(const aside_log_entry *entries, size_t count);

@@ -92,6 +92,7 @@ aside_get_event_host(void)
 		.handlers = host_handlers,
 		.fetch = aside_event_fetch,
 		.look_back = aside_event_look_back,
+		.places = aside_event_places,
 		.record = aside_event_record,
 		.listen = host_listen,
 		.notifications = aside_lend_heard,

@@ -12,12 +12,14 @@
 #include "event.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "optimizer/cost.h"
 #include "storage/itemptr.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -88,10 +90,8 @@ prepare_kept(const char *query, int nargs, Oid *types)
 }
 
 static void
-execute(SPIPlanPtr plan, Datum *values, const char *nulls)
+check_code(int code)
 {
-	int			code = SPI_execute_plan(plan, values, nulls, false, 0);
-
 	if (code == SPI_ERROR_TRANSACTION)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
@@ -102,6 +102,25 @@ execute(SPIPlanPtr plan, Datum *values, const char *nulls)
 				 errmsg("cannot COPY to or from a client in the handler of an event")));
 	if (code < 0)
 		elog(ERROR, "could not run a handler of events: %s", SPI_result_code_string(code));
+}
+
+static void
+execute(SPIPlanPtr plan, Datum *values, const char *nulls)
+{
+	check_code(SPI_execute_plan(plan, values, nulls, false, 0));
+}
+
+/*
+ * By what is committed now: a transaction that sees what there was when it
+ * began would miss rows of a table that has been written anew since.
+ */
+static void
+execute_as_of_now(SPIPlanPtr plan, Datum *values)
+{
+	if (IsolationUsesXactSnapshot())
+		check_code(SPI_execute_snapshot(plan, values, NULL, GetLatestSnapshot(), InvalidSnapshot, false, true, 0));
+	else
+		execute(plan, values, NULL);
 }
 
 /*
@@ -121,7 +140,7 @@ execute_without_scans(SPIPlanPtr *plan, const char *query, int nargs, Oid *types
 	{
 		if (*plan == NULL)
 			*plan = prepare_kept(query, nargs, types);
-		execute(*plan, values, NULL);
+		execute_as_of_now(*plan, values);
 	}
 	PG_FINALLY();
 	{
@@ -269,8 +288,39 @@ read_event(HeapTuple row, TupleDesc desc, int attempt, Event *event)
 #define READ_EVENTS(n) \
 	"SELECT id, channel, payload, payload OPERATOR(pg_catalog.#>>) '{}', key, headers, emitted, " \
 	"pg_catalog.pg_get_userbyid(emitted_by), priority, unique_key, command, depth " \
-	"FROM aside.event_" n " WHERE ctid OPERATOR(pg_catalog.=) ANY ($1) ORDER BY id"
+	"FROM aside.event_" n " WHERE ctid OPERATOR(pg_catalog.=) ANY ($1) " \
+	"AND (command IS NULL OR command OPERATOR(pg_catalog.<>) 'moved') ORDER BY id"
 
+static int
+compare_ids(const void *a, const void *b)
+{
+	int64		left = *(const int64 *) a;
+	int64		right = *(const int64 *) b;
+
+	return left < right ? -1 : left > right;
+}
+
+/* Are these rows, by their ids, the events of the batch?  Whoever writes the table anew moves its rows. */
+static bool
+are_meant(const Batch *batch)
+{
+	const int64 *meant = (const int64 *) ((const uint64 *) (batch + 1) + batch->count);
+	int64	   *ids;
+	bool		null;
+
+	if (SPI_processed != batch->count)
+		return false;
+	ids = palloc(sizeof(int64) * batch->count);
+	memcpy(ids, meant, sizeof(int64) * batch->count);
+	qsort(ids, batch->count, sizeof(int64), compare_ids);
+	for (uint32 i = 0; i < batch->count; i++)
+		if (ids[i] != DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &null)))
+			return false;
+	pfree(ids);
+	return true;
+}
+
+/* NULL: they are not there. */
 static Event *
 read_events(const Batch *batch)
 {
@@ -290,12 +340,8 @@ read_events(const Batch *batch)
 	values[0] = PointerGetDatum(construct_array(elements, batch->count, TIDOID, sizeof(ItemPointerData),
 												false, TYPALIGN_SHORT));
 	execute_without_scans(&read_plans[batch->partition], queries[batch->partition], 1, types, values);
-	if (SPI_processed != batch->count)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("events of a batch are missing"),
-				 errdetail("%u were expected, and %llu were found.", batch->count,
-						   (unsigned long long) SPI_processed)));
+	if (!are_meant(batch))
+		return NULL;
 	for (uint32 i = 0; i < batch->count; i++)
 		read_event(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, batch->attempt, &events[i]);
 	return events;
@@ -394,6 +440,8 @@ free_keys(Datum *ids, int count)
 		PointerGetDatum(construct_array(ids, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE))
 	};
 
+	/* Before the snapshot. */
+	LockRelationOid(aside_event_tables()->unique_keys, RowExclusiveLock);
 	execute_without_scans(&free_key_plan, "DELETE FROM aside.event_unique WHERE event OPERATOR(pg_catalog.=) ANY ($1)", 1,
 						  types, values);
 }
@@ -427,7 +475,8 @@ acknowledge(const Batch *batch, const Event *events)
 		free_keys(unique, count);
 }
 
-static void
+/* False: the events are not where they are said to be, and nothing was done. */
+static bool
 run(const AsideHandlerName *name, const Batch *batch)
 {
 	Oid			owner;
@@ -444,6 +493,11 @@ run(const AsideHandlerName *name, const Batch *batch)
 	load_handler(name);
 	events = batch->kind == 1 ? read_notifications(batch) : read_events(batch);
 	SetUserIdAndSecContext(owner, context);
+	if (events == NULL)
+	{
+		SPI_finish();
+		return false;
+	}
 	if (handler.form == 'a')
 		call_with_array(events, batch->count);
 	else
@@ -454,10 +508,11 @@ run(const AsideHandlerName *name, const Batch *batch)
 		acknowledge(batch, events);
 	SetUserIdAndSecContext(owner, context);
 	SPI_finish();
+	return true;
 }
 
 aside_status
-aside_host_run_events(aside_bytes name, aside_bytes batch)
+aside_host_run_events(aside_bytes name, aside_bytes batch, bool *misplaced)
 {
 	aside_status status = ASIDE_OK;
 
@@ -471,7 +526,7 @@ aside_host_run_events(aside_bytes name, aside_bytes batch)
 			elog(ERROR, "request of events makes no sense");
 		memcpy(&copy, name.data, sizeof(copy));
 		PushActiveSnapshot(GetTransactionSnapshot());
-		run(&copy, (const Batch *) batch.data);
+		*misplaced = !run(&copy, (const Batch *) batch.data);
 		PopActiveSnapshot();
 		MemoryContextSwitchTo(old);
 	}

@@ -104,6 +104,7 @@ look_up(void)
 	watch();
 	for (int i = 0; i < ASIDE_PARTITIONS; i++)
 		found.partitions[i] = get_relname_relid(psprintf("event_%d", i), schema);
+	found.unique_keys = get_relname_relid("event_unique", schema);
 	found.sequence = get_relname_relid("event_id", schema);
 	type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("event"), ObjectIdGetDatum(schema));
 	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
@@ -138,7 +139,7 @@ aside_event_tables(void)
 	for (int i = 0; i < ASIDE_PARTITIONS; i++)
 		if (!OidIsValid(tables.partitions[i]))
 			missing();
-	if (!OidIsValid(tables.sequence))
+	if (!OidIsValid(tables.sequence) || !OidIsValid(tables.unique_keys))
 		missing();
 	return &tables;
 }

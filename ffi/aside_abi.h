@@ -420,8 +420,12 @@ typedef struct aside_worker_host
 	/* Run a routine that the caller's shim described; its result goes to the sink. */
 	aside_status (*run_routine) (aside_bytes routine, const aside_arg *args, size_t nargs,
 								 const aside_column *columns, size_t ncolumns, void *sink);
-	/* Have a handler handle and acknowledge a batch of events; see rust-core/src/wire/batch.rs. */
-	aside_status (*run_events) (aside_bytes handler, aside_bytes batch);
+	/*
+	 * Have a handler handle and acknowledge a batch of events; see
+	 * rust-core/src/wire/batch.rs. Misplaced: they are not where they are
+	 * said to be, and nothing was done.
+	 */
+	aside_status (*run_events) (aside_bytes handler, aside_bytes batch, bool *misplaced);
 	/* Before the next statement; controls: the last one ended or began a transaction. */
 	aside_status (*next_statement) (bool controls);
 	aside_status (*commit) (void);
@@ -490,6 +494,15 @@ typedef struct aside_fetched
 	size_t		nknown;
 } aside_fetched;
 
+/* Where an event lies. */
+typedef struct aside_place
+{
+	int64_t		id;
+	uint64_t	tid;
+	uint32_t	partition;
+	uint32_t	reserved;
+} aside_place;
+
 /* A notification, and the handler for which it is to be recorded. */
 typedef struct aside_note
 {
@@ -525,6 +538,8 @@ typedef struct aside_event_host
 	aside_status (*fetch) (const aside_fetched **events, size_t *count);
 	/* What fetches went by, above this id, of channels of handlers that were made after it. */
 	aside_status (*look_back) (int64_t since, const aside_fetched **events, size_t *count);
+	/* Where all events lie now. */
+	aside_status (*places) (const aside_place **places, size_t *count);
 	aside_status (*record) (const aside_log_entry *entries, size_t count);
 	aside_status (*listen) (const aside_bytes *channels, size_t count);
 	/* Some of those that have come, in their order: are there more? */

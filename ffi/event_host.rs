@@ -96,6 +96,7 @@ impl Events<'_> {
                     match became {
                         Became::Done => Outcome::Done(batch),
                         Became::Skipped => Outcome::Skipped(batch),
+                        Became::Misplaced => Outcome::Misplaced(batch),
                         Became::Failed { sqlstate, message } => Outcome::Failed { batch, sqlstate, message },
                     },
                 ));
@@ -250,6 +251,13 @@ impl EventHost for Events<'_> {
         done(host_call!(self.t, look_back(since, &mut data, &mut count)))?;
         // SAFETY: as above.
         Ok(unsafe { fetched(data, count) })
+    }
+    fn places(&self) -> Result<Vec<Place>, Saved> {
+        let (mut data, mut count) = (std::ptr::null(), 0);
+        done(host_call!(self.t, places(&mut data, &mut count)))?;
+        // SAFETY: on ASIDE_OK the shim lends the array until its next call.
+        let places: &[aside_place] = unsafe { slice(data, count) };
+        Ok(places.iter().map(|place| Place { id: place.id, partition: place.partition as u8, tid: place.tid }).collect())
     }
     fn record(&self, entries: &[Entry]) -> Result<(), Saved> {
         let places = self.workers.places.borrow();

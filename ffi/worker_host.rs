@@ -163,8 +163,9 @@ impl WorkerHost for WorkerSide<'_> {
         let sink: *mut SinkRef = &mut sink;
         done(host_call!(self.t, run_routine(lend(routine), args.as_ptr(), args.len(), columns.as_ptr(), columns.len(), sink.cast())))
     }
-    fn run_events(&self, handler: &[u8], batch: &[u8]) -> Result<(), Saved> {
-        done(host_call!(self.t, run_events(lend(handler), lend(batch))))
+    fn run_events(&self, handler: &[u8], batch: &[u8]) -> Result<bool, Saved> {
+        let mut misplaced = false;
+        done(host_call!(self.t, run_events(lend(handler), lend(batch), &mut misplaced))).map(|()| !misplaced)
     }
     fn next_statement(&self, controls: bool) -> Result<(), Saved> {
         done(host_call!(self.t, next_statement(controls)))

@@ -233,8 +233,8 @@ CREATE TABLE aside.event_0 (
     depth int NOT NULL DEFAULT 0
 ) WITH (autovacuum_enabled = false);
 CREATE INDEX event_0_txid ON aside.event_0 (txid);
-CREATE TABLE aside.event_1 (LIKE aside.event_0 INCLUDING ALL);
-CREATE TABLE aside.event_2 (LIKE aside.event_0 INCLUDING ALL);
+CREATE TABLE aside.event_1 (LIKE aside.event_0 INCLUDING ALL) WITH (autovacuum_enabled = false);
+CREATE TABLE aside.event_2 (LIKE aside.event_0 INCLUDING ALL) WITH (autovacuum_enabled = false);
 -- Whoever publishes all tables of the database must not keep these from being updated.
 ALTER TABLE aside.event_control REPLICA IDENTITY FULL;
 ALTER TABLE aside.event_0 REPLICA IDENTITY FULL;
@@ -250,8 +250,8 @@ CREATE TABLE aside.event_log_0 (
     sqlstate text,
     message text
 ) WITH (autovacuum_enabled = false);
-CREATE TABLE aside.event_log_1 (LIKE aside.event_log_0 INCLUDING ALL);
-CREATE TABLE aside.event_log_2 (LIKE aside.event_log_0 INCLUDING ALL);
+CREATE TABLE aside.event_log_1 (LIKE aside.event_log_0 INCLUDING ALL) WITH (autovacuum_enabled = false);
+CREATE TABLE aside.event_log_2 (LIKE aside.event_log_0 INCLUDING ALL) WITH (autovacuum_enabled = false);
 COMMENT ON TABLE aside.event_0 IS 'emitted events; one of three partitions that are used by turns';
 COMMENT ON TABLE aside.event_1 IS 'as aside.event_0';
 COMMENT ON TABLE aside.event_2 IS 'as aside.event_0';

@@ -49,6 +49,8 @@ pub struct Coordinator {
     pub(super) unspilled_bytes: usize,
     /// The channels may be others than those that are listened to.
     pub(super) deaf: bool,
+    /// A worker has not found events where they were: tables have been written anew.
+    pub(super) misplaced: bool,
     /// Told: events may have come; handlers may have changed.
     pub(super) woken: bool,
     pub(super) told: bool,
@@ -83,6 +85,7 @@ impl Coordinator {
             unspilled: Vec::new(),
             unspilled_bytes: 0,
             deaf: false,
+            misplaced: false,
             woken: true,
             told: true,
             in_vain: false,
@@ -139,6 +142,7 @@ impl Coordinator {
         self.spill(h)?;
         self.fetch(h)?;
         self.look_back(h)?;
+        self.find_places(h)?;
         self.recall(h);
         self.start(h)?;
         self.rotate(h)?;

@@ -2,7 +2,7 @@
 //! have made it: the coordinator asks again.
 
 use super::complaints::Complaint;
-use super::spec::{Batch, Entry, Fetched, Notification, Outcome, Spec};
+use super::spec::{Batch, Entry, Fetched, Notification, Outcome, Place, Spec};
 use crate::host::Saved;
 
 pub trait EventHost {
@@ -20,6 +20,8 @@ pub trait EventHost {
     /// What fetches have gone by: of ids above this one, at least the events of channels whose handlers were made
     /// after it, and all commands.
     fn look_back(&self, since: i64) -> Result<Vec<Fetched>, Saved>;
+    /// Where all committed events lie now.
+    fn places(&self) -> Result<Vec<Place>, Saved>;
     /// Write these in one transaction, durable before this returns.
     fn record(&self, entries: &[Entry]) -> Result<(), Saved>;
     /// Listen to exactly these channels.

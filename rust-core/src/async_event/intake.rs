@@ -194,7 +194,7 @@ impl Coordinator {
     }
 
     /// What waits is dropped, once it has been taken back where a worker has it; what runs may yet succeed, but is not tried again.
-    fn cancel(&mut self, event: i64, now: i64) {
+    pub(super) fn cancel(&mut self, event: i64, now: i64) {
         let Some(partition) = self.ledger.find(event) else { return };
         let mut runs = false;
         for (id, handler) in &mut self.handlers {

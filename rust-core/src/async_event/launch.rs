@@ -148,7 +148,7 @@ impl Coordinator {
     pub(super) fn hear<H: EventHost>(&mut self, h: &H) {
         let outcomes = h.outcomes();
         let now = h.timestamp();
-        let mut removed = false;
+        let (mut removed, mut misplaced) = (false, false);
         for (number, outcome) in outcomes {
             let Some(lease) = self.leases.get_mut(&number) else { continue };
             let Some(handler) = self.handlers.get_mut(&lease.handler) else { continue };
@@ -160,6 +160,14 @@ impl Coordinator {
                 Outcome::Failed { batch, sqlstate, message } => {
                     let failure = Failure { sqlstate, message: &message, crash: false };
                     said(batch).into_iter().for_each(|batch| handler.failed(h, &batch, failure, ledger, now));
+                }
+                Outcome::Misplaced(index) => {
+                    misplaced = true;
+                    let batch = said(index);
+                    if let Some(Work::Events { ids, .. }) = batch.as_ref().map(|batch| &batch.work) {
+                        self.recalled.extend(ids.iter().map(|id| (lease.handler, *id)));
+                    }
+                    handler.take_back(batch.into_iter().collect(), ledger, now);
                 }
                 Outcome::Lost { began: Some(index) } => {
                     said(index).into_iter().for_each(|batch| handler.failed(h, &batch, CRASH, ledger, now));
@@ -175,6 +183,11 @@ impl Coordinator {
         }
         if removed {
             self.forget_removed();
+        }
+        if misplaced {
+            // What others have is not where it was either.
+            self.misplaced = true;
+            self.recall_of(|lease| !lease.notes);
         }
     }
 }

@@ -35,6 +35,12 @@ impl Ledger {
         (0u8..).zip(&self.partitions).find(|(_, partition)| partition.events.contains_key(&id)).map(|(number, _)| number)
     }
 
+    /// All that is outstanding, and where it lies.
+    pub fn events(&self) -> Vec<(i64, u8)> {
+        let of = |(number, partition): (u8, &Partition)| partition.events.keys().map(|id| (*id, number)).collect::<Vec<_>>();
+        (0u8..).zip(&self.partitions).flat_map(of).collect()
+    }
+
     pub fn pairs(&self, partition: u8) -> u64 {
         self.partitions.get(usize::from(partition)).map_or(0, |partition| partition.pairs)
     }

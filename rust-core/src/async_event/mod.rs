@@ -33,6 +33,7 @@ pub mod item;
 mod launch;
 mod ledger;
 mod notes;
+mod places;
 mod queue;
 mod recall;
 pub mod rotation;

@@ -52,6 +52,14 @@ pub struct Fetched {
     pub command: Option<Command>,
 }
 
+/// Where an event lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub id: i64,
+    pub partition: u8,
+    pub tid: u64,
+}
+
 /// What is asked of the coordinator itself, by a row among the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -154,8 +162,10 @@ pub enum Outcome {
         sqlstate: u32,
         message: Vec<u8>,
     },
-    /// An earlier batch of the same key failed.
+    /// An earlier batch of the same key failed, or was misplaced.
     Skipped(usize),
+    /// Its events are not where they were looked for; nothing was attempted.
+    Misplaced(usize),
     /// The lease has ended; batches of which nothing was said were not begun.
     Over,
     /// The worker is gone. A batch that it had begun was not committed, else it would be Done.

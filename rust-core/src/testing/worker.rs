@@ -295,12 +295,12 @@ impl WorkerHost for FakeWorker<'_> {
         self.try_step("run_routine")?;
         self.statement(std::str::from_utf8(routine).unwrap(), sink).map(drop)
     }
-    fn run_events(&self, _: &[u8], batch: &[u8]) -> Result<(), Saved> {
+    fn run_events(&self, _: &[u8], batch: &[u8]) -> Result<bool, Saved> {
         self.note("run_events");
         self.pass("run_events");
         self.try_step("run_events")?;
         self.pending.borrow_mut().push(format!("{batch:?}"));
-        Ok(())
+        Ok(true)
     }
     fn next_statement(&self, _: bool) -> Result<(), Saved> {
         self.note("next_statement");

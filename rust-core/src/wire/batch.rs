@@ -59,6 +59,8 @@ pub enum Became {
     Done,
     /// An earlier batch of the same key has failed.
     Skipped,
+    /// Its events are not where they were looked for.
+    Misplaced,
     Failed {
         sqlstate: u32,
         message: Vec<u8>,
@@ -72,6 +74,7 @@ pub fn encode(batch: usize, became: &Became) -> Vec<u64> {
     match became {
         Became::Done => put(&mut words, 0),
         Became::Skipped => put(&mut words, 1),
+        Became::Misplaced => put(&mut words, 3),
         Became::Failed { sqlstate, message } => {
             put(&mut words, 2);
             put(&mut words, u64::from(*sqlstate));
@@ -90,6 +93,7 @@ pub fn decode(words: &[u64]) -> Result<(usize, Became), Malformed> {
         match d.get()? {
             0 => Became::Done,
             1 => Became::Skipped,
+            3 => Became::Misplaced,
             2 => Became::Failed { sqlstate: d.get_u32()?, message: d.get_bytes()?.unwrap_or_default().to_vec() },
             _ => return Err(Malformed),
         },
@@ -102,7 +106,7 @@ mod tests {
 
     #[test]
     fn what_became_of_a_batch_arrives_as_it_was_sent() {
-        for became in [Became::Done, Became::Skipped, Became::Failed { sqlstate: 7, message: b"no".to_vec() }] {
+        for became in [Became::Done, Became::Skipped, Became::Misplaced, Became::Failed { sqlstate: 7, message: b"no".to_vec() }] {
             assert_eq!(decode(&encode(3, &became)), Ok((3, became)));
         }
         assert_eq!(decode(&[1, 9]), Err(Malformed));

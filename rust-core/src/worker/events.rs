@@ -25,7 +25,14 @@ pub(super) fn execute_events<H: WorkerHost>(h: &H, worker: &Worker, slot: &Slot,
             Became::Skipped
         } else {
             match run_batch(h, request, handler, batch.data) {
-                Ok(()) => Became::Done,
+                Ok(true) => Became::Done,
+                Ok(false) => {
+                    h.abort();
+                    if key != 0 {
+                        failed_keys.push(key);
+                    }
+                    Became::Misplaced
+                }
                 Err(Saved) => {
                     let report = h.error();
                     h.abort();
@@ -51,8 +58,11 @@ pub(super) fn execute_events<H: WorkerHost>(h: &H, worker: &Worker, slot: &Slot,
     Ok(())
 }
 
-fn run_batch<H: WorkerHost>(h: &H, request: &Request, handler: &[u8], batch: &[u8]) -> Result<(), Saved> {
+/// False: the events are not where they were looked for, and the transaction is to be aborted.
+fn run_batch<H: WorkerHost>(h: &H, request: &Request, handler: &[u8], batch: &[u8]) -> Result<bool, Saved> {
     h.begin(request.command, false, request.timeout_ms)?;
-    h.run_events(handler, batch)?;
-    h.commit()
+    if !h.run_events(handler, batch)? {
+        return Ok(false);
+    }
+    h.commit().map(|()| true)
 }

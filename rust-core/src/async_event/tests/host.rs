@@ -145,6 +145,13 @@ impl EventHost for World {
             passed.map(|row| row.event.clone()).collect()
         })
     }
+    fn places(&self) -> Result<Vec<Place>, Saved> {
+        self.call("places", true, |state| {
+            state.rewritten = false;
+            let rows = state.rows.values().filter(|row| row.committed && row.event.command.is_none());
+            rows.map(|row| Place { id: row.event.id, partition: row.event.partition, tid: row.event.tid }).collect()
+        })
+    }
     fn record(&self, entries: &[Entry]) -> Result<(), Saved> {
         self.call("record", false, |state| entries.iter().for_each(|entry| write(state, entry)))
     }

@@ -11,6 +11,7 @@ mod failures;
 mod notifications;
 mod order;
 mod partitions;
+mod places;
 mod recall;
 mod recovery;
 mod schedules;

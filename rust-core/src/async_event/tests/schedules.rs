@@ -138,6 +138,10 @@ impl Chaos {
             21 => self.sim.world.set().workers = self.rng.usize(0..6),
             22 if self.rng.u32(..16) == 0 => self.restart(),
             23 if self.rng.u32(..8) == 0 => self.sim.reopen(self.rotation),
+            24 => {
+                let partition = self.rng.u8(..3);
+                self.sim.world.set().rewrite(partition);
+            }
             _ => {
                 let until = self.sim.world.get().mono + self.rng.u64(..200_000);
                 self.sim.pass(until);

@@ -101,6 +101,9 @@ impl EventHost for Bulk {
     fn look_back(&self, _: i64) -> Result<Vec<Fetched>, Saved> {
         Ok(Vec::new())
     }
+    fn places(&self) -> Result<Vec<Place>, Saved> {
+        Ok(Vec::new())
+    }
     fn record(&self, _: &[Entry]) -> Result<(), Saved> {
         Ok(())
     }

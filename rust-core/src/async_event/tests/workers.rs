@@ -89,8 +89,7 @@ impl State {
             if logged.attempts != batch.attempt || !logged.unfinished || batch.attempt > most {
                 self.wrong(format!("attempt {} of {id} for {}: {logged:?}", batch.attempt, spec.id));
             }
-            let there = self.rows.get(id).is_some_and(|row| (row.event.partition, row.event.tid) == (*partition, *tid));
-            if !there {
+            if !self.lies(*id, *partition, *tid) && !self.rewritten {
                 self.wrong(format!("{id} is not where it is looked for"));
             }
             if self.leases.values().any(|lease| lease.spec.id == spec.id && lease.has(*id)) {
@@ -135,6 +134,13 @@ impl State {
             if self.rng.f64() < deaths {
                 return self.end_lease(number, Outcome::Lost { began: None });
             }
+            if !self.finds(&batch) {
+                let lease = self.leases.get_mut(&number).unwrap();
+                lease.failed_keys.extend(batch.key);
+                lease.index += 1;
+                self.outcomes.push((number, Outcome::Misplaced(index)));
+                return;
+            }
             self.begin_batch(&lease, &batch);
             let takes = self.takes(&batch);
             let lease = self.leases.get_mut(&number).unwrap();
@@ -159,6 +165,11 @@ impl State {
         if let Some(lease) = self.leases.get_mut(&number) {
             (lease.index, lease.begun) = (index + 1, false);
         }
+    }
+
+    fn finds(&self, batch: &Batch) -> bool {
+        let Work::Events { partition, tids, ids } = &batch.work else { return true };
+        ids.iter().zip(tids).all(|(id, tid)| self.lies(*id, *partition, *tid))
     }
 
     fn takes(&mut self, batch: &Batch) -> u64 {

@@ -94,6 +94,8 @@ pub struct State {
     /// What the log was told, and of which handler.
     pub complaints: Vec<(String, Complaint)>,
     pub server_died: bool,
+    /// A table was, since the coordinator has last looked where events lie.
+    pub rewritten: bool,
     /// The coordinator is being shut down.
     pub closing: bool,
     /// Calls have failed.
@@ -135,6 +137,7 @@ impl World {
             spilled: BTreeMap::new(),
             complaints: Vec::new(),
             server_died: false,
+            rewritten: false,
             closing: false,
             failed: false,
             wrong: Vec::new(),
@@ -174,6 +177,20 @@ impl State {
     pub fn wrong(&mut self, what: String) {
         let at = format!("step {}: {what}", self.step);
         self.wrong.push(at);
+    }
+
+    /// A table is written anew: its rows lie elsewhere, each where another one was.
+    pub fn rewrite(&mut self, partition: u8) {
+        let of_it = |row: &&mut Row| row.event.partition == partition;
+        let mut tids: Vec<u64> = self.rows.values_mut().filter(of_it).map(|row| row.event.tid).collect();
+        tids.reverse();
+        self.rows.values_mut().filter(of_it).zip(tids).for_each(|(row, tid)| row.event.tid = tid);
+        self.rewritten = true;
+    }
+
+    /// What a worker finds where it looks.
+    pub fn lies(&self, id: i64, partition: u8, tid: u64) -> bool {
+        self.rows.get(&id).is_some_and(|row| (row.event.partition, row.event.tid) == (partition, tid))
     }
 
     /// An event of a transaction that has not ended.
