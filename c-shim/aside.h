@@ -28,6 +28,9 @@ typedef struct AsidePrefix
 	dsm_handle	tasks;			/* of a private pool; 0: none yet */
 } AsidePrefix;
 
+/* Arguments of a command, ids of a list: as many as a message of the protocol may have. */
+#define ASIDE_MOST_VALUES 65535
+
 #define ASIDE_PREFIX_SIZE TYPEALIGN(128, sizeof(AsidePrefix))
 
 /* What a worker is told at its launch, in bgw_extra. */
@@ -149,6 +152,7 @@ extern aside_status aside_host_run_events(aside_bytes name, aside_bytes batch, b
 extern void aside_kick_tasks(AsidePool *pool);
 
 /* report.c */
+extern void aside_end_without_memory(size_t bytes) pg_attribute_noreturn();
 extern void aside_keep_error(MemoryContext back_to);
 extern ErrorData *aside_kept_error(void);
 extern void aside_keep_report(const aside_report *report);

@@ -16,6 +16,7 @@ extern PGDLLEXPORT void _PG_init(void);
 void
 _PG_init(void)
 {
+	aside_when_out_of_memory(aside_end_without_memory);
 	aside_define_settings();
 	aside_install_hooks();
 	if (process_shared_preload_libraries_in_progress)

@@ -27,15 +27,55 @@ fresh_error_context(void)
 	return error_context;
 }
 
-/* In a PG_CATCH block: take the error over. */
+/* What is kept where there is no memory for an error: it needs none. */
+static ErrorData *
+without_memory(void)
+{
+	static ErrorData edata;
+
+	memset(&edata, 0, sizeof(edata));
+	edata.elevel = ERROR;
+	edata.sqlerrcode = ERRCODE_OUT_OF_MEMORY;
+	edata.message = "out of memory";
+	edata.detail = "There was no memory to keep an error of an autonomous transaction.";
+	return &edata;
+}
+
+/*
+ * In a PG_CATCH block: take the error over.  Rust frames lie below, which no
+ * error may pass: one that cannot be copied is replaced.
+ */
 void
 aside_keep_error(MemoryContext back_to)
 {
-	MemoryContextSwitchTo(fresh_error_context());
-	kept = CopyErrorData();
-	kept_is_remote = false;
+	PG_TRY();
+	{
+		MemoryContextSwitchTo(fresh_error_context());
+		kept = CopyErrorData();
+		kept_is_remote = false;
+	}
+	PG_CATCH();
+	{
+		kept = without_memory();
+		kept_is_remote = true;
+	}
+	PG_END_TRY();
 	FlushErrorState();
 	MemoryContextSwitchTo(back_to);
+}
+
+/*
+ * There is nothing left, and Rust would abort the process: it ends as the
+ * server ends one.  Like any FATAL this does not come back to its callers.
+ */
+void
+aside_end_without_memory(size_t bytes)
+{
+	ereport(FATAL,
+			(errcode(ERRCODE_OUT_OF_MEMORY),
+			 errmsg("out of memory"),
+			 errdetail("pg_aside could not go on without %zu bytes.", bytes)));
+	pg_unreachable();
 }
 
 ErrorData *

@@ -198,6 +198,7 @@ Datum
 aside_async_wait_any(PG_FUNCTION_ARGS)
 {
 	AsidePool  *pool = task_pool();
+	ArrayType  *array;
 	Datum	   *elements;
 	bool	   *nulls;
 	int64	   *ids;
@@ -207,7 +208,14 @@ aside_async_wait_any(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0))
 		refuse_null_task();
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
+	array = PG_GETARG_ARRAYTYPE_P(0);
+	count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	if (count > ASIDE_MOST_VALUES)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("too many tasks to wait for"),
+				 errdetail("There may be %d, but %d were given.", ASIDE_MOST_VALUES, count)));
+	deconstruct_array(array, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
 					  &elements, &nulls, &count);
 	ids = palloc(sizeof(int64) * Max(count, 1));
 	for (int i = 0; i < count; i++)

@@ -103,6 +103,13 @@ spread_array(AsideArguments *to, FunctionCallInfo fcinfo, int first)
 	array = PG_GETARG_ARRAYTYPE_P(first);
 	get_typlenbyvalalign(ARR_ELEMTYPE(array), &len, &byval, &align);
 	refuse_pseudo(ARR_ELEMTYPE(array), 1);
+	count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	if (count > ASIDE_MOST_VALUES)
+		ereport(ERROR,
+				(errcode(ERRCODE_TOO_MANY_ARGUMENTS),
+				 errmsg("too many arguments for an autonomous transaction"),
+				 errdetail("There may be %d, as in the protocol, but %d were given.", ASIDE_MOST_VALUES, count),
+				 errhint("Pass an array as one argument, without VARIADIC.")));
 	deconstruct_array(array, ARR_ELEMTYPE(array), len, byval, align, &elements, &nulls, &count);
 	aside_allocate_arguments(to, count);
 	for (int i = 0; i < count; i++)

@@ -618,6 +618,12 @@ typedef struct aside_tally_row
 
 /* ---- exports ---- */
 
+/*
+ * What ends the process when the core cannot go on without memory.  It does
+ * not return; before it is set, such a process aborts.
+ */
+extern void aside_when_out_of_memory(void (*out) (size_t bytes));
+
 typedef struct aside_pool aside_pool;	/* this process's view of a pool */
 
 /* Bytes of shared memory for a pool. queue_bytes is rounded up to a power of two. */

@@ -6,6 +6,7 @@
 //! export may be entered again from within a host call of another.
 
 use crate::abi::*;
+use crate::allocator::{Out, when_out};
 use crate::bytes::{optional, slice};
 use crate::caller_host::Caller;
 use crate::guard::caught;
@@ -20,6 +21,16 @@ use aside_core::pool::slot::{Key, State};
 use aside_core::report::{Field, INTERNAL_ERROR, Report};
 use std::ffi::c_void;
 use std::sync::atomic::Ordering::*;
+
+/// Nothing more is done on a panic.
+///
+/// # Safety
+/// `out` does not return.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_when_out_of_memory(out: Out) {
+    // SAFETY: per the contract.
+    _ = caught(|| unsafe { when_out(out) });
+}
 
 /// 0 on a panic.
 #[unsafe(no_mangle)]

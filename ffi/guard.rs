@@ -1,6 +1,7 @@
 //! No panic leaves Rust: every export runs inside [`caught`]. A panic is a bug; its text is kept
 //! for the one error that reports it instead of being printed to the server's stderr.
 
+use aside_core::memory::may_fail;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
 use std::sync::Once;
@@ -17,6 +18,8 @@ static HOOK: Once = Once::new();
 /// value is a valid one, and leases end in Drop.
 pub fn caught<T>(body: impl FnOnce() -> T) -> Result<T, String> {
     HOOK.call_once(|| {
+        // The linker makes thread locals at their first use, and ends a process that has no memory for them.
+        _ = (may_fail(), LAST.with(|last| last.try_borrow().is_ok()));
         set_hook(Box::new(|info| {
             LAST.with(|last| {
                 if let Ok(mut last) = last.try_borrow_mut() {

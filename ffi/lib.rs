@@ -21,6 +21,7 @@ pub mod abi {
     include!(concat!(env!("OUT_DIR"), "/abi.rs"));
 }
 
+pub mod allocator;
 pub mod bytes;
 pub mod caller_host;
 pub mod event_exports;

@@ -546,6 +546,10 @@ DECLARE
     dead aside.event_dead;
     count bigint := 0;
 BEGIN
+    IF cardinality(ids) > 65535 THEN
+        RAISE EXCEPTION 'too many events to emit again' USING ERRCODE = '54000',
+            DETAIL = format('There may be 65535, but %s were given.', cardinality(ids));
+    END IF;
     FOR dead IN DELETE FROM aside.event_dead d WHERE d.handler = found.id AND (ids IS NULL OR d.id = ANY (ids)) RETURNING * LOOP
         PERFORM aside.event_put(dead.channel, dead.payload, dead.key, dead.priority,
             coalesce(dead.headers, '{}') || jsonb_build_object('redriven', dead.id), dead.emitted_by, found.id,

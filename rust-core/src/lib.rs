@@ -10,6 +10,7 @@ pub mod async_event;
 pub mod autonomous_tx;
 pub mod host;
 pub mod launcher;
+pub mod memory;
 pub mod pool;
 pub mod report;
 pub mod settings;

@@ -1,0 +1,135 @@
+//! Room is asked for before it is used: what follows a user's input, or the number of anything that users make, is
+//! allocated by the functions here, which can fail. The standard library ends the process where an allocation fails,
+//! and the end of one process restarts the cluster.
+//!
+//! What is left is small and of fixed size: the node of a tree, the box of an error. Who begins something first sees
+//! whether there is room for that ([`look_for`]); the allocator of the ffi crate has a reserve for it beside.
+
+use std::cell::Cell;
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, Hash};
+
+/// There is no memory for that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoMemory(pub &'static str);
+
+/// What one call, one request, or one turn may allocate in small pieces without asking.
+pub const SMALL: usize = 16 * 1024;
+
+thread_local! {
+    static MAY_FAIL: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Is the allocation that is under way one that can be refused? For the allocator.
+pub fn may_fail() -> bool {
+    MAY_FAIL.get()
+}
+
+/// Allocate something that can be refused.
+fn asking<T, E>(what: &'static str, allocate: impl FnOnce() -> Result<T, E>) -> Result<T, NoMemory> {
+    let before = MAY_FAIL.replace(true);
+    let result = allocate();
+    MAY_FAIL.set(before);
+    result.map_err(|_| NoMemory(what))
+}
+
+/// What grows.
+pub trait Grows {
+    /// See to it that so many more fit without an allocation.
+    fn room(&mut self, more: usize, what: &'static str) -> Result<(), NoMemory>;
+}
+
+impl<T> Grows for Vec<T> {
+    fn room(&mut self, more: usize, what: &'static str) -> Result<(), NoMemory> {
+        if self.capacity() - self.len() >= more {
+            return Ok(());
+        }
+        asking(what, || self.try_reserve(more))
+    }
+}
+
+impl<T> Grows for VecDeque<T> {
+    fn room(&mut self, more: usize, what: &'static str) -> Result<(), NoMemory> {
+        asking(what, || self.try_reserve(more))
+    }
+}
+
+impl<K: Eq + Hash, V, S: BuildHasher> Grows for HashMap<K, V, S> {
+    fn room(&mut self, more: usize, what: &'static str) -> Result<(), NoMemory> {
+        asking(what, || self.try_reserve(more))
+    }
+}
+
+/// Append one element.
+pub fn push<T>(to: &mut Vec<T>, element: T, what: &'static str) -> Result<(), NoMemory> {
+    to.room(1, what)?;
+    to.push(element);
+    Ok(())
+}
+
+/// Append some.
+pub fn append<T: Copy>(to: &mut Vec<T>, elements: &[T], what: &'static str) -> Result<(), NoMemory> {
+    to.room(elements.len(), what)?;
+    to.extend_from_slice(elements);
+    Ok(())
+}
+
+/// A copy.
+pub fn copy<T: Copy>(elements: &[T], what: &'static str) -> Result<Vec<T>, NoMemory> {
+    joined(&[elements], what)
+}
+
+/// One after the other.
+pub fn joined<T: Copy>(parts: &[&[T]], what: &'static str) -> Result<Vec<T>, NoMemory> {
+    let mut all = Vec::new();
+    all.room(parts.iter().map(|part| part.len()).sum(), what)?;
+    parts.iter().for_each(|part| all.extend_from_slice(part));
+    Ok(all)
+}
+
+/// All that comes.
+pub fn collect<T>(elements: impl IntoIterator<Item = T>, what: &'static str) -> Result<Vec<T>, NoMemory> {
+    let elements = elements.into_iter();
+    let mut all = Vec::new();
+    all.room(elements.size_hint().0, what)?;
+    for element in elements {
+        push(&mut all, element, what)?;
+    }
+    Ok(all)
+}
+
+/// All that comes, if none of it fails.
+pub fn try_collect<T, E: From<NoMemory>>(elements: impl IntoIterator<Item = Result<T, E>>, what: &'static str) -> Result<Vec<T>, E> {
+    let mut all = Vec::new();
+    for element in elements {
+        push(&mut all, element?, what)?;
+    }
+    Ok(all)
+}
+
+/// Are there so many bytes now? What is freed is found by who allocates next.
+pub fn look_for(bytes: usize, what: &'static str) -> Result<(), NoMemory> {
+    Vec::<u8>::new().room(bytes, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_had_is_refused_and_nothing_is_lost() {
+        let mut some = vec![1u64, 2];
+        assert_eq!(some.room(usize::MAX / 16, "x"), Err(NoMemory("x")));
+        assert_eq!(look_for(isize::MAX as usize, "y"), Err(NoMemory("y")));
+        assert_eq!(some, [1, 2]);
+        assert!(!may_fail());
+    }
+
+    #[test]
+    fn what_is_collected_is_whole() {
+        assert_eq!(collect((0..1000).filter(|n| n % 3 == 0), "x").unwrap().len(), 334);
+        assert_eq!(joined(&[b"ab", b"", b"c"], "x").unwrap(), b"abc");
+        let failed: Result<Vec<u8>, NoMemory> = try_collect([Ok(1), Err(NoMemory("z"))], "x");
+        assert_eq!(failed, Err(NoMemory("z")));
+    }
+}
