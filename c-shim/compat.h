@@ -8,6 +8,7 @@
 #include "postgres.h"
 #include "access/htup_details.h"
 #include "catalog/pg_database.h"
+#include "commands/tablecmds.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "replication/slot.h"
@@ -32,6 +33,13 @@
 #define ASIDE_NORETURN pg_noreturn
 #else
 #define ASIDE_NORETURN pg_attribute_noreturn()
+#endif
+
+/* From 16 on the caller says whose triggers they are. */
+#if PG_VERSION_NUM >= 160000
+#define aside_truncate_guts(rels, relids) ExecuteTruncateGuts(rels, relids, NIL, DROP_RESTRICT, false, false)
+#else
+#define aside_truncate_guts(rels, relids) ExecuteTruncateGuts(rels, relids, NIL, DROP_RESTRICT, false)
 #endif
 
 /* 16 moved the settings from an array into a hash table. */

@@ -4,10 +4,17 @@
  */
 #include "event_work.h"
 
+#include "access/table.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "commands/tablecmds.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+PG_FUNCTION_INFO_V1(aside_event_truncate_here);
 
 aside_status
 aside_event_rotate(uint32_t to)
@@ -66,6 +73,38 @@ unless_locked(aside_status status)
 	return status;
 }
 
+static Relation
+open_to_truncate(Oid table)
+{
+	Relation	relation = table_open(table, AccessExclusiveLock);
+
+	if (relation->rd_rel->relkind != RELKIND_RELATION)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a table", RelationGetRelationName(relation))));
+	CheckTableNotInUse(relation, "TRUNCATE");
+	return relation;
+}
+
+/*
+ * aside.event_truncate(name): as TRUNCATE does, but what is decoded from the
+ * WAL does not have it: a subscriber of all tables has events of its own in
+ * these.  It asks for no rights, hence it is for tables of the extension only.
+ */
+Datum
+aside_event_truncate_here(PG_FUNCTION_ARGS)
+{
+	const char *name = NameStr(*PG_GETARG_NAME(0));
+	Oid			table = get_relname_relid(name, get_namespace_oid("aside", false));
+	Relation	relation;
+
+	if (!OidIsValid(table))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("table \"aside.%s\" does not exist", name)));
+	relation = open_to_truncate(table);
+	aside_truncate_guts(list_make1(relation), list_make1_oid(table));
+	table_close(relation, NoLock);
+	PG_RETURN_VOID();
+}
+
 /* Empty a partition, unless somebody reads it or writes to it just now. */
 aside_status
 aside_event_truncate(uint32_t partition, bool *done)
@@ -85,8 +124,8 @@ aside_event_truncate(uint32_t partition, bool *done)
 			aside_run_query(psprintf("DELETE FROM aside.event_unique u USING aside.event_%u e WHERE u.event = e.id "
 							   "AND e.command IS DISTINCT FROM 'moved'", partition), 0, NULL, NULL, NULL, SPI_OK_DELETE);
 			keep_errors(partition);
-			aside_run_query(psprintf("TRUNCATE aside.event_%u, aside.event_log_%u", partition, partition), 0, NULL, NULL,
-					  NULL, SPI_OK_UTILITY);
+			aside_run_query(psprintf("SELECT aside.event_truncate('event_%u'), aside.event_truncate('event_log_%u')",
+									 partition, partition), 0, NULL, NULL, NULL, SPI_OK_SELECT);
 			*done = true;
 		}
 		aside_end_work();

@@ -110,7 +110,7 @@ insert_into_index(Relation relation, Oid index_oid, TupleTableSlot *slot)
 
 /*
  * As the server inserts into its catalogs, without an executor: nobody but
- * pg_aside may write to these tables, and they have no triggers.
+ * pg_aside may write to these tables, and they have no triggers but those for replicas.
  */
 static void
 insert_event(Oid table, const Datum *values, const bool *nulls)

@@ -15,10 +15,13 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
+#include "commands/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "replication/logicalworker.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -30,6 +33,7 @@ PG_FUNCTION_INFO_V1(aside_event_forward);
 PG_FUNCTION_INFO_V1(aside_want_events);
 PG_FUNCTION_INFO_V1(aside_events_ready);
 PG_FUNCTION_INFO_V1(aside_event_handlers_changed);
+PG_FUNCTION_INFO_V1(aside_event_replicated);
 
 /* What this transaction is to say when it commits. */
 static bool emitted = false;
@@ -258,6 +262,25 @@ aside_event_handlers_changed(PG_FUNCTION_ARGS)
 	watch();
 	handlers_changed = true;
 	return PointerGetDatum(NULL);
+}
+
+/*
+ * aside.event_replicated(), a trigger of all tables of events, which fires for
+ * replicas only: what an apply worker writes to them is another server's and
+ * stays out.  What a trigger of a replicated table emits is this server's.
+ */
+Datum
+aside_event_replicated(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"event_replicated\" was not called by a trigger")));
+	if (IsLogicalWorker() && DatumGetInt32(OidFunctionCall0(F_PG_TRIGGER_DEPTH)) == 1)
+		return PointerGetDatum(NULL);
+	return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_newtuple : data->tg_trigtuple);
 }
 
 /* The transaction has made, renamed or dropped a database. */

@@ -299,6 +299,22 @@ CREATE FUNCTION aside.event_handlers_changed() RETURNS trigger LANGUAGE c AS 'MO
 COMMENT ON FUNCTION aside.event_handlers_changed() IS 'tells the coordinator of events that handlers have changed, when the transaction commits';
 -- By whatever way they come: pg_restore copies them into the table.
 CREATE TRIGGER tell AFTER INSERT OR UPDATE OR DELETE ON aside.event_handler EXECUTE FUNCTION aside.event_handlers_changed();
+ALTER TABLE aside.event_handler ENABLE ALWAYS TRIGGER tell;
+-- Whoever publishes all tables publishes these: what a subscription brings to them is another server's, and is left out.
+CREATE FUNCTION aside.event_replicated() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'aside_event_replicated';
+COMMENT ON FUNCTION aside.event_replicated() IS 'leaves out what an apply worker writes';
+DO $$
+DECLARE
+    its regclass;
+BEGIN
+    FOREACH its IN ARRAY '{aside.event_control, aside.event_handler, aside.event_0, aside.event_1, aside.event_2, aside.event_log_0,
+        aside.event_log_1, aside.event_log_2, aside.event_dead, aside.event_unique}'::regclass[] LOOP
+        EXECUTE format('CREATE TRIGGER replicated BEFORE INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION aside.event_replicated()', its);
+        EXECUTE format('ALTER TABLE %s ENABLE REPLICA TRIGGER replicated', its);
+    END LOOP;
+END $$;
+CREATE FUNCTION aside.event_truncate(name) RETURNS void LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'aside_event_truncate_here';
+COMMENT ON FUNCTION aside.event_truncate(name) IS 'empties a table of events, and says so to no subscriber';
 CREATE FUNCTION aside.events_ready() RETURNS boolean LANGUAGE c AS 'MODULE_PATHNAME', 'aside_events_ready';
 COMMENT ON FUNCTION aside.events_ready() IS 'has the server a launcher, so that events are handled?';
 CREATE FUNCTION aside.coordinator_rows(OUT database name, OUT state text, OUT pid int, OUT failures int, OUT since timestamptz)
@@ -499,7 +515,7 @@ BEGIN
     END IF;
     LOCK TABLE aside.event_unique IN ACCESS EXCLUSIVE MODE;
     kept := ARRAY(SELECT u FROM aside.event_unique u);
-    TRUNCATE aside.event_unique;
+    PERFORM aside.event_truncate('event_unique');
     INSERT INTO aside.event_unique SELECT k.* FROM unnest(kept) k;
 END $$;
 COMMENT ON FUNCTION aside.event_unique_compact() IS 'writes the table of unique keys anew if most of it is of those that are free again';
@@ -801,7 +817,7 @@ REVOKE ALL ON FUNCTION
     async_event_off(text), async_event_pause(text), async_event_resume(text),
     async_event_emit(text, jsonb, text, interval, timestamptz, int, text, text, jsonb),
     async_event_cancel(bigint), async_event_redrive(text, bigint[]), aside.coordinator_rows(), aside.notification_rows(), aside.events_ready(),
-    aside.want_events(), aside.event_handlers_changed(), aside.event_handler_of(oid, text),
+    aside.want_events(), aside.event_handlers_changed(), aside.event_replicated(), aside.event_truncate(name), aside.event_handler_of(oid, text),
     aside.async_event_on(oid, text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean),
     aside.async_event_off(oid, text), aside.async_event_pause(oid, text), aside.async_event_resume(oid, text),
     aside.event_put(text, jsonb, text, int, jsonb, oid, int, text), aside.event_claim_key(text, text, bigint, text, oid),
