@@ -1,12 +1,13 @@
 /*
  * compat.h
- *	  What differs between PostgreSQL 15 and 18, in one place.
+ *	  What differs between PostgreSQL 15 and 19, in one place.
  */
 #ifndef ASIDE_COMPAT_H
 #define ASIDE_COMPAT_H
 
 #include "postgres.h"
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/pg_database.h"
 #include "commands/tablecmds.h"
 #include "executor/executor.h"
@@ -22,6 +23,9 @@
 #include "tcop/pquery.h"
 #include "utils/acl.h"
 #include "utils/guc_tables.h"
+#if PG_VERSION_NUM >= 190000
+#include "utils/lsyscache.h"
+#endif
 #include "utils/wait_event.h"
 
 #if PG_VERSION_NUM < 150000
@@ -42,6 +46,33 @@
 #define aside_truncate_guts(rels, relids) ExecuteTruncateGuts(rels, relids, NIL, DROP_RESTRICT, false)
 #endif
 
+/* 19 puts what is of a setting's type into a union at the end of the generic part. */
+#if PG_VERSION_NUM >= 190000
+#define ASIDE_CONF(type, setting) (&(setting)->_##type)
+#define aside_enum_name(setting, value) config_enum_lookup_by_value((struct config_generic *) (setting), value)
+#else
+#define ASIDE_CONF(type, setting) ((const struct config_##type *) (setting))
+#define aside_enum_name(setting, value) config_enum_lookup_by_value((struct config_enum *) (setting), value)
+#endif
+
+/* 19 tells a signal handler who sent the signal, and die() wants to know; nobody did where none was sent. */
+#if PG_VERSION_NUM >= 190000
+#define ASIDE_DIE_IN_HANDLER() die(postgres_signal_arg, pg_siginfo)
+#define ASIDE_DIE(signo) \
+	do { \
+		const pg_signal_info nobody_ = {0}; \
+		die(signo, &nobody_); \
+	} while (0)
+#else
+#define ASIDE_DIE_IN_HANDLER() die(postgres_signal_arg)
+#define ASIDE_DIE(signo) die(signo)
+#endif
+
+/* 19 is to be told when the last column of a descriptor made by hand has been described. */
+#if PG_VERSION_NUM < 190000
+#define TupleDescFinalize(desc) ((void) 0)
+#endif
+
 /* 16 moved the settings from an array into a hash table. */
 static inline struct config_generic **
 aside_guc_variables(int *count)
@@ -60,29 +91,32 @@ aside_guc_variables(int *count)
 #endif
 
 /*
- * Until 16 the server remembers what a user was at authentication, and its
- * later minor releases tell; from 17 on it asks anew each time.
+ * Is this role a superuser?  Until 16 the server remembers what a user was at
+ * authentication, and a worker's server process remembers its own answer: so
+ * the answer is part of a worker's key.  The catalog is asked each time, for
+ * what the server remembers it tells only from 15.9 and 16.5 on.  The caller
+ * may be outside a transaction, where no catalog may be read.  From 17 on the
+ * server itself asks anew each time.
  */
 static inline bool
-aside_authenticated_superuser(void)
+aside_is_superuser(Oid role)
 {
 #if PG_VERSION_NUM >= 170000
 	return false;
-#elif PG_VERSION_NUM >= 160005 || (PG_VERSION_NUM >= 150009 && PG_VERSION_NUM < 160000)
-	return GetAuthenticatedUserIsSuperuser();
 #else
-	return superuser_arg(GetAuthenticatedUserId());
-#endif
-}
+	bool		own_transaction = !IsTransactionState();
+	MemoryContext old = CurrentMemoryContext;
+	bool		answer;
 
-/* The same of a role that a worker is to be authenticated as. */
-static inline bool
-aside_will_be_superuser(Oid role)
-{
-#if PG_VERSION_NUM >= 170000
-	return false;
-#else
-	return superuser_arg(role);
+	if (own_transaction)
+		StartTransactionCommand();
+	answer = superuser_arg(role);
+	if (own_transaction)
+	{
+		CommitTransactionCommand();
+		MemoryContextSwitchTo(old);
+	}
+	return answer;
 #endif
 }
 

@@ -62,7 +62,7 @@ end_in_order(SIGNAL_ARGS)
 		SetLatch(MyLatch);
 	}
 	else
-		die(postgres_signal_arg);
+		ASIDE_DIE_IN_HANDLER();
 	errno = save_errno;
 }
 
@@ -334,6 +334,6 @@ aside_reserve_main(Datum place)
 	pqsignal(SIGTERM, end_in_order);
 	/* The order is taken: who ends now must say so as a coordinator. */
 	if (ShutdownRequestPending)
-		die(SIGTERM);
+		ASIDE_DIE(SIGTERM);
 	coordinate(&order);
 }

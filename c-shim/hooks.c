@@ -7,6 +7,7 @@
 #include "event.h"
 
 #include "access/xact.h"
+#include "catalog/pg_authid.h"
 #include "catalog/storage.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
@@ -17,6 +18,7 @@
 #include "tcop/utility.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/syscache.h"
 
 /* How long a command waits for idle workers to be gone: as long as CountOtherDBBackends does. */
 #define RETIRE_TRIES 500
@@ -206,12 +208,30 @@ database_wanted(Node *statement)
 	}
 }
 
+/* The server's own answer, have_createdb_privilege(), is not exported by all minor releases of 15. */
+static bool
+may_create_databases(void)
+{
+	HeapTuple	tuple;
+	bool		answer = false;
+
+	if (superuser())
+		return true;
+	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+	if (HeapTupleIsValid(tuple))
+	{
+		answer = ((Form_pg_authid) GETSTRUCT(tuple))->rolcreatedb;
+		ReleaseSysCache(tuple);
+	}
+	return answer;
+}
+
 /* Will the server let this user run the command?  Nobody else's workers are to leave for one that it refuses. */
 static bool
 may_run(Node *statement, Oid database)
 {
 	if (IsA(statement, CreatedbStmt))
-		return have_createdb_privilege();
+		return may_create_databases();
 	return aside_owns_database(database, GetUserId());
 }
 

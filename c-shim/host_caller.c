@@ -248,6 +248,7 @@ host_describe(const aside_column *columns, size_t count)
 							   column->type, column->typmod, 0);
 			aside_rows->as_text[i] = column->by_text != 0;
 		}
+		TupleDescFinalize(desc);
 		if (aside_rows->slot != NULL)
 			ExecDropSingleTupleTableSlot(aside_rows->slot);
 		aside_rows->slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);

@@ -43,7 +43,7 @@ host_handlers(const aside_handler_spec **specs, size_t *count)
 			spec->id = aside_number_at(i, 1);
 			spec->version = aside_number_at(i, 2);
 			spec->owner = aside_number_at(i, 3);
-			spec->superuser = aside_will_be_superuser(spec->owner);
+			spec->superuser = aside_is_superuser(spec->owner);
 			spec->concurrency = aside_number_at(i, 4);
 			spec->batch_size = aside_number_at(i, 5);
 			spec->max_attempts = aside_number_at(i, 6);

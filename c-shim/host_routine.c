@@ -113,6 +113,7 @@ expected_desc(const AsideRoutineCall *call, int first)
 		if (column->type == 0)
 			aside_drop_attribute(desc, number - 1);
 	}
+	TupleDescFinalize(desc);
 	desc = BlessTupleDesc(desc);
 	aside_row_shapes = Max(aside_row_shapes, desc->tdtypmod);
 	return desc;
@@ -127,6 +128,7 @@ aside_send_result(const AsideRoutineCall *call, Datum *values, bool *nulls)
 	for (size_t i = 0; i < call->ncolumns; i++)
 		TupleDescInitEntry(desc, i + 1, NULL, call->columns[i].type == 0 ? INT4OID : call->columns[i].type,
 						   call->columns[i].typmod, 0);
+	TupleDescFinalize(desc);
 	aside_send_values(call->sink, desc, values, nulls);
 }
 

@@ -29,6 +29,7 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
+#include "utils/snapmgr.h"
 #include "utils/timeout.h"
 
 MemoryContext aside_request_context = NULL;
@@ -422,7 +423,9 @@ static void
 drop_temporary_tables(void)
 {
 	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
 	ResetTempTableNamespace();
+	PopActiveSnapshot();
 	CommitTransactionCommand();
 	aside_temp_touched = false;
 }

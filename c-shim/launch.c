@@ -116,7 +116,7 @@ aside_worker_main(Datum main_arg)
 	aside_relay_messages();
 	BackgroundWorkerInitializeConnectionByOid(launch.database, launch.user, 0);
 	/* The server goes by what it was at authentication, as it does for the caller. */
-	if (aside_authenticated_superuser() != launch.superuser)
+	if (aside_is_superuser(GetAuthenticatedUserId()) != launch.superuser)
 	{
 		/* The catalog is read in transactions only. */
 		StartTransactionCommand();

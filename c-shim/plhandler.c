@@ -124,6 +124,7 @@ describe_result(CallSite *site, FunctionCallInfo fcinfo, bool set)
 				return;
 			site->desc = CreateTemplateTupleDesc(1);
 			TupleDescInitEntry(site->desc, 1, "result", routine->result_type, -1, 0);
+			TupleDescFinalize(site->desc);
 			break;
 		case TYPEFUNC_COMPOSITE:
 		case TYPEFUNC_COMPOSITE_DOMAIN:
@@ -171,6 +172,7 @@ result_slot(const CallSite *site)
 	for (int i = 0; i < site->ncolumns; i++)
 		TupleDescInitEntry(desc, i + 1, NULL, site->columns[i].type == 0 ? INT4OID : site->columns[i].type,
 						   site->columns[i].typmod, 0);
+	TupleDescFinalize(desc);
 	return MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 }
 

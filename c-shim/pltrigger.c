@@ -106,6 +106,7 @@ returned_tuple(MinimalTuple row, TriggerData *data)
 
 	TupleDescInitEntry(desc, 1, NULL, INT4OID, -1, 0);
 	TupleDescInitEntry(desc, 2, NULL, BYTEAOID, -1, 0);
+	TupleDescFinalize(desc);
 	tuple.t_len = row->t_len + MINIMAL_TUPLE_OFFSET;
 	tuple.t_data = (HeapTupleHeader) ((char *) row - MINIMAL_TUPLE_OFFSET);
 	heap_deform_tuple(&tuple, desc, values, nulls);

@@ -345,6 +345,7 @@ set_up_rows(Receiver *self, TupleDesc returned, const aside_column *columns, int
 		TupleDescInitEntry(self->out, i + 1, name, dropped ? INT4OID : columns[i].type,
 						   columns[i].typmod, 0);
 	}
+	TupleDescFinalize(self->out);
 	if (self->unchanged)
 		return;
 	self->casts = palloc0(sizeof(ExprState *) * count);
@@ -367,6 +368,7 @@ set_up_json(Receiver *self, TupleDesc returned)
 
 	self->out = CreateTemplateTupleDesc(1);
 	TupleDescInitEntry(self->out, 1, "autonomous_json", JSONBOID, -1, 0);
+	TupleDescFinalize(self->out);
 	self->record = BlessTupleDesc(CreateTupleDescCopy(returned));
 	/* They are numbered as they come. */
 	aside_row_shapes = Max(aside_row_shapes, self->record->tdtypmod);

@@ -130,6 +130,7 @@ aside_host_notifications(void *sink)
 		TupleDescInitBuiltinEntry(desc, 1, "channel", TEXTOID, -1, 0);
 		TupleDescInitBuiltinEntry(desc, 2, "payload", TEXTOID, -1, 0);
 		TupleDescInitBuiltinEntry(desc, 3, "pid", INT4OID, -1, 0);
+		TupleDescFinalize(desc);
 		if (!IsTransactionOrTransactionBlock())
 			ProcessNotifyInterrupt(false);
 		foreach(cell, notifications)

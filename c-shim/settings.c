@@ -94,17 +94,17 @@ trace_setting(const struct config_generic *var, Trace *trace)
 	switch (var->vartype)
 	{
 		case PGC_BOOL:
-			trace->value = *((const struct config_bool *) var)->variable;
+			trace->value = *ASIDE_CONF(bool, var)->variable;
 			break;
 		case PGC_INT:
-			trace->value = (uint32) *((const struct config_int *) var)->variable;
+			trace->value = (uint32) *ASIDE_CONF(int, var)->variable;
 			break;
 		case PGC_REAL:
-			memcpy(&trace->value, ((const struct config_real *) var)->variable, sizeof(double));
+			memcpy(&trace->value, ASIDE_CONF(real, var)->variable, sizeof(double));
 			break;
 		case PGC_STRING:
 			{
-				const char *text = *((const struct config_string *) var)->variable;
+				const char *text = *ASIDE_CONF(string, var)->variable;
 
 				trace->value = (uint64) (uintptr_t) text;
 				if (text != NULL)
@@ -112,7 +112,7 @@ trace_setting(const struct config_generic *var, Trace *trace)
 				break;
 			}
 		case PGC_ENUM:
-			trace->value = (uint32) *((const struct config_enum *) var)->variable;
+			trace->value = (uint32) *ASIDE_CONF(enum, var)->variable;
 			break;
 	}
 }
@@ -195,25 +195,25 @@ value_text(const struct config_generic *var, bool built_in)
 	{
 		case PGC_BOOL:
 			{
-				const struct config_bool *conf = (const struct config_bool *) var;
+				const struct config_bool *conf = ASIDE_CONF(bool, var);
 
 				return pstrdup((built_in ? conf->boot_val : *conf->variable) ? "true" : "false");
 			}
 		case PGC_INT:
 			{
-				const struct config_int *conf = (const struct config_int *) var;
+				const struct config_int *conf = ASIDE_CONF(int, var);
 
 				return psprintf("%d", built_in ? conf->boot_val : *conf->variable);
 			}
 		case PGC_REAL:
 			{
-				const struct config_real *conf = (const struct config_real *) var;
+				const struct config_real *conf = ASIDE_CONF(real, var);
 
 				return psprintf("%.17g", built_in ? conf->boot_val : *conf->variable);
 			}
 		case PGC_STRING:
 			{
-				const struct config_string *conf = (const struct config_string *) var;
+				const struct config_string *conf = ASIDE_CONF(string, var);
 				const char *text = built_in ? conf->boot_val : *conf->variable;
 
 				if (strcmp(var->name, "search_path") == 0 && text != NULL)
@@ -222,9 +222,9 @@ value_text(const struct config_generic *var, bool built_in)
 			}
 		case PGC_ENUM:
 			{
-				struct config_enum *conf = (struct config_enum *) var;
+				const struct config_enum *conf = ASIDE_CONF(enum, var);
 
-				return pstrdup(config_enum_lookup_by_value(conf, built_in ? conf->boot_val :
+				return pstrdup(aside_enum_name(var, built_in ? conf->boot_val :
 														   *conf->variable));
 			}
 	}

@@ -201,6 +201,7 @@ expect_rows(AsideRows *rows, const aside_column *columns, TupleDesc wanted)
 			TupleDescInitEntry(rows->described, i + 1, NameStr(TupleDescAttr(wanted, i)->attname),
 							   TEXTOID, -1, 0);
 	}
+	TupleDescFinalize(rows->described);
 	rows->slot = MakeSingleTupleTableSlot(rows->described, &TTSOpsMinimalTuple);
 	MemoryContextSwitchTo(old);
 }

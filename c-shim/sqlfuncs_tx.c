@@ -227,7 +227,7 @@ aside_fill_call(const AsideRequest *request, aside_call *out)
 		.output = request->output,
 		.database = MyDatabaseId,
 		.authenticated_user = GetAuthenticatedUserId(),
-		.authenticated_superuser = aside_authenticated_superuser(),
+		.authenticated_superuser = aside_is_superuser(GetAuthenticatedUserId()),
 		.deadlock_timeout_ms = DeadlockTimeout,
 		.restricted = InSecurityRestrictedOperation(),
 		.depth = serving == NULL ? 0 : aside_worker_depth(serving->handle),
@@ -352,6 +352,7 @@ one_column(const char *name, Oid type)
 	TupleDesc	desc = CreateTemplateTupleDesc(1);
 
 	TupleDescInitEntry(desc, 1, name, type, -1, 0);
+	TupleDescFinalize(desc);
 	return desc;
 }
 

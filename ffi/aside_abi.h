@@ -151,7 +151,7 @@ typedef struct aside_call
 	uint32_t	min_workers;
 	uint32_t	checkout_timeout_ms;
 	uint32_t	poll_us;
-	uint32_t	authenticated_superuser;	/* was it, when it was authenticated? */
+	uint32_t	authenticated_superuser;	/* is it a superuser? always 0 from PostgreSQL 17 on */
 	uint32_t	deadlock_timeout_ms;
 	aside_identity identity;
 	aside_bytes command;		/* NULL raises 22004 */

@@ -9,7 +9,7 @@ umask 022 # the unprivileged user reads what root copies
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
 unset PGHOST PGHOSTADDR PGPORT PGUSER PGPASSWORD PGDATABASE PGSERVICE PGDATA PGOPTIONS PGAPPNAME PGCLIENTENCODING PGSSLMODE
 export LC_ALL=C PSQLRC=/dev/null
-supported="18 17 16 15"
+supported="19 18 17 16 15"
 
 say() { printf '%s\n' "$*"; }
 die() {
