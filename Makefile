@@ -2,17 +2,21 @@
 #
 #   make, make install, make installcheck, make clean [PG_CONFIG=...]    as for any extension; need the server's PGXS
 #   make demo | test | server | bench | fmt | lint | setup               scripts/NAME: sets up what is missing, then builds
+#   make help                                                            says so
 #
+# A build outside of the source tree works as for any extension: make -f SOURCE/Makefile VPATH=SOURCE.
 # PG_CONFIG= chooses the server. Unset, `make` takes the pg_config on PATH, the daily commands the newest one supported.
 
 .DEFAULT_GOAL := all
 DAILY = setup demo test server bench fmt lint
-.PHONY: $(DAILY)
+.PHONY: $(DAILY) help
 $(DAILY):
-	@scripts/$@
+	@$(dir $(firstword $(MAKEFILE_LIST)))scripts/$@
+help:
+	@sed -n 's/^#   //p' $(firstword $(MAKEFILE_LIST))
 
 # Nothing below may be evaluated for a daily command: its set-up is what installs PGXS.
-ifneq ($(filter-out $(DAILY),$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out help $(DAILY),$(or $(MAKECMDGOALS),all)),)
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
@@ -29,24 +33,32 @@ else
 
 # Never define a variable named PROFILE here: PGXS adds it to CFLAGS.
 MODULE_big = pg_aside
+# PGXS sets srcdir only later.
+SOURCE = $(or $(VPATH),.)
+ifneq ($(VPATH),)
+$(shell mkdir -p c-shim)
+endif
 # What is named with its directory is installed without it.
-EXTENSION = pg_aside $(patsubst %.control,%,$(wildcard sql/compat/*.control))
-DATA = $(wildcard sql/pg_aside--*.sql sql/compat/*.sql)
+EXTENSION = pg_aside $(patsubst $(SOURCE)/%.control,%,$(wildcard $(SOURCE)/sql/compat/*.control))
+DATA = $(patsubst $(SOURCE)/%,%,$(wildcard $(SOURCE)/sql/pg_aside--*.sql $(SOURCE)/sql/compat/*.sql))
 PGFILEDESC = "pg_aside - autonomous transactions"
 
 CARGO ?= cargo
+# yes has the core's copies of the server's constants compared with the server's own by pgrx-pg-sys as well, which brings
+# some 95 crates and needs rustfmt; c-shim/constants.c compares them in any case.
+PGRX ?= no
 CARGO_TARGET_DIR ?= target
 RUST_LIB = $(CARGO_TARGET_DIR)/release/libpg_aside.a
 
 # The archive is no member of OBJS: PGXS would hand it to llvm-lto at `make install`.
-OBJS = $(patsubst %.c,%.o,$(sort $(wildcard c-shim/*.c)))
+OBJS = $(patsubst $(SOURCE)/%.c,%.o,$(sort $(wildcard $(SOURCE)/c-shim/*.c)))
 PG_CPPFLAGS = -I$(srcdir)/ffi -I$(srcdir)/c-shim
 SHLIB_LINK = $(RUST_LIB) -lpthread -ldl -lm
 # The server loads modules RTLD_GLOBAL: whatever else were exported could shadow another module's symbols.
 SHLIB_EXPORTS = c-shim/exports.txt
 
 # A server without the module preloaded will do; tests that need it preloaded are named preloaded_*.
-REGRESS = $(sort $(filter-out preloaded_%,$(patsubst regress/sql/%.sql,%,$(wildcard regress/sql/*.sql))))
+REGRESS = $(sort $(filter-out preloaded_%,$(patsubst $(SOURCE)/regress/sql/%.sql,%,$(wildcard $(SOURCE)/regress/sql/*.sql))))
 REGRESS_OPTS = --inputdir=$(srcdir)/regress --load-extension=pg_aside \
 	$(if $(filter-out 15,$(MAJORVERSION)),--expecteddir=$(srcdir)/regress)
 
@@ -54,19 +66,22 @@ EXTRA_CLEAN = .build-flags c-shim/exports.list results regression.diffs regressi
 
 include $(PGXS)
 
-# Cargo is always asked, for only it knows whether its archive is up to date; the recipe that does nothing makes make
-# look at the archive's time again, so that the module is linked only when it changed.
+# Cargo is asked whenever something is built, for only it knows whether its archive is up to date; the recipe that does
+# nothing makes make look at the archive's time again, so that the module is linked only when it changed. `make install`
+# of a module that is there asks nobody: it is often run as another user, who has no cargo, and installs what was built.
 .PHONY: rust rust-clean
 rust:
 	env -u MAKEFLAGS -u MFLAGS PGRX_PG_CONFIG_PATH="$$(command -v $(PG_CONFIG))" $(CARGO) build --release --locked --lib \
-		--package pg_aside --features pg$(MAJORVERSION) --target-dir $(CARGO_TARGET_DIR)
+		--manifest-path $(SOURCE)/Cargo.toml --package pg_aside $(if $(filter yes,$(PGRX)),--features pg$(MAJORVERSION)) --target-dir $(CARGO_TARGET_DIR)
+ifneq ($(filter-out install installdirs uninstall,$(or $(MAKECMDGOALS),all))$(if $(wildcard $(shlib)),,absent),)
 $(RUST_LIB): rust
 	@:
+endif
 $(shlib): $(RUST_LIB)
 
 clean: rust-clean
 rust-clean:
-	-$(CARGO) clean --release --package pg_aside --target-dir $(CARGO_TARGET_DIR)
+	-$(CARGO) clean --release --manifest-path $(SOURCE)/Cargo.toml --package pg_aside --target-dir $(CARGO_TARGET_DIR)
 
 # PGXS tracks neither headers nor flags: objects of another server, or built with other flags, must not be linked.
 BUILD_FLAGS = $(VERSION) $(bindir) $(CC) $(CPPFLAGS) $(CFLAGS)
@@ -74,7 +89,7 @@ BUILD_FLAGS = $(VERSION) $(bindir) $(CC) $(CPPFLAGS) $(CFLAGS)
 build-flags:
 .build-flags: build-flags
 	@echo '$(subst ','\'',$(BUILD_FLAGS))' | cmp -s - $@ || echo '$(subst ','\'',$(BUILD_FLAGS))' > $@
-$(OBJS) $(OBJS:.o=.bc): .build-flags $(wildcard c-shim/*.h ffi/*.h)
+$(OBJS) $(OBJS:.o=.bc): .build-flags $(wildcard $(SOURCE)/c-shim/*.h $(SOURCE)/ffi/*.h)
 
 endif
 endif
