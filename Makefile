@@ -57,8 +57,8 @@ SHLIB_LINK = $(RUST_LIB) -lpthread -ldl -lm
 # The server loads modules RTLD_GLOBAL: whatever else were exported could shadow another module's symbols.
 SHLIB_EXPORTS = c-shim/exports.txt
 
-# A server without the module preloaded will do; tests that need it preloaded are named preloaded_*.
-REGRESS = $(sort $(filter-out preloaded_%,$(patsubst $(SOURCE)/regress/sql/%.sql,%,$(wildcard $(SOURCE)/regress/sql/*.sql))))
+# Tests that hold whether the module is preloaded or not; those that need it so, or not so, are named preloaded_*, private_*.
+REGRESS = $(sort $(filter-out preloaded_% private_%,$(patsubst $(SOURCE)/regress/sql/%.sql,%,$(wildcard $(SOURCE)/regress/sql/*.sql))))
 REGRESS_OPTS = --inputdir=$(srcdir)/regress --load-extension=pg_aside \
 	$(if $(filter-out 15,$(MAJORVERSION)),--expecteddir=$(srcdir)/regress)
 

@@ -11,6 +11,7 @@
 #include "catalog/pg_database.h"
 #include "commands/tablecmds.h"
 #include "executor/executor.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "replication/slot.h"
 #include "storage/proc.h"
@@ -118,6 +119,33 @@ aside_is_superuser(Oid role)
 	}
 	return answer;
 #endif
+}
+
+/*
+ * A module is built with one minor release and loaded into others: so it uses
+ * nothing that a minor release added.  What it imports is compared with what
+ * 15.0 exports (imports-15.txt).
+ */
+/* A minor release of 15 gave it another name, which is the only one from 16 on. */
+static inline void
+aside_begin_rows(FunctionCallInfo fcinfo)
+{
+#if PG_VERSION_NUM >= 160000
+	InitMaterializedSRF(fcinfo, 0);
+#else
+	SetSingleFuncCall(fcinfo, 0);
+#endif
+}
+
+/*
+ * Late minor releases make a function of DatumGetHeapTupleHeader(), which
+ * marks rows that very old ones stored unmarked.  This is for a row that a
+ * routine has just returned.
+ */
+static inline HeapTupleHeader
+aside_returned_row(Datum row)
+{
+	return (HeapTupleHeader) PG_DETOAST_DATUM(row);
 }
 
 /* 16 has it in the server. */

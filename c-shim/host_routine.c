@@ -162,7 +162,7 @@ send_composite(const AsideRoutineCall *call, Datum result, bool null)
 	nulls[0] = false;
 	if (!null)
 	{
-		HeapTupleHeader header = DatumGetHeapTupleHeader(result);
+		HeapTupleHeader header = aside_returned_row(result);
 		TupleDesc	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header),
 												  HeapTupleHeaderGetTypMod(header));
 		HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(header), .t_data = header};

@@ -127,7 +127,7 @@ aside_coordinators(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	aside_coordinator_row row;
 
-	InitMaterializedSRF(fcinfo, 0);
+	aside_begin_rows(fcinfo);
 	for (uint32 i = 0; aside_event_registry != NULL && aside_view_coordinator(aside_event_registry, i, &row); i++)
 	{
 		char	   *database = row.state == 0 ? NULL : get_database_name(row.database);
@@ -172,7 +172,7 @@ aside_notifications(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	aside_tally_row row;
 
-	InitMaterializedSRF(fcinfo, 0);
+	aside_begin_rows(fcinfo);
 	for (uint32 i = 0; aside_event_registry != NULL && aside_view_tally(aside_event_registry, i, &row); i++)
 	{
 		Datum		values[7] = {

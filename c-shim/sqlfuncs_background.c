@@ -372,7 +372,7 @@ aside_background_handles(PG_FUNCTION_ARGS)
 	ListCell   *cell;
 
 	(void) pool_with_tasks();
-	InitMaterializedSRF(fcinfo, 0);
+	aside_begin_rows(fcinfo);
 	foreach(cell, handles)
 	{
 		Handle	   *handle = lfirst(cell);

@@ -317,7 +317,7 @@ aside_autonomous_session_notifications(PG_FUNCTION_ARGS)
 	AsideRows	rows = {0};
 	aside_call	call;
 
-	InitMaterializedSRF(fcinfo, 0);
+	aside_begin_rows(fcinfo);
 	rows.store = result->setResult;
 	rows.context = result->econtext->ecxt_per_query_memory;
 	rows.slot = MakeSingleTupleTableSlot(result->setDesc, &TTSOpsMinimalTuple);
@@ -369,7 +369,7 @@ aside_autonomous_sessions(PG_FUNCTION_ARGS)
 	aside_session_row row;
 
 	refuse_if_restricted();
-	InitMaterializedSRF(fcinfo, 0);
+	aside_begin_rows(fcinfo);
 	for (uint32 i = 0; pool != NULL && aside_view_session(pool->handle, i, &row); i++)
 		put_session(result, &row);
 	return (Datum) 0;

@@ -387,7 +387,7 @@ aside_tasks(PG_FUNCTION_ARGS)
 	AsidePool  *pool = aside_caller_pool(false);
 	aside_task_row row;
 
-	InitMaterializedSRF(fcinfo, 0);
+	aside_begin_rows(fcinfo);
 	if (pool == NULL || !aside_find_tasks(pool, false))
 		return (Datum) 0;
 	for (uint32 index = 0;; index++)

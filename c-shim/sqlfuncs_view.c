@@ -83,7 +83,7 @@ aside_workers(PG_FUNCTION_ARGS)
 	AsidePool  *pool = aside_caller_pool(false);
 	aside_worker_row row;
 
-	InitMaterializedSRF(fcinfo, 0);
+	aside_begin_rows(fcinfo);
 	for (uint32 slot = 0; pool != NULL && slot < pool->slots; slot++)
 		if (aside_view_worker(pool->handle, slot, &row))
 			put_worker(result, slot, &row);
@@ -109,7 +109,7 @@ aside_stat(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	AsidePool  *pool = aside_caller_pool(false);
 
-	InitMaterializedSRF(fcinfo, 0);
+	aside_begin_rows(fcinfo);
 	for (int kind = 0; kind < ASIDE_KINDS; kind++)
 	{
 		Datum		values[STAT_COLUMNS];

@@ -43,6 +43,47 @@ typedef struct aside_bytes
 	size_t		len;
 } aside_bytes;
 
+/*
+ * SQLSTATEs that the core raises: its name, the server's name, the code.
+ * Packed as the server's MAKE_SQLSTATE packs them; constants.rs compares them
+ * with the core's, constants.c with the server's.
+ */
+#define ASIDE_SQLSTATES(X) \
+	X(NULL_VALUE_NOT_ALLOWED, NULL_VALUE_NOT_ALLOWED, '2', '2', '0', '0', '4') \
+	X(FEATURE_NOT_SUPPORTED, FEATURE_NOT_SUPPORTED, '0', 'A', '0', '0', '0') \
+	X(CONNECTION_DOES_NOT_EXIST, CONNECTION_DOES_NOT_EXIST, '0', '8', '0', '0', '3') \
+	X(OBJECT_NOT_IN_PREREQUISITE_STATE, OBJECT_NOT_IN_PREREQUISITE_STATE, '5', '5', '0', '0', '0') \
+	X(DUPLICATE_OBJECT, DUPLICATE_OBJECT, '4', '2', '7', '1', '0') \
+	X(UNDEFINED_OBJECT, UNDEFINED_OBJECT, '4', '2', '7', '0', '4') \
+	X(FAILED_TRANSACTION, IN_FAILED_SQL_TRANSACTION, '2', '5', 'P', '0', '2') \
+	X(CONNECTION_FAILURE, CONNECTION_FAILURE, '0', '8', '0', '0', '6') \
+	X(DEADLOCK_DETECTED, T_R_DEADLOCK_DETECTED, '4', '0', 'P', '0', '1') \
+	X(INSUFFICIENT_PRIVILEGE, INSUFFICIENT_PRIVILEGE, '4', '2', '5', '0', '1') \
+	X(SYNTAX_ERROR, SYNTAX_ERROR, '4', '2', '6', '0', '1') \
+	X(UNDEFINED_PARAMETER, UNDEFINED_PARAMETER, '4', '2', 'P', '0', '2') \
+	X(ADMIN_SHUTDOWN, ADMIN_SHUTDOWN, '5', '7', 'P', '0', '1') \
+	X(OUT_OF_MEMORY, OUT_OF_MEMORY, '5', '3', '2', '0', '0') \
+	X(CONFIGURATION_LIMIT_EXCEEDED, CONFIGURATION_LIMIT_EXCEEDED, '5', '3', '4', '0', '0') \
+	X(STATEMENT_TOO_COMPLEX, STATEMENT_TOO_COMPLEX, '5', '4', '0', '0', '1') \
+	X(QUERY_CANCELED, QUERY_CANCELED, '5', '7', '0', '1', '4') \
+	X(PROTOCOL_VIOLATION, PROTOCOL_VIOLATION, '0', '8', 'P', '0', '1') \
+	X(INTERNAL_ERROR, INTERNAL_ERROR, 'X', 'X', '0', '0', '0')
+
+#define ASIDE_PACK_SQLSTATE(name, server, a, b, c, d, e) \
+	ASIDE_SQLSTATE_##name = ((((a) - '0') & 0x3F) | ((((b) - '0') & 0x3F) << 6) | ((((c) - '0') & 0x3F) << 12) | \
+							 ((((d) - '0') & 0x3F) << 18) | ((((e) - '0') & 0x3F) << 24)),
+#define ASIDE_COUNT_SQLSTATE(name, server, a, b, c, d, e) +1
+
+typedef enum aside_sqlstate
+{
+	ASIDE_SQLSTATES(ASIDE_PACK_SQLSTATE)
+} aside_sqlstate;
+
+enum aside_sqlstate_count
+{
+	ASIDE_SQLSTATE_COUNT = 0 ASIDE_SQLSTATES(ASIDE_COUNT_SQLSTATE)
+};
+
 /* Severities of aside_report, in the order of the server's. */
 typedef enum aside_severity
 {

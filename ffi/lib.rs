@@ -24,6 +24,7 @@ pub mod abi {
 pub mod allocator;
 pub mod bytes;
 pub mod caller_host;
+mod constants;
 pub mod event_exports;
 pub mod event_host;
 pub mod exports;

@@ -83,8 +83,9 @@ as_server() {
 # Sets $work: a private directory, removed at exit with every cluster in it, by pid. A socket's path is short, hence /tmp.
 work_make() {
 	local base="${TMPDIR:-/tmp}"
-	if [ ${#base} -gt 50 ] || ! as_server test -x "$base"; then base=/tmp; fi
-	work=$(mktemp -d "$base/pg_aside.XXXXXX")
+	# No socket, or shell word of a test, is to meet a path that is long, has blanks, or cannot be written to.
+	if [ ${#base} -gt 50 ] || [[ $base == *[[:space:]]* ]] || ! as_server test -x "$base"; then base=/tmp; fi
+	work=$(mktemp -d "$base/pg_aside.XXXXXX" 2>/dev/null) || work=$(mktemp -d /tmp/pg_aside.XXXXXX)
 	chmod 755 "$work"
 	trap work_drop EXIT
 	trap 'exit 130' INT

@@ -12,25 +12,36 @@ pub const fn sqlstate(code: &[u8; 5]) -> u32 {
     packed
 }
 
-pub const NULL_VALUE_NOT_ALLOWED: u32 = sqlstate(b"22004");
-pub const FEATURE_NOT_SUPPORTED: u32 = sqlstate(b"0A000");
-pub const CONNECTION_DOES_NOT_EXIST: u32 = sqlstate(b"08003");
-pub const OBJECT_NOT_IN_PREREQUISITE_STATE: u32 = sqlstate(b"55000");
-pub const DUPLICATE_OBJECT: u32 = sqlstate(b"42710");
-pub const UNDEFINED_OBJECT: u32 = sqlstate(b"42704");
-pub const FAILED_TRANSACTION: u32 = sqlstate(b"25P02");
-pub const CONNECTION_FAILURE: u32 = sqlstate(b"08006");
-pub const DEADLOCK_DETECTED: u32 = sqlstate(b"40P01");
-pub const INSUFFICIENT_PRIVILEGE: u32 = sqlstate(b"42501");
-pub const SYNTAX_ERROR: u32 = sqlstate(b"42601");
-pub const UNDEFINED_PARAMETER: u32 = sqlstate(b"42P02");
-pub const ADMIN_SHUTDOWN: u32 = sqlstate(b"57P01");
-pub const OUT_OF_MEMORY: u32 = sqlstate(b"53200");
-pub const CONFIGURATION_LIMIT_EXCEEDED: u32 = sqlstate(b"53400");
-pub const STATEMENT_TOO_COMPLEX: u32 = sqlstate(b"54001");
-pub const QUERY_CANCELED: u32 = sqlstate(b"57014");
-pub const PROTOCOL_VIOLATION: u32 = sqlstate(b"08P01");
-pub const INTERNAL_ERROR: u32 = sqlstate(b"XX000");
+/// The codes, and a list of them that is compared with the ABI's.
+macro_rules! sqlstates {
+    ($($name:ident = $code:literal;)*) => {
+        $(pub const $name: u32 = sqlstate($code);)*
+        /// Every SQLSTATE that the core raises.
+        pub const SQLSTATES: &[u32] = &[$($name),*];
+    };
+}
+
+sqlstates! {
+    NULL_VALUE_NOT_ALLOWED = b"22004";
+    FEATURE_NOT_SUPPORTED = b"0A000";
+    CONNECTION_DOES_NOT_EXIST = b"08003";
+    OBJECT_NOT_IN_PREREQUISITE_STATE = b"55000";
+    DUPLICATE_OBJECT = b"42710";
+    UNDEFINED_OBJECT = b"42704";
+    FAILED_TRANSACTION = b"25P02";
+    CONNECTION_FAILURE = b"08006";
+    DEADLOCK_DETECTED = b"40P01";
+    INSUFFICIENT_PRIVILEGE = b"42501";
+    SYNTAX_ERROR = b"42601";
+    UNDEFINED_PARAMETER = b"42P02";
+    ADMIN_SHUTDOWN = b"57P01";
+    OUT_OF_MEMORY = b"53200";
+    CONFIGURATION_LIMIT_EXCEEDED = b"53400";
+    STATEMENT_TOO_COMPLEX = b"54001";
+    QUERY_CANCELED = b"57014";
+    PROTOCOL_VIOLATION = b"08P01";
+    INTERNAL_ERROR = b"XX000";
+}
 
 /// How grave; the order is the server's and that of `aside_severity`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]

@@ -1,0 +1,18 @@
+/*
+ * constants.c
+ *	  Numbers of the ABI that must be the server's: asserted at compile time,
+ *	  on each server.
+ *
+ * So a build needs no bindings of the server for Rust.
+ */
+#include "aside.h"
+
+#include "utils/errcodes.h"
+
+#define SAME_AS_THE_SERVERS(name, server, a, b, c, d, e) \
+	StaticAssertDecl((int) ASIDE_SQLSTATE_##name == ERRCODE_##server, "SQLSTATE " #name " is the server's");
+
+ASIDE_SQLSTATES(SAME_AS_THE_SERVERS)
+
+/* A Datum crosses as eight bytes. */
+StaticAssertDecl(sizeof(Datum) == 8, "a Datum has eight bytes");
