@@ -59,7 +59,12 @@ transaction_event(XactEvent event, void *arg)
 				refuse_commit();
 			break;
 		case XACT_EVENT_COMMIT:
-			aside_gate_committed(pool);
+			/* A cancel that came during this commit may have been used up by its wait for a standby. */
+			if (aside_gate_committed(pool))
+			{
+				QueryCancelPending = true;
+				InterruptPending = true;
+			}
 			break;
 		case XACT_EVENT_ABORT:
 			aside_gate_aborted(pool);

@@ -812,9 +812,12 @@ extern aside_status aside_worker_run(aside_pool *pool, const aside_worker_host *
 /* The worker process exits. */
 extern void aside_worker_exit(aside_pool *pool, const aside_worker_host *host);
 
-/* The gate: before a commit (OK, or GONE: the transaction must abort), after it, after an abort. */
+/*
+ * The gate: before a commit (OK, or GONE: the transaction must abort), after it (true: the command was cancelled
+ * meanwhile, and is to end), after an abort.
+ */
 extern aside_status aside_gate_pre_commit(aside_pool *pool, uint64_t xid);
-extern void aside_gate_committed(aside_pool *pool);
+extern bool aside_gate_committed(aside_pool *pool);
 extern void aside_gate_aborted(aside_pool *pool);
 
 /* The last commit of a request is visible and has released its locks: the caller may know. */

@@ -276,13 +276,15 @@ pub unsafe extern "C" fn aside_gate_pre_commit(pool: *mut aside_pool, xid: u64) 
     }
 }
 
+/// false on a panic: the gate itself keeps a cancelled command from its next commit.
+///
 /// # Safety
 /// As said at the top.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aside_gate_committed(pool: *mut aside_pool) {
+pub unsafe extern "C" fn aside_gate_committed(pool: *mut aside_pool) -> bool {
     // SAFETY: per the contract.
     let pool = unsafe { &*pool };
-    _ = caught(|| pool.worker.gate_committed());
+    caught(|| pool.worker.gate_committed()).unwrap_or(false)
 }
 
 /// # Safety
@@ -433,7 +435,7 @@ pub unsafe extern "C" fn aside_view_worker(pool: *const aside_pool, slot: u32, o
             caller_pid: if busy { slot.caller_pid.load(Relaxed) } else { 0 },
             depth: if busy { slot.depth.load(Relaxed) } else { 0 },
             generation,
-            xid: slot.xid(),
+            xid: slot.gate.xid(),
             calls: slot.calls.load(Relaxed),
             errors: slot.errors.load(Relaxed),
             started: slot.started.load(Relaxed),

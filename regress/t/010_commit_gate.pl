@@ -172,6 +172,76 @@ for my $how ('cancel', 'timeout', 'terminate')
 	ok(quiet($mon, 10), "$how: the worker comes to rest");
 	is($mon->value("SELECT count(*) FROM gate WHERE kind = 'sync $how'"), 1, "$how: and so it is");
 }
+
+# ---- nested: each depth is told of, whoever is cancelled
+
+$mon->value('SET synchronous_commit = local; CREATE TABLE nested (how text, depth int)');
+for my $how ('caller', 'outer worker', 'inner worker')
+{
+	my $c = session($node);
+	my $outer = sprintf q{INSERT INTO nested VALUES ('%s', 1);
+		SELECT autonomous_exec('INSERT INTO nested VALUES (''%1$s'', 2)')}, $how;
+	$c->send("SELECT autonomous_exec(\$x\$$outer\$x\$)");
+	ok($mon->until(q{SELECT EXISTS (SELECT FROM pg_stat_activity
+		WHERE backend_type = 'pg_aside worker' AND wait_event = 'SyncRep')}),
+		"$how: the inner worker waits for its standby");
+	my %pid = (caller => $c->pid);
+	$pid{'inner worker'} = $mon->value(q{SELECT pid FROM pg_stat_activity
+		WHERE backend_type = 'pg_aside worker' AND wait_event = 'SyncRep'});
+	$pid{'outer worker'} = $mon->value("SELECT pid FROM pg_stat_activity
+		WHERE backend_type = 'pg_aside worker' AND xact_start IS NOT NULL AND pid <> $pid{'inner worker'}");
+	$mon->value("SELECT pg_cancel_backend($pid{$how})");
+	if ($how eq 'inner worker')
+	{
+		# Its commit goes on without the standby; then the outer one's commit waits for it.
+		ok($mon->until("SELECT EXISTS (SELECT FROM pg_stat_activity
+			WHERE pid = $pid{'outer worker'} AND wait_event = 'SyncRep')"), "$how: the outer one commits");
+		$mon->value("SELECT pg_cancel_backend($pid{'outer worker'})");
+		ok($c->wait->{ok}, "$how: the call succeeds");
+	}
+	else
+	{
+		my $r = $c->wait;
+		ended_well($r, '57014', "$how: the call is cancelled");
+		is($r->{detail}, 'The autonomous transaction at depth 2 had already committed.',
+			"$how: DETAIL tells of the inner one, and of that alone");
+	}
+	ok(quiet($mon, 10), "$how: the workers come to rest");
+	is($mon->value("SELECT string_agg(depth::text, ' ' ORDER BY depth) FROM nested WHERE how = '$how'"),
+		$how eq 'inner worker' ? '1 2' : '2', "$how: and so it is");
+	$c->quit;
+}
+
+# ---- what an inner call has returned from is there, whenever the outer one is cancelled
+
+$mon->value(q{CREATE TABLE steps (n int, step text);
+	ALTER SYSTEM SET synchronous_standby_names = ''; SELECT pg_reload_conf()});
+$mon->until(q{SELECT current_setting('synchronous_standby_names') = ''});
+my $c = session($node);
+$mon->value(q{CREATE FUNCTION outer_one(n int) RETURNS void LANGUAGE plpgsql AS $$
+	BEGIN
+		PERFORM autonomous_exec('INSERT INTO steps VALUES ($1, ''inner'')', n);
+		PERFORM autonomous_exec('INSERT INTO steps VALUES ($1, ''returned'')', n);
+		PERFORM pg_sleep(0.01);
+	END$$});
+for my $n (1 .. ROUNDS)
+{
+	$c->send("SELECT autonomous_exec('SELECT outer_one($n)')");
+	usleep(rand(12_000));
+	$mon->value("SELECT pg_cancel_backend(@{[$c->pid]})");
+	my $r = $c->wait;
+	$told{"step $n"} = $r->{detail};
+}
+quiet($mon);
+is($mon->value(q{SELECT count(*) FROM steps s WHERE step = 'returned'
+	AND NOT EXISTS (SELECT FROM steps i WHERE i.n = s.n AND i.step = 'inner')}),
+	0, 'an inner transaction that has returned is never undone');
+my @untrue = grep {
+	$told{"step $_"} =~ /at depth 2 had already committed/
+	  && $mon->value("SELECT count(*) = 0 FROM steps WHERE n = $_") eq 't'
+} 1 .. ROUNDS;
+is("@untrue", '', 'and none is told of that never began');
+$c->quit;
 finish_all($s, $mon);
 $node->stop('immediate');
 done_testing();

@@ -1,12 +1,13 @@
 //! One autonomous call, from the SQL function's point of view: may it start, which worker runs it,
 //! what came of it.
 
-use super::exchange::{Exchange, Keep, Met};
+use super::exchange::{Exchange, Keep, Met, Terms};
 use super::session::Sessions;
 use super::task::{self, Tasks};
 use crate::host::{Arg, CallerHost, Column, Identity, Mode, Output, Saved};
 use crate::pool::area::Area;
 use crate::pool::borrow::{Borrower, Limits, Refused, borrow};
+use crate::pool::gate::Why;
 use crate::pool::poll::Poller;
 use crate::pool::slot::{Key, Lease, Slot, State};
 use crate::report::*;
@@ -200,7 +201,7 @@ pub(super) fn borrow_and_run<'c, H: CallerHost>(
             counters.waited(us);
         }
         let slot = &area.slots[borrowed.lease.slot as usize];
-        let mut exchange = Exchange::new(h, area, session, borrowed, call.poll_us, call.limits.deadlock_ms, request.command, keep);
+        let mut exchange = Exchange::new(h, area, session, borrowed, Terms::of(call), keep);
         request.settings = (slot.settings() != request.settings_hash).then_some(call.settings);
         encode(&request, buffer)?;
         let mut met = exchange.run(buffer, rows);
@@ -248,7 +249,7 @@ pub fn leave<H: CallerHost>(h: &H, area: &Area, session: &Session) {
         if !mine || slot.abandoned(generation) {
             continue;
         }
-        slot.gate_cancel(generation);
+        slot.gate.cancel(generation, Why::GivenUp);
         terminate(h, slot, generation);
         slot.abandon(generation);
         if slot.state() == (State::Dead, generation) {

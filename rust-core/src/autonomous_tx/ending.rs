@@ -1,13 +1,14 @@
 //! How a lease ends otherwise than by the worker's answer: this side gives up, or the worker is gone.
 //! Whatever it is, the slot is given back, and the caller is told what has been committed.
 //!
-//! When this side gives up, the gate decides. If the worker has not begun to commit it never will;
-//! if it has, the caller waits for the end and says so. The worker gets SIGINT again and again,
+//! When this side gives up, the gate decides. If the worker has not begun to commit it never will; if it has,
+//! that commit is its last, and the caller waits for the end and says so. The worker gets SIGINT again and again,
 //! then SIGTERM, and after [`GIVE_UP_US`] is left to itself: the gate already keeps it from committing.
 
 use super::call::{Failed, protocol_violation, terminate};
 use super::exchange::{Exchange, FIRST_TICK_MS, Keep, Met, Stop};
 use crate::host::{CallerHost, Outcome};
+use crate::pool::gate::{Stop as Stopped, Why};
 use crate::pool::slot::{Ended, State};
 use crate::report::*;
 use crate::wire::ring::Reader;
@@ -19,6 +20,41 @@ pub(super) const SIGTERM_AFTER_US: u64 = 2_000_000;
 const GIVE_UP_US: u64 = 5_000_000;
 /// A commit that is on its way is not interrupted before this.
 const COMMIT_PATIENCE_US: u64 = 1_000_000;
+
+// What became of autonomous transactions that were given up: two bits for each depth, in a word.
+const NOTHING: u64 = 0;
+const COMMITTED: u64 = 1;
+const SOME: u64 = 2;
+const UNKNOWN: u64 = 3;
+/// Deeper ones are not told of.
+const DEPTHS: u32 = 32;
+
+fn fate_at(fates: u64, depth: u32) -> u64 {
+    fates >> (2 * (depth - 1)) & 3
+}
+
+/// With what is known of that depth; nothing does not undo what was known before.
+fn with_fate(fates: u64, depth: u32, fate: u64) -> u64 {
+    if depth > DEPTHS || fate == NOTHING {
+        return fates;
+    }
+    fates & !(3 << (2 * (depth - 1))) | fate << (2 * (depth - 1))
+}
+
+/// What is said of those below a depth, from the next one down.
+fn inner_lines(fates: u64, above: u32) -> impl Iterator<Item = String> {
+    (above + 1..=DEPTHS).filter_map(move |depth| match fate_at(fates, depth) {
+        COMMITTED => Some(format!("The autonomous transaction at depth {depth} had already committed.")),
+        SOME => Some(format!("The autonomous command at depth {depth} had already committed some of its transactions.")),
+        UNKNOWN => Some(format!("Whether the autonomous transaction at depth {depth} committed is unknown.")),
+        _ => None,
+    })
+}
+
+/// The outermost one has no depth in its name: most callers know no other.
+fn at_depth(what: &str, depth: u32) -> String {
+    if depth > 1 { format!("{what} at depth {depth}") } else { what.into() }
+}
 
 impl<H: CallerHost> Exchange<'_, H> {
     pub(super) fn nonsense(&mut self) -> Met {
@@ -57,8 +93,9 @@ impl<H: CallerHost> Exchange<'_, H> {
         }
         let said = last_words.as_ref().and_then(|r| r.get(Field::Message)).map(<[u8]>::to_vec);
         let mut report = if taken {
-            let (mut commits, xid) = self.slot.progress();
-            let well = self.slot.finished(self.lease.generation) == Some(Ended::Well);
+            let (mut commits, xid) = self.slot.gate.progress();
+            let generation = self.lease.generation;
+            let well = self.slot.finished(generation) == Some(Ended::Well) || self.slot.gate.passed(generation);
             let outcome = if well && self.in_block(commits) {
                 Outcome::Aborted
             } else if well {
@@ -76,9 +113,9 @@ impl<H: CallerHost> Exchange<'_, H> {
                 Outcome::Unknown => "unknown",
             };
             let mut detail = if outcome == "unknown" {
-                format!("Whether the autonomous transaction {xid} committed is unknown.")
+                format!("Whether the {} committed is unknown.", at_depth(&format!("autonomous transaction {xid}"), self.terms.depth))
             } else {
-                format!("The autonomous transaction {outcome}.")
+                format!("The {} {outcome}.", at_depth("autonomous transaction", self.terms.depth))
             };
             if commits > 0 {
                 detail += &format!(" The command had committed {commits} transactions before it.");
@@ -98,30 +135,66 @@ impl<H: CallerHost> Exchange<'_, H> {
         Met::Failed(report.into())
     }
 
-    /// Give up: stop the worker, wait for its end, and say what had been committed.
+    /// Give up: stop the worker, wait for its end, and say what had been committed, at this depth and below.
     pub(super) fn cancel(&mut self) -> Option<String> {
+        let (stopped, gave_up) = self.stop();
+        let (commits, xid) = self.slot.gate.progress();
         let generation = self.lease.generation;
-        let mut stopped = self.slot.gate_cancel(generation) || self.slot.gate_cancelled(generation);
+        let ended = self.slot.finished(generation).or(self.slot.gate.passed(generation).then_some(Ended::Well));
+        let inner = self.slot.inner();
+        if gave_up {
+            self.abandon();
+        } else {
+            self.end(false);
+        }
+        let depth = self.terms.depth;
+        let transaction = at_depth("autonomous transaction", depth);
+        let (fate, said) = match ended {
+            Some(Ended::Well) if self.in_block(commits) => (NOTHING, Some("The autonomous session had already run the command.".into())),
+            Some(Ended::Well) => (COMMITTED, Some(format!("The {transaction} had already committed."))),
+            None if !stopped && commits == 0 => match (xid != 0).then(|| self.h.outcome(xid)) {
+                Some(Outcome::Committed) => (COMMITTED, Some(format!("The {transaction} had already committed."))),
+                Some(Outcome::Aborted) => (NOTHING, None),
+                _ => (UNKNOWN, Some(format!("Whether the {transaction} committed is unknown."))),
+            },
+            _ => {
+                // The one whose commit had won when the worker vanished.
+                let last = (ended.is_none() && !stopped && xid != 0).then(|| self.h.outcome(xid));
+                let commits = commits + u64::from(last == Some(Outcome::Committed));
+                let rest = if last == Some(Outcome::Unknown) { " Whether the next one committed is unknown." } else { "" };
+                let command = at_depth("autonomous command", depth);
+                let some = || format!("The {command} had already committed {commits} of its transactions.{rest}");
+                if commits > 0 { (SOME, Some(some())) } else { (NOTHING, None) }
+            }
+        };
+        self.note(depth, fate, inner);
+        let lines: Vec<String> = said.into_iter().chain(inner_lines(inner, depth)).collect();
+        (!lines.is_empty()).then(|| lines.join("\n"))
+    }
+
+    /// Shut the gate and signal the worker until it has ended; was the gate shut in time, and the worker left to itself?
+    fn stop(&self) -> (bool, bool) {
+        let generation = self.lease.generation;
+        let gate = &self.slot.gate;
         let mut reader = self.area.reply_ring(self.lease.slot).reader();
         let mut waste = Vec::new();
         let start = self.h.now_us();
+        let mut stopped = matches!(gate.cancel(generation, Why::GivenUp), Stopped::Now) || gate.cancelled(generation);
         let mut next_signal = if stopped { 0 } else { COMMIT_PATIENCE_US };
-        let mut gave_up = false;
         while self.slot.finished(generation).is_none() && !self.worker_gone() {
             let spent = self.h.now_us().saturating_sub(start);
-            // A commit that had won may not be the last of the command.
-            if !stopped && self.slot.gate_cancel(generation) {
-                stopped = true;
-                next_signal = spent;
+            if !stopped {
+                // A last commit may fail, and what follows it be cancelled; one of several is the last by now.
+                _ = gate.cancel(generation, Why::GivenUp);
+                stopped = gate.cancelled(generation);
+                next_signal = if stopped { spent } else { next_signal };
             }
             if self.h.terminating() || (stopped && spent >= GIVE_UP_US) {
                 terminate(self.h, self.slot, generation);
-                gave_up = true;
-                break;
+                return (stopped, true);
             }
-            let pid = self.slot.worker_pid.load(Acquire);
-            if spent >= next_signal && pid != 0 {
-                self.h.interrupt(pid, stopped && spent >= SIGTERM_AFTER_US);
+            if spent >= next_signal {
+                _ = self.slot.signal(generation, |pid| self.h.interrupt(pid, stopped && spent >= SIGTERM_AFTER_US));
                 next_signal = spent + SIGINT_EVERY_US;
             }
             // What was not read keeps the worker from coming to its end.
@@ -132,28 +205,19 @@ impl<H: CallerHost> Exchange<'_, H> {
             self.wake_worker();
             self.h.doze(FIRST_TICK_MS);
         }
-        let (commits, xid) = self.slot.progress();
-        let ended = self.slot.finished(generation);
-        if gave_up {
-            self.abandon();
-        } else {
-            self.end(false);
-        }
-        match ended {
-            Some(Ended::Well) if self.in_block(commits) => Some("The autonomous session had already run the command.".into()),
-            Some(Ended::Well) => Some("The autonomous transaction had already committed.".into()),
-            None if !stopped && commits == 0 => Some(match (xid != 0).then(|| self.h.outcome(xid)) {
-                Some(Outcome::Committed) => "The autonomous transaction had already committed.".into(),
-                Some(Outcome::Aborted) => return None,
-                _ => "Whether the autonomous transaction committed is unknown.".into(),
-            }),
-            _ => {
-                // The one whose commit had won when the worker vanished.
-                let last = (ended.is_none() && !stopped && xid != 0).then(|| self.h.outcome(xid));
-                let commits = commits + u64::from(last == Some(Outcome::Committed));
-                let rest = if last == Some(Outcome::Unknown) { " Whether the next one committed is unknown." } else { "" };
-                (commits > 0).then(|| format!("The autonomous command had already committed {commits} of its transactions.{rest}"))
-            }
+        (gate.cancelled(generation), false)
+    }
+
+    /// Who has called this process may give it up meanwhile, and then hears no error of it: it finds here what became
+    /// of what this process has called.
+    fn note(&self, depth: u32, fate: u64, inner: u64) {
+        let fates = with_fate(inner, depth, fate);
+        let me = self.h.my_pid();
+        if fates != 0
+            && depth > 1
+            && let Some(own) = self.area.slots.iter().find(|slot| slot.worker_pid.load(Acquire) == me)
+        {
+            own.note_inner((1..=DEPTHS).fold(own.inner(), |all, depth| with_fate(all, depth, fate_at(fates, depth))));
         }
     }
 
@@ -201,7 +265,7 @@ impl<H: CallerHost> Drop for Exchange<'_, H> {
     /// Reached with the lease open only by a panic: the caller must not hang on to the slot.
     fn drop(&mut self) {
         if !self.ended.get() {
-            self.slot.gate_cancel(self.lease.generation);
+            self.slot.gate.cancel(self.lease.generation, Why::GivenUp);
             self.abandon();
         }
     }

@@ -2,7 +2,7 @@
 //! they say is read when there is something; nobody is waited for.
 
 use super::call::*;
-use super::exchange::{Exchange, Keep};
+use super::exchange::{Exchange, Keep, Terms};
 use super::width::Width;
 use crate::host::{Arg, ArgForm, CallerHost, Identity, Mode, Output};
 use crate::pool::area::Area;
@@ -128,7 +128,8 @@ impl Leases {
         let Lease { slot, generation } = borrowed.lease;
         area.slots[slot as usize].let_batches(generation, batches.len());
         let mut buffer = session.take_buffer();
-        let exchange = Exchange::new(h, area, session, borrowed, 0, limits.deadlock_ms, errand.title, Keep::Nothing);
+        let terms = Terms { poll_us: 0, deadlock_ms: limits.deadlock_ms, depth: 1, command: errand.title };
+        let exchange = Exchange::new(h, area, session, borrowed, terms, Keep::Nothing);
         encode(&request, &mut buffer)?;
         let sent = exchange.send(&buffer);
         session.keep_buffer(&mut buffer);

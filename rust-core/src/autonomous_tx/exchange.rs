@@ -8,12 +8,13 @@
 //!
 //! How the lease ends otherwise than by an answer: `ending.rs`.
 
-use super::call::{Failed, Session};
+use super::call::{Call, Failed, Session};
 use super::ending::SIGTERM_AFTER_US;
 use crate::host::{CallerHost, Saved, Slept};
 use crate::pool::area::Area;
 use crate::pool::borrow::Borrowed;
 use crate::pool::deadlock::Watch;
+use crate::pool::gate::{Stop as Stopped, Why};
 use crate::pool::slot::{Lease, Slot, State};
 use crate::report::*;
 use crate::wire::frame::{self, Broken, Kind};
@@ -55,6 +56,23 @@ pub enum Keep {
     Always,
 }
 
+/// What a call wants of its exchange.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    pub poll_us: u32,
+    pub deadlock_ms: u32,
+    /// Autonomous transactions that the worker's is part of, itself included.
+    pub depth: u32,
+    pub command: &'a [u8],
+}
+
+impl<'a> Terms<'a> {
+    pub fn of(call: &Call<'a>) -> Self {
+        let command = call.command.unwrap_or_default();
+        Self { poll_us: call.poll_us, deadlock_ms: call.limits.deadlock_ms, depth: call.depth + 1, command }
+    }
+}
+
 /// A lease in use. Ends the lease when dropped.
 pub struct Exchange<'a, H: CallerHost> {
     pub(super) h: &'a H,
@@ -63,9 +81,7 @@ pub struct Exchange<'a, H: CallerHost> {
     pub(super) lease: Lease,
     pub(super) launched: bool,
     pub(super) session: &'a Session,
-    pub(super) poll_us: u32,
-    pub(super) deadlock_ms: u32,
-    pub(super) command: &'a [u8],
+    pub(super) terms: Terms<'a>,
     pub(super) keep: Keep,
     /// DETAIL of the deadlock that this side has found.
     pub(super) deadlock: RefCell<Option<Vec<u8>>>,
@@ -75,36 +91,16 @@ pub struct Exchange<'a, H: CallerHost> {
 }
 
 impl<'a, H: CallerHost> Exchange<'a, H> {
-    #[expect(clippy::too_many_arguments, reason = "each is a fact of its own about the call")]
-    pub fn new(
-        h: &'a H,
-        area: &'a Area<'a>,
-        session: &'a Session,
-        borrowed: Borrowed,
-        poll_us: u32,
-        deadlock_ms: u32,
-        command: &'a [u8],
-        keep: Keep,
-    ) -> Self {
+    pub fn new(h: &'a H, area: &'a Area<'a>, session: &'a Session, borrowed: Borrowed, terms: Terms<'a>, keep: Keep) -> Self {
         // A worker launched for this lease may have spoken already.
         if !borrowed.launched {
             area.clear_rings(borrowed.lease.slot);
         }
-        Self::resume(h, area, session, borrowed, poll_us, deadlock_ms, command, keep)
+        Self::resume(h, area, session, borrowed, terms, keep)
     }
 
     /// Go on with a lease whose request has been posted.
-    #[expect(clippy::too_many_arguments, reason = "each is a fact of its own about the call")]
-    pub fn resume(
-        h: &'a H,
-        area: &'a Area<'a>,
-        session: &'a Session,
-        borrowed: Borrowed,
-        poll_us: u32,
-        deadlock_ms: u32,
-        command: &'a [u8],
-        keep: Keep,
-    ) -> Self {
+    pub fn resume(h: &'a H, area: &'a Area<'a>, session: &'a Session, borrowed: Borrowed, terms: Terms<'a>, keep: Keep) -> Self {
         Self {
             h,
             area,
@@ -112,9 +108,7 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
             lease: borrowed.lease,
             launched: borrowed.launched,
             session,
-            poll_us,
-            deadlock_ms,
-            command,
+            terms,
             keep,
             deadlock: RefCell::new(None),
             deadlock_us: Cell::new(None),
@@ -259,7 +253,7 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
 
     /// Poll, then sleep, until `ready`.
     fn wait(&self, mut ready: impl FnMut() -> bool) -> Result<(), Stop> {
-        if self.session.poller.poll(self.h, self.area.busy(), self.poll_us, &mut ready) {
+        if self.session.poller.poll(self.h, self.area.busy(), self.terms.poll_us, &mut ready) {
             return Ok(());
         }
         self.slot.await_answer(self.lease.generation, true);
@@ -270,7 +264,7 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
 
     fn sleep_until(&self, mut ready: impl FnMut() -> bool) -> Result<(), Stop> {
         let mut tick = FIRST_TICK_MS;
-        let mut watch = Watch::new(self.h.now_us(), self.deadlock_ms);
+        let mut watch = Watch::new(self.h.now_us(), self.terms.deadlock_ms);
         loop {
             if ready() {
                 return Ok(());
@@ -292,19 +286,18 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
     /// Break a deadlock of which our worker's transaction is the victim. A body that traps the cancel
     /// finds the gate shut, and itself terminated if it goes on.
     fn look_for_deadlock(&self, watch: &mut Watch) -> Result<(), Saved> {
-        let pid = self.slot.worker_pid.load(Acquire);
-        if pid == 0 {
+        if self.slot.worker_pid.load(Acquire) == 0 {
             return Ok(());
         }
         let now = self.h.now_us();
         if let Some(since) = self.deadlock_us.get() {
-            self.h.interrupt(pid, now.saturating_sub(since) > SIGTERM_AFTER_US);
+            let insists = now.saturating_sub(since) > SIGTERM_AFTER_US;
+            _ = self.slot.signal(self.lease.generation, |pid| self.h.interrupt(pid, insists));
         } else if let Some(deadlock) = watch.look(self.h, self.area, self.session.tasks.table().as_ref())? {
-            self.slot.mark_deadlock();
-            if self.slot.gate_cancel(self.lease.generation) {
+            if self.slot.gate.cancel(self.lease.generation, Why::Deadlock) != Stopped::TooLate {
                 self.deadlock_us.set(Some(now));
                 *self.deadlock.borrow_mut() = Some(deadlock.detail);
-                self.h.interrupt(pid, false);
+                _ = self.slot.signal(self.lease.generation, |pid| self.h.interrupt(pid, false));
             }
         }
         Ok(())
@@ -315,7 +308,7 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
         report.severity = Severity::Error;
         if report.position > 0 && report.get(Field::InternalQuery).is_none() {
             report.internal_position = report.position;
-            report = report.with(Field::InternalQuery, self.command);
+            report = report.with(Field::InternalQuery, self.terms.command);
         }
         report.position = 0;
         if report.sqlstate == DEADLOCK_DETECTED

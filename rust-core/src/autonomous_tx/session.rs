@@ -6,10 +6,11 @@
 //! exits, `call::leave` abandons what it holds, and the workers roll back and go back to the pool.
 
 use super::call::*;
-use super::exchange::{Exchange, Keep, Met};
+use super::exchange::{Exchange, Keep, Met, Terms};
 use crate::host::{CallerHost, Identity, Mode};
 use crate::pool::area::Area;
 use crate::pool::borrow::Borrowed;
+use crate::pool::gate::{Stop, Why};
 use crate::pool::slot::{Lease, Slot, State};
 use crate::report::*;
 use crate::wire::message::Ending;
@@ -240,9 +241,8 @@ fn exchange<'a, H: CallerHost>(
     fresh: bool,
 ) -> Exchange<'a, H> {
     let borrowed = Borrowed { lease, launched: false, waited_us: None };
-    let command = call.command.unwrap_or_default();
     let start = if fresh { Exchange::new } else { Exchange::resume };
-    start(h, area, session, borrowed, call.poll_us, call.limits.deadlock_ms, command, Keep::Always)
+    start(h, area, session, borrowed, Terms::of(call), Keep::Always)
 }
 
 /// Run one request of a session to its end.
@@ -398,7 +398,7 @@ pub fn cancel<H: CallerHost>(h: &H, area: &Area, session: &Session, name: Option
     let slot = slot_of(area, open.lease);
     let generation = open.lease.generation;
     let running = matches!(open.phase, Phase::Sent { .. }) && slot.state() == (State::Busy, generation);
-    if !running || slot.finished(generation).is_some() || !(slot.gate_cancel(generation) || slot.gate_cancelled(generation)) {
+    if !running || slot.finished(generation).is_some() || slot.gate.cancel(generation, Why::GivenUp) == Stop::TooLate {
         return Ok(false);
     }
     let due = slot.signal(generation, |pid| h.interrupt(pid, false));

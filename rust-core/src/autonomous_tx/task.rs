@@ -10,6 +10,7 @@ use crate::host::{CallerHost, Mode, Slept};
 use crate::pool::area::Area;
 use crate::pool::borrow::ancestors;
 use crate::pool::deadlock::Watch;
+use crate::pool::gate::{Stop, Why};
 use crate::pool::slot::{Lease, State as SlotState};
 use crate::report::*;
 use crate::task::dispatch::{dispatch, dispatch_new};
@@ -382,8 +383,7 @@ fn look_for_deadlock<H: CallerHost>(
     match running.and_then(|card| card.lease) {
         Some(lease) => {
             let slot = &area.slots[lease.slot as usize];
-            slot.mark_deadlock();
-            if slot.gate_cancel(lease.generation) {
+            if slot.gate.cancel(lease.generation, Why::Deadlock) != Stop::TooLate {
                 *session.tasks.deadlock.borrow_mut() = running.map(|card| (card.ticket.id, deadlock.detail));
                 _ = slot.signal(lease.generation, |pid| h.interrupt(pid, false));
                 *victim = Some((lease, h.now_us() + SIGNAL_EVERY_US));
@@ -505,8 +505,8 @@ fn hand_on<H: CallerHost>(h: &H, frames: &mut Frames, rows: &mut u64) -> Result<
     Ok(())
 }
 
-/// Cancel a task: one that has not begun never will, one that runs does not commit. False: it has ended, or
-/// its commit cannot be stopped. With a grace, wait that long for its end, and then end its worker.
+/// Cancel a task: one that has not begun never will, one that runs commits no more than the commit that is under
+/// way. False: it has ended, or that commit is its last. With a grace, wait that long for its end, and then end its worker.
 pub fn cancel<H: CallerHost>(
     h: &H,
     area: &Area,
@@ -540,7 +540,7 @@ pub fn cancel<H: CallerHost>(
     }
     // First, for the worker may find the gate shut and end the task at once.
     table.ask_cancel(ticket);
-    if !(slot.gate_cancel(lease.generation) || slot.gate_cancelled(lease.generation)) {
+    if slot.gate.cancel(lease.generation, Why::GivenUp) == Stop::TooLate {
         return Ok(false);
     }
     let due = slot.signal(lease.generation, |pid| h.interrupt(pid, false));
@@ -582,7 +582,7 @@ pub fn close<H: CallerHost>(h: &H, area: &Area, session: &Session) {
     for slot in area.slots {
         let (state, generation) = slot.state();
         if state == SlotState::Tasked {
-            slot.gate_cancel(generation);
+            slot.gate.cancel(generation, Why::GivenUp);
             _ = slot.signal(generation, |pid| h.interrupt(pid, true));
         }
     }

@@ -2,6 +2,7 @@
 pub mod area;
 pub mod borrow;
 pub mod deadlock;
+pub mod gate;
 pub mod poll;
 pub mod slot;
 pub mod stats;

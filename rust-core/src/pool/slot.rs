@@ -19,12 +19,12 @@
 //! Each claim raises the generation, which is part of every word below: what an old lease says
 //! about a slot finds another generation there and has no effect.
 //!
-//! The gate decides each commit: `Active -> Committing` by the worker before it commits,
-//! `Active -> Cancelled` by a caller that gives up. Both are compare-and-swap: who comes second obeys.
+//! The gate decides each commit: `gate.rs`.
 //!
 //! A lease of batches of events has one word more: how many the worker may begin, and how many it has. The worker
 //! counts up the second before it begins one, the coordinator takes back the first.
 
+use super::gate::Gate;
 use crate::wire::ring::Ends;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::*};
 
@@ -66,15 +66,6 @@ impl State {
             _ => Self::Free,
         }
     }
-}
-
-/// States of the gate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Gate {
-    Active = 1,
-    Committing = 2,
-    Cancelled = 3,
 }
 
 /// How a request ended.
@@ -136,16 +127,12 @@ pub struct Slot {
     pad_post: [u32; 7],
 
     // Written by both.
-    gate: AtomicU64,
-    /// The transaction about to commit; 0 when none is.
-    xid: AtomicU64,
-    /// Generation (high) and commits of the lease (low 24 bits).
-    commits: AtomicU64,
+    pub gate: Gate,
+    /// What autonomous transactions that the worker called and gave up had committed; see `ending.rs`.
+    inner: AtomicU64,
     /// Generation (its low 32 bits), batches that it may begin, and batches that it has begun (16 bits each).
     batches: AtomicU64,
-    /// The caller cancelled to break a deadlock.
-    deadlock: AtomicU32,
-    pad_gate: [u32; 7],
+    pad_gate: [u64; 3],
 
     // Written by the worker, once or twice a request.
     /// Generation whose request the worker has begun to read.
@@ -176,8 +163,6 @@ pub struct Slot {
     pub request: Ends,
     pub reply: Ends,
 }
-
-const COMMITS: u64 = 0xff_ffff;
 
 // Whether the worker of a slot has come.
 const NOBODY: u32 = 0;
@@ -210,19 +195,18 @@ impl Slot {
     pub fn claim_as(&self, to: State, from: State, generation: u64, caller: (u32, u32)) -> Option<u64> {
         let next = generation + 1;
         self.state.compare_exchange(word(generation, from as u8), word(next, to as u8), SeqCst, Relaxed).ok()?;
-        self.gate.store(word(next, Gate::Active as u8), Relaxed);
-        self.xid.store(0, Relaxed);
-        self.deadlock.store(0, Relaxed);
+        self.gate.open(next);
+        self.inner.store(0, Relaxed);
         self.caller_proc.store(caller.1, Relaxed);
         self.caller_pid.store(caller.0, Release);
-        self.commits.store(next << 24, Release);
+        self.gate.name(next);
         Some(next)
     }
 
     /// Is the caller's pid that of this generation's claimant? Between the claim and the writing of its
     /// name the slot still bears that of an earlier one, who may have gone.
     pub fn named(&self, generation: u64) -> bool {
-        self.commits.load(Acquire) >> 24 == generation & (u64::MAX >> 24)
+        self.gate.named(generation)
     }
 
     /// Free a claimed slot whose worker has not come, and now never will: of it and us one is first.
@@ -244,7 +228,7 @@ impl Slot {
         self.state.compare_exchange(word(generation, State::Free as u8), busy, SeqCst, Relaxed).ok()?;
         self.set_key(key);
         self.caller_pid.store(launcher, Release);
-        self.commits.store(next << 24, Release);
+        self.gate.name(next);
         Some(next)
     }
 
@@ -400,52 +384,14 @@ impl Slot {
         self.worker_pid.store(0, SeqCst);
     }
 
-    /// The worker wants to commit; false: it was cancelled and must abort.
-    pub fn gate_commit(&self, generation: u64, xid: u64) -> bool {
-        self.xid.store(xid, Relaxed);
-        let won = self
-            .gate
-            .compare_exchange(word(generation, Gate::Active as u8), word(generation, Gate::Committing as u8), SeqCst, SeqCst)
-            .is_ok();
-        if !won {
-            self.xid.store(0, Relaxed);
-        }
-        won
+    /// What became of autonomous transactions that this worker called, by depth; see `ending.rs`.
+    pub fn inner(&self) -> u64 {
+        self.inner.load(SeqCst)
     }
 
-    /// The worker has committed; the next transaction of the same command may be cancelled again.
-    pub fn gate_committed(&self, generation: u64) {
-        self.gate_passed();
-        self.gate_reopen(generation);
-    }
-
-    /// The worker has committed, and nothing is left that could be cancelled.
-    pub fn gate_passed(&self) {
-        if self.commits.load(Relaxed) & COMMITS < COMMITS {
-            self.commits.fetch_add(1, Release);
-        }
-        self.xid.store(0, Release);
-    }
-
-    /// The transaction ended; a cancelled gate stays cancelled.
-    pub fn gate_reopen(&self, generation: u64) {
-        self.xid.store(0, Release);
-        let _ = self.gate.compare_exchange(word(generation, Gate::Committing as u8), word(generation, Gate::Active as u8), SeqCst, Relaxed);
-    }
-
-    /// The caller gives up; false: a commit is on its way and cannot be stopped.
-    pub fn gate_cancel(&self, generation: u64) -> bool {
-        self.gate.compare_exchange(word(generation, Gate::Active as u8), word(generation, Gate::Cancelled as u8), SeqCst, SeqCst).is_ok()
-    }
-
-    pub fn gate_cancelled(&self, generation: u64) -> bool {
-        self.gate.load(SeqCst) == word(generation, Gate::Cancelled as u8)
-    }
-
-    /// Commits of this lease, and the transaction whose commit had begun.
-    pub fn progress(&self) -> (u64, u64) {
-        let xid = self.xid.load(Acquire);
-        (self.commits.load(Acquire) & COMMITS, xid)
+    /// The worker of this slot gives up one that it called.
+    pub fn note_inner(&self, fates: u64) {
+        self.inner.store(fates, SeqCst);
     }
 
     /// The worker of this generation may begin so many batches, from the first.
@@ -476,19 +422,6 @@ impl Slot {
         };
         let before = self.batches.fetch_update(SeqCst, SeqCst, recall).ok()?;
         batches_of(before, generation).map(|(allowed, begun)| begun.max(keep.min(allowed)))
-    }
-
-    pub fn mark_deadlock(&self) {
-        self.deadlock.store(1, SeqCst);
-    }
-
-    pub fn deadlock(&self) -> bool {
-        self.deadlock.load(SeqCst) != 0
-    }
-
-    /// For views: the transaction about to commit.
-    pub fn xid(&self) -> u64 {
-        self.xid.load(Relaxed)
     }
 }
 
@@ -528,44 +461,9 @@ mod tests {
         assert_eq!(line((&raw const slot.user).cast()), 0);
         assert_eq!(line((&raw const slot.orphan).cast()), 1);
         assert_eq!(line((&raw const slot.batches).cast()), 2);
-        assert_eq!(line((&raw const slot.deadlock).cast()), 2);
+        assert_eq!(line((&raw const slot.inner).cast()), 2);
         assert_eq!(line((&raw const slot.depth).cast()), 3);
         assert_eq!(line((&raw const slot.started).cast()), 4);
-    }
-
-    #[test]
-    fn exactly_one_of_commit_and_cancel_wins() {
-        for _ in 0..2_000 {
-            let (slot, generation) = leased();
-            let (commit, cancel) = std::thread::scope(|s| {
-                let commit = s.spawn(|| slot.gate_commit(generation, 7));
-                let cancel = s.spawn(|| slot.gate_cancel(generation));
-                (commit.join().unwrap(), cancel.join().unwrap())
-            });
-            assert!(commit ^ cancel);
-        }
-    }
-
-    #[test]
-    fn an_old_lease_can_neither_commit_nor_cancel() {
-        let (slot, generation) = leased();
-        assert!(slot.change(generation, State::Busy, State::Idle));
-        let next = slot.claim(State::Idle, generation, (200, 2)).unwrap();
-        assert!(!slot.gate_commit(generation, 7));
-        assert!(!slot.gate_cancel(generation));
-        assert!(slot.gate_commit(next, 8));
-    }
-
-    #[test]
-    fn a_body_with_several_commits_can_be_cancelled_between_them() {
-        let (slot, generation) = leased();
-        assert!(slot.gate_commit(generation, 7));
-        slot.gate_committed(generation);
-        assert_eq!(slot.progress(), (1, 0));
-        assert!(slot.gate_cancel(generation));
-        assert!(!slot.gate_commit(generation, 8));
-        slot.gate_reopen(generation);
-        assert!(slot.gate_cancelled(generation), "an abort does not undo a cancel");
     }
 
     #[test]

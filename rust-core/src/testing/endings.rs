@@ -156,13 +156,35 @@ fn a_cancel_that_lost_against_one_commit_of_several_stops_the_next() {
     world.open("commit:waits");
     until(|| world.is_open("at between"), || "the worker goes on".into());
     let (slot, generation) = (&world.area.slots[0], world.area.slots[0].state().1);
-    until(|| slot.gate_cancelled(generation), || "the rest is cancelled".into());
+    until(|| slot.gate.cancelled(generation), || "the rest is cancelled".into());
     world.open("between");
     let told = call.told();
     assert_eq!(told.detail(), "The autonomous command had already committed 1 of its transactions.");
     assert!(world.committed("a1"));
     assert!(!world.committed("a2") && !world.committed("a3"));
     world.shut_down();
+}
+
+#[test]
+fn each_depth_is_told_of_when_an_inner_commit_has_won() {
+    for (inner, last, said) in [
+        ("put b", "b", "The autonomous transaction at depth 2 had already committed."),
+        ("put x, commit, put b", "x", "The autonomous command at depth 2 had already committed some of its transactions."),
+    ] {
+        let world = World::new(2);
+        world.open("hold commit:waits");
+        let call = start(&world, &format!("put a; nest {inner}"), "commit:waits");
+        call.cancel();
+        until(
+            || world.area.slots.iter().all(|s| s.gate.cancelled(s.state().1) || s.caller_pid.load(SeqCst) != call.me.pid),
+            || "cancelled".into(),
+        );
+        world.open("commit:waits");
+        assert_eq!(call.told().detail(), said);
+        assert!(world.committed(last) && !world.committed("a"), "{said}");
+        assert_eq!(world.committed("b"), last == "b");
+        world.shut_down();
+    }
 }
 
 #[test]

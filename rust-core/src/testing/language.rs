@@ -29,7 +29,9 @@ impl FakeWorker<'_> {
         if self.world.step("commit:recorded") == Some(Fault::Die) {
             self.exit();
         }
-        self.worker.gate_committed();
+        if self.worker.gate_committed() {
+            self.me.cancel.store(true, SeqCst);
+        }
         self.block.set(Block::None);
         self.world.unlock(self.me.pid);
         // A commit in the midst of a body is not the request's last: then nothing is sent here.

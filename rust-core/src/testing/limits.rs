@@ -237,7 +237,7 @@ fn a_slot_claimed_a_moment_ago_is_not_judged_by_who_had_it_before() {
     assert!(slot.change(generation, State::Busy, State::Free));
     let generation = slot.half_claim(State::Free, generation);
     crate::autonomous_tx::call::leave(&last, &world.area, last.session);
-    assert!(!slot.abandoned(generation) && !slot.gate_cancelled(generation), "not the exiting caller's lease");
+    assert!(!slot.abandoned(generation) && !slot.gate.cancelled(generation), "not the exiting caller's lease");
     last.me.gone.store(true, SeqCst);
     let mut other = client(&world, BOB);
     other.limits.timeout_ms = 0;

@@ -34,7 +34,8 @@ pub(super) enum Fate {
 
 pub(super) fn fate<T>(told: &Result<T, Told>) -> Fate {
     let Err(error) = told else { return Fate::Committed };
-    let detail = error.detail();
+    // What is said of a depth is not of this one.
+    let detail: String = error.detail().lines().filter(|line| !line.contains("at depth")).collect();
     // What a nested call was told of its own transaction; this one is the outer.
     let nested = matches!(error, Told::Report(r) if text(r, Field::Context).lines().count() > 1);
     if nested {

@@ -156,6 +156,23 @@ fn a_commit_that_has_won_is_not_cancelled() {
 }
 
 #[test]
+fn a_cancel_that_meets_one_commit_of_several_acts_at_the_next() {
+    let world = World::new(1);
+    let client = opened(&world);
+    world.open("hold commit:waits");
+    client.send("s", "put a1; commit; put a2; commit; put a3").unwrap();
+    until(|| world.is_open("at commit:waits"), || "the worker commits".into());
+    assert!(client.cancel("s").unwrap());
+    assert!(client.cancel("s").unwrap(), "as often as it is asked");
+    world.open("commit:waits");
+    assert_eq!(said(read_all(&client, "s")).0, QUERY_CANCELED);
+    assert!(world.committed("a1") && !world.committed("a2") && !world.committed("a3"));
+    client.exec("s", "nap 2; put b").unwrap();
+    client.close("s").unwrap();
+    world.shut_down();
+}
+
+#[test]
 fn a_command_of_a_block_is_not_told_as_committed_when_its_owner_is_cancelled_too_late() {
     for (block, said) in
         [("", "The autonomous transaction had already committed."), ("begin; ", "The autonomous session had already run the command.")]

@@ -140,6 +140,24 @@ fn a_task_cancelled_at_any_moment_is_cancelled_or_done() {
 }
 
 #[test]
+fn a_task_that_commits_again_and_again_ends_whenever_it_is_cancelled() {
+    let world = world(1);
+    let client = Client::new(&world);
+    for n in 0..60 {
+        let commits: Vec<String> = (0..40).map(|m| format!("put t{n}-{m}; commit")).collect();
+        let id = client.submit(&format!("{}; put t{n}", commits.join("; "))).unwrap();
+        until(|| client.state(id) != Some(State::Queued), || "it runs".into());
+        (0..n).for_each(|_| std::thread::yield_now());
+        let cancelled = client.cancel_task(id, None).unwrap();
+        client.wait(&[id], None).unwrap();
+        assert_eq!(client.state(id).unwrap(), if cancelled { State::Cancelled } else { State::Done }, "{n}");
+        assert_eq!(world.committed(&format!("t{n}")), !cancelled, "{n}");
+        client.detach(id).unwrap();
+    }
+    forget_all(&world, "");
+}
+
+#[test]
 fn a_task_on_commit_starts_with_its_transaction_or_never() {
     let world = world(1);
     let client = Client::new(&world);

@@ -17,7 +17,7 @@ pub(super) fn execute_events<H: WorkerHost>(h: &H, worker: &Worker, slot: &Slot,
     let handler = request.routine.unwrap_or_default();
     let mut failed_keys: Vec<u64> = Vec::new();
     for (index, batch) in request.args.iter().enumerate() {
-        if slot.gate_cancelled(generation) || slot.abandoned(generation) || !*fit || !slot.begin_batch(generation, index) {
+        if slot.gate.cancelled(generation) || slot.abandoned(generation) || !*fit || !slot.begin_batch(generation, index) {
             break;
         }
         let key = key_of(batch.data);

@@ -108,16 +108,16 @@ impl<'a> Worker<'a> {
     /// Before a commit: may it go on?
     pub fn gate_pre_commit(&self, xid: u64) -> bool {
         match self.area.slot(self.slot.get()) {
-            Some(slot) if self.gated.get() => slot.gate_commit(self.generation.get(), xid),
+            Some(slot) if self.gated.get() => slot.gate.commit(self.generation.get(), xid, self.last_commit.get()),
             _ => true,
         }
     }
 
-    pub fn gate_committed(&self) {
+    /// After it; true: the command was cancelled meanwhile, and is to end.
+    pub fn gate_committed(&self) -> bool {
         match self.area.slot(self.slot.get()) {
-            Some(slot) if self.gated.get() && self.last_commit.get() => slot.gate_passed(),
-            Some(slot) if self.gated.get() => slot.gate_committed(self.generation.get()),
-            _ => {}
+            Some(slot) if self.gated.get() => slot.gate.committed(self.generation.get()),
+            _ => false,
         }
     }
 
@@ -135,18 +135,18 @@ impl<'a> Worker<'a> {
 
     /// How many transactions the running request has committed.
     pub(super) fn commits(&self) -> u64 {
-        self.area.slot(self.slot.get()).map_or(0, |slot| slot.progress().0)
+        self.area.slot(self.slot.get()).map_or(0, |slot| slot.gate.progress().0)
     }
 
     pub fn gate_aborted(&self) {
         if let (Some(slot), true) = (self.area.slot(self.slot.get()), self.gated.get()) {
-            slot.gate_reopen(self.generation.get());
+            slot.gate.reopen(self.generation.get());
         }
     }
 
     /// Was the running request cancelled to break a deadlock?
     pub fn deadlocked(&self) -> bool {
-        self.gated.get() && self.area.slot(self.slot.get()).is_some_and(Slot::deadlock)
+        self.gated.get() && self.area.slot(self.slot.get()).is_some_and(|slot| slot.gate.deadlock(self.generation.get()))
     }
 
     /// The process exits: free the slot, or leave that to a caller that still looks at it.
@@ -304,7 +304,7 @@ impl<'a> Worker<'a> {
             let read = frame::read(&mut reader, buffer, |_, reader| {
                 h.wake(slot.caller_proc());
                 while reader.available() == 0 {
-                    if slot.abandoned(generation) || slot.gate_cancelled(generation) || h.terminating() {
+                    if slot.abandoned(generation) || slot.gate.cancelled(generation) || h.terminating() {
                         return Err(());
                     }
                     h.doze(TICK_MS);
@@ -352,10 +352,10 @@ impl<'a> Worker<'a> {
         slot.last_used.store(h.timestamp(), Relaxed);
         slot.finish(generation, ended);
         // Who waits for this has cancelled; who got an answer may be asleep over something else by now.
-        if slot.gate_cancelled(generation) {
+        if slot.gate.cancelled(generation) {
             h.wake(slot.caller_proc());
         }
-        if slot.gate_cancelled(generation) {
+        if slot.gate.cancelled(generation) || slot.signalled(generation) {
             self.outlast_cancel(h, slot, generation);
         }
         self.generation.set(0);
@@ -408,7 +408,7 @@ impl<'a> Worker<'a> {
         self.committed.set(false);
         let result = match request.mode {
             // Who cancels without waiting signals once, and that may have been before this request was begun.
-            mode if mode != Mode::Close && slot.gate_cancelled(generation) => Err(cancelled().into()),
+            mode if mode != Mode::Close && slot.gate.cancelled(generation) => Err(cancelled().into()),
             Mode::OneShot | Mode::Open | Mode::Events => h.adopt(&request.identity, settings).map_err(Failed::from).and_then(|()| {
                 if settings.is_some() {
                     slot.set_settings(request.settings_hash);
@@ -448,7 +448,7 @@ impl<'a> Worker<'a> {
                     Failed::Report(report) => report,
                 };
                 h.abort();
-                if report.sqlstate == QUERY_CANCELED && slot.deadlock() {
+                if report.sqlstate == QUERY_CANCELED && slot.gate.deadlock(generation) {
                     report.sqlstate = DEADLOCK_DETECTED;
                     report = Box::new(report.with(Field::Message, &b"deadlock detected"[..]));
                 }
@@ -469,9 +469,7 @@ impl<'a> Worker<'a> {
             }
         };
         self.gated.set(false);
-        if !self.committed.get() {
-            slot.gate_reopen(generation);
-        }
+        slot.gate.reopen(generation);
         answer
     }
 

@@ -156,9 +156,7 @@ fn commit<H: WorkerHost>(h: &H, worker: &Worker, request: &Request, ending: Endi
     if request.output == Output::Described {
         worker.settle(h)?;
         let before = worker.commits();
-        worker.last_commit.set(true);
-        let done = h.commit();
-        worker.last_commit.set(false);
+        let done = last_commit(h, worker);
         if done.is_ok() || worker.commits() > before {
             worker.result.replace(Some(ending));
             worker.committed.set(true);
@@ -166,7 +164,15 @@ fn commit<H: WorkerHost>(h: &H, worker: &Worker, request: &Request, ending: Endi
         return Ok(done?);
     }
     worker.result.replace(Some(ending));
-    Ok(h.commit()?)
+    Ok(last_commit(h, worker)?)
+}
+
+/// The commit after which there is nothing left to cancel.
+fn last_commit<H: WorkerHost>(h: &H, worker: &Worker) -> Result<(), Saved> {
+    worker.last_commit.set(true);
+    let done = h.commit();
+    worker.last_commit.set(false);
+    done
 }
 
 fn refused(what: Refusal, mode: Mode, worker: u32, caller: u32) -> Report {

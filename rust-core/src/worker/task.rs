@@ -50,7 +50,7 @@ impl Worker<'_> {
         slot.last_used.store(h.timestamp(), std::sync::atomic::Ordering::Relaxed);
         slot.calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         slot.finish(generation, Ended::Well);
-        if slot.gate_cancelled(generation) {
+        if slot.gate.cancelled(generation) || slot.signalled(generation) {
             self.outlast_cancel(h, slot, generation);
         }
         self.generation.set(0);
@@ -76,7 +76,7 @@ impl Worker<'_> {
         (table, ticket): (&Table, Ticket),
         fit: &mut bool,
     ) -> Result<(), Box<Report>> {
-        if slot.gate_cancelled(generation) {
+        if slot.gate.cancelled(generation) {
             return Err(Box::new(Report::error(QUERY_CANCELED, "the task was cancelled before it started")));
         }
         read_request(h, table, ticket, buffer)?;
@@ -146,7 +146,7 @@ impl Worker<'_> {
             return end(h, &table, ticket, lease, &Outcome { how: How::Done, sqlstate: 0, rows: ending.processed, message: b"" });
         }
         let words = last_words.unwrap_or_else(|| Report::error(ADMIN_SHUTDOWN, "the worker of the task terminated"));
-        let (commits, xid) = slot.progress();
+        let (commits, xid) = slot.gate.progress();
         let mut message = words.get(Field::Message).unwrap_or_default().to_vec();
         if commits > 0 {
             message.extend_from_slice(b"; the task had committed before");
