@@ -60,7 +60,7 @@ typedef struct AsideRows
 	TupleTableSlot *slot;
 	MinimalTuple single;		/* in the context current at the call */
 	TupleDesc	described;		/* of the rows in the store, if the worker says; in the query's context */
-	bool	   *as_text;		/* of those: came as text whatever their type there */
+	uint32	   *styles;			/* of those, not 0: came as text, under these styles (styles.c) */
 	MemoryContext context;		/* where both are */
 	List	   *tags;			/* of statements without rows, in that context */
 	bool		fresh;			/* nothing was described since the last statement */
@@ -199,7 +199,19 @@ extern aside_column *aside_expected_columns(TupleDesc desc, bool elsewhere);
 extern aside_bytes aside_text_argument(FunctionCallInfo fcinfo, int at);
 
 /* convert.c */
-extern void aside_return_store(FunctionCallInfo fcinfo, AsideRows *rows, TupleDesc wanted, bool by_text);
+extern void aside_return_store(FunctionCallInfo fcinfo, AsideRows *rows, TupleDesc wanted);
+
+/* foreign_text.c */
+extern void aside_refuse_encoding(Oid database, const char *message, const char *hint);
+extern Datum aside_shown_text(aside_bytes text, Oid database);
+
+/* styles.c */
+extern bool aside_crosses_as_text(Oid type, bool elsewhere);
+extern bool aside_names_objects(Oid type);
+extern uint32 aside_fixed_styles(void);
+extern uint32 aside_own_styles(void);
+extern int	aside_enter_styles(uint32 styles, bool names);
+extern void aside_leave_styles(int nest);
 
 /* receiver.c */
 extern void aside_send_slot(void *sink, TupleTableSlot *slot);

@@ -35,7 +35,7 @@ fn lend_columns(columns: &[Column]) -> Vec<abi::aside_column> {
 
 /// One column as C reads it.
 pub fn lend_column(c: &Column) -> abi::aside_column {
-    abi::aside_column { type_: c.type_oid, typmod: c.typmod, by_text: u32::from(c.by_text), reserved: 0, name: lend(c.name) }
+    abi::aside_column { type_: c.type_oid, typmod: c.typmod, by_text: c.by_text, reserved: 0, name: lend(c.name) }
 }
 
 impl WorkerHost for WorkerSide<'_> {
@@ -146,6 +146,7 @@ impl WorkerHost for WorkerSide<'_> {
             Output::Rows => aside_output::ASIDE_OUTPUT_ROWS,
             Output::Json => aside_output::ASIDE_OUTPUT_JSON,
             Output::Described => aside_output::ASIDE_OUTPUT_DESCRIBED,
+            Output::Text => aside_output::ASIDE_OUTPUT_TEXT,
         };
         let mut sink = SinkRef { sink };
         let sink: *mut SinkRef = &mut sink;

@@ -143,6 +143,8 @@ pub enum Output {
     Json,
     /// As they are, with a description in front, of every statement.
     Described,
+    /// The same as text; of a session of every statement, else of the last one.
+    Text,
 }
 
 /// How an argument's bytes are to be read; the numbers are those of `ASIDE_ARG_*`.
@@ -170,7 +172,8 @@ pub struct Column<'a> {
     pub type_oid: u32,
     pub typmod: i32,
     /// The value crosses as text, converted by the output and input functions of both types.
-    pub by_text: bool,
+    /// 0: as its type has it; else as text, and under which styles: the host's number for them.
+    pub by_text: u32,
     pub name: &'a [u8],
 }
 

@@ -287,7 +287,7 @@ impl WorkerHost for FakeWorker<'_> {
         self.note("run");
         self.try_step("run")?;
         let text = self.plans.borrow()[plan].clone();
-        self.described.set(output == Output::Described);
+        self.described.set(matches!(output, Output::Described | Output::Text));
         self.statement(&text, sink)
     }
     fn run_routine(&self, routine: &[u8], _: &[Arg], _: &[Column], sink: &mut dyn RowSink) -> Result<(), Saved> {

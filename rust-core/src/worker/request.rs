@@ -52,7 +52,8 @@ pub(super) fn execute<H: WorkerHost>(
         return commit(h, worker, request, Ending::default());
     }
     let processed = run_kept_or_all(h, worker, plans, request, &wanted, capacity)?;
-    commit(h, worker, request, Ending { processed, ..Ending::default() })
+    let tag = (request.output == Output::Text).then(|| h.tag());
+    commit(h, worker, request, Ending { processed, last: true, tag })
 }
 
 /// Run a request's command as one of a session: each statement is at the state that the one before has left,
@@ -119,7 +120,7 @@ fn run_all<H: WorkerHost, T: Iterator<Item = u32> + Clone>(
             };
             plans.insert(key, statement.plan, capacity, |old| h.drop_plan(old));
         }
-        let output = if last || request.output == Output::Described { request.output } else { Output::None };
+        let output = if last || request.tells_statements_apart() { request.output } else { Output::None };
         let columns = if last { request.columns.as_slice() } else { &[] };
         processed = h.run(statement.plan, count > 1, &request.args, output, columns, &mut rows)?;
         complete(h, worker, request, processed, last);
@@ -135,7 +136,7 @@ fn run_all<H: WorkerHost, T: Iterator<Item = u32> + Clone>(
 
 /// Where results are told apart: this statement is through.
 fn complete<H: WorkerHost>(h: &H, worker: &Worker, request: &Request, processed: u64, last: bool) {
-    if request.output == Output::Described {
+    if request.tells_statements_apart() {
         worker.send(h, Kind::Complete, &Ending { processed, last, tag: Some(h.tag()) }.encode());
     }
 }
@@ -145,7 +146,7 @@ fn allows(request: &Request, what: Refusal) -> bool {
     match what {
         Refusal::Transaction | Refusal::Listen => request.mode == Mode::Session,
         // Where the caller does not wait.
-        Refusal::Concurrently => request.output == Output::Described,
+        Refusal::Concurrently => request.tells_statements_apart(),
         Refusal::Copy => false,
     }
 }
@@ -153,7 +154,7 @@ fn allows(request: &Request, what: Refusal) -> bool {
 /// The last commit of a request: its result is sent from within, once nothing can stop it. But where
 /// nobody may be reading, the answer waits until the transaction has ended.
 fn commit<H: WorkerHost>(h: &H, worker: &Worker, request: &Request, ending: Ending) -> Result<(), Failed> {
-    if request.output == Output::Described {
+    if request.tells_statements_apart() {
         worker.settle(h)?;
         let before = worker.commits();
         let done = last_commit(h, worker);
