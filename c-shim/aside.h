@@ -173,10 +173,18 @@ extern aside_status aside_host_prepare(uint32_t index, const aside_arg *args, si
 									   aside_statement *out);
 extern aside_status aside_host_keep_plan(void *plan);
 extern void aside_host_drop_plan(void *plan);
+extern aside_status aside_host_lock_plan(void *plan, uint64_t *changes);
 extern void aside_refuse_in_failed_transaction(Node *statement);
 extern aside_status aside_host_run(void *plan, bool several, const aside_arg *args, size_t nargs,
 								   uint32_t output, const aside_column *columns, size_t ncolumns,
 								   void *sink, uint64_t *processed);
+
+/* kept_plan.c */
+extern void aside_watch_catalogs(void);
+extern uint64_t aside_catalog_changes(void);
+extern uint64_t aside_lock_queries(List *queries);
+extern bool aside_has_fleeting_literal(Node *node, void *context);
+extern bool aside_has_fleeting_call(Node *node, void *context);
 
 /* The command of the running request, and where it keeps what it needs until its end. */
 extern MemoryContext aside_request_context;
@@ -234,6 +242,7 @@ extern void aside_be_client(int (*put) (char type, const char *data, size_t len)
 extern void aside_relay_messages(void);
 extern aside_status aside_host_notifications(void *sink);
 extern void aside_forget_notifications(void);
+extern uint64_t aside_messages_relayed;
 
 /* launch.c */
 extern aside_status aside_launch_worker(uint32_t slot, uint64_t generation,

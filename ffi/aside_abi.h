@@ -322,9 +322,10 @@ typedef struct aside_worker_config
 typedef struct aside_statement
 {
 	uint32_t	refused;		/* aside_refusal */
-	uint32_t	cacheable;		/* an optimizable statement */
+	uint32_t	cacheable;		/* analyzed again with the same catalogs, it comes to the same */
 	uint32_t	params;			/* highest parameter number it names */
 	uint32_t	reserved;
+	uint64_t	changes;		/* catalog_changes() before its analysis */
 	void	   *plan;
 } aside_statement;
 
@@ -454,6 +455,10 @@ typedef struct aside_worker_host
 	/* Keep a plan across transactions; forget one. */
 	aside_status (*keep_plan) (void *plan);
 	void		(*drop_plan) (void *plan);
+	/* A number that changes whenever this process hears that the catalogs have. */
+	uint64_t	(*catalog_changes) (void);
+	/* Lock what a kept plan reads; that number then. */
+	aside_status (*lock_plan) (void *plan, uint64_t *changes);
 	aside_status (*run) (void *plan, bool several,
 						 const aside_arg *args, size_t nargs,
 						 uint32_t output,

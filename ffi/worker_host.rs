@@ -122,13 +122,20 @@ impl WorkerHost for WorkerSide<'_> {
             aside_refusal::ASIDE_REFUSE_CONCURRENTLY => Some(Refusal::Concurrently),
             _ => None,
         };
-        Ok(Statement { refused, cacheable: out.cacheable != 0, params: out.params, plan: Plan(out.plan) })
+        Ok(Statement { refused, cacheable: out.cacheable != 0, changes: out.changes, params: out.params, plan: Plan(out.plan) })
     }
     fn keep_plan(&self, plan: Self::Plan) -> Result<(), Saved> {
         done(host_call!(self.t, keep_plan(plan.0)))
     }
     fn drop_plan(&self, plan: Self::Plan) {
         host_call!(self.t, drop_plan(plan.0));
+    }
+    fn catalog_changes(&self) -> u64 {
+        host_call!(self.t, catalog_changes())
+    }
+    fn lock_plan(&self, plan: Self::Plan) -> Result<u64, Saved> {
+        let mut changes = 0;
+        done(host_call!(self.t, lock_plan(plan.0, &mut changes))).map(|()| changes)
     }
     fn run(
         &self,

@@ -191,7 +191,10 @@ pub enum Refusal {
 #[derive(Clone, Copy, Debug)]
 pub struct Statement<P> {
     pub refused: Option<Refusal>,
+    /// Analyzed again in the same state of the catalogs, it comes to the same.
     pub cacheable: bool,
+    /// The catalogs' state before its analysis.
+    pub changes: u64,
     /// Highest parameter number that it names.
     pub params: u32,
     pub plan: P,
@@ -261,6 +264,10 @@ pub trait WorkerHost: World {
     /// Keep a plan across transactions.
     fn keep_plan(&self, plan: Self::Plan) -> Result<(), Saved>;
     fn drop_plan(&self, plan: Self::Plan);
+    /// A number that changes whenever this process hears that the catalogs have.
+    fn catalog_changes(&self) -> u64;
+    /// Lock what a kept plan reads, and hear of what has changed until then: that number.
+    fn lock_plan(&self, plan: Self::Plan) -> Result<u64, Saved>;
     /// Run one statement; rows of the last statement go to the sink. Rows processed.
     fn run(
         &self,

@@ -72,7 +72,7 @@ pub(super) fn execute_in_session<H: WorkerHost>(
     commit(h, worker, request, Ending { processed, last: true, tag: Some(h.tag()) })
 }
 
-/// By the plan that is kept for the command, if there is one.
+/// By the plan that is kept for the command, if there is one and it says what the text says now.
 fn run_kept_or_all<H: WorkerHost, T: Iterator<Item = u32> + Clone>(
     h: &H,
     worker: &Worker,
@@ -81,7 +81,13 @@ fn run_kept_or_all<H: WorkerHost, T: Iterator<Item = u32> + Clone>(
     wanted: &PlanRef<T>,
     capacity: usize,
 ) -> Result<u64, Failed> {
+    let changes = h.catalog_changes();
+    plans.catch_up(changes, |old| h.drop_plan(old));
     let Some(plan) = plans.find(wanted) else { return run_all(h, worker, plans, request, wanted, capacity) };
+    // What was committed by those whose locks this had to wait for counts, too.
+    if h.lock_plan(plan)? != changes {
+        return run_all(h, worker, plans, request, wanted, capacity);
+    }
     let processed = h.run(plan, false, &request.args, request.output, &request.columns, &mut Rows { worker, h })?;
     complete(h, worker, request, processed, true);
     Ok(processed)
@@ -110,8 +116,11 @@ fn run_all<H: WorkerHost, T: Iterator<Item = u32> + Clone>(
         if last && request.args.len() > params as usize {
             return Err(too_many(request.args.len(), params).into());
         }
-        if count == 1 && statement.cacheable && plans.takes(request.command, capacity) {
+        let keeps = count == 1 && statement.cacheable && plans.takes(request.command, capacity);
+        // One that was analyzed while the catalogs changed may be of neither state.
+        if keeps && statement.changes == h.catalog_changes() {
             h.keep_plan(statement.plan)?;
+            plans.catch_up(statement.changes, |old| h.drop_plan(old));
             let key = PlanKey {
                 command: request.command.to_vec(),
                 types: wanted.types.clone().collect(),
