@@ -95,6 +95,7 @@ read_partition(void)
 	/* Asked while the tables stay: as long as there is an extension, they are its own, and not somebody's who waited for it to go. */
 	if (!OidIsValid(get_extension_oid("pg_aside", true)))
 		leave(4);
+	SetUserIdAndSecContext(aside_events_owner(), SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -103,6 +104,7 @@ read_partition(void)
 	PopActiveSnapshot();
 	SPI_finish();
 	CommitTransactionCommand();
+	SetUserIdAndSecContext(GetOuterUserId(), 0);
 	return partition;
 }
 

@@ -8,6 +8,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "pgstat.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -62,6 +63,11 @@ aside_begin_work(void)
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	hold_tables();
+	/*
+	 * Whoever owns the tables may have put triggers on them, and this process
+	 * is a superuser's: it works as he, deferred triggers included.
+	 */
+	SetUserIdAndSecContext(aside_events_owner(), SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -73,6 +79,8 @@ aside_end_work(void)
 	PopActiveSnapshot();
 	SPI_finish();
 	CommitTransactionCommand();
+	/* An abort does this by itself. */
+	SetUserIdAndSecContext(GetOuterUserId(), 0);
 	(void) pgstat_report_stat(false);
 }
 

@@ -3,6 +3,7 @@
  *	  What a coordinator asks of its database: handlers and channels here,
  *	  events, lines of the log and partitions in event_*.c.
  */
+#include "definition.h"
 #include "event_work.h"
 
 #include "commands/async.h"
@@ -18,6 +19,18 @@ host_random(void)
 	return pg_prng_double(&pg_global_prng_state);
 }
 
+static AsideDefinition
+definition_of(const aside_handler_spec *handler)
+{
+	AsideDefinition definition = {
+		.kind = "handler",
+		.id = handler->id,
+		.name = pnstrdup((const char *) handler->name.data, handler->name.len),
+	};
+
+	return definition;
+}
+
 static aside_status
 host_handlers(const aside_handler_spec **specs, size_t *count)
 {
@@ -28,12 +41,13 @@ host_handlers(const aside_handler_spec **specs, size_t *count)
 		aside_handler_spec *all;
 
 		aside_begin_work();
-		aside_run_query("SELECT id::int8, version::int8, owner::oid::int8, concurrency::int8, batch_size::int8, "
+		aside_run_query("SELECT aside.event_handlers_settle()", 0, NULL, NULL, NULL, SPI_OK_SELECT);
+		aside_run_query("SELECT id::int8, version::int8, concurrency::int8, batch_size::int8, "
 				  "max_attempts::int8, coalesce(least(ceil(extract(epoch FROM timeout) * 1000), 2147483647), 0)::int8, "
 				  "ordered::int::int8, durable::int::int8, paused::int::int8, "
 				  "least(extract(epoch FROM backoff) * 1000000, 1e18)::int8, "
 				  "least(extract(epoch FROM backoff_cap) * 1000000, 1e18)::int8, since, name, channel "
-				  "FROM aside.event_handler ORDER BY id", 0, NULL, NULL, NULL, SPI_OK_SELECT);
+				  "FROM aside.event_handler WHERE NOT inert ORDER BY id", 0, NULL, NULL, NULL, SPI_OK_SELECT);
 		*count = SPI_processed;
 		all = MemoryContextAllocZero(aside_lent, sizeof(aside_handler_spec) * Max(*count, 1));
 		for (size_t i = 0; i < *count; i++)
@@ -42,22 +56,53 @@ host_handlers(const aside_handler_spec **specs, size_t *count)
 
 			spec->id = aside_number_at(i, 1);
 			spec->version = aside_number_at(i, 2);
-			spec->owner = aside_number_at(i, 3);
-			spec->superuser = aside_is_superuser(spec->owner);
-			spec->concurrency = aside_number_at(i, 4);
-			spec->batch_size = aside_number_at(i, 5);
-			spec->max_attempts = aside_number_at(i, 6);
-			spec->timeout_ms = aside_number_at(i, 7);
-			spec->ordered = aside_number_at(i, 8);
-			spec->durable = aside_number_at(i, 9);
-			spec->paused = aside_number_at(i, 10);
-			spec->backoff_us = aside_number_at(i, 11);
-			spec->cap_us = aside_number_at(i, 12);
-			spec->since = aside_number_at(i, 13);
-			spec->name = aside_lend_text(i, 14);
-			spec->channel = aside_lend_text(i, 15);
+			spec->concurrency = aside_number_at(i, 3);
+			spec->batch_size = aside_number_at(i, 4);
+			spec->max_attempts = aside_number_at(i, 5);
+			spec->timeout_ms = aside_number_at(i, 6);
+			spec->ordered = aside_number_at(i, 7);
+			spec->durable = aside_number_at(i, 8);
+			spec->paused = aside_number_at(i, 9);
+			spec->backoff_us = aside_number_at(i, 10);
+			spec->cap_us = aside_number_at(i, 11);
+			spec->since = aside_number_at(i, 12);
+			spec->name = aside_lend_text(i, 13);
+			spec->channel = aside_lend_text(i, 14);
+		}
+		for (size_t i = 0; i < *count; i++)
+		{
+			AsideDefinition definition = definition_of(&all[i]);
+
+			aside_watch_definition(&definition, i == 0);
 		}
 		*specs = all;
+		aside_end_work();
+	}
+	ASIDE_END_TRY();
+	aside_drop_work(status);
+	return status;
+}
+
+/* As it is now: definitions are handed on and ended without a word to their tables. */
+static aside_status
+host_standing(const aside_handler_spec *handlers, size_t count, aside_standing *out)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		aside_begin_work();
+		for (size_t i = 0; i < count; i++)
+		{
+			AsideDefinition definition = definition_of(&handlers[i]);
+
+			memset(&out[i], 0, sizeof(out[i]));
+			out[i].owner = aside_definition_owner(&definition);
+			if (!OidIsValid(out[i].owner))
+				continue;
+			out[i].superuser = aside_is_superuser(out[i].owner);
+			out[i].state = aside_definition_obstacle(out[i].owner) == NULL ? ASIDE_DEFINITION_ACTS : ASIDE_DEFINITION_WAITS;
+		}
 		aside_end_work();
 	}
 	ASIDE_END_TRY();
@@ -90,6 +135,7 @@ aside_get_event_host(void)
 		.abi_version = ASIDE_ABI_VERSION,
 		.random = host_random,
 		.handlers = host_handlers,
+		.standing = host_standing,
 		.fetch = aside_event_fetch,
 		.look_back = aside_event_look_back,
 		.places = aside_event_places,

@@ -9,7 +9,7 @@
  * own.  The search_path is the handler's all the time: so no query that the
  * tables' owner runs here has a name, or an operator, without its schema.
  */
-#include "event.h"
+#include "definition.h"
 
 #include "access/htup_details.h"
 #include "access/xact.h"
@@ -20,13 +20,11 @@
 #include "optimizer/cost.h"
 #include "storage/itemptr.h"
 #include "storage/lmgr.h"
-#include "tcop/tcopprot.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/plancache.h"
 #include "utils/regproc.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -51,22 +49,14 @@ typedef struct NoteHead
 	uint32		reserved;
 } NoteHead;
 
-/* A plan for as long as a new one would come to the same. */
-typedef struct KeptPlan
-{
-	SPIPlanPtr	plan;			/* NULL: none */
-	uint64_t	changes;		/* of the catalogs, before its analysis */
-	uint64		settings;
-} KeptPlan;
-
 /* What the last handler of this process is, for as long as its definition holds. */
 typedef struct Handler
 {
 	AsideHandlerName name;
+	char	   *called;			/* the handler's name */
 	char		form;			/* e aside.event, a aside.event[], j jsonb, t text, c command */
 	char	   *text;			/* the function's signature, or the command */
-	bool		several;		/* a command of several statements */
-	KeptPlan	plans[2];		/* of events, of notifications */
+	SPIPlanPtr	plans[2];		/* of events, of notifications; NULL: not prepared */
 } Handler;
 
 /* One event as a handler is told of it. */
@@ -91,21 +81,12 @@ static SPIPlanPtr log_plans[ASIDE_PARTITIONS];
 static SPIPlanPtr free_key_plan = NULL;
 
 static SPIPlanPtr
-prepare(const char *query, int nargs, Oid *types)
+prepare_kept(const char *query, int nargs, Oid *types)
 {
 	SPIPlanPtr	plan = SPI_prepare(query, nargs, types);
 
-	if (plan == NULL)
+	if (plan == NULL || SPI_keepplan(plan) != 0)
 		elog(ERROR, "could not prepare \"%s\": %s", query, SPI_result_code_string(SPI_result));
-	return plan;
-}
-
-static SPIPlanPtr
-prepare_kept(const char *query, int nargs, Oid *types)
-{
-	SPIPlanPtr	plan = prepare(query, nargs, types);
-
-	(void) SPI_keepplan(plan);
 	return plan;
 }
 
@@ -185,12 +166,14 @@ load_handler(const AsideHandlerName *name)
 	if (handler.text != NULL && memcmp(&handler.name, name, sizeof(*name)) == 0)
 		return;
 	for (int i = 0; i < lengthof(handler.plans); i++)
-		if (handler.plans[i].plan != NULL)
-			SPI_freeplan(handler.plans[i].plan);
+		if (handler.plans[i] != NULL)
+			SPI_freeplan(handler.plans[i]);
 	if (handler.text != NULL)
 		pfree(handler.text);
+	if (handler.called != NULL)
+		pfree(handler.called);
 	memset(&handler, 0, sizeof(handler));
-	if (SPI_execute_with_args("SELECT form, coalesce(handler, command) FROM aside.event_handler "
+	if (SPI_execute_with_args("SELECT form, coalesce(handler, command), name FROM aside.event_handler "
 							  "WHERE id OPERATOR(pg_catalog.=) $1",
 							  1, types, values, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		ereport(ERROR,
@@ -199,8 +182,24 @@ load_handler(const AsideHandlerName *name)
 	handler.form = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1)[0];
 	handler.text = MemoryContextStrdup(TopMemoryContext,
 									   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2));
-	handler.several = handler.form == 'c' && list_length(pg_parse_query(handler.text)) > 1;
+	handler.called = MemoryContextStrdup(TopMemoryContext,
+										 SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3));
 	handler.name = *name;
+}
+
+/* Since the coordinator asked, it may have been handed on, or its owner have lost his rights. */
+static void
+check_standing(Oid owner)
+{
+	AsideDefinition definition = {.kind = "handler", .id = handler.name.id, .name = handler.called};
+	const char *obstacle = aside_definition_obstacle(owner);
+
+	if (aside_definition_owner(&definition) != owner)
+		obstacle = "its owner is another one";
+	if (obstacle != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("event handler \"%s\" may not run: %s", handler.called, obstacle)));
 }
 
 /* What call_handler() passes to a handler of this form, by the types that the server knows, whatever bears their names. */
@@ -241,84 +240,30 @@ find_function(void)
 	return function;
 }
 
+/* As the handler's owner. */
 static SPIPlanPtr
-prepare_handler(Oid *types)
+handler_plan(bool notified)
 {
+	SPIPlanPtr *plan = &handler.plans[notified ? 1 : 0];
+	Oid			types[2] = {notified ? TEXTOID : JSONBOID, TEXTOID};
 	Oid			argument;
 	Oid			function;
 
+	if (*plan != NULL)
+		return *plan;
 	if (handler.form == 'c')
-		return prepare(handler.text, 2, types);
+	{
+		*plan = prepare_kept(handler.text, 2, types);
+		return *plan;
+	}
 	function = find_function();
 	argument = argument_type();
-	return prepare(psprintf("SELECT %s(%s$1)",
-							quote_qualified_identifier(get_namespace_name(get_func_namespace(function)),
-													   get_func_name(function)),
-							OidIsValid(get_func_variadictype(function)) ? "VARIADIC " : ""),
-				   1, &argument);
-}
-
-static bool
-still_holds(const KeptPlan *kept)
-{
-	ListCell   *cell;
-
-	if (kept->settings != aside_settings_version())
-		return false;
-	foreach(cell, SPI_plan_get_plan_sources(kept->plan))
-		if (aside_lock_queries(((CachedPlanSource *) lfirst(cell))->query_list) != kept->changes)
-			return false;
-	return true;
-}
-
-static bool
-is_lasting(SPIPlanPtr plan)
-{
-	ListCell   *cell;
-
-	foreach(cell, SPI_plan_get_plan_sources(plan))
-	{
-		Node	   *queries = (Node *) ((CachedPlanSource *) lfirst(cell))->query_list;
-
-		if (aside_has_fleeting_literal(queries, NULL) || aside_has_fleeting_call(queries, NULL))
-			return false;
-	}
-	return true;
-}
-
-/* As the handler's owner: what it would do if it were new, by a plan that is kept where that does the same. */
-static void
-execute_handler(bool notified, Datum *values, const char *nulls)
-{
-	KeptPlan   *kept = &handler.plans[notified ? 1 : 0];
-	Oid			types[2] = {notified ? TEXTOID : JSONBOID, TEXTOID};
-	uint64_t	changes;
-	SPIPlanPtr	plan;
-
-	/* Each is analyzed when the one before has run. */
-	if (handler.several)
-	{
-		check_code(SPI_execute_with_args(handler.text, 2, types, values, nulls, false, 0));
-		return;
-	}
-	if (kept->plan != NULL && still_holds(kept))
-	{
-		execute(kept->plan, values, nulls);
-		return;
-	}
-	if (kept->plan != NULL)
-		SPI_freeplan(kept->plan);
-	kept->plan = NULL;
-	changes = aside_catalog_changes();
-	plan = prepare_handler(types);
-	if (is_lasting(plan) && changes == aside_catalog_changes())
-	{
-		(void) SPI_keepplan(plan);
-		kept->plan = plan;
-		kept->changes = changes;
-		kept->settings = aside_settings_version();
-	}
-	execute(plan, values, nulls);
+	*plan = prepare_kept(psprintf("SELECT %s(%s$1)",
+								  quote_qualified_identifier(get_namespace_name(get_func_namespace(function)),
+															 get_func_name(function)),
+								  OidIsValid(get_func_variadictype(function)) ? "VARIADIC " : ""),
+						 1, &argument);
+	return *plan;
 }
 
 static Datum
@@ -490,7 +435,7 @@ call_handler(const Event *event)
 		default:
 			break;
 	}
-	execute_handler(event->notified, values, nulls);
+	execute(handler_plan(event->notified), values, nulls);
 }
 
 static void
@@ -503,7 +448,7 @@ call_with_array(const Event *events, uint32 count)
 		elements[i] = events[i].composite;
 	values[0] = PointerGetDatum(construct_array(elements, count, aside_event_type(), -1, false,
 												TYPALIGN_DOUBLE));
-	execute_handler(events[0].notified, values, NULL);
+	execute(handler_plan(events[0].notified), values, NULL);
 }
 
 /* As the tables' owner. */
@@ -566,6 +511,7 @@ run(const AsideHandlerName *name, const Batch *batch)
 		elog(ERROR, "could not connect to SPI");
 	SetUserIdAndSecContext(aside_events_owner(), context | SECURITY_LOCAL_USERID_CHANGE);
 	load_handler(name);
+	check_standing(owner);
 	events = batch->kind == 1 ? read_notifications(batch) : read_events(batch);
 	SetUserIdAndSecContext(owner, context);
 	if (events == NULL)

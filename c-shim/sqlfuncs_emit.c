@@ -2,7 +2,7 @@
  * sqlfuncs_emit.c
  *	  async_event_emit(): it is to cost little more than an INSERT.
  */
-#include "event.h"
+#include "definition.h"
 
 #include "access/genam.h"
 #include "access/table.h"
@@ -110,7 +110,7 @@ insert_into_index(Relation relation, Oid index_oid, TupleTableSlot *slot)
 
 /*
  * As the server inserts into its catalogs, without an executor: nobody but
- * pg_aside may write to these tables, and they have no triggers but those for replicas.
+ * pg_aside may write to these tables, whose triggers see to that, and are for replicas.
  */
 static void
 insert_event(Oid table, const Datum *values, const bool *nulls)
@@ -199,6 +199,7 @@ aside_async_event_emit(PG_FUNCTION_ARGS)
 				 errhint("Consider increasing \"aside.max_event_depth\", after ensuring that this ends.")));
 	values[RUN_AT] = TimestampTzGetDatum(due_at(fcinfo, now, &nulls[RUN_AT]));
 	tables = aside_event_tables();
+	aside_check_tables_owner();
 	partition = aside_current_partition();
 	id = nextval_internal(tables->sequence, false);
 	if (partition < 0 || !PG_ARGISNULL(6))

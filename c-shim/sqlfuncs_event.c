@@ -6,7 +6,7 @@
  * one that users call forwards to them, as the tables' owner, and says who
  * asks.
  */
-#include "event.h"
+#include "definition.h"
 
 #include "access/htup_details.h"
 #include "access/xact.h"
@@ -223,6 +223,7 @@ aside_event_forward(PG_FUNCTION_ARGS)
 	bool		null;
 
 	aside_check_events_ready();
+	aside_check_tables_owner();
 	watch();
 	GetUserIdAndSecContext(&user, &context);
 	initStringInfo(&query);

@@ -22,6 +22,8 @@ SAME(sizeof(aside_session_row) == 40);
 SAME(sizeof(aside_task_start) == 56);
 SAME(sizeof(aside_task_row) == 152);
 SAME(sizeof(aside_worker_row) == 72);
+SAME(sizeof(aside_standing) == 16);
+SAME(sizeof(aside_handler_spec) == 96);
 SAME(sizeof(aside_tally_row) == 48 + 8 * ASIDE_NOTE_ERRORS);
 SAME(sizeof(aside_stat_row) == 56 + 8 * ASIDE_BUCKETS);
 SAME(offsetof(aside_world, abi_version) == 0);

@@ -10,6 +10,7 @@ use aside_core::async_event::complaints::Complaint;
 use aside_core::async_event::spec::*;
 use aside_core::autonomous_tx::call::{Failed, Session};
 use aside_core::autonomous_tx::event::{Errand, Leases, Said};
+use aside_core::definition::Standing;
 use aside_core::host::{Saved, World};
 use aside_core::pool::area::Area;
 use aside_core::pool::borrow::Limits;
@@ -224,8 +225,8 @@ impl EventHost for Events<'_> {
             id: s.id,
             name: text(&s.name),
             channel: text(&s.channel),
-            owner: s.owner,
-            owner_is_superuser: s.superuser != 0,
+            owner: 0,
+            owner_is_superuser: false,
             concurrency: s.concurrency,
             batch_size: s.batch_size,
             max_attempts: s.max_attempts,
@@ -239,6 +240,20 @@ impl EventHost for Events<'_> {
             version: u64::from(s.version),
         };
         Ok(specs.iter().map(spec).collect())
+    }
+    fn standing(&self, handlers: &[&Spec]) -> Result<Vec<Standing>, Saved> {
+        let asked = |spec: &&Spec| aside_handler_spec { id: spec.id, name: lend(&spec.name), channel: lend(&[]), ..Default::default() };
+        let asked: Vec<_> = handlers.iter().map(asked).collect();
+        let mut out = vec![aside_standing::default(); asked.len()];
+        done(host_call!(self.t, standing(asked.as_ptr(), asked.len(), out.as_mut_ptr())))?;
+        let standing = |s: &aside_standing| match s.state {
+            state if state == aside_standing_state::ASIDE_DEFINITION_ACTS as u32 => {
+                Standing::Acts { owner: s.owner, superuser: s.superuser != 0 }
+            }
+            state if state == aside_standing_state::ASIDE_DEFINITION_WAITS as u32 => Standing::Waits,
+            _ => Standing::Ended,
+        };
+        Ok(out.iter().map(standing).collect())
     }
     fn fetch(&self) -> Result<Vec<Fetched>, Saved> {
         let (mut data, mut count) = (std::ptr::null(), 0);

@@ -182,6 +182,27 @@ COMMENT ON LANGUAGE plpgsql_autonomous IS 'PL/pgSQL routines whose whole executi
 REVOKE ALL ON LANGUAGE plpgsql_autonomous FROM PUBLIC;
 GRANT USAGE ON LANGUAGE plpgsql_autonomous TO aside_user;
 
+-- Definitions: rows that have something run for a role later. Each has a proxy in the catalog, a type without a body that
+-- the role owns: so DROP ROLE, REASSIGN OWNED, DROP OWNED and pg_dump do what they do for a table. See c-shim/definition.c.
+CREATE FUNCTION aside.definition_owner(kind text, id bigint, name text) RETURNS oid
+LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'aside_definition_owner_sql';
+COMMENT ON FUNCTION aside.definition_owner(text, bigint, text) IS 'the role that a definition acts for; NULL: it has ended';
+CREATE FUNCTION aside.definition_obstacle(owner oid) RETURNS text
+LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'aside_definition_obstacle_sql';
+COMMENT ON FUNCTION aside.definition_obstacle(oid) IS 'why nothing that a role has defined runs now; NULL: nothing keeps it';
+CREATE FUNCTION aside.definition_end(kind text, id bigint, name text) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'aside_definition_end_sql';
+COMMENT ON FUNCTION aside.definition_end(text, bigint, text) IS 'drops the proxy of a definition, if there is one';
+CREATE FUNCTION aside.definition_keep(kind text, id bigint, name text) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'aside_definition_keep_sql';
+COMMENT ON FUNCTION aside.definition_keep(text, bigint, text) IS 'makes the proxy of a definition go with the extension, after an upgrade of the server too';
+CREATE FUNCTION aside.check_definition() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'aside_check_definition';
+COMMENT ON FUNCTION aside.check_definition() IS 'refuses rows of definitions that act for a role whose privileges their author has not got';
+CREATE FUNCTION aside.follow_definition() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'aside_follow_definition';
+COMMENT ON FUNCTION aside.follow_definition() IS 'has the proxy of a definition follow its row';
+CREATE FUNCTION aside.check_writer() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'aside_check_writer';
+COMMENT ON FUNCTION aside.check_writer() IS 'refuses writes to a table by all but its owner and who has the owner''s privileges';
+
 -- Events: handlers, events with their log in partitions that are emptied by TRUNCATE, and those that no attempt could handle.
 CREATE TYPE aside.event AS (
     id bigint, channel text, payload jsonb, key text, headers jsonb, attempt int, emitted timestamptz, emitted_by name, priority int
@@ -193,10 +214,11 @@ CREATE TABLE aside.event_handler (
     id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text NOT NULL UNIQUE,
     channel text NOT NULL,
-    owner regrole NOT NULL,
+    owner text NOT NULL,
+    inert boolean NOT NULL DEFAULT false,
     handler text,
     command text,
-    form text NOT NULL,
+    form text NOT NULL CHECK (form IN ('c', 'e', 'a', 'j', 't')),
     concurrency int NOT NULL,
     batch_size int NOT NULL,
     max_attempts int NOT NULL,
@@ -208,8 +230,13 @@ CREATE TABLE aside.event_handler (
     paused boolean NOT NULL DEFAULT false,
     since bigint NOT NULL,
     version int NOT NULL DEFAULT 1,
-    created timestamptz NOT NULL DEFAULT now()
+    created timestamptz NOT NULL DEFAULT now(),
+    CHECK ((form = 'c') = (command IS NOT NULL) AND (form = 'c') = (handler IS NULL)),
+    CHECK (channel <> '' AND concurrency > 0 AND batch_size > 0 AND max_attempts > 0),
+    CHECK (backoff >= interval '0' AND backoff_cap >= interval '0' AND timeout > interval '0')
 );
+COMMENT ON COLUMN aside.event_handler.owner IS 'name of its role; the owner of its proxy is the role that it acts for';
+COMMENT ON COLUMN aside.event_handler.inert IS 'it was restored where there was no such role, and belongs to nobody';
 COMMENT ON TABLE aside.event_handler IS 'handlers of events, as async_event_on has made them; the view aside.handlers shows them';
 CREATE TABLE aside.event_control (partition int NOT NULL);
 INSERT INTO aside.event_control VALUES (0);
@@ -269,7 +296,7 @@ CREATE TABLE aside.event_dead (
     priority int NOT NULL,
     headers jsonb,
     emitted timestamptz NOT NULL,
-    emitted_by regrole NOT NULL,
+    emitted_by text,
     attempts int NOT NULL,
     sqlstate text,
     message text,
@@ -277,6 +304,7 @@ CREATE TABLE aside.event_dead (
     errors jsonb,
     PRIMARY KEY (id, handler)
 );
+COMMENT ON COLUMN aside.event_dead.emitted_by IS 'name of a role; NULL: it was a notification';
 COMMENT ON COLUMN aside.event_dead.errors IS 'of all attempts; NULL as long as the log has them';
 COMMENT ON TABLE aside.event_dead IS 'events that no attempt of a handler could handle';
 SELECT pg_catalog.pg_extension_config_dump('aside.event_id', '');
@@ -298,6 +326,24 @@ COMMENT ON FUNCTION aside.want_events() IS 'asks for a coordinator of events in 
 CREATE FUNCTION aside.event_handlers_changed() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'aside_event_handlers_changed';
 COMMENT ON FUNCTION aside.event_handlers_changed() IS 'tells the coordinator of events that handlers have changed, when the transaction commits';
 -- By whatever way they come: pg_restore copies them into the table.
+-- After the trigger for replicas, by name: what is left out needs no rights.
+CREATE TRIGGER rights BEFORE INSERT OR UPDATE OR DELETE ON aside.event_handler
+    FOR EACH ROW EXECUTE FUNCTION aside.check_definition('handler');
+CREATE TRIGGER follow AFTER INSERT OR UPDATE OR DELETE ON aside.event_handler
+    FOR EACH ROW EXECUTE FUNCTION aside.follow_definition('handler');
+ALTER TABLE aside.event_handler ENABLE ALWAYS TRIGGER rights, ENABLE ALWAYS TRIGGER follow;
+-- What the other tables say is acted on too: whose an event is, which of them are done, who has a unique key.
+DO $guard$
+DECLARE
+    guarded regclass;
+BEGIN
+    FOREACH guarded IN ARRAY '{aside.event_control, aside.event_0, aside.event_1, aside.event_2, aside.event_log_0, aside.event_log_1,
+            aside.event_log_2, aside.event_dead, aside.event_unique}'::regclass[] LOOP
+        EXECUTE pg_catalog.format('CREATE TRIGGER rights BEFORE INSERT OR UPDATE OR DELETE ON %s EXECUTE FUNCTION aside.check_writer()', guarded);
+        EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER rights', guarded);
+    END LOOP;
+END
+$guard$;
 CREATE TRIGGER tell AFTER INSERT OR UPDATE OR DELETE ON aside.event_handler EXECUTE FUNCTION aside.event_handlers_changed();
 ALTER TABLE aside.event_handler ENABLE ALWAYS TRIGGER tell;
 -- Whoever publishes all tables publishes these: what a subscription brings to them is another server's, and is left out.
@@ -330,21 +376,51 @@ CREATE FUNCTION aside.event_handler_of(caller oid, wanted text) RETURNS aside.ev
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     found aside.event_handler;
+    owner oid;
 BEGIN
     IF wanted IS NULL THEN
         RAISE EXCEPTION 'name of an event handler must not be null' USING ERRCODE = '22004';
     END IF;
     SELECT * INTO found FROM aside.event_handler h WHERE h.name = wanted FOR UPDATE;
-    IF found.id IS NULL THEN
+    owner := aside.definition_owner('handler', found.id, found.name);
+    IF found.id IS NULL OR (owner IS NULL AND NOT found.inert) THEN
         RAISE EXCEPTION 'event handler "%" does not exist', wanted USING ERRCODE = '42704';
     END IF;
-    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = found.owner AND pg_has_role(caller, r.oid, 'USAGE'))
-        AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = caller AND r.rolsuper) THEN
+    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = caller AND (r.rolsuper OR (NOT found.inert AND pg_has_role(caller, owner, 'USAGE')))) THEN
         RAISE EXCEPTION 'must be owner of event handler "%"', wanted USING ERRCODE = '42501';
     END IF;
     RETURN found;
 END $$;
 COMMENT ON FUNCTION aside.event_handler_of(oid, text) IS 'the handler of that name, if the role may change it';
+
+CREATE FUNCTION aside.event_handler_end(ended aside.event_handler) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    DELETE FROM aside.event_dead d WHERE d.handler = ended.id;
+    DELETE FROM aside.event_handler h WHERE h.id = ended.id;
+    -- What waits and no other handler gets ends here, so its unique keys are free.
+    DELETE FROM aside.event_unique u WHERE u.channel = ended.channel
+        AND NOT EXISTS (SELECT FROM aside.event_handler h WHERE h.channel = ended.channel AND h.since < u.event);
+END $$;
+COMMENT ON FUNCTION aside.event_handler_end(aside.event_handler) IS 'ends a handler, with its dead events and what waits for it alone';
+
+-- Asked by the coordinator whenever it reads them. It waits for nobody.
+CREATE FUNCTION aside.event_handlers_settle() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found aside.event_handler;
+BEGIN
+    FOR found IN SELECT * FROM aside.event_handler h
+        WHERE NOT h.inert AND aside.definition_owner('handler', h.id, h.name) IS NULL FOR UPDATE SKIP LOCKED LOOP
+        RAISE LOG 'event handler "%" has ended: its owner, role "%", has given up what it owned', found.name, found.owner;
+        PERFORM aside.event_handler_end(found);
+    END LOOP;
+    FOR found IN SELECT h.* FROM aside.event_handler h JOIN pg_roles r ON r.oid = aside.definition_owner('handler', h.id, h.name)
+        WHERE NOT h.inert AND r.rolname <> h.owner AND pg_has_role(r.oid, 'USAGE') FOR UPDATE OF h SKIP LOCKED LOOP
+        UPDATE aside.event_handler h SET owner = pg_get_userbyid(aside.definition_owner('handler', h.id, h.name)) WHERE h.id = found.id;
+    END LOOP;
+    PERFORM aside.definition_keep('handler', h.id, h.name) FROM aside.event_handler h WHERE NOT h.inert;
+END $$;
+COMMENT ON FUNCTION aside.event_handlers_settle() IS 'has the table of handlers follow what has become of their proxies';
 
 CREATE FUNCTION aside.async_event_on(caller oid, channel text, handler regprocedure, command text, name text, concurrency int,
     batch_size int, max_attempts int, backoff interval, backoff_cap interval, timeout interval, ordered boolean, durable boolean)
@@ -355,6 +431,9 @@ DECLARE
     form text;
     signature text;
     new_name text := coalesce(name, channel);
+    new_id int;
+    obstacle text;
+    ended aside.event_handler;
 BEGIN
     IF channel IS NULL OR channel = '' THEN
         RAISE EXCEPTION 'channel of an event handler must not be null or empty' USING ERRCODE = '22004';
@@ -379,6 +458,10 @@ BEGIN
             DETAIL = format('Handlers run as their owner, and role "%s" cannot log in.', caller_name),
             HINT = 'Create the handler as a role that can, for example one that is a member of this one.';
     END IF;
+    obstacle := aside.definition_obstacle(caller);
+    IF obstacle IS NOT NULL THEN
+        RAISE EXCEPTION 'permission denied to define an event handler' USING ERRCODE = '42501', DETAIL = format('Nothing would run: %s.', obstacle);
+    END IF;
     IF handler IS NULL THEN
         form := 'command';
     ELSE
@@ -400,13 +483,21 @@ BEGIN
         SELECT format('%I.%I(%s)', n.nspname, of_function.proname, format_type(of_function.proargtypes[0], NULL))
             INTO signature FROM pg_namespace n WHERE n.oid = of_function.pronamespace;
     END IF;
+    SELECT * INTO ended FROM aside.event_handler h
+        WHERE h.name = new_name AND NOT h.inert AND aside.definition_owner('handler', h.id, h.name) IS NULL FOR UPDATE;
+    IF FOUND THEN
+        PERFORM aside.event_handler_end(ended);
+    END IF;
     IF EXISTS (SELECT FROM aside.event_handler h WHERE h.name = new_name) THEN
         RAISE EXCEPTION 'event handler "%" already exists', new_name USING ERRCODE = '42710',
             HINT = 'Give it another name.';
     END IF;
-    INSERT INTO aside.event_handler (name, channel, owner, handler, command, form, concurrency, batch_size, max_attempts,
-        backoff, backoff_cap, timeout, ordered, durable, since)
-    VALUES (new_name, channel, caller, signature, command,
+    -- Whoever owns a proxy can rename it: none that bears this name by now is to be taken for that of a restored row.
+    new_id := nextval('aside.event_handler_id_seq');
+    PERFORM aside.definition_end('handler', new_id, new_name);
+    INSERT INTO aside.event_handler (id, name, channel, owner, handler, command, form, concurrency, batch_size, max_attempts,
+        backoff, backoff_cap, timeout, ordered, durable, since) OVERRIDING SYSTEM VALUE
+    VALUES (new_id, new_name, channel, caller_name, signature, command,
         CASE form WHEN 'command' THEN 'c' WHEN 'event' THEN 'e' WHEN 'array' THEN 'a' WHEN 'jsonb' THEN 'j' ELSE 't' END,
         concurrency, batch_size, max_attempts, backoff, backoff_cap, timeout, ordered, durable,
         nextval('aside.event_id'));
@@ -418,11 +509,7 @@ SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     found aside.event_handler := aside.event_handler_of(caller, name);
 BEGIN
-    DELETE FROM aside.event_dead d WHERE d.handler = found.id;
-    DELETE FROM aside.event_handler h WHERE h.id = found.id;
-    -- What waits and no other handler gets ends here, so its unique keys are free.
-    DELETE FROM aside.event_unique u WHERE u.channel = found.channel
-        AND NOT EXISTS (SELECT FROM aside.event_handler h WHERE h.channel = found.channel AND h.since < u.event);
+    PERFORM aside.event_handler_end(found);
     RETURN true;
 END $$;
 CREATE FUNCTION aside.async_event_pause(caller oid, name text) RETURNS boolean LANGUAGE plpgsql
@@ -568,8 +655,9 @@ BEGIN
     END IF;
     FOR dead IN DELETE FROM aside.event_dead d WHERE d.handler = found.id AND (ids IS NULL OR d.id = ANY (ids)) RETURNING * LOOP
         PERFORM aside.event_put(dead.channel, dead.payload, dead.key, dead.priority,
-            coalesce(dead.headers, '{}') || jsonb_build_object('redriven', dead.id), dead.emitted_by, found.id,
-            CASE WHEN dead.headers ? 'pid' AND dead.emitted_by = 0 THEN 'notify' END);
+            coalesce(dead.headers, '{}') || jsonb_build_object('redriven', dead.id),
+            coalesce((SELECT r.oid FROM pg_roles r WHERE r.rolname = dead.emitted_by), 0), found.id,
+            CASE WHEN dead.emitted_by IS NULL THEN 'notify' END);
         count := count + 1;
     END LOOP;
     RETURN count;
@@ -635,7 +723,8 @@ CREATE VIEW aside.event_states AS
         SELECT p.*, l.*
         FROM (
             SELECT e.id, e.channel, e.payload, e.key, e.priority, e.run_at, e.unique_key, e.headers, e.emitted, e.emitted_by,
-                h.id AS handler_id, h.name AS handler, h.owner AS handler_owner
+                h.id AS handler_id, h.name AS handler,
+                aside.definition_owner('handler', h.id, h.name) AS handler_owner
             FROM aside.event_rows e
             LEFT JOIN aside.event_handler h ON e.target = h.id OR (e.target IS NULL AND h.channel = e.channel AND h.since < e.id)
             WHERE e.command IS NULL OR e.command = 'notify'
@@ -654,36 +743,45 @@ CREATE VIEW aside.event_states AS
     ) s
     WHERE s.id IS NOT NULL;
 
+-- For the views: of handlers that have not ended, the role that they act for; NULL: nobody.
+CREATE VIEW aside.event_handlers AS
+    SELECT h.*, o.role FROM aside.event_handler h,
+        LATERAL (SELECT CASE WHEN NOT h.inert THEN aside.definition_owner('handler', h.id, h.name) END AS role) o
+    WHERE h.inert OR o.role IS NOT NULL;
 CREATE VIEW aside.handlers AS
-    SELECT h.name, h.channel, pg_catalog.pg_get_userbyid(h.owner) AS owner, h.handler,
-        CASE WHEN pg_catalog.pg_has_role(h.owner, 'USAGE') OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) current_user)
+    SELECT h.name, h.channel, coalesce(pg_catalog.pg_get_userbyid(h.role), h.owner) AS owner, h.handler,
+        CASE WHEN pg_catalog.pg_has_role(h.role, 'USAGE') OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) current_user)
              THEN h.command END AS command, h.concurrency, h.batch_size,
         h.max_attempts, h.backoff, h.backoff_cap, h.timeout, h.ordered, h.durable, h.paused, h.created,
         CASE WHEN h.command IS NOT NULL THEN NULL
              ELSE EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
                  WHERE p.prokind = 'f' AND p.pronargs = 1 AND p.proargtypes[0] OPERATOR(pg_catalog.=) CASE h.form WHEN 'e' THEN 'aside.event'::regtype
                      WHEN 'a' THEN 'aside.event[]'::regtype WHEN 'j' THEN 'jsonb'::regtype ELSE 'text'::regtype END
-                 AND pg_catalog.strpos(h.handler, pg_catalog.format('%I.%I(', n.nspname, p.proname)) = 1) END AS exists
-    FROM aside.event_handler h;
+                 AND pg_catalog.strpos(h.handler, pg_catalog.format('%I.%I(', n.nspname, p.proname)) = 1) END AS exists,
+        CASE WHEN h.inert THEN pg_catalog.format('role "%s" did not exist when it was restored: it belongs to nobody', h.owner)
+             ELSE aside.definition_obstacle(h.role) END AS reason
+    FROM aside.event_handlers h;
 CREATE VIEW aside.events WITH (security_barrier) AS
     SELECT s.id, s.channel, s.payload, s.key, s.priority, s.run_at, s.unique_key, s.headers, s.emitted,
-        pg_catalog.pg_get_userbyid(s.emitted_by) AS emitted_by, s.handler, s.state, s.attempts, s.next_at, s.sqlstate, s.message, s.changed
-    FROM aside.event_states s
+        pg_catalog.pg_get_userbyid(s.emitted_by) AS emitted_by, s.handler, s.state, s.attempts, s.next_at,
+        CASE WHEN a.may THEN s.sqlstate END AS sqlstate, CASE WHEN a.may THEN s.message END AS message, s.changed
+    FROM aside.event_states s, LATERAL (SELECT pg_catalog.pg_has_role(s.handler_owner, 'USAGE')
+        OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user) AS may) a
     WHERE pg_catalog.pg_has_role(s.emitted_by, 'USAGE') OR pg_catalog.pg_has_role(s.handler_owner, 'USAGE')
         OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user);
 CREATE VIEW aside.dead_events WITH (security_barrier) AS
     SELECT d.id, h.name AS handler, d.channel, d.payload, d.key, d.priority, d.headers, d.emitted,
-        pg_catalog.pg_get_userbyid(d.emitted_by) AS emitted_by, d.attempts, d.sqlstate, d.message, d.died,
+        d.emitted_by::name AS emitted_by, d.attempts, d.sqlstate, d.message, d.died,
         coalesce(d.errors, (SELECT r.errors FROM aside.event_errors r WHERE r.event = d.id AND r.handler = d.handler)) AS errors
-    FROM aside.event_dead d JOIN aside.event_handler h ON h.id = d.handler
-    WHERE pg_catalog.pg_has_role(h.owner, 'USAGE') OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user);
+    FROM aside.event_dead d JOIN aside.event_handlers h ON h.id = d.handler
+    WHERE pg_catalog.pg_has_role(h.role, 'USAGE') OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user);
 CREATE VIEW aside.event_runs WITH (security_barrier) AS
     SELECT l.event, h.name AS handler, l.attempt, max(l.at) FILTER (WHERE l.kind = 'a') AS started,
         max(l.at) FILTER (WHERE l.kind NOT IN ('a', 'w')) AS finished,
         coalesce(max(CASE l.kind WHEN 'd' THEN 'done' WHEN 'f' THEN 'failed' WHEN 'x' THEN 'dead' WHEN 'c' THEN 'cancelled' END), 'running') AS state,
         max(l.sqlstate) AS sqlstate, max(l.message) AS message, max(l.next_at) AS next_at
-    FROM aside.event_log l JOIN aside.event_handler h ON h.id = l.handler
-    WHERE pg_catalog.pg_has_role(h.owner, 'USAGE') OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user)
+    FROM aside.event_log l JOIN aside.event_handlers h ON h.id = l.handler
+    WHERE pg_catalog.pg_has_role(h.role, 'USAGE') OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user)
     GROUP BY l.event, h.name, l.attempt, CASE WHEN l.attempt IS NULL THEN l.at END
     HAVING count(*) FILTER (WHERE l.kind <> 'w') > count(*) FILTER (WHERE l.kind = 'w');
 CREATE VIEW aside.event_stats AS
@@ -708,7 +806,7 @@ CREATE VIEW aside.event_stats AS
             WHERE o.handler = h.id AND o.sqlstate IS NOT NULL AND o.at > w.since) l)::numeric / w.seconds, 1) AS failures_per_second
     FROM (SELECT clock_timestamp() - interval '1 minute' AS since,
               greatest(1, least(60, extract(epoch FROM clock_timestamp() - min(e.emitted)))) AS seconds FROM aside.event_rows e) w
-        CROSS JOIN aside.event_handler h LEFT JOIN aside.event_states s ON s.handler_id = h.id
+        CROSS JOIN aside.event_handlers h LEFT JOIN aside.event_states s ON s.handler_id = h.id
         LEFT JOIN aside.notification_rows() n ON n.handler = h.id
     GROUP BY h.id, h.name, h.channel, w.since, w.seconds, n.waiting, n.done, n.failed, n.dropped, n.recorded, n.failures;
 CREATE VIEW aside.coordinators AS SELECT * FROM aside.coordinator_rows();
@@ -716,7 +814,9 @@ COMMENT ON VIEW aside.event_rows IS 'rows of all partitions of events';
 COMMENT ON VIEW aside.event_log IS 'lines of the log of events, one for each event';
 COMMENT ON VIEW aside.event_errors IS 'errors of the attempts of each event, as far as the log has them';
 COMMENT ON VIEW aside.event_states IS 'what is known of each event and each of its handlers';
-COMMENT ON VIEW aside.handlers IS 'handlers of events and notifications; exists: is its function there?';
+COMMENT ON VIEW aside.event_handlers IS 'handlers that have not ended, each with the role that it acts for';
+COMMENT ON VIEW aside.handlers IS
+    'handlers of events and notifications; exists: is its function there? reason: why it does not run now; NULL: nothing keeps it';
 COMMENT ON VIEW aside.events IS 'events until their partition is emptied, with their state for each handler: waiting, delayed, running, retrying, done, dead, cancelled';
 COMMENT ON VIEW aside.dead_events IS 'events that a handler failed to handle as often as it may; async_event_redrive emits them again';
 COMMENT ON VIEW aside.event_runs IS
@@ -818,6 +918,10 @@ REVOKE ALL ON FUNCTION
     async_event_emit(text, jsonb, text, interval, timestamptz, int, text, text, jsonb),
     async_event_cancel(bigint), async_event_redrive(text, bigint[]), aside.coordinator_rows(), aside.notification_rows(), aside.events_ready(),
     aside.want_events(), aside.event_handlers_changed(), aside.event_replicated(), aside.event_truncate(name), aside.event_handler_of(oid, text),
+    aside.event_handler_end(aside.event_handler),
+    aside.event_handlers_settle(), aside.definition_owner(text, bigint, text), aside.definition_obstacle(oid),
+    aside.definition_end(text, bigint, text), aside.definition_keep(text, bigint, text), aside.check_definition(),
+    aside.follow_definition(), aside.check_writer(),
     aside.async_event_on(oid, text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean),
     aside.async_event_off(oid, text), aside.async_event_pause(oid, text), aside.async_event_resume(oid, text),
     aside.event_put(text, jsonb, text, int, jsonb, oid, int, text), aside.event_claim_key(text, text, bigint, text, oid),
@@ -845,9 +949,13 @@ GRANT EXECUTE ON FUNCTION
     async_event_off(text), async_event_pause(text), async_event_resume(text),
     async_event_emit(text, jsonb, text, interval, timestamptz, int, text, text, jsonb),
     async_event_cancel(bigint), async_event_redrive(text, bigint[]), aside.coordinator_rows(), aside.notification_rows(), aside.events_ready(),
+    aside.definition_owner(text, bigint, text), aside.definition_obstacle(oid),
     autonomous_sessions(),
     aside.worker_rows(), aside.stat_rows()
 TO aside_user;
 GRANT USAGE ON SCHEMA aside TO aside_user;
 GRANT SELECT ON aside.workers, aside.stat, aside.tasks, aside.handlers, aside.events, aside.dead_events,
     aside.event_runs, aside.event_stats, aside.coordinators TO aside_user;
+-- Who owns the database can dump it.
+GRANT USAGE ON SCHEMA aside TO pg_database_owner;
+GRANT SELECT ON aside.event_id, aside.event_handler, aside.event_handler_id_seq, aside.event_dead TO pg_database_owner;

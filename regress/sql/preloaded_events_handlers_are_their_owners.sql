@@ -160,33 +160,86 @@ GRANT EXECUTE ON FUNCTION told_by(text) TO regress_aside_owner;
 SELECT async_event_redrive('whose');
 CALL until('(SELECT count(*) FROM told) = 1');
 SELECT what FROM told;
--- the owner may not log in any more, and may again
-ALTER ROLE regress_aside_owner NOLOGIN;
-DO $$ BEGIN PERFORM pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE backend_type = 'pg_aside worker' AND usename = 'regress_aside_owner'; END $$;
-SELECT async_event_emit('whose', '"no login"') AS e \gset
-CALL until('EXISTS (SELECT FROM aside.dead_events WHERE channel = ''whose'')');
-SELECT payload, sqlstate, message FROM aside.dead_events WHERE channel = 'whose';
-ALTER ROLE regress_aside_owner LOGIN;
-SELECT async_event_redrive('whose');
-CALL until('(SELECT count(*) FROM told) = 2');
--- the owner goes
-SELECT async_event_emit('whose', '"never handled"', run_at => 'infinity') > 0;
-REVOKE aside_user FROM regress_aside_owner;
-DROP OWNED BY regress_aside_owner;
-DROP ROLE regress_aside_owner;
-DO $$ BEGIN PERFORM pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE backend_type = 'pg_aside worker' AND datname = current_database(); END $$;
-SELECT owner ~ '^unknown' AS unknown FROM aside.handlers WHERE name = 'whose';
-SELECT async_event_emit('whose', '"of no one"') AS e \gset
-CALL until('EXISTS (SELECT FROM aside.dead_events WHERE channel = ''whose'')');
-SELECT payload, sqlstate, regexp_replace(message, '\d+', 'N') AS message FROM aside.dead_events WHERE channel = 'whose';
-SET ROLE regress_aside_member;
-\set VERBOSITY sqlstate
-SELECT async_event_off('whose');
-\set VERBOSITY default
+-- while the owner may not act events wait, no attempt is counted, and the view says why
+CREATE FUNCTION waits(channel text) RETURNS TABLE (reason text, state text, attempts int) LANGUAGE sql AS $$
+    SELECT h.reason, e.state, e.attempts FROM aside.handlers h JOIN aside.events e ON e.handler = h.name WHERE h.channel = $1
+    AND e.state <> 'done' ORDER BY e.id DESC LIMIT 1 $$;
+CREATE PROCEDURE sees_that(change text, undo text, expected int) LANGUAGE plpgsql AS $$
+DECLARE r record;
+BEGIN
+    EXECUTE format(change, current_database());
+    COMMIT;
+    PERFORM async_event_emit('whose', '"waits"');
+    -- behind it
+    PERFORM async_event_emit('behind');
+    COMMIT;
+    CALL until(format('(SELECT count(*) FROM behind) = %s', expected - 1));
+    SELECT * INTO r FROM waits('whose');
+    RAISE INFO '% %: %', r.state, r.attempts, replace(r.reason, current_database(), 'this');
+    EXECUTE format(undo, current_database());
+    COMMIT;
+    CALL until(format('(SELECT count(*) FROM told) = %s', expected));
+END $$;
+CREATE TABLE behind (n int);
+SELECT async_event_on('behind', command => 'INSERT INTO public.behind VALUES (1)');
+CALL sees_that('ALTER ROLE regress_aside_owner NOLOGIN', 'ALTER ROLE regress_aside_owner LOGIN', 2);
+CALL sees_that('ALTER ROLE regress_aside_owner VALID UNTIL ''2001-01-01''', 'ALTER ROLE regress_aside_owner VALID UNTIL ''infinity''', 3);
+CALL sees_that('REVOKE CONNECT ON DATABASE %I FROM PUBLIC', 'GRANT CONNECT ON DATABASE %I TO PUBLIC', 4);
+CALL sees_that('REVOKE aside_user FROM regress_aside_owner', 'GRANT aside_user TO regress_aside_owner', 5);
+SELECT count(*) FROM aside.dead_events WHERE channel = 'whose';
+-- who was a superuser is none at the next event
+ALTER ROLE regress_aside_owner SUPERUSER;
+SET ROLE regress_aside_owner;
+SELECT async_event_on('super', command => 'INSERT INTO public.told (what) SELECT ''superuser: '' || current_setting(''is_superuser'')');
 RESET ROLE;
-SELECT async_event_off('whose');
+SELECT async_event_emit('super') > 0;
+CALL until('(SELECT count(*) FROM told) = 6');
+ALTER ROLE regress_aside_owner NOSUPERUSER;
+SELECT async_event_emit('super') > 0;
+CALL until('(SELECT count(*) FROM told) = 7');
+SELECT what FROM told WHERE what ~ '^superuser' ORDER BY n;
+-- none can be made by who may not act
+REVOKE aside_user FROM regress_aside_owner;
+CREATE FUNCTION makes_none() RETURNS text SECURITY DEFINER LANGUAGE sql AS $$ SELECT async_event_on('none', command => 'SELECT 1') $$;
+GRANT EXECUTE ON FUNCTION async_event_on TO regress_aside_owner;
+ALTER FUNCTION makes_none() OWNER TO regress_aside_owner;
+SELECT makes_none();
+REVOKE EXECUTE ON FUNCTION async_event_on FROM regress_aside_owner;
+GRANT aside_user TO regress_aside_owner;
+DROP FUNCTION makes_none();
+
+-- the owner is not dropped, hands on, and gives up
+\set VERBOSITY terse
+DROP ROLE regress_aside_owner;
+\set VERBOSITY default
+ALTER ROLE regress_aside_owner RENAME TO regress_aside_renamed;
+SELECT name, owner, reason FROM aside.handlers WHERE name = 'whose';
+REASSIGN OWNED BY regress_aside_renamed TO regress_aside_member;
+SELECT name, owner, reason FROM aside.handlers WHERE name = 'whose';
+GRANT INSERT ON told TO regress_aside_member;
+GRANT USAGE ON SEQUENCE told_n_seq TO regress_aside_member;
+SELECT async_event_emit('super') > 0;
+CALL until('(SELECT count(*) FROM told) = 8');
+CALL until('(SELECT bool_and(owner = ''regress_aside_member'') FROM aside.event_handler WHERE name <> ''behind'')');
+SELECT async_event_emit('whose', '"never handled"', run_at => 'infinity') > 0;
+SET ROLE regress_aside_member;
+SELECT async_event_pause('whose'), async_event_resume('whose');
+RESET ROLE;
+SELECT async_event_emit('super', unique_key => 'free with its handler', delay => '1 hour') > 0;
+DROP OWNED BY regress_aside_renamed, regress_aside_member;
+DROP ROLE regress_aside_renamed;
+SELECT name FROM aside.handlers ORDER BY name;
+SELECT async_event_resume('whose');
+SELECT async_event_emit('behind') > 0;
+CALL until('NOT EXISTS (SELECT FROM aside.event_handler WHERE channel = ''whose'')');
+CALL until('NOT EXISTS (SELECT FROM aside.event_unique)');
+SELECT async_event_on('whose', command => 'SELECT 1'), async_event_off('whose'), async_event_off('behind');
+SELECT count(*) AS proxies FROM pg_type WHERE typnamespace = 'aside'::regnamespace AND NOT typisdefined;
 SELECT state FROM aside.coordinators WHERE database = current_database();
 
+DROP TABLE behind;
+DROP FUNCTION waits;
+DROP PROCEDURE sees_that;
 DROP TABLE told, secret, rows_of;
 DROP FUNCTION told_by, emits, see;
 DROP PROCEDURE until;

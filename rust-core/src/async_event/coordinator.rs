@@ -65,6 +65,8 @@ pub struct Coordinator {
     pub(super) window: usize,
     /// There was no worker for something.
     pub(super) starved: bool,
+    /// When those are asked for again whose owners could not act.
+    pub(super) look_again_at: u64,
     /// The handler whose turn it is.
     pub(super) turn: u32,
 }
@@ -95,6 +97,7 @@ impl Coordinator {
             poll_us: 5_000_000,
             window: 4,
             starved: false,
+            look_again_at: 0,
             turn: 0,
         }
     }
@@ -176,6 +179,13 @@ impl Coordinator {
         let complaint = self.complain_at().map_or(u64::MAX, |at| at.saturating_sub(mono));
         let starved = if self.starved { START_RETRY_US } else { u64::MAX };
         let refetch = if self.woken { super::rotation::ROTATION_TICK_US } else { u64::MAX };
-        due.min(timers).min(complaint).min(starved).min(refetch).min(self.rotation_wait(mono)).min(self.recall_wait(mono)).max(1)
+        due.min(timers)
+            .min(complaint)
+            .min(starved)
+            .min(refetch)
+            .min(self.rotation_wait(mono))
+            .min(self.recall_wait(mono))
+            .min(self.standing_wait(mono))
+            .max(1)
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct Handler {
     pub leases: u32,
     /// Events that a lease is given, by experience: of slow ones fewer.
     pub chunk: usize,
+    /// Its owner may not act: it starts nothing.
+    pub barred: bool,
     /// It is there only for the leases that run.
     pub removed: bool,
     /// The last lease was one of notifications.
@@ -41,6 +43,7 @@ impl Handler {
             complaints: Complaints::default(),
             leases: 0,
             chunk: CHUNK,
+            barred: false,
             removed: false,
             notes_last: false,
         };
@@ -127,8 +130,12 @@ impl Handler {
         }
     }
 
-    fn can_run(&self) -> bool {
+    fn could_run(&self) -> bool {
         !self.removed && !self.spec.paused && self.leases < self.spec.concurrency
+    }
+
+    fn can_run(&self) -> bool {
+        self.could_run() && !self.barred
     }
 
     /// When there will be something to start that there is not now.
@@ -145,9 +152,14 @@ impl Handler {
         !self.notes.waiting.is_empty() && !self.queue.occupied(key_of(None))
     }
 
+    /// There is something that would start now, if its owner may act.
+    pub fn would_start(&self) -> bool {
+        self.could_run() && (self.notes_may_run() || self.queue.ready() > 0)
+    }
+
     /// There is something that may start now.
     pub fn may_start(&self) -> bool {
-        self.can_run() && (self.notes_may_run() || self.queue.ready() > 0)
+        self.would_start() && !self.barred
     }
 
     /// What one more lease is to run. Notifications and events take turns, but those that wait in memory are

@@ -3,6 +3,7 @@
 
 use super::complaints::Complaint;
 use super::spec::{Batch, Entry, Fetched, Notification, Outcome, Place, Spec};
+use crate::definition::Standing;
 use crate::host::Saved;
 
 pub trait EventHost {
@@ -14,6 +15,8 @@ pub trait EventHost {
     fn random(&self) -> f64;
     /// All handlers, read anew.
     fn handlers(&self) -> Result<Vec<Spec>, Saved>;
+    /// May these run now, each as whom? In their order.
+    fn standing(&self, handlers: &[&Spec]) -> Result<Vec<Standing>, Saved>;
     /// Events and commands that became visible since this coordinator's last fetch. The first one returns all
     /// events that have not ended for some handler, and all commands. After an error: the same again.
     fn fetch(&self) -> Result<Vec<Fetched>, Saved>;

@@ -1,9 +1,11 @@
 //! Work goes out to workers, and what they say of it comes back.
 
 use super::coordinator::{Coordinator, Lease};
+use super::handler::Handler;
 use super::host::EventHost;
 use super::settle::{CRASH, Failure};
-use super::spec::{Batch, Entry, Outcome, Work};
+use super::spec::{Batch, Entry, Outcome, Spec, Work};
+use crate::definition::{LOOK_AGAIN_US, Standing};
 use crate::host::Saved;
 use std::collections::BTreeMap;
 
@@ -23,6 +25,7 @@ impl Coordinator {
     pub(super) fn start<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
         let now = h.timestamp();
         self.handlers.values_mut().for_each(|handler| handler.queue.promote(now));
+        self.ask_standing(h)?;
         let mut refused = Vec::new();
         loop {
             let plans = self.plan(&refused, now);
@@ -42,6 +45,43 @@ impl Coordinator {
         }
         self.starved = !refused.is_empty();
         Ok(())
+    }
+
+    /// Before attempts are recorded: of a handler whose owner may not act none is made.
+    fn ask_standing<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
+        let mono = h.now_us();
+        let again = mono >= self.look_again_at;
+        let wanted = |handler: &&mut Handler| handler.would_start() && (again || !handler.barred);
+        let mut asked: Vec<&mut Handler> = self.handlers.values_mut().filter(wanted).collect();
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let specs: Vec<&Spec> = asked.iter().map(|handler| &handler.spec).collect();
+        let standings = h.standing(&specs)?;
+        for (handler, standing) in asked.iter_mut().zip(standings) {
+            handler.barred = !matches!(standing, Standing::Acts { .. });
+            match standing {
+                Standing::Acts { owner, superuser } => {
+                    // Its row has the name of the last owner.
+                    if handler.spec.owner != 0 && handler.spec.owner != owner {
+                        (self.told, self.reload_at) = (true, mono);
+                    }
+                    (handler.spec.owner, handler.spec.owner_is_superuser) = (owner, superuser);
+                }
+                Standing::Waits => {}
+                Standing::Ended => (self.told, self.reload_at) = (true, mono),
+            }
+        }
+        if again {
+            self.look_again_at = mono + LOOK_AGAIN_US;
+        }
+        Ok(())
+    }
+
+    /// Microseconds until it is time to ask again for those whose owners could not act.
+    pub(super) fn standing_wait(&self, mono: u64) -> u64 {
+        let barred = self.handlers.values().any(|handler| handler.barred && handler.would_start());
+        if barred { self.look_again_at.saturating_sub(mono) } else { u64::MAX }
     }
 
     /// A lease of each handler in turn, and again, but none of an owner for whom there is no worker.

@@ -9,7 +9,7 @@ pub struct Spec {
     pub id: u32,
     pub name: Vec<u8>,
     pub channel: Vec<u8>,
-    /// The role that it runs as.
+    /// The role that it runs as, by what its standing was the last time.
     pub owner: u32,
     /// Where the server goes by what a role was at its authentication.
     pub owner_is_superuser: bool,

@@ -22,12 +22,8 @@ impl Client {
     }
 
     pub fn send(&self, name: &str, command: &str) -> Result<(), Told> {
-        self.send_as(name, command, Output::Described)
-    }
-
-    pub fn send_as(&self, name: &str, command: &str, output: Output) -> Result<(), Told> {
         self.ask(command, |call| {
-            call.output = output;
+            call.output = Output::Described;
             session::send(self, &self.world.area, self.session, call, Some(name.as_bytes()))
         })
     }

@@ -5,6 +5,7 @@ use crate::async_event::backoff::{LONGEST_SHORTAGE_US, ceiling_us, shortage};
 use crate::async_event::complaints::Complaint;
 use crate::async_event::host::EventHost;
 use crate::async_event::spec::*;
+use crate::definition::Standing;
 use crate::host::Saved;
 
 /// Notifications that are lent at a time.
@@ -112,6 +113,13 @@ impl EventHost for World {
     }
     fn handlers(&self) -> Result<Vec<Spec>, Saved> {
         self.call("handlers", false, |state| state.specs.clone())
+    }
+    fn standing(&self, handlers: &[&Spec]) -> Result<Vec<Standing>, Saved> {
+        self.call("standing", false, |state| {
+            let standing =
+                |spec: &&Spec| state.standings.get(&spec.id).copied().unwrap_or(Standing::Acts { owner: spec.owner, superuser: false });
+            handlers.iter().map(standing).collect()
+        })
     }
     fn fetch(&self) -> Result<Vec<Fetched>, Saved> {
         self.call("fetch", true, |state| {

@@ -9,6 +9,7 @@ use crate::async_event::coordinator::START_RETRY_US;
 use crate::async_event::handler::CHUNK;
 use crate::async_event::host::EventHost;
 use crate::async_event::spec::*;
+use crate::definition::Standing;
 use crate::host::Saved;
 use std::cell::{Cell, RefCell};
 
@@ -34,6 +35,36 @@ fn where_there_is_no_worker_it_asks_again_but_not_all_the_time() {
     assert!(state.calls["start"] <= 2 * steps);
     let stats = sim.coordinator.stats(state.wall);
     assert!(stats.iter().all(|handler| (handler.ready, handler.running) == (10, 0) && handler.first_waits_us >= 9 * SECOND));
+}
+
+#[test]
+fn what_an_owner_may_not_run_waits_uncounted_and_is_asked_for_once_a_second() {
+    let mut sim = Sim::new(1, vec![spec(1, "a"), spec(2, "a")]);
+    sim.world.set().standings.insert(1, Standing::Waits);
+    sim.act(|state| (0..3).for_each(|_| _ = state.emit("a", Nature::Good)));
+    let steps = sim.idle(10 * SECOND);
+    assert!(steps <= 20, "{steps}");
+    let barred = |state: &super::world::State| state.began.iter().filter(|(handler, _)| *handler == 1).count();
+    assert_eq!((barred(&sim.world.get()), sim.world.get().began.len()), (0, 3));
+    let attempts = |entry: &Entry| matches!(entry, Entry::Attempt { handler: 1, .. });
+    assert!(!sim.world.get().entries.iter().any(attempts), "no attempt is recorded");
+    sim.world.set().standings.insert(1, Standing::Acts { owner: 12, superuser: true });
+    sim.idle(2 * SECOND);
+    let state = sim.world.get();
+    assert_eq!(barred(&state), 3);
+    assert!(state.log.values().all(|logged| logged.attempts <= 1));
+}
+
+#[test]
+fn of_a_definition_that_was_given_up_nothing_starts_and_it_is_read_anew() {
+    let mut sim = Sim::new(1, vec![spec(1, "a")]);
+    sim.world.set().standings.insert(1, Standing::Ended);
+    sim.step();
+    let before = sim.world.get().calls["handlers"];
+    sim.act(|state| _ = state.emit("a", Nature::Good));
+    sim.idle(SECOND / 2);
+    assert!(sim.world.get().began.is_empty());
+    assert_eq!(sim.world.get().calls["handlers"], before + 1);
 }
 
 #[test]
@@ -94,6 +125,9 @@ impl EventHost for Bulk {
     }
     fn handlers(&self) -> Result<Vec<Spec>, Saved> {
         Ok(self.handlers.borrow().clone())
+    }
+    fn standing(&self, handlers: &[&Spec]) -> Result<Vec<Standing>, Saved> {
+        Ok(handlers.iter().map(|spec| Standing::Acts { owner: spec.owner, superuser: false }).collect())
     }
     fn fetch(&self) -> Result<Vec<Fetched>, Saved> {
         Ok(self.events.take())

@@ -3,6 +3,7 @@
 use super::workers::Running;
 use crate::async_event::complaints::Complaint;
 use crate::async_event::spec::*;
+use crate::definition::Standing;
 use std::cell::{Ref, RefCell, RefMut};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -66,6 +67,8 @@ pub struct State {
     pub entries: Vec<Entry>,
     pub current: u8,
     pub specs: Vec<Spec>,
+    /// Of those that do not act as their owners at once.
+    pub standings: BTreeMap<u32, Standing>,
     pub listening: Vec<Vec<u8>>,
     pub notes: VecDeque<Notification>,
     /// Notifications as handlers began them: handler, payload.
@@ -118,6 +121,7 @@ impl World {
             entries: Vec::new(),
             current: 0,
             specs: Vec::new(),
+            standings: BTreeMap::new(),
             listening: Vec::new(),
             notes: VecDeque::new(),
             noted: Vec::new(),

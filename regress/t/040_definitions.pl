@@ -1,0 +1,138 @@
+# Claim: a definition is its owner's as a table is, by name and not by number: DROP ROLE from another database, dump and
+# restore with and without owners, a role that is missing, owners of the extension's tables that are no superusers.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use AsideTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $conf = "max_worker_processes = 24\n";
+my $node = aside_node('definitions', conf => $conf);
+my $file = $node->basedir . '/dump';
+my $mon = session($node);
+my $handlers = q{SELECT string_agg(name || ' ' || owner || coalesce(' ' || left(reason, 16), ''), ', ' ORDER BY name) FROM aside.handlers};
+my $proxies = q{SELECT string_agg(typname || ' ' || typowner::regrole, ', ' ORDER BY typname) FROM pg_type
+	WHERE typnamespace = 'aside'::regnamespace AND NOT typisdefined};
+my $made = q{CREATE EXTENSION pg_aside; CREATE TABLE told (what text, who text DEFAULT current_user); GRANT INSERT ON told TO PUBLIC};
+sub on { return qq{SELECT async_event_on('$_[0]', command => 'INSERT INTO public.told VALUES (\$1 #>> ''{}'')')} }
+
+$mon->value(qq{CREATE ROLE $_ LOGIN IN ROLE aside_user}) for ('alice', 'bob', 'carol');
+$mon->value(q{CREATE DATABASE one});
+my $s = session($node, db => 'one');
+$s->value($_) for (split(/; /, $made), 'SET ROLE alice', on('a'), 'SET ROLE bob', on('b'), 'SET ROLE carol', on('c'), 'RESET ROLE');
+is($s->value($handlers), 'a alice, b bob, c carol', 'handlers of three roles');
+
+# From another database.
+my $r = $mon->run('DROP ROLE alice');
+is($r->{sqlstate}, '2BP01', 'the owner of a handler of another database is not dropped');
+is($s->value($handlers), 'a alice, b bob, c carol', 'the handlers are as they were');
+
+command_ok([ 'pg_dump', '--no-sync', '-f', "$file.sql", '-d', $node->connstr('one') ], 'a dump');
+command_ok([ 'pg_dump', '--no-sync', '-O', '-f', "$file.no_owner.sql", '-d', $node->connstr('one') ], 'a dump without owners');
+
+# Where roles have other numbers, and one is not.
+my $other = PostgreSQL::Test::Cluster->new('other');
+$other->init;
+$other->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_aside'\n$conf");
+$other->start;
+my $there = session($other);
+$there->value(qq{CREATE ROLE $_}) for ('filler1', 'filler2', 'filler3', 'filler4');
+$there->value('CREATE ROLE carol LOGIN');
+$there->value('CREATE ROLE alice LOGIN SUPERUSER');
+for my $how ('sql', 'no_owner.sql')
+{
+	my ($db) = $how =~ /^(\w+)/;
+	$there->value("CREATE DATABASE $db");
+	my ($out, $err) = ('', '');
+	IPC::Run::run([ 'psql', '-Xq', '-d', $other->connstr($db), '-f', "$file.$how" ], '>', \$out, '2>', \$err);
+	like($err, qr/WARNING:  handler "b" belongs to nobody: role "bob" does not exist/, "$db: who is missing is named");
+	unlike($err, qr/event_handler.*ERROR|ERROR.*event_handler/, "$db: and keeps no other row out");
+	$there->value('GRANT aside_user TO alice, carol');
+	my $t = session($other, db => $db);
+	is($t->value($handlers), 'a alice, b bob role "bob" did n, c carol', "$db: each is its owner's, or nobody's");
+	is($t->value($proxies), 'handler a (1) alice, handler c (3) carol', "$db: so are the proxies");
+	ok($t->until(q{SELECT EXISTS (SELECT FROM aside.coordinators WHERE database = current_database() AND state = 'running')}, 20), "$db: a coordinator");
+	$t->value("SELECT async_event_emit('$_', to_jsonb('$_'::text))") for ('a', 'b', 'c');
+	ok($t->until('SELECT count(*) = 2 FROM told', 20), "$db: events are handled");
+	is($t->value(q{SELECT string_agg(what || ' ' || who, ', ' ORDER BY what) FROM told}), 'a alice, c carol', "$db: as their owners");
+	$there->value('CREATE ROLE bob LOGIN SUPERUSER');
+	is($t->value($handlers), 'a alice, b bob role "bob" did n, c carol', "$db: a role that comes later is somebody else");
+	$there->value('DROP ROLE bob');
+	ok($t->run('DROP EXTENSION pg_aside')->{ok}, "$db: proxies go with the extension");
+	$t->quit;
+}
+
+# Who may dump a database may dump what is defined there, and what he restores is what he may define.
+$mon->value(q{CREATE ROLE dumper LOGIN});
+$s->value('GRANT pg_read_all_data TO dumper');
+command_ok([ 'pg_dump', '--no-sync', '-f', "$file.read", '-d', $node->connstr('one') . ' user=dumper' ], 'a dump by who may read all');
+$s->value('REVOKE pg_read_all_data FROM dumper');
+$s->value('ALTER DATABASE one OWNER TO dumper');
+$s->value('ALTER TABLE told OWNER TO dumper');
+command_ok([ 'pg_dump', '--no-sync', '-f', "$file.own", '-d', $node->connstr('one') . ' user=dumper' ], 'a dump by the owner of the database');
+
+# A copy of a database has its definitions, and its owners are held by both.
+$s->quit;
+ok($mon->run('CREATE DATABASE copy TEMPLATE one')->{ok}, 'a copy of the database');
+$s = session($node, db => 'copy');
+is($s->value($handlers), 'a alice, b bob, c carol', 'has the handlers and their owners');
+is($mon->run('DROP ROLE carol')->{sqlstate}, '2BP01', 'who are held there too');
+ok($s->until(q{SELECT EXISTS (SELECT FROM aside.coordinators WHERE database = current_database() AND state = 'running')}, 20), 'and a coordinator');
+
+# Given up and handed on.
+$s->value('DROP OWNED BY alice');
+$s->value('REASSIGN OWNED BY bob TO carol');
+is($s->value($handlers), 'b carol, c carol', 'DROP OWNED ends, REASSIGN OWNED hands on');
+$s->value("SELECT async_event_emit('$_', to_jsonb('$_'::text))") for ('a', 'b', 'c');
+ok($s->until('SELECT count(*) = 2 FROM told', 20), 'events are handled');
+is($s->value(q{SELECT string_agg(what || ' ' || who, ', ' ORDER BY what) FROM told}), 'b carol, c carol', 'by whom they were handed on to');
+ok($s->until(q{SELECT count(*) = 2 FROM aside.event_handler}, 20), 'a row goes with its proxy');
+$s->quit;
+
+# Tables that no superuser owns: nothing runs with more rights than their owner has, in a worker, a coordinator or a caller.
+$mon->value('CREATE ROLE dba LOGIN SUPERUSER');
+$mon->value('CREATE ROLE mallory LOGIN IN ROLE aside_user');
+$mon->value('CREATE DATABASE theirs OWNER mallory');
+$s = session($node, db => 'theirs');
+$s->value($_) for ('SET ROLE dba', split(/; /, $made), on('a'), 'SET ROLE alice', on('b'), 'RESET ROLE');
+$s->value('REASSIGN OWNED BY dba TO mallory');
+$s->value('CREATE TABLE ran_as (what text, who text, super bool)');
+$s->value('GRANT ALL ON ran_as TO PUBLIC');
+my $m = session($node, db => 'theirs', user => 'mallory');
+is($m->run(q{INSERT INTO aside.event_handler (name, channel, owner, command, form, concurrency, batch_size, max_attempts, backoff, backoff_cap,
+	ordered, durable, since) VALUES ('pwn', 'pwn', 'postgres', 'ALTER ROLE mallory SUPERUSER', 'c', 1, 1, 1, '1 s', '1 s', false, false, 0)})->{sqlstate},
+	'42501', 'their owner may not write down a handler of a superuser');
+$m->value($_) for (
+	q{CREATE FUNCTION spy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+		INSERT INTO public.ran_as VALUES (TG_TABLE_NAME, current_user, (SELECT rolsuper FROM pg_roles WHERE rolname = current_user));
+		EXECUTE 'ALTER ROLE mallory SUPERUSER'; RETURN NULL;
+		EXCEPTION WHEN insufficient_privilege THEN INSERT INTO public.ran_as VALUES (TG_TABLE_NAME, current_user, false); RETURN NULL; END $$},
+	map { "CREATE TRIGGER spy AFTER INSERT ON aside.$_ FOR EACH ROW EXECUTE FUNCTION spy()" }
+		('event_0', 'event_log_0', 'event_handler', 'event_dead', 'event_unique'));
+# He disables what checks his rows: his tables are worth no more than he is.
+$m->value('ALTER TABLE aside.event_handler DISABLE TRIGGER USER');
+$m->value(q{INSERT INTO aside.event_handler (name, channel, owner, command, form, concurrency, batch_size, max_attempts, backoff, backoff_cap,
+	ordered, durable, since) VALUES ('pwn', 'pwn', 'postgres', 'ALTER ROLE mallory SUPERUSER', 'c', 1, 1, 1, '1 s', '1 s', false, false, 0)});
+$m->value('ALTER TABLE aside.event_handler ENABLE ALWAYS TRIGGER rights');
+$m->value('ALTER TABLE aside.event_handler ENABLE ALWAYS TRIGGER follow');
+$m->value(q{UPDATE aside.event_handler SET command = 'ALTER ROLE mallory SUPERUSER' WHERE name = 'a'});
+is($m->run(q{UPDATE aside.event_handler SET command = 'SELECT 1' WHERE name = 'b'})->{sqlstate}, '42501', "nor change another's");
+is($s->run(q{SELECT async_event_emit('a', unique_key => 'k')})->{sqlstate}, '42501', 'a superuser emits nothing into his tables');
+is($s->run(q{SELECT async_event_on('z', command => 'SELECT 1')})->{sqlstate}, '42501', 'and defines nothing there');
+like($s->value($handlers), qr/^a mallory, b alice the tables of pg/, 'handlers of others wait');
+$m->value(q{SELECT async_event_emit('a', unique_key => 'k'), async_event_emit('b'), async_event_emit('pwn')});
+$m->value(q{NOTIFY pwn});
+ok($s->until(q{SELECT EXISTS (SELECT FROM aside.event_log WHERE kind IN ('f', 'x'))}, 20), 'his own run and fail');
+is($s->value(q{SELECT count(*) FROM told}), 0, 'no other has run');
+ok($s->until(q{SELECT EXISTS (SELECT FROM ran_as WHERE what = 'event_log_0')}, 20), 'his triggers fire');
+is($s->value(q{SELECT string_agg(DISTINCT who, ', ') FROM ran_as WHERE who <> 'mallory'}), '', 'as himself');
+is($s->value(q{SELECT rolsuper FROM pg_roles WHERE rolname = 'mallory'}), 'f', 'he is no superuser');
+
+finish_all($s, $m, $mon, $there);
+$_->stop for ($node, $other);
+unlike(slurp_file($_->logfile), qr/PANIC|TRAP:/, 'the log complains of nothing') for ($node, $other);
+done_testing();
