@@ -60,7 +60,7 @@ typedef struct AsideRows
 	TupleTableSlot *slot;
 	MinimalTuple single;		/* in the context current at the call */
 	TupleDesc	described;		/* of the rows in the store, if the worker says; in the query's context */
-	bool	   *as_text;		/* of those: came as text whatever their type there */
+	uint32	   *styles;			/* of those, not 0: came as text, under these styles (styles.c) */
 	MemoryContext context;		/* where both are */
 	List	   *tags;			/* of statements without rows, in that context */
 	bool		fresh;			/* nothing was described since the last statement */
@@ -173,10 +173,18 @@ extern aside_status aside_host_prepare(uint32_t index, const aside_arg *args, si
 									   aside_statement *out);
 extern aside_status aside_host_keep_plan(void *plan);
 extern void aside_host_drop_plan(void *plan);
+extern aside_status aside_host_lock_plan(void *plan, uint64_t *changes);
 extern void aside_refuse_in_failed_transaction(Node *statement);
 extern aside_status aside_host_run(void *plan, bool several, const aside_arg *args, size_t nargs,
 								   uint32_t output, const aside_column *columns, size_t ncolumns,
 								   void *sink, uint64_t *processed);
+
+/* kept_plan.c */
+extern void aside_watch_catalogs(void);
+extern uint64_t aside_catalog_changes(void);
+extern uint64_t aside_lock_queries(List *queries);
+extern bool aside_has_fleeting_literal(Node *node, void *context);
+extern bool aside_has_fleeting_call(Node *node, void *context);
 
 /* The command of the running request, and where it keeps what it needs until its end. */
 extern MemoryContext aside_request_context;
@@ -199,7 +207,19 @@ extern aside_column *aside_expected_columns(TupleDesc desc, bool elsewhere);
 extern aside_bytes aside_text_argument(FunctionCallInfo fcinfo, int at);
 
 /* convert.c */
-extern void aside_return_store(FunctionCallInfo fcinfo, AsideRows *rows, TupleDesc wanted, bool by_text);
+extern void aside_return_store(FunctionCallInfo fcinfo, AsideRows *rows, TupleDesc wanted);
+
+/* foreign_text.c */
+extern void aside_refuse_encoding(Oid database, const char *message, const char *hint);
+extern Datum aside_shown_text(aside_bytes text, Oid database);
+
+/* styles.c */
+extern bool aside_crosses_as_text(Oid type, bool elsewhere);
+extern bool aside_names_objects(Oid type);
+extern uint32 aside_fixed_styles(void);
+extern uint32 aside_own_styles(void);
+extern int	aside_enter_styles(uint32 styles, bool names);
+extern void aside_leave_styles(int nest);
 
 /* receiver.c */
 extern void aside_send_slot(void *sink, TupleTableSlot *slot);
@@ -222,6 +242,7 @@ extern void aside_be_client(int (*put) (char type, const char *data, size_t len)
 extern void aside_relay_messages(void);
 extern aside_status aside_host_notifications(void *sink);
 extern void aside_forget_notifications(void);
+extern uint64_t aside_messages_relayed;
 
 /* launch.c */
 extern aside_status aside_launch_worker(uint32_t slot, uint64_t generation,

@@ -1,7 +1,7 @@
 /*
  * convert.c
  *	  Rows that came as the worker has described them, to what a function is
- *	  to return: assigned, or by way of their text.
+ *	  to return: assigned, or read where they came as text (styles.c).
  *
  * Done when all rows have come, so that whatever a cast does, a call of ours
  * included, happens outside of the exchange with the worker.
@@ -19,16 +19,24 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-/* How one column is converted: NULL cast and no text: as it is. */
+/* How one column is converted: NULL cast and not by text: as it is. */
 typedef struct Conversion
 {
 	bool		by_text;
-	FmgrInfo	output;
 	FmgrInfo	input;
 	Oid			io_param;
 	int32		typmod;
 	ExprState  *cast;
 } Conversion;
+
+/* How all columns are. */
+typedef struct Conversions
+{
+	Conversion *columns;
+	bool		casts;			/* some are cast */
+	uint32		styles;			/* of those that came as text; 0: none is read */
+	bool		names;			/* some of them name objects */
+} Conversions;
 
 static void
 refuse_columns(int came, int wanted)
@@ -40,20 +48,17 @@ refuse_columns(int came, int wanted)
 }
 
 static void
-prepare_column(Conversion *to, TupleDesc from, int i, Form_pg_attribute wanted, bool by_text)
+prepare_column(Conversion *to, TupleDesc from, int i, Form_pg_attribute wanted, bool is_text)
 {
 	Form_pg_attribute att = TupleDescAttr(from, i);
 	Node	   *value;
 
-	to->by_text = by_text && (att->atttypid != wanted->atttypid || wanted->atttypmod != -1);
+	to->by_text = is_text && (att->atttypid != wanted->atttypid || wanted->atttypmod != -1);
 	to->typmod = wanted->atttypmod;
 	if (to->by_text)
 	{
 		Oid			function;
-		bool		varlena;
 
-		getTypeOutputInfo(att->atttypid, &function, &varlena);
-		fmgr_info(function, &to->output);
 		getTypeInputInfo(wanted->atttypid, &function, &to->io_param);
 		fmgr_info(function, &to->input);
 		return;
@@ -77,67 +82,90 @@ prepare_column(Conversion *to, TupleDesc from, int i, Form_pg_attribute wanted, 
 static Datum
 convert(Conversion *how, TupleTableSlot *slot, int i, ExprContext *econtext, bool *null)
 {
-	Datum		value = slot->tts_values[i];
-	char	   *text;
-
 	*null = slot->tts_isnull[i];
 	if (how->cast != NULL)
 		return ExecEvalExpr(how->cast, econtext, null);
 	if (!how->by_text)
-		return value;
-	text = *null ? NULL : OutputFunctionCall(&how->output, value);
-	return InputFunctionCall(&how->input, text, how->io_param, how->typmod);
+		return slot->tts_values[i];
+	return InputFunctionCall(&how->input, *null ? NULL : TextDatumGetCString(slot->tts_values[i]),
+							 how->io_param, how->typmod);
+}
+
+/* Casts see this session's settings, and text those that it was written under. */
+static void
+convert_row(const Conversions *all, TupleTableSlot *slot, int count, ExprContext *econtext,
+			Datum *values, bool *nulls)
+{
+	int			nest;
+
+	for (int i = 0; i < count; i++)
+		if (!all->columns[i].by_text)
+			values[i] = convert(&all->columns[i], slot, i, econtext, &nulls[i]);
+	if (all->styles == 0)
+		return;
+	nest = all->casts ? aside_enter_styles(all->styles, all->names) : 0;
+	for (int i = 0; i < count; i++)
+		if (all->columns[i].by_text)
+			values[i] = convert(&all->columns[i], slot, i, econtext, &nulls[i]);
+	aside_leave_styles(nest);
 }
 
 static void
-convert_all(AsideRows *rows, Conversion *how, TupleDesc wanted, Tuplestorestate *out)
+convert_all(AsideRows *rows, const Conversions *all, TupleDesc wanted, Tuplestorestate *out)
 {
 	ExprContext *econtext = CreateStandaloneExprContext();
 	MemoryContext old = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
 	int			count = wanted->natts;
 	Datum	   *values = MemoryContextAlloc(old, sizeof(Datum) * Max(count, 1));
 	bool	   *nulls = MemoryContextAlloc(old, sizeof(bool) * Max(count, 1));
+	int			nest = all->styles != 0 && !all->casts ? aside_enter_styles(all->styles, all->names) : 0;
 
 	econtext->ecxt_scantuple = rows->slot;
 	while (tuplestore_gettupleslot(rows->store, true, false, rows->slot))
 	{
 		CHECK_FOR_INTERRUPTS();
 		slot_getallattrs(rows->slot);
-		for (int i = 0; i < count; i++)
-			values[i] = convert(&how[i], rows->slot, i, econtext, &nulls[i]);
+		convert_row(all, rows->slot, count, econtext, values, nulls);
 		tuplestore_putvalues(out, wanted, values, nulls);
 		/* A row read back from disk is in this row's memory. */
 		ExecClearTuple(rows->slot);
 		ResetExprContext(econtext);
 	}
+	aside_leave_styles(nest);
 	MemoryContextSwitchTo(old);
 	FreeExprContext(econtext, true);
 }
 
-/* Make rows->store, as rows->described says it is, the result of a function; by_text: whatever the types. */
+/* Make rows->store, as rows->described and rows->styles say it is, the result of a function. */
 void
-aside_return_store(FunctionCallInfo fcinfo, AsideRows *rows, TupleDesc wanted, bool by_text)
+aside_return_store(FunctionCallInfo fcinfo, AsideRows *rows, TupleDesc wanted)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	TupleDesc	from = rows->described;
-	bool		unchanged = true;
-	Conversion *how = palloc0(sizeof(Conversion) * Max(wanted->natts, 1));
+	Conversions all = {.columns = palloc0(sizeof(Conversion) * Max(wanted->natts, 1))};
 
 	if (from->natts != wanted->natts)
 		refuse_columns(from->natts, wanted->natts);
 	for (int i = 0; i < wanted->natts; i++)
 	{
-		prepare_column(&how[i], from, i, TupleDescAttr(wanted, i), by_text || rows->as_text[i]);
-		unchanged = unchanged && how[i].cast == NULL && !how[i].by_text;
+		Conversion *column = &all.columns[i];
+
+		prepare_column(column, from, i, TupleDescAttr(wanted, i), rows->styles[i] != 0);
+		all.casts = all.casts || column->cast != NULL;
+		if (column->by_text)
+		{
+			all.styles = rows->styles[i];
+			all.names = all.names || aside_names_objects(TupleDescAttr(wanted, i)->atttypid);
+		}
 	}
-	if (!unchanged)
+	if (all.casts || all.styles != 0)
 	{
 		MemoryContext old = MemoryContextSwitchTo(rows->context);
 		Tuplestorestate *out = tuplestore_begin_heap((result->allowedModes & SFRM_Materialize_Random) != 0,
 													 false, work_mem);
 
 		MemoryContextSwitchTo(old);
-		convert_all(rows, how, wanted, out);
+		convert_all(rows, &all, wanted, out);
 		tuplestore_end(rows->store);
 		rows->store = out;
 	}

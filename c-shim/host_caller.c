@@ -239,14 +239,14 @@ host_describe(const aside_column *columns, size_t count)
 		TupleDesc	desc = CreateTemplateTupleDesc(count);
 
 		aside_rows->fresh = false;
-		aside_rows->as_text = palloc0(sizeof(bool) * Max(count, 1));
+		aside_rows->styles = palloc0(sizeof(uint32) * Max(count, 1));
 		for (size_t i = 0; i < count; i++)
 		{
 			const aside_column *column = &columns[i];
 
 			TupleDescInitEntry(desc, i + 1, pnstrdup((const char *) column->name.data, column->name.len),
 							   column->type, column->typmod, 0);
-			aside_rows->as_text[i] = column->by_text != 0;
+			aside_rows->styles[i] = column->by_text;
 		}
 		TupleDescFinalize(desc);
 		if (aside_rows->slot != NULL)

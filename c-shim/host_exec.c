@@ -102,7 +102,7 @@ static DestReceiver *
 receiver_for(TupleDesc desc, uint32 output, const aside_column *columns, size_t ncolumns, void *sink)
 {
 	/* The end of a transaction has a row of no columns. */
-	if (output == ASIDE_OUTPUT_DESCRIBED && desc != NULL && desc->natts == 0)
+	if ((output == ASIDE_OUTPUT_DESCRIBED || output == ASIDE_OUTPUT_TEXT) && desc != NULL && desc->natts == 0)
 		return None_Receiver;
 	if (output != ASIDE_OUTPUT_NONE && desc != NULL)
 		return aside_create_receiver(desc, output, columns, ncolumns, sink);

@@ -20,11 +20,13 @@
 #include "optimizer/cost.h"
 #include "storage/itemptr.h"
 #include "storage/lmgr.h"
+#include "tcop/tcopprot.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/plancache.h"
 #include "utils/regproc.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -49,6 +51,14 @@ typedef struct NoteHead
 	uint32		reserved;
 } NoteHead;
 
+/* A plan for as long as a new one would come to the same. */
+typedef struct KeptPlan
+{
+	SPIPlanPtr	plan;			/* NULL: none */
+	uint64_t	changes;		/* of the catalogs, before its analysis */
+	uint64		settings;
+} KeptPlan;
+
 /* What the last handler of this process is, for as long as its definition holds. */
 typedef struct Handler
 {
@@ -56,7 +66,8 @@ typedef struct Handler
 	char	   *called;			/* the handler's name */
 	char		form;			/* e aside.event, a aside.event[], j jsonb, t text, c command */
 	char	   *text;			/* the function's signature, or the command */
-	SPIPlanPtr	plans[2];		/* of events, of notifications; NULL: not prepared */
+	bool		several;		/* a command of several statements */
+	KeptPlan	plans[2];		/* of events, of notifications */
 } Handler;
 
 /* One event as a handler is told of it. */
@@ -81,12 +92,21 @@ static SPIPlanPtr log_plans[ASIDE_PARTITIONS];
 static SPIPlanPtr free_key_plan = NULL;
 
 static SPIPlanPtr
-prepare_kept(const char *query, int nargs, Oid *types)
+prepare(const char *query, int nargs, Oid *types)
 {
 	SPIPlanPtr	plan = SPI_prepare(query, nargs, types);
 
-	if (plan == NULL || SPI_keepplan(plan) != 0)
+	if (plan == NULL)
 		elog(ERROR, "could not prepare \"%s\": %s", query, SPI_result_code_string(SPI_result));
+	return plan;
+}
+
+static SPIPlanPtr
+prepare_kept(const char *query, int nargs, Oid *types)
+{
+	SPIPlanPtr	plan = prepare(query, nargs, types);
+
+	(void) SPI_keepplan(plan);
 	return plan;
 }
 
@@ -166,8 +186,8 @@ load_handler(const AsideHandlerName *name)
 	if (handler.text != NULL && memcmp(&handler.name, name, sizeof(*name)) == 0)
 		return;
 	for (int i = 0; i < lengthof(handler.plans); i++)
-		if (handler.plans[i] != NULL)
-			SPI_freeplan(handler.plans[i]);
+		if (handler.plans[i].plan != NULL)
+			SPI_freeplan(handler.plans[i].plan);
 	if (handler.text != NULL)
 		pfree(handler.text);
 	if (handler.called != NULL)
@@ -182,6 +202,7 @@ load_handler(const AsideHandlerName *name)
 	handler.form = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1)[0];
 	handler.text = MemoryContextStrdup(TopMemoryContext,
 									   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2));
+	handler.several = handler.form == 'c' && list_length(pg_parse_query(handler.text)) > 1;
 	handler.called = MemoryContextStrdup(TopMemoryContext,
 										 SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3));
 	handler.name = *name;
@@ -240,30 +261,84 @@ find_function(void)
 	return function;
 }
 
-/* As the handler's owner. */
 static SPIPlanPtr
-handler_plan(bool notified)
+prepare_handler(Oid *types)
 {
-	SPIPlanPtr *plan = &handler.plans[notified ? 1 : 0];
-	Oid			types[2] = {notified ? TEXTOID : JSONBOID, TEXTOID};
 	Oid			argument;
 	Oid			function;
 
-	if (*plan != NULL)
-		return *plan;
 	if (handler.form == 'c')
-	{
-		*plan = prepare_kept(handler.text, 2, types);
-		return *plan;
-	}
+		return prepare(handler.text, 2, types);
 	function = find_function();
 	argument = argument_type();
-	*plan = prepare_kept(psprintf("SELECT %s(%s$1)",
-								  quote_qualified_identifier(get_namespace_name(get_func_namespace(function)),
-															 get_func_name(function)),
-								  OidIsValid(get_func_variadictype(function)) ? "VARIADIC " : ""),
-						 1, &argument);
-	return *plan;
+	return prepare(psprintf("SELECT %s(%s$1)",
+							quote_qualified_identifier(get_namespace_name(get_func_namespace(function)),
+													   get_func_name(function)),
+							OidIsValid(get_func_variadictype(function)) ? "VARIADIC " : ""),
+				   1, &argument);
+}
+
+static bool
+still_holds(const KeptPlan *kept)
+{
+	ListCell   *cell;
+
+	if (kept->settings != aside_settings_version())
+		return false;
+	foreach(cell, SPI_plan_get_plan_sources(kept->plan))
+		if (aside_lock_queries(((CachedPlanSource *) lfirst(cell))->query_list) != kept->changes)
+			return false;
+	return true;
+}
+
+static bool
+is_lasting(SPIPlanPtr plan)
+{
+	ListCell   *cell;
+
+	foreach(cell, SPI_plan_get_plan_sources(plan))
+	{
+		Node	   *queries = (Node *) ((CachedPlanSource *) lfirst(cell))->query_list;
+
+		if (aside_has_fleeting_literal(queries, NULL) || aside_has_fleeting_call(queries, NULL))
+			return false;
+	}
+	return true;
+}
+
+/* As the handler's owner: what it would do if it were new, by a plan that is kept where that does the same. */
+static void
+execute_handler(bool notified, Datum *values, const char *nulls)
+{
+	KeptPlan   *kept = &handler.plans[notified ? 1 : 0];
+	Oid			types[2] = {notified ? TEXTOID : JSONBOID, TEXTOID};
+	uint64_t	changes;
+	SPIPlanPtr	plan;
+
+	/* Each is analyzed when the one before has run. */
+	if (handler.several)
+	{
+		check_code(SPI_execute_with_args(handler.text, 2, types, values, nulls, false, 0));
+		return;
+	}
+	if (kept->plan != NULL && still_holds(kept))
+	{
+		execute(kept->plan, values, nulls);
+		return;
+	}
+	if (kept->plan != NULL)
+		SPI_freeplan(kept->plan);
+	kept->plan = NULL;
+	changes = aside_catalog_changes();
+	plan = prepare_handler(types);
+	if (is_lasting(plan) && changes == aside_catalog_changes())
+	{
+		(void) SPI_keepplan(plan);
+		kept->plan = plan;
+		kept->changes = changes;
+		kept->settings = aside_settings_version();
+	}
+	execute(plan, values, nulls);
 }
 
 static Datum
@@ -435,7 +510,7 @@ call_handler(const Event *event)
 		default:
 			break;
 	}
-	execute(handler_plan(event->notified), values, nulls);
+	execute_handler(event->notified, values, nulls);
 }
 
 static void
@@ -448,7 +523,7 @@ call_with_array(const Event *events, uint32 count)
 		elements[i] = events[i].composite;
 	values[0] = PointerGetDatum(construct_array(elements, count, aside_event_type(), -1, false,
 												TYPALIGN_DOUBLE));
-	execute(handler_plan(events[0].notified), values, NULL);
+	execute_handler(events[0].notified, values, NULL);
 }
 
 /* As the tables' owner. */

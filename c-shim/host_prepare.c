@@ -19,8 +19,9 @@
 #include "utils/plancache.h"
 #include "utils/snapmgr.h"
 
-/* Statements of the running command. */
+/* Statements of the running command, and how many messages had gone to the caller before it was parsed. */
 static List *statements = NIL;
+static uint64_t messages_before = 0;
 
 /* The parameters of the statement being analyzed, and the server's own hook below ours. */
 typedef struct Parameters
@@ -43,6 +44,7 @@ aside_host_parse(aside_bytes command, uint32_t *count)
 	{
 		MemoryContext old = MemoryContextSwitchTo(aside_request_context);
 
+		messages_before = aside_messages_relayed;
 		statements = pg_parse_query(aside_command);
 		MemoryContextSwitchTo(old);
 		*count = list_length(statements);
@@ -146,6 +148,18 @@ refusal_of(Node *statement)
 	}
 }
 
+/*
+ * Would another analysis in the same state of the catalogs come to the same?
+ * What it told the caller by the way, it is to tell each time.
+ */
+static bool
+is_lasting(Query *query)
+{
+	return (query->commandType != CMD_UTILITY || IsA(query->utilityStmt, CallStmt)) &&
+		aside_messages_relayed == messages_before &&
+		!aside_has_fleeting_literal((Node *) query, NULL);
+}
+
 static void
 prepare_statement(RawStmt *raw, const aside_arg *args, size_t nargs, aside_statement *out)
 {
@@ -157,7 +171,9 @@ prepare_statement(RawStmt *raw, const aside_arg *args, size_t nargs, aside_state
 	bool		snapshot = analyze_requires_snapshot(raw);
 	CachedPlanSource *source;
 	Query	   *query;
+	List	   *rewritten;
 
+	out->changes = aside_catalog_changes();
 	for (size_t i = 0; i < nargs; i++)
 	{
 		parameters.types[i] = args[i].type;
@@ -169,8 +185,11 @@ prepare_statement(RawStmt *raw, const aside_arg *args, size_t nargs, aside_state
 	if (snapshot)
 		PushActiveSnapshot(GetTransactionSnapshot());
 	query = analyze(raw, &parameters);
-	out->cacheable = query->commandType != CMD_UTILITY || IsA(query->utilityStmt, CallStmt);
-	CompleteCachedPlan(source, pg_rewrite_query(query), NULL, parameters.types, parameters.ntypes,
+	/* Rewriting adds stored expressions, whose literals were read when these were stored. */
+	out->cacheable = is_lasting(query);
+	rewritten = pg_rewrite_query(query);
+	out->cacheable = out->cacheable && !aside_has_fleeting_call((Node *) rewritten, NULL);
+	CompleteCachedPlan(source, rewritten, NULL, parameters.types, parameters.ntypes,
 					   NULL, NULL, CURSOR_OPT_PARALLEL_OK, false);
 	if (snapshot)
 		PopActiveSnapshot();
@@ -240,4 +259,20 @@ aside_host_drop_plan(void *plan)
 		DropCachedPlan(plan);
 	}
 	ASIDE_END_TRY();
+}
+
+aside_status
+aside_host_lock_plan(void *plan, uint64_t *changes)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		CachedPlanSource *source = plan;
+
+		aside_refuse_in_failed_transaction(source->raw_parse_tree->stmt);
+		*changes = aside_lock_queries(source->query_list);
+	}
+	ASIDE_END_TRY();
+	return status;
 }

@@ -544,6 +544,8 @@ aside_get_worker_host(void)
 		.prepare = aside_host_prepare,
 		.keep_plan = aside_host_keep_plan,
 		.drop_plan = aside_host_drop_plan,
+		.catalog_changes = aside_catalog_changes,
+		.lock_plan = aside_host_lock_plan,
 		.run = aside_host_run,
 		.run_routine = aside_host_run_routine,
 		.run_events = aside_host_run_events,

@@ -128,6 +128,7 @@ aside_worker_main(Datum main_arg)
 	}
 	process_session_preload_libraries();
 	aside_watch_transactions();
+	aside_watch_catalogs();
 	status = aside_worker_run(pool->handle, aside_get_worker_host());
 	if (status == ASIDE_PANIC)
 		ereport(FATAL,

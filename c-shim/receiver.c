@@ -35,6 +35,9 @@ typedef struct Receiver
 	TupleDesc	out;			/* what the caller expects */
 	bool		unchanged;		/* rows fit as they are */
 	ExprState **casts;			/* NULL: a dropped column */
+	uint32	   *styles;			/* of columns that go as text */
+	uint32		exact;			/* one of those: text that is not this session's; 0: none is */
+	bool		names;			/* some of them name objects */
 	ExprContext *econtext;
 	FmgrInfo	to_jsonb;
 	TupleDesc	record;			/* of the rows, blessed, for to_jsonb */
@@ -168,6 +171,15 @@ aside_send_slot(void *sink, TupleTableSlot *slot)
 	aside_send_values(sink, desc, values, slot->tts_isnull);
 }
 
+/* Those columns that go under these styles; 0: as this session's settings have it. */
+static void
+cast_columns(Receiver *self, uint32 styles, Datum *values, bool *nulls)
+{
+	for (int i = 0; i < self->out->natts; i++)
+		if (self->casts[i] != NULL && self->styles[i] == styles)
+			values[i] = ExecEvalExpr(self->casts[i], self->econtext, &nulls[i]);
+}
+
 static void
 send_converted(Receiver *self, TupleTableSlot *slot)
 {
@@ -176,12 +188,15 @@ send_converted(Receiver *self, TupleTableSlot *slot)
 	bool	   *nulls = palloc(sizeof(bool) * count);
 
 	self->econtext->ecxt_scantuple = slot;
-	for (int i = 0; i < count; i++)
+	memset(nulls, true, sizeof(bool) * count);
+	memset(values, 0, sizeof(Datum) * count);
+	cast_columns(self, 0, values, nulls);
+	if (self->exact != 0)
 	{
-		nulls[i] = true;
-		values[i] = (Datum) 0;
-		if (self->casts[i] != NULL)
-			values[i] = ExecEvalExpr(self->casts[i], self->econtext, &nulls[i]);
+		int			nest = aside_enter_styles(self->exact, self->names);
+
+		cast_columns(self, self->exact, values, nulls);
+		aside_leave_styles(nest);
 	}
 	aside_send_values(self->sink, self->out, values, nulls);
 }
@@ -349,6 +364,7 @@ set_up_rows(Receiver *self, TupleDesc returned, const aside_column *columns, int
 	if (self->unchanged)
 		return;
 	self->casts = palloc0(sizeof(ExprState *) * count);
+	self->styles = palloc0(sizeof(uint32) * count);
 	self->econtext = CreateStandaloneExprContext();
 	/* What a cast allocates is the row's. */
 	MemoryContextDelete(self->econtext->ecxt_per_tuple_memory);
@@ -357,6 +373,11 @@ set_up_rows(Receiver *self, TupleDesc returned, const aside_column *columns, int
 		if (columns[i].type != 0)
 		{
 			self->casts[i] = make_cast(returned, from, &columns[i], name_of(&columns[i]));
+			if (columns[i].by_text == aside_fixed_styles())
+			{
+				self->exact = self->styles[i] = columns[i].by_text;
+				self->names = self->names || aside_names_objects(TupleDescAttr(returned, from)->atttypid);
+			}
 			from++;
 		}
 }
@@ -377,21 +398,37 @@ set_up_json(Receiver *self, TupleDesc returned)
 												   InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
 }
 
-/* The columns of a result as they cross when described: as text what the caller may not know the type of. */
+/*
+ * The columns of a result as they cross when described: who reads them comes
+ * later, and a type of this database may be another one by then, or be read
+ * in another database.  A domain's values are its base type's.
+ */
 static aside_column *
-own_columns(TupleDesc returned)
+own_columns(TupleDesc returned, uint32 output)
 {
 	aside_column *columns = palloc0(sizeof(aside_column) * Max(returned->natts, 1));
+	bool		elsewhere = aside_caller_is_elsewhere() || aside_worker_runs_task(aside_worker_pool()->handle);
 
 	for (int i = 0; i < returned->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(returned, i);
 
-		columns[i].by_text = att->atttypid == RECORDOID || att->atttypid == RECORDARRAYOID ||
-			(aside_caller_is_elsewhere() && att->atttypid >= FirstNormalObjectId);
-		columns[i].type = columns[i].by_text ? TEXTOID : att->atttypid;
-		columns[i].typmod = columns[i].by_text ? -1 : att->atttypmod;
+		columns[i].type = att->atttypid;
+		columns[i].typmod = att->atttypmod;
 		columns[i].name = aside_text_bytes(NameStr(att->attname));
+		if (output == ASIDE_OUTPUT_TEXT)
+			columns[i].by_text = aside_own_styles();
+		else
+		{
+			columns[i].type = getBaseTypeAndTypmod(att->atttypid, &columns[i].typmod);
+			if (aside_crosses_as_text(columns[i].type, elsewhere))
+				columns[i].by_text = aside_fixed_styles();
+		}
+		if (columns[i].by_text != 0)
+		{
+			columns[i].type = TEXTOID;
+			columns[i].typmod = -1;
+		}
 	}
 	return columns;
 }
@@ -427,9 +464,9 @@ aside_create_receiver(TupleDesc returned, uint32 output,
 											  ALLOCSET_DEFAULT_SIZES);
 	if (output == ASIDE_OUTPUT_JSON)
 		set_up_json(self, returned);
-	else if (output == ASIDE_OUTPUT_DESCRIBED)
+	else if (output == ASIDE_OUTPUT_DESCRIBED || output == ASIDE_OUTPUT_TEXT)
 	{
-		aside_column *own = own_columns(returned);
+		aside_column *own = own_columns(returned, output);
 
 		set_up_rows(self, returned, own, returned->natts);
 		describe(sink, own, returned->natts);

@@ -25,6 +25,9 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+/* Messages that were put on the way so far. */
+uint64_t	aside_messages_relayed = 0;
+
 static emit_log_hook_type prev_emit_log_hook = NULL;
 
 /*
@@ -49,6 +52,7 @@ unpack(const char *data, size_t len)
 	ErrorData	edata;
 	aside_report report;
 
+	aside_messages_relayed++;
 	pq_parse_errornotice(&message, &edata);
 	if (pg_get_client_encoding() != GetDatabaseEncoding())
 	{

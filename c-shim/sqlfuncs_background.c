@@ -28,9 +28,6 @@ PG_FUNCTION_INFO_V1(aside_background_task);
 PG_FUNCTION_INFO_V1(aside_background_handles);
 PG_FUNCTION_INFO_V1(aside_background_stats);
 
-/* ffi/task_exports.rs: a task by its id; its pid is that of the worker that has begun it, or in which it wants to run. */
-extern aside_status aside_find_task(aside_pool *pool, const aside_caller_host *host, int64_t id, aside_task_row *out);
-
 /* sqlfuncs_task.c */
 extern Datum aside_async_exec(PG_FUNCTION_ARGS);
 extern Datum aside_async_run(PG_FUNCTION_ARGS);

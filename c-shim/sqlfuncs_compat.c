@@ -18,12 +18,12 @@
 #include "parser/scansup.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
-#include "utils/lsyscache.h"
 
 PG_FUNCTION_INFO_V1(aside_dblink);
 PG_FUNCTION_INFO_V1(aside_dblink_fetch);
 PG_FUNCTION_INFO_V1(aside_dblink_get_result);
 PG_FUNCTION_INFO_V1(aside_dblink_exec);
+PG_FUNCTION_INFO_V1(aside_dblink_send_query);
 PG_FUNCTION_INFO_V1(aside_dblink_do);
 
 typedef struct Connection
@@ -122,7 +122,7 @@ fill_call(const char *text, aside_call *call)
 {
 	AsideRequest request = {
 		.kind = ASIDE_KIND_SESSION,
-		.output = ASIDE_OUTPUT_DESCRIBED,
+		.output = ASIDE_OUTPUT_TEXT,
 		.command = aside_text_bytes(text),
 	};
 
@@ -214,7 +214,7 @@ start_rows(AsideRows *rows, MemoryContext context, bool random)
 	MemoryContextSwitchTo(old);
 }
 
-/* Run a command whose rows are the function's, each column by way of its text; a tag is a row too. */
+/* Run a command whose rows are the function's, each column read from the text that it came as; a tag is a row too. */
 static Datum
 return_rows(FunctionCallInfo fcinfo, TupleDesc wanted, AsideRows *rows, const Command *command)
 {
@@ -228,7 +228,7 @@ return_rows(FunctionCallInfo fcinfo, TupleDesc wanted, AsideRows *rows, const Co
 			ereport(ERROR,
 					(errcode(ERRCODE_DATATYPE_MISMATCH),
 					 errmsg("remote query result rowtype does not match the specified FROM clause rowtype")));
-		aside_return_store(fcinfo, rows, wanted, true);
+		aside_return_store(fcinfo, rows, wanted);
 		return (Datum) 0;
 	}
 	tuplestore_clear(rows->store);
@@ -317,6 +317,25 @@ aside_dblink_get_result(PG_FUNCTION_ARGS)
 	return return_rows(fcinfo, wanted, &rows, &command);
 }
 
+/* dblink_send_query(connection text, command text) returns int: 0 if one is in progress, which is told */
+Datum
+aside_dblink_send_query(PG_FUNCTION_ARGS)
+{
+	Connection	on = connection_at(fcinfo, 0, false);
+	aside_status status;
+	aside_call	call;
+
+	fill_call(text_at(fcinfo, 1), &call);
+	status = aside_session_send(aside_caller_pool(true)->handle, aside_get_caller_host(), &call,
+								aside_text_bytes(on.session));
+	if (status == ASIDE_OK)
+		PG_RETURN_INT32(1);
+	if (aside_kept_error()->sqlerrcode != ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE)
+		aside_throw_kept();
+	ereport(NOTICE, (errmsg("could not send query: another command is already in progress")));
+	PG_RETURN_INT32(0);
+}
+
 /* The first value of a command, as text, if it may have rows; or its tag; NULL: none, or it failed. */
 static text *
 one_value(const Command *command, bool may_have_rows, bool *done)
@@ -335,14 +354,11 @@ one_value(const Command *command, bool may_have_rows, bool *done)
 		value = cstring_to_text_with_len(last.tag, last.tag_len);
 	else if (*done && tuplestore_gettupleslot(rows.store, true, false, rows.slot))
 	{
-		Oid			output;
-		bool		varlena;
 		bool		null;
 		Datum		first = slot_getattr(rows.slot, 1, &null);
 
-		getTypeOutputInfo(TupleDescAttr(rows.described, 0)->atttypid, &output, &varlena);
 		if (!null)
-			value = cstring_to_text(OidOutputFunctionCall(output, first));
+			value = DatumGetTextPCopy(first);
 	}
 	if (rows.slot != NULL)
 		ExecDropSingleTupleTableSlot(rows.slot);

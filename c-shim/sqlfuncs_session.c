@@ -10,7 +10,6 @@
 #include "commands/dbcommands.h"
 #include "executor/executor.h"
 #include "funcapi.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -89,19 +88,16 @@ check_may_connect(Oid database, const char *name)
 			 errdetail("User does not have CONNECT privilege.")));
 }
 
-/* Text is not converted on its way. */
 static void
 check_database(Oid database, const char *name)
 {
 	HeapTuple	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
-	int			encoding;
 	bool		allows;
 
 	if (!HeapTupleIsValid(tuple))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_DATABASE),
 				 errmsg("database \"%s\" does not exist", name)));
-	encoding = ((Form_pg_database) GETSTRUCT(tuple))->encoding;
 	allows = ((Form_pg_database) GETSTRUCT(tuple))->datallowconn;
 	ReleaseSysCache(tuple);
 	/* A worker may be there from before. */
@@ -109,13 +105,9 @@ check_database(Oid database, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("database \"%s\" is not currently accepting connections", name)));
-	if (encoding != GetDatabaseEncoding())
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("autonomous session cannot be in database \"%s\", which has another encoding", name),
-				 errdetail("Its encoding is %s, that of this database is %s.",
-						   pg_encoding_to_char(encoding), GetDatabaseEncodingName()),
-				 errhint("Use a client connection, for example with dblink.")));
+	aside_refuse_encoding(database,
+						  psprintf("autonomous session cannot be in database \"%s\", which has another encoding", name),
+						  "Use a client connection, for example with dblink.");
 }
 
 /* autonomous_session_open(session text, database name) */
@@ -193,11 +185,11 @@ expect_rows(AsideRows *rows, const aside_column *columns, TupleDesc wanted)
 	MemoryContext old = MemoryContextSwitchTo(rows->context);
 
 	rows->described = CreateTupleDescCopy(wanted);
-	rows->as_text = palloc0(sizeof(bool) * Max(wanted->natts, 1));
+	rows->styles = palloc0(sizeof(uint32) * Max(wanted->natts, 1));
 	for (int i = 0; i < wanted->natts; i++)
 	{
-		rows->as_text[i] = columns[i].by_text != 0;
-		if (rows->as_text[i])
+		rows->styles[i] = columns[i].by_text;
+		if (rows->styles[i] != 0)
 			TupleDescInitEntry(rows->described, i + 1, NameStr(TupleDescAttr(wanted, i)->attname),
 							   TEXTOID, -1, 0);
 	}
@@ -227,7 +219,7 @@ aside_autonomous_session_query(PG_FUNCTION_ARGS)
 	call.ncolumns = wanted->natts;
 	aside_rows = &rows;
 	finish(aside_session_run(pool->handle, aside_get_caller_host(), &call, name, &ending));
-	aside_return_store(fcinfo, &rows, wanted, false);
+	aside_return_store(fcinfo, &rows, wanted);
 	return (Datum) 0;
 }
 
@@ -262,7 +254,7 @@ aside_autonomous_session_result(PG_FUNCTION_ARGS)
 								aside_text_argument(fcinfo, 0), false, &ending));
 	if (ending.found)
 	{
-		aside_return_store(fcinfo, &rows, wanted, false);
+		aside_return_store(fcinfo, &rows, wanted);
 		return (Datum) 0;
 	}
 	result->returnMode = SFRM_Materialize;

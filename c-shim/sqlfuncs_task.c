@@ -251,6 +251,17 @@ return_tags(FunctionCallInfo fcinfo, AsideRows *rows, TupleDesc wanted)
 	result->setDesc = wanted;
 }
 
+/* Its rows and messages would be values here. */
+static void
+check_database(AsidePool *pool, int64 id)
+{
+	aside_task_row row;
+
+	if (aside_find_task(pool->handle, aside_get_caller_host(), id, &row) == ASIDE_OK)
+		aside_refuse_encoding(row.database, "cannot read the result of a task of a database of another encoding",
+							  "Read it in its own database; aside.tasks shows how the task ended.");
+}
+
 static Datum
 read_result(FunctionCallInfo fcinfo, bool tags)
 {
@@ -265,11 +276,12 @@ read_result(FunctionCallInfo fcinfo, bool tags)
 									   false, work_mem);
 	wanted = CreateTupleDescCopy(wanted);
 	MemoryContextSwitchTo(old);
+	check_database(pool, id_argument(fcinfo, 0));
 	plain_call("read result of task", &call);
 	aside_rows = &rows;
 	finish(aside_task_result(pool->handle, aside_get_caller_host(), &call, id_argument(fcinfo, 0)));
 	if (rows.described != NULL)
-		aside_return_store(fcinfo, &rows, wanted, false);
+		aside_return_store(fcinfo, &rows, wanted);
 	else if (tags)
 		return_tags(fcinfo, &rows, wanted);
 	else
@@ -339,12 +351,6 @@ aside_async_progress(PG_FUNCTION_ARGS)
 
 #define TASK_COLUMNS 18
 
-static Datum
-text_datum(aside_bytes text)
-{
-	return PointerGetDatum(cstring_to_text_with_len((const char *) text.data, text.len));
-}
-
 static void
 put_task(ReturnSetInfo *result, const aside_task_row *row)
 {
@@ -361,16 +367,16 @@ put_task(ReturnSetInfo *result, const aside_task_row *row)
 	PUT(true, CStringGetTextDatum(states[row->state % lengthof(states)]));
 	PUT(owner != NULL, DirectFunctionCall1(namein, CStringGetDatum(owner)));
 	PUT(database != NULL, DirectFunctionCall1(namein, CStringGetDatum(database)));
-	PUT(true, text_datum(row->command));
-	PUT(row->label.len > 0, text_datum(row->label));
+	PUT(true, aside_shown_text(row->command, row->database));
+	PUT(row->label.len > 0, aside_shown_text(row->label, row->database));
 	PUT(true, TimestampTzGetDatum(row->submitted));
 	PUT(row->started != 0, TimestampTzGetDatum(row->started));
 	PUT(row->finished != 0, TimestampTzGetDatum(row->finished));
 	PUT(row->finished != 0, Int64GetDatum(row->rows));
 	PUT(row->sqlstate != 0, CStringGetTextDatum(unpack_sql_state(row->sqlstate)));
-	PUT(row->message.len > 0, text_datum(row->message));
+	PUT(row->message.len > 0, aside_shown_text(row->message, row->database));
 	PUT(row->has_progress && !isnan(row->percent), Float8GetDatum(row->percent));
-	PUT(row->has_progress && row->progress.len > 0, text_datum(row->progress));
+	PUT(row->has_progress && row->progress.len > 0, aside_shown_text(row->progress, row->database));
 	PUT(row->pid != 0, Int32GetDatum(row->pid));
 	PUT(true, Int32GetDatum(row->submitter));
 	PUT(row->finished != 0, Int64GetDatum(row->bytes));

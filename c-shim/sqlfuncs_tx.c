@@ -126,15 +126,20 @@ make_text(AsideArguments *to)
 		Oid			output;
 		bool		varlena;
 
-		if (arg->type < FirstNormalObjectId)
+		if (!OidIsValid(arg->type) || !aside_crosses_as_text(arg->type, true))
 			continue;
 		if (arg->form != ASIDE_ARG_NULL)
 		{
+			int			nest = aside_enter_styles(aside_fixed_styles(), aside_names_objects(arg->type));
+
 			getTypeOutputInfo(arg->type, &output, &varlena);
 			arg->data = aside_text_bytes(OidOutputFunctionCall(output, aside_argument_datum(arg, arg->type)));
 			arg->form = ASIDE_ARG_TEXT;
+			aside_leave_styles(nest);
 		}
-		arg->type = InvalidOid;
+		/* The server's own types are known there. */
+		if (arg->type >= FirstNormalObjectId)
+			arg->type = InvalidOid;
 	}
 }
 
@@ -255,18 +260,18 @@ uint64
 aside_run_request(const AsideRequest *request)
 {
 	AsidePool  *pool = aside_caller_pool(true);
-	uint64		processed = 0;
+	aside_ending ending = {0};
 	aside_status status;
 	aside_call	call;
 
 	aside_fill_call(request, &call);
-	status = aside_call_run(pool->handle, aside_get_caller_host(), &call, &processed);
+	status = aside_call_run(pool->handle, aside_get_caller_host(), &call, &ending);
 	aside_rows = NULL;
 	if (unlikely(status != ASIDE_OK))
 		aside_throw_kept();
 	/* The rest of this statement sees the objects as the call has left them. */
 	AcceptInvalidationMessages();
-	return processed;
+	return ending.processed;
 }
 
 /* Run the call whose command is argument `at` and whose arguments follow it. */
@@ -303,9 +308,10 @@ aside_expected_columns(TupleDesc desc, bool elsewhere)
 
 		if (att->attisdropped)
 			continue;
-		columns[i].by_text = elsewhere && att->atttypid >= FirstNormalObjectId;
-		columns[i].type = columns[i].by_text ? TEXTOID : att->atttypid;
-		columns[i].typmod = columns[i].by_text ? -1 : att->atttypmod;
+		if (elsewhere && aside_crosses_as_text(att->atttypid, true))
+			columns[i].by_text = aside_fixed_styles();
+		columns[i].type = columns[i].by_text != 0 ? TEXTOID : att->atttypid;
+		columns[i].typmod = columns[i].by_text != 0 ? -1 : att->atttypmod;
 		columns[i].name.data = (const uint8_t *) NameStr(att->attname);
 		columns[i].name.len = strlen(NameStr(att->attname));
 	}

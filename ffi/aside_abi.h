@@ -138,7 +138,7 @@ typedef struct aside_column
 {
 	uint32_t	type;
 	int32_t		typmod;
-	uint32_t	by_text;		/* crosses as text, by output and input functions */
+	uint32_t	by_text;		/* not 0: crosses as text, under these styles (styles.c) */
 	uint32_t	reserved;
 	aside_bytes name;
 } aside_column;
@@ -161,6 +161,7 @@ typedef enum aside_output
 	ASIDE_OUTPUT_ROWS = 1,		/* converted to the expected columns */
 	ASIDE_OUTPUT_JSON = 2,		/* one jsonb object a row */
 	ASIDE_OUTPUT_DESCRIBED = 3,	/* as they are, of every statement, after a description */
+	ASIDE_OUTPUT_TEXT = 4,		/* the same, as the text that a client would see; of a session, of every statement */
 } aside_output;
 
 /* Entry points, as aside.stat lists them. */
@@ -321,9 +322,10 @@ typedef struct aside_worker_config
 typedef struct aside_statement
 {
 	uint32_t	refused;		/* aside_refusal */
-	uint32_t	cacheable;		/* an optimizable statement */
+	uint32_t	cacheable;		/* analyzed again with the same catalogs, it comes to the same */
 	uint32_t	params;			/* highest parameter number it names */
 	uint32_t	reserved;
+	uint64_t	changes;		/* catalog_changes() before its analysis */
 	void	   *plan;
 } aside_statement;
 
@@ -453,6 +455,10 @@ typedef struct aside_worker_host
 	/* Keep a plan across transactions; forget one. */
 	aside_status (*keep_plan) (void *plan);
 	void		(*drop_plan) (void *plan);
+	/* A number that changes whenever this process hears that the catalogs have. */
+	uint64_t	(*catalog_changes) (void);
+	/* Lock what a kept plan reads; that number then. */
+	aside_status (*lock_plan) (void *plan, uint64_t *changes);
 	aside_status (*run) (void *plan, bool several,
 						 const aside_arg *args, size_t nargs,
 						 uint32_t output,
@@ -696,9 +702,9 @@ extern aside_pool *aside_pool_attach(void *memory, size_t size);
 extern void aside_pool_free(aside_pool *pool);
 extern uint32_t aside_pool_slots(const aside_pool *pool);
 
-/* Run one autonomous call. processed: rows of the last statement. */
+/* Run one autonomous call. ending: of its last statement, its tag with ASIDE_OUTPUT_TEXT only. */
 extern aside_status aside_call_run(aside_pool *pool, const aside_caller_host *host,
-								   const aside_call *call, uint64_t *processed);
+								   const aside_call *call, aside_ending *ending);
 
 /*
  * Sessions of this process, by name.  A name that is NULL raises 22004, one
@@ -759,6 +765,10 @@ extern bool aside_tasks_pending(const aside_pool *pool);
 extern void aside_tasks_kick(aside_pool *pool, const aside_caller_host *host, int64_t retention_us);
 /* OK: *out is a row that this user may see; GONE: there is none at this index; LEAVE: nor after it. */
 extern aside_status aside_view_task(aside_pool *pool, const aside_caller_host *host, uint32_t index,
+									aside_task_row *out);
+
+/* A task by its id; pid is that of the worker that has begun it, or in which it wants to run. ASIDE_GONE: there is none to be seen. */
+extern aside_status aside_find_task(aside_pool *pool, const aside_caller_host *host, int64_t id,
 									aside_task_row *out);
 
 /*

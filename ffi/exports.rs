@@ -12,6 +12,7 @@ use crate::caller_host::Caller;
 use crate::guard::caught;
 use crate::pool::{self, aside_pool};
 use crate::reports::copied;
+use crate::session_exports::ending_of;
 use crate::worker_host::{SinkRef, WorkerSide};
 use crate::world::is_ours;
 use aside_core::autonomous_tx::call::{self, Call, Failed};
@@ -100,13 +101,13 @@ fn panicked(host: &aside_caller_host, text: String) -> aside_status::Type {
 /// ASIDE_SAVED on a panic, with an error that tells of it.
 ///
 /// # Safety
-/// As said at the top; `call` and what it points to is readable; `processed` is writable.
+/// As said at the top; `call` and what it points to is readable; `ending` is writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn aside_call_run(
     pool: *mut aside_pool,
     host: *const aside_caller_host,
     call: *const aside_call,
-    processed: *mut u64,
+    ending: *mut aside_ending,
 ) -> aside_status::Type {
     // SAFETY: per the contract.
     let (pool, host, raw) = unsafe { (&*pool, &*host, &*call) };
@@ -119,7 +120,7 @@ pub unsafe extern "C" fn aside_call_run(
         call::run(&Caller { t: host }, &pool.area, &pool.session, &call)
     };
     // SAFETY: writable, per the contract.
-    settled(host, run, |count| unsafe { processed.write(count) })
+    settled(host, run, |done| unsafe { ending.write(ending_of(done, true, false)) })
 }
 
 /// Run, write what came of it, or keep the error.
@@ -143,7 +144,7 @@ pub(crate) fn settled<T>(host: &aside_caller_host, run: impl FnOnce() -> Result<
 unsafe fn column_of(c: &aside_column) -> Column<'_> {
     // SAFETY: per the contract.
     let name = unsafe { slice(c.name.data, c.name.len) };
-    Column { type_oid: c.type_, typmod: c.typmod, by_text: c.by_text != 0, name }
+    Column { type_oid: c.type_, typmod: c.typmod, by_text: c.by_text, name }
 }
 
 /// # Safety
@@ -168,6 +169,7 @@ pub(crate) unsafe fn call_of(raw: &aside_call) -> Call<'_> {
                 aside_output::ASIDE_OUTPUT_ROWS => Output::Rows,
                 aside_output::ASIDE_OUTPUT_JSON => Output::Json,
                 aside_output::ASIDE_OUTPUT_DESCRIBED => Output::Described,
+                aside_output::ASIDE_OUTPUT_TEXT => Output::Text,
                 _ => Output::None,
             },
             key: Key { database: raw.database, user: raw.authenticated_user, superuser: raw.authenticated_superuser != 0 },

@@ -35,7 +35,7 @@ fn lend_columns(columns: &[Column]) -> Vec<abi::aside_column> {
 
 /// One column as C reads it.
 pub fn lend_column(c: &Column) -> abi::aside_column {
-    abi::aside_column { type_: c.type_oid, typmod: c.typmod, by_text: u32::from(c.by_text), reserved: 0, name: lend(c.name) }
+    abi::aside_column { type_: c.type_oid, typmod: c.typmod, by_text: c.by_text, reserved: 0, name: lend(c.name) }
 }
 
 impl WorkerHost for WorkerSide<'_> {
@@ -122,13 +122,20 @@ impl WorkerHost for WorkerSide<'_> {
             aside_refusal::ASIDE_REFUSE_CONCURRENTLY => Some(Refusal::Concurrently),
             _ => None,
         };
-        Ok(Statement { refused, cacheable: out.cacheable != 0, params: out.params, plan: Plan(out.plan) })
+        Ok(Statement { refused, cacheable: out.cacheable != 0, changes: out.changes, params: out.params, plan: Plan(out.plan) })
     }
     fn keep_plan(&self, plan: Self::Plan) -> Result<(), Saved> {
         done(host_call!(self.t, keep_plan(plan.0)))
     }
     fn drop_plan(&self, plan: Self::Plan) {
         host_call!(self.t, drop_plan(plan.0));
+    }
+    fn catalog_changes(&self) -> u64 {
+        host_call!(self.t, catalog_changes())
+    }
+    fn lock_plan(&self, plan: Self::Plan) -> Result<u64, Saved> {
+        let mut changes = 0;
+        done(host_call!(self.t, lock_plan(plan.0, &mut changes))).map(|()| changes)
     }
     fn run(
         &self,
@@ -146,6 +153,7 @@ impl WorkerHost for WorkerSide<'_> {
             Output::Rows => aside_output::ASIDE_OUTPUT_ROWS,
             Output::Json => aside_output::ASIDE_OUTPUT_JSON,
             Output::Described => aside_output::ASIDE_OUTPUT_DESCRIBED,
+            Output::Text => aside_output::ASIDE_OUTPUT_TEXT,
         };
         let mut sink = SinkRef { sink };
         let sink: *mut SinkRef = &mut sink;

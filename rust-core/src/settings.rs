@@ -18,17 +18,10 @@ pub struct Names {
     pub parse: u64,
 }
 
-/// Settings that never change how a command is parsed or planned. All others, but custom ones
-/// (with a dot in their name), are taken to do so.
-const IRRELEVANT: [&[u8]; 7] = [
-    b"application_name",
-    b"client_encoding",
-    b"client_min_messages",
-    b"log_min_messages",
-    b"lock_timeout",
-    b"statement_timeout",
-    b"synchronous_commit",
-];
+/// Settings that never change how a command is parsed or planned, nor what that tells the caller. All
+/// others, but custom ones (with a dot in their name), are taken to do so.
+const IRRELEVANT: [&[u8]; 6] =
+    [b"application_name", b"client_encoding", b"log_min_messages", b"lock_timeout", b"statement_timeout", b"synchronous_commit"];
 
 /// Name a block. An empty block gets names too; no block is ever named `[0, 0]`.
 pub fn name(block: &[u8], key: [u64; 2]) -> Names {

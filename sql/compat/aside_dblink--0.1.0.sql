@@ -12,8 +12,6 @@
 -- pg_aside's own functions, under names that do not depend on its schema.
 CREATE FUNCTION aside.dblink_session_open(session text, database name) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_autonomous_session_open';
-CREATE FUNCTION aside.dblink_session_send(session text, command text) RETURNS void
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_autonomous_session_send';
 CREATE FUNCTION aside.dblink_session_is_busy(session text) RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_autonomous_session_is_busy';
 CREATE FUNCTION aside.dblink_session_cancel(session text) RETURNS boolean
@@ -411,15 +409,7 @@ CREATE FUNCTION dblink_close(text, text, boolean) RETURNS text
 LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE RETURN aside.dblink_close_cursor($1, $2, $3);
 
 CREATE FUNCTION dblink_send_query(text, text) RETURNS int
-LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE AS $$
-BEGIN
-    PERFORM aside.dblink_session_send(aside.dblink_need($1), $2);
-    RETURN 1;
-EXCEPTION WHEN object_not_in_prerequisite_state THEN
-    RAISE NOTICE 'could not send query: another command is already in progress';
-    RETURN 0;
-END
-$$;
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_send_query';
 CREATE FUNCTION dblink_is_busy(text) RETURNS int
 LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE RETURN aside.dblink_session_is_busy(aside.dblink_need($1))::int;
 CREATE FUNCTION dblink_get_result(text) RETURNS SETOF record

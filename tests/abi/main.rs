@@ -39,12 +39,12 @@ impl Session {
         Self { pool: become_process(me, memory, broken_worker), host: caller_host(me), memory }
     }
     fn run(&self, call: &aside_call) -> Result<u64, Box<Report>> {
-        let mut processed = u64::MAX;
+        let mut ending = aside_ending { processed: u64::MAX, ..aside_ending::default() };
         // SAFETY: the pool is this thread's, the call lends what it points to.
-        match unsafe { aside_call_run(self.pool, &self.host, call, &mut processed) } {
-            aside_status::ASIDE_OK => Ok(processed),
+        match unsafe { aside_call_run(self.pool, &self.host, call, &mut ending) } {
+            aside_status::ASIDE_OK => Ok(ending.processed),
             aside_status::ASIDE_SAVED => {
-                assert_eq!(processed, u64::MAX, "outputs are written only on success");
+                assert_eq!(ending.processed, u64::MAX, "outputs are written only on success");
                 Err(Box::new(thrown()))
             }
             other => panic!("status {other}"),

@@ -81,13 +81,21 @@ unsafe extern "C" fn parse(command: aside_bytes, count: *mut u32) -> aside_statu
 unsafe extern "C" fn prepare(_: u32, _: *const aside_arg, nargs: usize, out: *mut aside_statement) -> aside_status::Type {
     let refused = if COMMAND.with_borrow(|c| c == b"COPY") { aside_refusal::ASIDE_REFUSE_COPY } else { 0 };
     // SAFETY: writable.
-    unsafe { *out = aside_statement { refused, cacheable: 0, params: nargs as u32, reserved: 0, plan: null_mut() } };
+    unsafe { *out = aside_statement { refused, cacheable: 0, params: nargs as u32, reserved: 0, changes: 1, plan: null_mut() } };
     aside_status::ASIDE_OK
 }
 unsafe extern "C" fn keep_plan(_: *mut c_void) -> aside_status::Type {
     aside_status::ASIDE_OK
 }
 unsafe extern "C" fn drop_plan(_: *mut c_void) {}
+unsafe extern "C" fn catalog_changes() -> u64 {
+    1
+}
+unsafe extern "C" fn lock_plan(_: *mut c_void, changes: *mut u64) -> aside_status::Type {
+    // SAFETY: writable.
+    unsafe { *changes = 1 };
+    aside_status::ASIDE_OK
+}
 
 /// A whole error, every field of it its own.
 pub fn full_error(severity: Severity) -> Report {
@@ -229,6 +237,8 @@ pub fn worker_host(me: &'static Process) -> aside_worker_host {
         prepare: Some(prepare),
         keep_plan: Some(keep_plan),
         drop_plan: Some(drop_plan),
+        catalog_changes: Some(catalog_changes),
+        lock_plan: Some(lock_plan),
         run: Some(run),
         run_routine: Some(run_routine),
         run_events: Some(run_events),

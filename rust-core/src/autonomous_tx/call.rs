@@ -83,15 +83,15 @@ impl From<Refused> for Failed {
     }
 }
 
-/// Run a call; rows processed by its last statement.
-pub fn run<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call) -> Result<u64, Failed> {
+/// Run a call; how its last statement ended, with the tag where its rows are text.
+pub fn run<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call) -> Result<Ending, Failed> {
     counted(h, area, call, |rows| {
         check(call)?;
         let request = request(area, session, call, Mode::OneShot)?;
         let buffer = &mut session.buffer.take();
         let result = borrow_and_run(h, area, session, call, request, buffer, rows, Keep::Nothing);
         session.keep_buffer(buffer);
-        Ok(result?.1.processed)
+        Ok(result?.1)
     })
 }
 

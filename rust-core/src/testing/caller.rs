@@ -115,8 +115,13 @@ impl Client {
         self.call_as(command, |_| {})
     }
 
-    /// A call, changed by `adjust`.
+    /// A call, changed by `adjust`; rows processed.
     pub fn call_as(&self, command: &str, adjust: impl FnOnce(&mut Call)) -> Result<u64, Told> {
+        self.ending_as(command, adjust).map(|ending| ending.processed)
+    }
+
+    /// The same; how its last statement ended.
+    pub fn ending_as(&self, command: &str, adjust: impl FnOnce(&mut Call)) -> Result<Ending, Told> {
         self.ask(command, |call| {
             adjust(call);
             call::run(self, &self.world.area, self.session, call)

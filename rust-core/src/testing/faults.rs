@@ -9,7 +9,8 @@ use std::sync::Arc;
 /// Commands that together reach every step of a worker.
 const COMMANDS: [&str; 3] = ["put a; notice n; rows 4 6000 xy", "put a", "put a; nap 4; notice n; put b; notice n"];
 /// Steps of a worker that can fail.
-const WORKER: [&str; 10] = ["adopt", "begin", "parse", "prepare", "keep_plan", "run", "next_statement", "sink", "commit", "commit:gated"];
+const WORKER: [&str; 11] =
+    ["adopt", "begin", "parse", "prepare", "keep_plan", "lock_plan", "run", "next_statement", "sink", "commit", "commit:gated"];
 
 /// How often each step of a command is reached when nothing fails.
 fn reached(command: &str, step: &str) -> u32 {

@@ -68,7 +68,7 @@ impl FakeWorker<'_> {
             "commit" => self.commit_now()?,
             "rows" => {
                 if self.described.get() {
-                    sink.describe(&[Column { type_oid: 25, typmod: -1, by_text: false, name: b"column" }]).map_err(|_| Saved)?;
+                    sink.describe(&[Column { type_oid: 25, typmod: -1, by_text: 0, name: b"column" }]).map_err(|_| Saved)?;
                 }
                 let row = words[3].repeat(number(2) / words[3].len());
                 for _ in 0..number(1) {

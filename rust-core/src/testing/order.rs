@@ -4,6 +4,7 @@ use super::caller::{Client, text};
 use super::world::{World, until};
 use crate::report::*;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::*;
 
 /// The steps that the worker's host took for one call.
 fn steps(world: &Arc<World>, client: &Client, command: &str) -> (Result<u64, super::caller::Told>, String) {
@@ -41,9 +42,31 @@ fn a_repeated_command_is_neither_parsed_nor_prepared_again() {
     world.open("settings hold");
     let client = Client::new(&world);
     steps(&world, &client, "put a").0.unwrap();
-    assert_eq!(steps(&world, &client, "put a").1, "adopt begin run commit clean");
+    assert_eq!(steps(&world, &client, "put a").1, "adopt begin lock_plan run commit clean");
     let (_, other) = steps(&world, &client, "put b");
     assert_eq!(other, "adopt begin parse prepare keep_plan run commit clean");
+    world.shut_down();
+}
+
+#[test]
+fn a_plan_of_other_catalogs_is_never_run() {
+    let world = World::new(1);
+    world.open("settings hold");
+    let client = Client::new(&world);
+    let anew = "parse prepare keep_plan";
+    steps(&world, &client, "put a").0.unwrap();
+    world.catalogs.fetch_add(1, SeqCst);
+    assert_eq!(steps(&world, &client, "put a").1, format!("adopt begin drop_plan {anew} run commit clean"));
+    // Heard only when a lock was waited for.
+    world.open("catalogs change at lock_plan");
+    assert_eq!(steps(&world, &client, "put a").1, format!("adopt begin lock_plan {anew} drop_plan run commit clean"));
+    world.close("catalogs change at lock_plan");
+    assert_eq!(steps(&world, &client, "put a").1, "adopt begin lock_plan run commit clean");
+    // In the middle of the analysis: it may be of neither state, and is of use for this time only.
+    world.open("catalogs change at prepare");
+    assert_eq!(steps(&world, &client, "put b").1, "adopt begin parse prepare run commit clean");
+    world.close("catalogs change at prepare");
+    assert_eq!(steps(&world, &client, "put b").1, format!("adopt begin drop_plan {anew} run commit clean"));
     world.shut_down();
 }
 

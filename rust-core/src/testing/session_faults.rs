@@ -20,12 +20,13 @@ const STEPS: [(&str, &str, &str); 9] = [
     ("cancelled", "put never; wait never", ""),
     ("close", "", ""),
 ];
-const WORKER: [&str; 12] = [
+const WORKER: [&str; 13] = [
     "adopt",
     "begin",
     "parse",
     "prepare",
     "keep_plan",
+    "lock_plan",
     "run",
     "next_statement",
     "sink",

@@ -2,6 +2,8 @@
 
 use super::caller::{Client, Told, text};
 use super::world::{World, spawn, until};
+use crate::autonomous_tx::call::Call;
+use crate::host::Output;
 use crate::pool::slot::State;
 use crate::report::*;
 use std::sync::Arc;
@@ -87,6 +89,22 @@ fn a_session_has_one_name_and_one_command_at_a_time() {
     assert!(client.result("s").unwrap().is_none());
     client.close("s").unwrap();
     assert_eq!(said(client.close("s")), unknown("s"));
+    world.shut_down();
+}
+
+#[test]
+fn rows_as_text_are_the_last_statements_of_a_single_call_and_every_statements_of_a_session() {
+    let world = World::new(1);
+    let client = opened(&world);
+    client.send_as("s", "rows 2 3 xyz; put a", Output::Text).unwrap();
+    assert!(client.result("s").unwrap().is_some_and(|(ending, described)| described && !ending.last));
+    assert!(client.result("s").unwrap().is_some_and(|(ending, described)| !described && ending.tag.is_some()));
+    client.close("s").unwrap();
+    let text = |call: &mut Call| call.output = Output::Text;
+    let ending = client.ending_as("rows 40 600 abc; rows 2 3 xyz", text).unwrap();
+    assert_eq!((ending.processed, ending.tag.is_some()), (2, true));
+    assert_eq!(*client.rows.borrow(), [&b"column"[..], b"xyz", b"xyz"]);
+    assert!(client.ending_as("put b", text).is_ok() && client.rows.borrow().is_empty() && world.committed("b"));
     world.shut_down();
 }
 

@@ -9,12 +9,13 @@ use crate::task::{State, View};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-const WORKER: [&str; 12] = [
+const WORKER: [&str; 13] = [
     "adopt",
     "begin",
     "parse",
     "prepare",
     "keep_plan",
+    "lock_plan",
     "run",
     "next_statement",
     "sink",

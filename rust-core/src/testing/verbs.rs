@@ -22,8 +22,12 @@ impl Client {
     }
 
     pub fn send(&self, name: &str, command: &str) -> Result<(), Told> {
+        self.send_as(name, command, Output::Described)
+    }
+
+    pub fn send_as(&self, name: &str, command: &str, output: Output) -> Result<(), Told> {
         self.ask(command, |call| {
-            call.output = Output::Described;
+            call.output = output;
             session::send(self, &self.world.area, self.session, call, Some(name.as_bytes()))
         })
     }

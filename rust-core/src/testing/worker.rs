@@ -24,6 +24,8 @@ pub struct FakeWorker<'a> {
     pub(super) identity: Cell<Identity>,
     pub(super) settings: RefCell<Vec<u8>>,
     kept: RefCell<Vec<usize>>,
+    /// The state of the catalogs that this process has heard of.
+    heard: Cell<u64>,
     pub(super) in_session: Cell<bool>,
     pub(super) block: Cell<Block>,
     /// Rows have a description in front.
@@ -73,6 +75,7 @@ impl<'a> FakeWorker<'a> {
             identity: Cell::default(),
             settings: RefCell::default(),
             kept: RefCell::default(),
+            heard: Cell::new(1),
             in_session: Cell::new(false),
             block: Cell::default(),
             described: Cell::default(),
@@ -87,6 +90,15 @@ impl<'a> FakeWorker<'a> {
         if self.world.table().is_some() {
             self.kick();
         }
+    }
+
+    /// What others have done to the catalogs is heard at a transaction's begin and where locks are taken. A test may
+    /// have it happen there.
+    fn hear(&self, place: &str) {
+        if self.world.is_open(&format!("catalogs change at {place}")) {
+            self.world.catalogs.fetch_add(1, SeqCst);
+        }
+        self.heard.set(self.world.catalogs.load(SeqCst));
     }
 
     fn note(&self, step: &str) {
@@ -206,6 +218,7 @@ impl WorkerHost for FakeWorker<'_> {
     }
     fn begin(&self, _: &[u8], session: bool, _: u32) -> Result<(), Saved> {
         self.note("begin");
+        self.hear("begin");
         if !session {
             self.pending.borrow_mut().clear();
         }
@@ -263,6 +276,8 @@ impl WorkerHost for FakeWorker<'_> {
     fn prepare(&self, index: u32, _: &[Arg]) -> Result<Statement<usize>, Saved> {
         self.note("prepare");
         self.try_step("prepare")?;
+        let changes = self.heard.get();
+        self.hear("prepare");
         let text = self.parsed.borrow()[index as usize].clone();
         let refused = (text.starts_with("begin") || text == "rollback").then_some(Refusal::Transaction);
         if self.block.get() == Block::Failed && !matches!(text.as_str(), "commit" | "rollback") {
@@ -270,7 +285,7 @@ impl WorkerHost for FakeWorker<'_> {
         }
         let mut plans = self.plans.borrow_mut();
         plans.push(text);
-        Ok(Statement { refused, cacheable: true, params: 0, plan: plans.len() - 1 })
+        Ok(Statement { refused, cacheable: true, changes, params: 0, plan: plans.len() - 1 })
     }
     fn keep_plan(&self, plan: usize) -> Result<(), Saved> {
         self.note("keep_plan");
@@ -283,11 +298,21 @@ impl WorkerHost for FakeWorker<'_> {
         let at = self.kept.borrow().iter().position(|p| *p == plan);
         self.kept.borrow_mut().swap_remove(at.expect("a plan is dropped once, and only if it was kept"));
     }
+    fn catalog_changes(&self) -> u64 {
+        self.heard.get()
+    }
+    fn lock_plan(&self, plan: usize) -> Result<u64, Saved> {
+        self.note("lock_plan");
+        self.try_step("lock_plan")?;
+        assert!(self.kept.borrow().contains(&plan), "a plan that is dropped is not used");
+        self.hear("lock_plan");
+        Ok(self.heard.get())
+    }
     fn run(&self, plan: usize, _: bool, _: &[Arg], output: Output, _: &[Column], sink: &mut dyn RowSink) -> Result<u64, Saved> {
         self.note("run");
         self.try_step("run")?;
         let text = self.plans.borrow()[plan].clone();
-        self.described.set(output == Output::Described);
+        self.described.set(matches!(output, Output::Described | Output::Text));
         self.statement(&text, sink)
     }
     fn run_routine(&self, routine: &[u8], _: &[Arg], _: &[Column], sink: &mut dyn RowSink) -> Result<(), Saved> {

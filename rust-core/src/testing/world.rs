@@ -119,6 +119,8 @@ pub struct World {
     pub files: Mutex<HashMap<u64, Vec<u8>>>,
     pub journal: Mutex<HashMap<u32, Vec<u8>>>,
     table: Mutex<Option<Table<'static>>>,
+    /// How often the catalogs have changed.
+    pub catalogs: AtomicU64,
     /// Locks of the database, and the processes that hold them.
     pub locks: Mutex<HashMap<String, u32>>,
 }
@@ -132,6 +134,7 @@ impl World {
             faults: Mutex::default(),
             commits: Mutex::default(),
             next_xid: AtomicU64::new(700),
+            catalogs: AtomicU64::new(1),
             outcome_unknown: AtomicBool::new(false),
             log: Mutex::default(),
             signals: Mutex::default(),

@@ -27,6 +27,11 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// Are all its statements told of, each when it is through, and not the last one only?
+    pub fn tells_statements_apart(&self) -> bool {
+        self.output == Output::Described || self.output == Output::Text && self.mode == Mode::Session
+    }
+
     pub fn encode(&self, buffer: &mut Vec<u64>) -> Result<(), NoMemory> {
         buffer.clear();
         let args = self.args.iter().map(|arg| arg.data.len() + 8);
@@ -42,6 +47,7 @@ impl<'a> Request<'a> {
             Output::Rows => 1,
             Output::Json => 2,
             Output::Described => 3,
+            Output::Text => 4,
         };
         put(buffer, u64::from(self.depth) | output << 32 | (self.mode as u64) << 40);
         put(buffer, u64::from(who.database) | u64::from(self.timeout_ms) << 32);
@@ -78,6 +84,7 @@ impl<'a> Request<'a> {
                 1 => Output::Rows,
                 2 => Output::Json,
                 3 => Output::Described,
+                4 => Output::Text,
                 _ => return Err(Malformed),
             },
             mode: match c >> 40 {
@@ -128,7 +135,7 @@ fn get_columns<'a>(d: &mut Decoder<'a>) -> Result<Vec<Column<'a>>, Malformed> {
     let count = d.get_count()?;
     let mut columns = Vec::with_capacity(count);
     for _ in 0..count {
-        let (word, by_text) = (d.get()?, d.get()? != 0);
+        let (word, by_text) = (d.get()?, d.get()? as u32);
         let name = d.get_bytes()?.ok_or(Malformed)?;
         columns.push(Column { type_oid: word as u32, typmod: (word >> 32) as i32, by_text, name });
     }
@@ -233,7 +240,7 @@ mod tests {
                 Arg { type_oid: 0, form: ArgForm::Text, data: b"x" },
                 Arg { type_oid: 25, form: ArgForm::Null, data: b"" },
             ],
-            columns: vec![Column { type_oid: 25, typmod: -1, by_text: true, name: "имя".as_bytes() }],
+            columns: vec![Column { type_oid: 25, typmod: -1, by_text: 7, name: "имя".as_bytes() }],
         };
         let mut buffer = vec![99];
         request.encode(&mut buffer).unwrap();

@@ -8,7 +8,7 @@ use super::events::execute_events;
 use super::plan_cache::PlanCache;
 use super::reply::{Reply, Rows};
 use super::request::{Failed, execute, execute_in_session};
-use crate::host::{Mode, Output, Slept, WorkerHost, World};
+use crate::host::{Mode, Slept, WorkerHost, World};
 use crate::pool::area::Area;
 use crate::pool::poll::Poller;
 use crate::pool::slot::{Ended, Slot, State};
@@ -457,7 +457,7 @@ impl<'a> Worker<'a> {
                 }
                 // Who reads the results of what was sent before does not have the command any more.
                 if request.mode == Mode::Session
-                    && request.output == Output::Described
+                    && request.tells_statements_apart()
                     && report.position > 0
                     && report.get(Field::InternalQuery).is_none()
                 {

@@ -1,6 +1,8 @@
 //! Plans of repeated commands. A plan is found by everything that decides what the command's text
-//! means here: the bytes, the argument types, the acting user, the settings of the parser. The
-//! server itself watches the objects and the row security that a plan depends on.
+//! means here: the bytes, the argument types, the acting user, the settings of the parser. All
+//! plans are of one state of the catalogs: when the host says that these have changed, all go.
+//! What a change concerns is not asked. A new cast, function or table may give another meaning to
+//! a text that does not name it.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
@@ -38,11 +40,13 @@ pub struct PlanCache<P> {
     hasher: RandomState,
     size: usize,
     clock: u64,
+    /// The host's number for the state of the catalogs that all plans are of.
+    changes: u64,
 }
 
 impl<P: Copy> Default for PlanCache<P> {
     fn default() -> Self {
-        Self { buckets: HashMap::new(), hasher: RandomState::new(), size: 0, clock: 0 }
+        Self { buckets: HashMap::new(), hasher: RandomState::new(), size: 0, clock: 0, changes: 0 }
     }
 }
 
@@ -54,6 +58,15 @@ impl<P: Copy> PlanCache<P> {
         hasher.write_u32(user);
         hasher.write_u64(parse);
         hasher.finish()
+    }
+
+    /// The catalogs are in this state now: plans of another one are handed to `drop_plan`.
+    pub fn catch_up(&mut self, changes: u64, mut drop_plan: impl FnMut(P)) {
+        if self.changes != changes {
+            self.changes = changes;
+            self.size = 0;
+            self.buckets.drain().flat_map(|(_, list)| list).for_each(|e| drop_plan(e.plan));
+        }
     }
 
     /// The plan of this key, if it is kept.
@@ -147,5 +160,25 @@ mod tests {
         cache.insert(key("x", &[], 0, 0), 9, 1, |p| dropped.push(p));
         dropped.sort_unstable();
         assert_eq!(dropped, [0, 1, 2, 3], "a smaller setting empties the cache down to it");
+    }
+
+    #[test]
+    fn a_change_of_the_catalogs_drops_every_plan_once() {
+        let mut cache = PlanCache::default();
+        let keys: Vec<_> = (0..3).map(|i| key(&i.to_string(), &[], 0, 0)).collect();
+        let mut dropped = Vec::new();
+        cache.catch_up(5, |p| dropped.push(p));
+        for (i, key) in keys.iter().enumerate() {
+            cache.insert(key.clone(), i as u32, 3, |_| panic!("there is room"));
+        }
+        cache.catch_up(5, |_| panic!("nothing has changed"));
+        assert_eq!(find(&mut cache, &keys[2]), Some(2));
+        cache.catch_up(6, |p| dropped.push(p));
+        cache.catch_up(6, |_| panic!("nothing has changed"));
+        dropped.sort_unstable();
+        assert_eq!(dropped, [0, 1, 2]);
+        assert!(keys.iter().all(|key| find(&mut cache, key).is_none()));
+        cache.insert(keys[0].clone(), 7, 1, |_| panic!("there is room"));
+        assert_eq!(find(&mut cache, &keys[0]), Some(7));
     }
 }

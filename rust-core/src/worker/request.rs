@@ -52,7 +52,8 @@ pub(super) fn execute<H: WorkerHost>(
         return commit(h, worker, request, Ending::default());
     }
     let processed = run_kept_or_all(h, worker, plans, request, &wanted, capacity)?;
-    commit(h, worker, request, Ending { processed, ..Ending::default() })
+    let tag = (request.output == Output::Text).then(|| h.tag());
+    commit(h, worker, request, Ending { processed, last: true, tag })
 }
 
 /// Run a request's command as one of a session: each statement is at the state that the one before has left,
@@ -71,7 +72,7 @@ pub(super) fn execute_in_session<H: WorkerHost>(
     commit(h, worker, request, Ending { processed, last: true, tag: Some(h.tag()) })
 }
 
-/// By the plan that is kept for the command, if there is one.
+/// By the plan that is kept for the command, if there is one and it says what the text says now.
 fn run_kept_or_all<H: WorkerHost, T: Iterator<Item = u32> + Clone>(
     h: &H,
     worker: &Worker,
@@ -80,7 +81,13 @@ fn run_kept_or_all<H: WorkerHost, T: Iterator<Item = u32> + Clone>(
     wanted: &PlanRef<T>,
     capacity: usize,
 ) -> Result<u64, Failed> {
+    let changes = h.catalog_changes();
+    plans.catch_up(changes, |old| h.drop_plan(old));
     let Some(plan) = plans.find(wanted) else { return run_all(h, worker, plans, request, wanted, capacity) };
+    // What was committed by those whose locks this had to wait for counts, too.
+    if h.lock_plan(plan)? != changes {
+        return run_all(h, worker, plans, request, wanted, capacity);
+    }
     let processed = h.run(plan, false, &request.args, request.output, &request.columns, &mut Rows { worker, h })?;
     complete(h, worker, request, processed, true);
     Ok(processed)
@@ -109,8 +116,11 @@ fn run_all<H: WorkerHost, T: Iterator<Item = u32> + Clone>(
         if last && request.args.len() > params as usize {
             return Err(too_many(request.args.len(), params).into());
         }
-        if count == 1 && statement.cacheable && plans.takes(request.command, capacity) {
+        let keeps = count == 1 && statement.cacheable && plans.takes(request.command, capacity);
+        // One that was analyzed while the catalogs changed may be of neither state.
+        if keeps && statement.changes == h.catalog_changes() {
             h.keep_plan(statement.plan)?;
+            plans.catch_up(statement.changes, |old| h.drop_plan(old));
             let key = PlanKey {
                 command: request.command.to_vec(),
                 types: wanted.types.clone().collect(),
@@ -119,7 +129,7 @@ fn run_all<H: WorkerHost, T: Iterator<Item = u32> + Clone>(
             };
             plans.insert(key, statement.plan, capacity, |old| h.drop_plan(old));
         }
-        let output = if last || request.output == Output::Described { request.output } else { Output::None };
+        let output = if last || request.tells_statements_apart() { request.output } else { Output::None };
         let columns = if last { request.columns.as_slice() } else { &[] };
         processed = h.run(statement.plan, count > 1, &request.args, output, columns, &mut rows)?;
         complete(h, worker, request, processed, last);
@@ -135,7 +145,7 @@ fn run_all<H: WorkerHost, T: Iterator<Item = u32> + Clone>(
 
 /// Where results are told apart: this statement is through.
 fn complete<H: WorkerHost>(h: &H, worker: &Worker, request: &Request, processed: u64, last: bool) {
-    if request.output == Output::Described {
+    if request.tells_statements_apart() {
         worker.send(h, Kind::Complete, &Ending { processed, last, tag: Some(h.tag()) }.encode());
     }
 }
@@ -145,7 +155,7 @@ fn allows(request: &Request, what: Refusal) -> bool {
     match what {
         Refusal::Transaction | Refusal::Listen => request.mode == Mode::Session,
         // Where the caller does not wait.
-        Refusal::Concurrently => request.output == Output::Described,
+        Refusal::Concurrently => request.tells_statements_apart(),
         Refusal::Copy => false,
     }
 }
@@ -153,7 +163,7 @@ fn allows(request: &Request, what: Refusal) -> bool {
 /// The last commit of a request: its result is sent from within, once nothing can stop it. But where
 /// nobody may be reading, the answer waits until the transaction has ended.
 fn commit<H: WorkerHost>(h: &H, worker: &Worker, request: &Request, ending: Ending) -> Result<(), Failed> {
-    if request.output == Output::Described {
+    if request.tells_statements_apart() {
         worker.settle(h)?;
         let before = worker.commits();
         let done = last_commit(h, worker);
