@@ -7,6 +7,7 @@
  */
 #include "aside.h"
 
+#include "utils/hsearch.h"
 #include "utils/memutils.h"
 
 static MemoryContext error_context = NULL;
@@ -39,6 +40,32 @@ without_memory(void)
 	edata.message = "out of memory";
 	edata.detail = "There was no memory to keep an error of an autonomous transaction.";
 	return &edata;
+}
+
+/*
+ * The server takes the names of a source file and of its function for
+ * constants: copies of an error that it still holds point to them, whatever
+ * has become of the error from which they come.  So each is kept once, for good.
+ * They are few: server and modules have no more than they were built with.
+ */
+static const char *
+lasting_name(const char *name, size_t len)
+{
+	static HTAB *names = NULL;
+	char		key[NAMEDATALEN];
+
+	if (name == NULL)
+		return NULL;
+	if (names == NULL)
+	{
+		HASHCTL		control = {.keysize = NAMEDATALEN, .entrysize = NAMEDATALEN};
+
+		names = hash_create("pg_aside source names", 64, &control, HASH_ELEM | HASH_STRINGS);
+	}
+	len = Min(len, sizeof(key) - 1);
+	memcpy(key, name, len);
+	key[len] = '\0';
+	return hash_search(names, key, HASH_ENTER, NULL);
 }
 
 /*
@@ -130,9 +157,9 @@ make_error_data(const aside_report *report)
 	edata->internalquery = text_or_null(report->internal_query);
 	edata->internalpos = report->internal_position;
 	edata->cursorpos = report->position;
-	edata->filename = text_or_null(report->file);
+	edata->filename = lasting_name((const char *) report->file.data, report->file.len);
 	edata->lineno = report->line;
-	edata->funcname = text_or_null(report->function);
+	edata->funcname = lasting_name((const char *) report->function.data, report->function.len);
 	edata->assoc_context = CurrentMemoryContext;
 	return edata;
 }
