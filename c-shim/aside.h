@@ -159,7 +159,27 @@ extern void aside_keep_report(const aside_report *report);
 extern void aside_amend_error(aside_bytes detail);
 ASIDE_NORETURN extern void aside_throw_kept(void);
 extern void aside_fill_report(const ErrorData *edata, aside_report *out);
+extern ErrorData *aside_make_error_data(const aside_report *report);
+
+/* server_log.c */
+extern void aside_install_log_hook(void);
+extern char *aside_unname_work(char *context);
 extern void aside_raise_message(const aside_report *message);
+extern void aside_host_log(const aside_report *report, bool saved);
+extern void aside_log_command(const char *text);
+extern void aside_log_handler(const char *text);
+extern void aside_log_statement(Node *statement, const aside_arg *args, size_t nargs);
+extern void aside_log_duration(void);
+
+/* origin.c */
+extern bool aside_caller_stack;
+extern void aside_origin_current(aside_bytes *block, uint64_t *version);
+extern aside_bytes aside_stack_current(void);
+extern void aside_have_port(void);
+extern void aside_host_origin(aside_bytes block);
+extern void aside_host_call_site(uint64_t xid, aside_bytes stack);
+extern const char *aside_caller_query(void);
+extern int	aside_caller_pid(void);
 
 /* host_world.c */
 extern void aside_fill_world(aside_world *world);
@@ -240,6 +260,7 @@ extern bool aside_settings_intact(void);
 /* relay.c */
 extern void aside_be_client(int (*put) (char type, const char *data, size_t len));
 extern void aside_relay_messages(void);
+extern void aside_relay_errors(bool relayed);
 extern aside_status aside_host_notifications(void *sink);
 extern void aside_forget_notifications(void);
 extern uint64_t aside_messages_relayed;
@@ -264,6 +285,7 @@ extern bool aside_in_session;
 
 /* The caller of the running request is in another database (host_worker.c). */
 extern bool aside_caller_is_elsewhere(void);
+extern const aside_identity *aside_acting(void);
 
 /* The statement that ran last (host_exec.c). */
 extern QueryCompletion aside_last_completion;

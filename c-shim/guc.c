@@ -170,5 +170,10 @@ aside_define_settings(void)
 							 "\"error\" rolls it back and raises an error (2D000).",
 							 &aside_uncommitted_at_exit, ASIDE_EXIT_COMMIT, at_exit_options,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("aside.caller_stack",
+							 "Tell autonomous code where in its caller's code it was called.",
+							 "aside.caller() shows it.",
+							 &aside_caller_stack, false,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("aside");
 }

@@ -226,6 +226,7 @@ run_statement(CachedPlanSource *source, bool several, const aside_arg *args, siz
 	Node	   *statement = source->raw_parse_tree->stmt;
 
 	aside_refuse_in_failed_transaction(statement);
+	aside_log_statement(statement, args, nargs);
 	if (several || (!aside_in_session && needs_block(statement)))
 		BeginImplicitTransactionBlock();
 	if (run_listen(statement))
@@ -259,6 +260,7 @@ aside_host_run(void *plan, bool several, const aside_arg *args, size_t nargs,
 
 	ASIDE_TRY(status);
 	{
+		aside_log_command(aside_command);
 		*processed = run_statement(plan, several, args, nargs, output, columns, ncolumns, sink);
 	}
 	ASIDE_END_TRY();

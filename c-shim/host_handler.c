@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 #include "optimizer/cost.h"
 #include "storage/itemptr.h"
+#include "tcop/tcopprot.h"
 #include "storage/lmgr.h"
 #include "tcop/tcopprot.h"
 #include "utils/array.h"
@@ -306,6 +307,33 @@ is_lasting(SPIPlanPtr plan)
 	return true;
 }
 
+/* The log has it as a client's statement. */
+static void
+log_handler(SPIPlanPtr plan)
+{
+	ListCell   *cell;
+
+	foreach(cell, SPI_plan_get_plan_sources(plan))
+	{
+		CachedPlanSource *source = lfirst(cell);
+
+		aside_log_handler(source->query_string);
+		if (source->raw_parse_tree != NULL)
+			aside_log_statement(source->raw_parse_tree->stmt, NULL, 0);
+	}
+}
+
+static void
+log_several(void)
+{
+	ListCell   *cell;
+
+	aside_log_handler(handler.text);
+	if (log_statement != LOGSTMT_NONE)
+		foreach(cell, pg_parse_query(handler.text))
+			aside_log_statement(lfirst_node(RawStmt, cell)->stmt, NULL, 0);
+}
+
 /* As the handler's owner: what it would do if it were new, by a plan that is kept where that does the same. */
 static void
 execute_handler(bool notified, Datum *values, const char *nulls)
@@ -318,11 +346,13 @@ execute_handler(bool notified, Datum *values, const char *nulls)
 	/* Each is analyzed when the one before has run. */
 	if (handler.several)
 	{
+		log_several();
 		check_code(SPI_execute_with_args(handler.text, 2, types, values, nulls, false, 0));
 		return;
 	}
 	if (kept->plan != NULL && still_holds(kept))
 	{
+		log_handler(kept->plan);
 		execute(kept->plan, values, nulls);
 		return;
 	}
@@ -338,6 +368,7 @@ execute_handler(bool notified, Datum *values, const char *nulls)
 		kept->changes = changes;
 		kept->settings = aside_settings_version();
 	}
+	log_handler(plan);
 	execute(plan, values, nulls);
 }
 

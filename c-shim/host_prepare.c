@@ -45,6 +45,7 @@ aside_host_parse(aside_bytes command, uint32_t *count)
 		MemoryContext old = MemoryContextSwitchTo(aside_request_context);
 
 		messages_before = aside_messages_relayed;
+		aside_log_command(aside_command);
 		statements = pg_parse_query(aside_command);
 		MemoryContextSwitchTo(old);
 		*count = list_length(statements);

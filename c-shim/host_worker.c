@@ -60,6 +60,12 @@ host_config(aside_worker_config *out)
 	out->result_bytes = (uint64) aside_task_result_limit * 1024;
 }
 
+const aside_identity *
+aside_acting(void)
+{
+	return &acting;
+}
+
 bool
 aside_caller_is_elsewhere(void)
 {
@@ -266,7 +272,8 @@ host_begin(aside_bytes command, bool session, uint32_t timeout_ms)
 		memcpy(copy, command.data, command.len);
 		copy[command.len] = '\0';
 		aside_command = copy;
-		debug_query_string = copy;
+		debug_query_string = aside_caller_query() == NULL ? copy : aside_caller_query();
+		aside_log_command(NULL);
 		SetCurrentStatementStartTimestamp();
 		pgstat_report_activity(STATE_RUNNING, copy);
 		aside_in_session = session;
@@ -280,7 +287,7 @@ host_begin(aside_bytes command, bool session, uint32_t timeout_ms)
 		if (!session)
 			SetUserIdAndSecContext(acting.current_user, acting.security_context);
 		/* Of a single call the caller's own timer runs. */
-		if (session || aside_worker_runs_task(aside_worker_pool()->handle))
+		if (session || aside_worker_task(aside_worker_pool()->handle) != 0)
 			start_timer();
 	}
 	ASIDE_END_TRY();
@@ -335,6 +342,7 @@ host_commit(void)
 		EndImplicitTransactionBlock();
 		aside_last_commit = true;
 		CommitTransactionCommand();
+		aside_log_duration();
 	}
 	ASIDE_END_TRY();
 	aside_last_commit = false;
@@ -530,6 +538,8 @@ aside_get_worker_host(void)
 		.idle = host_idle,
 		.signal_slot = host_signal_slot,
 		.adopt = host_adopt,
+		.origin = aside_host_origin,
+		.call_site = aside_host_call_site,
 		.begin = host_begin,
 		.find_tasks = host_find_tasks,
 		.kick = host_kick,
@@ -553,6 +563,7 @@ aside_get_worker_host(void)
 		.commit = host_commit,
 		.abort = host_abort,
 		.error = host_error,
+		.log = aside_host_log,
 		.clean = host_clean,
 		.forget_cancel = host_forget_cancel,
 	};

@@ -127,6 +127,9 @@ aside_worker_main(Datum main_arg)
 				 errhint("Connect again.")));
 	}
 	process_session_preload_libraries();
+	StartTransactionCommand();
+	aside_have_port();
+	CommitTransactionCommand();
 	aside_watch_transactions();
 	aside_watch_catalogs();
 	status = aside_worker_run(pool->handle, aside_get_worker_host());

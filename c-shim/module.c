@@ -19,6 +19,7 @@ _PG_init(void)
 	aside_when_out_of_memory(aside_end_without_memory);
 	aside_define_settings();
 	aside_install_hooks();
+	aside_install_log_hook();
 	if (process_shared_preload_libraries_in_progress)
 	{
 		aside_request_shmem();

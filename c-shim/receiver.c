@@ -407,7 +407,7 @@ static aside_column *
 own_columns(TupleDesc returned, uint32 output)
 {
 	aside_column *columns = palloc0(sizeof(aside_column) * Max(returned->natts, 1));
-	bool		elsewhere = aside_caller_is_elsewhere() || aside_worker_runs_task(aside_worker_pool()->handle);
+	bool		elsewhere = aside_caller_is_elsewhere() || aside_worker_task(aside_worker_pool()->handle) != 0;
 
 	for (int i = 0; i < returned->natts; i++)
 	{

@@ -28,7 +28,8 @@
 /* Messages that were put on the way so far. */
 uint64_t	aside_messages_relayed = 0;
 
-static emit_log_hook_type prev_emit_log_hook = NULL;
+/* Errors that the server reports to its client are for the caller; the log's own are not. */
+static bool relays_errors = true;
 
 /*
  * A command may have named a client's encoding, into which the server then
@@ -61,6 +62,7 @@ unpack(const char *data, size_t len)
 		make_ours(edata.hint);
 		make_ours(edata.context);
 	}
+	edata.context = aside_unname_work(edata.context);
 	aside_fill_report(&edata, &report);
 	if (edata.elevel == FATAL && aside_handler_runs && aside_ends_by_timer())
 	{
@@ -170,7 +172,7 @@ aside_host_notifications(void *sink)
 static int
 put_message(char type, const char *data, size_t len)
 {
-	if (type == 'N' || type == 'E')
+	if (type == 'N' || (type == 'E' && relays_errors))
 		unpack(data, len);
 	else if (type == 'A')
 		keep_notification(data, len);
@@ -200,16 +202,6 @@ nothing_pending(void)
 	return false;
 }
 
-/* What the caller's client is told is not for this worker's log as well: the caller logs it. */
-static void
-keep_out_of_log(ErrorData *edata)
-{
-	if (edata->elevel < ERROR && edata->output_to_client && debug_query_string != NULL)
-		edata->output_to_server = false;
-	else if (prev_emit_log_hook != NULL)
-		prev_emit_log_hook(edata);
-}
-
 /* From now on the server believes that it talks to a client; what it says comes there. */
 void
 aside_be_client(int (*put) (char type, const char *data, size_t len))
@@ -232,6 +224,10 @@ void
 aside_relay_messages(void)
 {
 	aside_be_client(put_message);
-	prev_emit_log_hook = emit_log_hook;
-	emit_log_hook = keep_out_of_log;
+}
+
+void
+aside_relay_errors(bool relayed)
+{
+	relays_errors = relayed;
 }

@@ -138,8 +138,8 @@ elevel_of(uint32_t severity)
 }
 
 /* An ErrorData in the current context. */
-static ErrorData *
-make_error_data(const aside_report *report)
+ErrorData *
+aside_make_error_data(const aside_report *report)
 {
 	ErrorData  *edata = palloc0(sizeof(ErrorData));
 
@@ -175,7 +175,7 @@ aside_keep_report(const aside_report *report)
 	{
 		MemoryContext old = MemoryContextSwitchTo(fresh_error_context());
 
-		kept = make_error_data(report);
+		kept = aside_make_error_data(report);
 		kept_is_remote = true;
 		MemoryContextSwitchTo(old);
 	}
@@ -213,13 +213,6 @@ aside_throw_kept(void)
 	if (kept_is_remote)
 		ThrowErrorData(edata);
 	ReThrowError(edata);
-}
-
-/* A message below ERROR, to this process's client. */
-void
-aside_raise_message(const aside_report *message)
-{
-	ThrowErrorData(make_error_data(message));
 }
 
 static aside_bytes

@@ -8,6 +8,7 @@
 #include "access/detoast.h"
 #include "access/htup_details.h"
 #include "access/transam.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "funcapi.h"
@@ -252,6 +253,9 @@ aside_fill_call(const AsideRequest *request, aside_call *out)
 
 	describe_caller(&call.identity);
 	aside_settings_current(&call.settings, &call.settings_version);
+	aside_origin_current(&call.origin, &call.origin_version);
+	call.xid = U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
+	call.stack = aside_stack_current();
 	*out = call;
 }
 

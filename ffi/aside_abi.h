@@ -204,6 +204,10 @@ typedef struct aside_call
 	const aside_column *columns;
 	size_t		ncolumns;
 	aside_bytes routine;		/* not NULL: run this instead of the command; see routine.h */
+	aside_bytes origin;			/* what the worker is to know of this caller; see origin.c */
+	uint64_t	origin_version; /* names it, whoever the caller is; not 0 */
+	uint64_t	xid;			/* of the caller's transaction; 0: none */
+	aside_bytes stack;			/* where in its code the call is made; NULL: not told */
 } aside_call;
 
 /* A row of aside.workers. Times are microseconds since 2000-01-01. */
@@ -432,6 +436,10 @@ typedef struct aside_worker_host
 	void		(*signal_slot) (void);
 	/* Become the caller: identity, and settings where given. */
 	aside_status (*adopt) (const aside_identity *who, const aside_bytes *settings);
+	/* What is known of the caller from now on, as its shim wrote it; NULL: nothing. */
+	void		(*origin) (aside_bytes origin);
+	/* Of this request alone. */
+	void		(*call_site) (uint64_t xid, aside_bytes stack);
 	/* Open the transaction; within a session, what its state asks for. */
 	aside_status (*begin) (aside_bytes command, bool session, uint32_t timeout_ms);
 	/* Attach to the table of tasks if there is one by now. */
@@ -479,6 +487,8 @@ typedef struct aside_worker_host
 	void		(*abort) (void);
 	/* The error that is kept; valid until the next host call. */
 	void		(*error) (aside_report *out);
+	/* Write the error that ended a command to the server's log; saved: it is the one that is kept. */
+	void		(*log) (const aside_report *error, bool saved);
 	/*
 	 * Drop what a tenant left; settings_intact tells if the settings still hold.
 	 * Of a session that goes on, only what its command needed.
@@ -859,8 +869,8 @@ extern aside_status aside_sink_describe(void *sink, const aside_column *columns,
 extern aside_status aside_sink_message(aside_pool *pool, const aside_worker_host *host,
 									   const aside_report *message);
 extern uint32_t aside_worker_depth(const aside_pool *pool);
-/* Does this worker run a task now? */
-extern bool aside_worker_runs_task(const aside_pool *pool);
+/* The task that this worker runs now; 0: none. */
+extern uint64_t aside_worker_task(const aside_pool *pool);
 
 /* Ask idle workers of a database (0: all) to leave; returns how many are not gone yet. */
 extern uint32_t aside_pool_retire(aside_pool *pool, const aside_world *world,

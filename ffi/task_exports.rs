@@ -242,9 +242,9 @@ pub unsafe extern "C" fn aside_tasks_pending(pool: *const aside_pool) -> bool {
 /// # Safety
 /// As said at the top.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aside_worker_runs_task(pool: *const aside_pool) -> bool {
+pub unsafe extern "C" fn aside_worker_task(pool: *const aside_pool) -> u64 {
     // SAFETY: per the contract.
-    unsafe { &*pool }.worker.runs_task()
+    unsafe { &*pool }.worker.running_task()
 }
 
 /// Nothing more is done on a panic.

@@ -1,8 +1,8 @@
 //! The core's `WorkerHost` over `aside_worker_host`.
 
 use crate::abi::{self, aside_output, aside_refusal, aside_status, aside_worker_host};
-use crate::bytes::{lend, optional};
-use crate::reports::copied;
+use crate::bytes::{lend, lend_optional, optional};
+use crate::reports::{copied, lent};
 use crate::world::done;
 use crate::{host_call, impl_world};
 use aside_core::host::*;
@@ -70,6 +70,12 @@ impl WorkerHost for WorkerSide<'_> {
         let settings = settings.map(lend);
         let settings = settings.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
         done(host_call!(self.t, adopt(&who, settings)))
+    }
+    fn origin(&self, origin: Option<&[u8]>) {
+        host_call!(self.t, origin(lend_optional(origin)));
+    }
+    fn call_site(&self, xid: u64, stack: Option<&[u8]>) {
+        host_call!(self.t, call_site(xid, lend_optional(stack)));
     }
     fn begin(&self, command: &[u8], session: bool, timeout_ms: u32) -> Result<(), Saved> {
         done(host_call!(self.t, begin(lend(command), session, timeout_ms)))
@@ -189,6 +195,9 @@ impl WorkerHost for WorkerSide<'_> {
         host_call!(self.t, error(&mut out));
         // SAFETY: the shim lends the texts of the error it keeps until its next call.
         unsafe { copied(&out) }
+    }
+    fn log(&self, error: &Report, saved: bool) {
+        lent(error, |report| host_call!(self.t, log(report, saved)));
     }
     fn clean(&self, session_goes_on: bool) -> Result<bool, Saved> {
         let mut intact = false;

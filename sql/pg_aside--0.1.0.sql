@@ -855,6 +855,15 @@ CREATE FUNCTION aside.is_preloaded() RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_is_preloaded';
 COMMENT ON FUNCTION aside.is_preloaded() IS 'is pg_aside in shared_preload_libraries of the running server?';
 
+CREATE FUNCTION aside.caller(OUT pid int, OUT client_pid int, OUT depth int, OUT session_user_name name, OUT user_name name,
+    OUT application_name text, OUT client_addr inet, OUT client_port int, OUT server_addr inet, OUT server_port int,
+    OUT query text, OUT xid xid8, OUT stack text)
+RETURNS record LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'aside_caller';
+COMMENT ON FUNCTION aside.caller() IS
+    'who is behind the autonomous transaction or task in which this is called: the calling process, the client at the top, its statement and transaction; all NULL elsewhere, and in the handler of an event';
+REVOKE ALL ON FUNCTION aside.caller() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION aside.caller() TO aside_user;
+
 CREATE FUNCTION aside.settings_check(OUT setting text, OUT value text, OUT problem text, OUT advice text)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE
 BEGIN ATOMIC

@@ -238,6 +238,10 @@ pub trait WorkerHost: World {
     fn signal_slot(&self);
     /// Become the caller; settings are applied where given.
     fn adopt(&self, who: &Identity, settings: Option<&[u8]>) -> Result<(), Saved>;
+    /// What is to be known of the caller from now on, as its shim has written it; None: nothing.
+    fn origin(&self, origin: Option<&[u8]>);
+    /// Of this request alone: the caller's transaction, and where in its code the call was made.
+    fn call_site(&self, xid: u64, stack: Option<&[u8]>);
     /// Open the transaction; or, of a session, what its state asks for. With a timeout, the command is
     /// cancelled when it has passed.
     fn begin(&self, command: &[u8], session: bool, timeout_ms: u32) -> Result<(), Saved>;
@@ -291,6 +295,8 @@ pub trait WorkerHost: World {
     fn abort(&self);
     /// The saved error.
     fn error(&self) -> Report;
+    /// Write the error that ended a command to the server's log; saved: it is the saved one, in other words perhaps.
+    fn log(&self, error: &Report, saved: bool);
     /// Drop what a tenant left behind; do the applied settings still hold? Of a session that goes on,
     /// only what the command needed.
     fn clean(&self, session_goes_on: bool) -> Result<bool, Saved>;

@@ -212,6 +212,12 @@ unsafe extern "C" fn clean(_: bool, intact: *mut bool) -> aside_status::Type {
     unsafe { *intact = true };
     aside_status::ASIDE_OK
 }
+unsafe extern "C" fn origin(_: aside_bytes) {}
+unsafe extern "C" fn call_site(_: u64, _: aside_bytes) {}
+unsafe extern "C" fn log(error: *const aside_report, _: bool) {
+    // SAFETY: readable during this call.
+    assert!(unsafe { !(*error).message.data.is_null() });
+}
 unsafe extern "C" fn forget_cancel() {
     me().interrupted.store(0, SeqCst);
 }
@@ -223,6 +229,8 @@ pub fn worker_host(me: &'static Process) -> aside_worker_host {
         idle: Some(idle),
         signal_slot: Some(nothing),
         adopt: Some(adopt),
+        origin: Some(origin),
+        call_site: Some(call_site),
         begin: Some(begin),
         find_tasks: Some(nothing),
         kick: Some(nothing),
@@ -246,6 +254,7 @@ pub fn worker_host(me: &'static Process) -> aside_worker_host {
         commit: Some(commit),
         abort: Some(abort),
         error: Some(error),
+        log: Some(log),
         clean: Some(clean),
         forget_cancel: Some(forget_cancel),
     }

@@ -50,6 +50,11 @@ pub struct Call<'a> {
     pub command: Option<&'a [u8]>,
     pub settings: &'a [u8],
     pub settings_version: u64,
+    /// What a worker is to know of this caller, and its name; see origin.c.
+    pub origin: &'a [u8],
+    pub origin_version: u64,
+    pub xid: u64,
+    pub stack: Option<&'a [u8]>,
     pub args: Vec<Arg<'a>>,
     pub columns: Vec<Column<'a>>,
     pub routine: Option<&'a [u8]>,
@@ -165,6 +170,10 @@ pub(super) fn request<'c>(area: &Area, session: &Session, call: &Call<'c>, mode:
         settings_hash: names.hash,
         parse_hash: names.parse,
         settings: None,
+        origin_version: call.origin_version,
+        origin: Some(call.origin),
+        caller_xid: call.xid,
+        stack: call.stack,
         command: call.command.unwrap_or_default(),
         routine: call.routine,
         args: call.args.clone(),
@@ -203,6 +212,7 @@ pub(super) fn borrow_and_run<'c, H: CallerHost>(
         let slot = &area.slots[borrowed.lease.slot as usize];
         let mut exchange = Exchange::new(h, area, session, borrowed, Terms::of(call), keep);
         request.settings = (slot.settings() != request.settings_hash).then_some(call.settings);
+        request.origin = (slot.origin() != request.origin_version).then_some(call.origin);
         encode(&request, buffer)?;
         let mut met = exchange.run(buffer, rows);
         if matches!(met, Met::SettingsWanted) {

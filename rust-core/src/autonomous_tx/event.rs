@@ -120,6 +120,10 @@ impl Leases {
             parse_hash: 0,
             // A handler may change them, and the next one begins anew: so they go along always.
             settings: Some(OWN_DEFAULTS),
+            origin_version: 0,
+            origin: None,
+            caller_xid: 0,
+            stack: None,
             command: errand.title,
             routine: Some(errand.handler),
             args: batches.iter().map(|data| Arg { type_oid: 0, form: ArgForm::ByReference, data }).collect(),

@@ -146,7 +146,8 @@ pub struct Slot {
     pad_depth: u32,
     /// Generation whose worker waits for room in the reply ring.
     stalled: AtomicU64,
-    pad_answer: [u32; 2],
+    /// Names what the worker knows of its caller; 0: nothing.
+    origin: AtomicU64,
 
     // Written by the worker, seldom.
     /// Names the settings that the worker has applied; `[0, 0]` when that is unknown.
@@ -236,6 +237,7 @@ impl Slot {
     pub fn set_key(&self, key: Key) {
         self.worker_proc.store(0, Relaxed);
         self.set_settings([0, 0]);
+        self.set_origin(0);
         self.database.store(key.database, Relaxed);
         self.user.store(key.user, Relaxed);
         self.superuser.store(u32::from(key.superuser), Relaxed);
@@ -332,6 +334,14 @@ impl Slot {
 
     pub fn settings(&self) -> [u64; 2] {
         [self.settings[0].load(Acquire), self.settings[1].load(Acquire)]
+    }
+
+    pub fn origin(&self) -> u64 {
+        self.origin.load(Acquire)
+    }
+
+    pub fn set_origin(&self, version: u64) {
+        self.origin.store(version, Release);
     }
 
     pub fn set_settings(&self, hash: [u64; 2]) {
@@ -463,6 +473,7 @@ mod tests {
         assert_eq!(line((&raw const slot.batches).cast()), 2);
         assert_eq!(line((&raw const slot.inner).cast()), 2);
         assert_eq!(line((&raw const slot.depth).cast()), 3);
+        assert_eq!(line((&raw const slot.origin).cast()), 3);
         assert_eq!(line((&raw const slot.started).cast()), 4);
     }
 

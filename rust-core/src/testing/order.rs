@@ -88,7 +88,7 @@ fn an_error_is_read_before_the_abort_that_would_lose_it() {
     let world = World::new(1);
     let client = Client::new(&world);
     let (told, steps) = steps(&world, &client, "put a; raise oops; put b");
-    assert_eq!(steps, "adopt+settings begin parse prepare run next_statement prepare run error abort clean");
+    assert_eq!(steps, "adopt+settings begin parse prepare run next_statement prepare run error log abort clean");
     let report = told.unwrap_err().report();
     assert_eq!((report.sqlstate, text(&report, Field::Message)), (SYNTAX_ERROR, "oops".into()));
     assert_eq!(text(&report, Field::Context), "autonomous transaction");
@@ -103,7 +103,7 @@ fn what_a_failed_command_left_is_cleaned_up_before_its_caller_goes_on() {
     for _ in 0..50 {
         world.log.lock().unwrap().clear();
         assert!(client.call("raise oops").is_err());
-        assert!(world.steps().ends_with("error abort clean"), "{}", world.steps());
+        assert!(world.steps().ends_with("error log abort clean"), "{}", world.steps());
     }
     world.shut_down();
 }
@@ -113,7 +113,7 @@ fn a_refused_statement_aborts_what_ran_before_it() {
     let world = World::new(1);
     let client = Client::new(&world);
     let (told, steps) = steps(&world, &client, "put a; begin");
-    assert_eq!(steps, "adopt+settings begin parse prepare run next_statement prepare abort clean");
+    assert_eq!(steps, "adopt+settings begin parse prepare run next_statement prepare log abort clean");
     assert_eq!(told.unwrap_err().report().sqlstate, FEATURE_NOT_SUPPORTED);
     assert!(!world.committed("a"));
     world.shut_down();
@@ -144,6 +144,25 @@ fn settings_travel_only_when_the_worker_has_others() {
     client.set(b"two");
     assert!(steps(&world, &client, "show").1.starts_with("adopt+settings"));
     assert_eq!(*client.rows.borrow(), [b"10 two"]);
+    world.shut_down();
+}
+
+#[test]
+fn who_the_caller_is_travels_once_for_all_calls_of_a_statement_and_each_worker() {
+    let world = World::new(1);
+    let client = Client::new(&world);
+    let other = Client::new(&world);
+    let told = |client: &Client, version| {
+        world.origins.lock().unwrap().clear();
+        client.call_as("ok", |call| call.origin_version = version).unwrap();
+        world.origins.lock().unwrap().clone()
+    };
+    let once = vec![Some(b"origin".to_vec())];
+    assert_eq!(told(&client, 7), once);
+    assert_eq!(told(&client, 7), []);
+    assert_eq!(told(&client, 8), once);
+    assert_eq!(told(&other, 9), once);
+    assert_eq!(told(&client, 8), once);
     world.shut_down();
 }
 
@@ -189,6 +208,6 @@ fn a_routine_takes_the_place_of_the_statements() {
     assert!(world.committed("a"));
     client.call_as("autonomous function f", |call| call.routine = Some(b"raise oops")).unwrap_err();
     until(|| world.steps().ends_with("clean"), || format!("the request was cleaned up after: {}", world.steps()));
-    assert!(world.steps().ends_with("run_routine error abort clean"), "{}", world.steps());
+    assert!(world.steps().ends_with("run_routine error log abort clean"), "{}", world.steps());
     world.shut_down();
 }

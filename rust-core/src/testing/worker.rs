@@ -216,6 +216,10 @@ impl WorkerHost for FakeWorker<'_> {
         }
         Ok(())
     }
+    fn origin(&self, origin: Option<&[u8]>) {
+        self.world.origins.lock().unwrap().push(origin.map(<[u8]>::to_vec));
+    }
+    fn call_site(&self, _: u64, _: Option<&[u8]>) {}
     fn begin(&self, _: &[u8], session: bool, _: u32) -> Result<(), Saved> {
         self.note("begin");
         self.hear("begin");
@@ -350,6 +354,9 @@ impl WorkerHost for FakeWorker<'_> {
     fn error(&self) -> Report {
         self.note("error");
         self.error.borrow().clone()
+    }
+    fn log(&self, _: &Report, _: bool) {
+        self.note("log");
     }
     fn clean(&self, session_goes_on: bool) -> Result<bool, Saved> {
         if session_goes_on {

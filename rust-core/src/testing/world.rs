@@ -108,6 +108,8 @@ pub struct World {
     pub outcome_unknown: AtomicBool,
     /// Steps of worker hosts, by pid.
     pub log: Mutex<Vec<(u32, String)>>,
+    /// What workers were told of their callers.
+    pub origins: Mutex<Vec<Option<Vec<u8>>>>,
     /// SIGINT (false) and SIGTERM (true) as callers sent them.
     pub signals: Mutex<Vec<(u32, bool)>>,
     pub config: Mutex<WorkerConfig>,
@@ -137,6 +139,7 @@ impl World {
             catalogs: AtomicU64::new(1),
             outcome_unknown: AtomicBool::new(false),
             log: Mutex::default(),
+            origins: Mutex::default(),
             signals: Mutex::default(),
             config: Mutex::new(WorkerConfig {
                 idle_timeout_ms: u32::MAX,

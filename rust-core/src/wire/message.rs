@@ -19,6 +19,14 @@ pub struct Request<'a> {
     pub parse_hash: u64,
     /// The settings themselves, where the worker may not have them.
     pub settings: Option<&'a [u8]>,
+    /// Names what the worker is to know of its caller; 0: nothing.
+    pub origin_version: u64,
+    /// That itself, as the shims of both sides know it, where the worker may not have it.
+    pub origin: Option<&'a [u8]>,
+    /// The caller's transaction; 0: it has no identifier.
+    pub caller_xid: u64,
+    /// Where in the caller's code the call was made, if it says so.
+    pub stack: Option<&'a [u8]>,
     pub command: &'a [u8],
     /// A routine to run instead, as the shims of both sides know it; the command only names it.
     pub routine: Option<&'a [u8]>,
@@ -37,8 +45,9 @@ impl<'a> Request<'a> {
         let args = self.args.iter().map(|arg| arg.data.len() + 8);
         let columns = self.columns.iter().map(|column| column.name.len() + 16);
         let optional = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-        let fixed = [64, self.command.len(), optional(self.settings), optional(self.routine)];
-        reserve(buffer, fixed.into_iter().chain(args).chain(columns))?;
+        let optionals = [self.settings, self.origin, self.stack, self.routine].map(optional);
+        let fixed = [96, self.command.len()].into_iter().chain(optionals);
+        reserve(buffer, fixed.chain(args).chain(columns))?;
         let who = &self.identity;
         put(buffer, u64::from(who.session_user) | u64::from(who.role) << 32);
         put(buffer, u64::from(who.current_user) | u64::from(who.security_context) << 32);
@@ -54,7 +63,11 @@ impl<'a> Request<'a> {
         put(buffer, self.settings_hash[0]);
         put(buffer, self.settings_hash[1]);
         put(buffer, self.parse_hash);
+        put(buffer, self.origin_version);
+        put(buffer, self.caller_xid);
         put_bytes(buffer, self.settings);
+        put_bytes(buffer, self.origin);
+        put_bytes(buffer, self.stack);
         put_bytes(buffer, Some(self.command));
         put_bytes(buffer, self.routine);
         put(buffer, self.args.len() as u64);
@@ -98,7 +111,11 @@ impl<'a> Request<'a> {
             },
             settings_hash: [d.get()?, d.get()?],
             parse_hash: d.get()?,
+            origin_version: d.get()?,
+            caller_xid: d.get()?,
             settings: d.get_bytes()?,
+            origin: d.get_bytes()?,
+            stack: d.get_bytes()?,
             command: d.get_bytes()?.ok_or(Malformed)?,
             routine: d.get_bytes()?,
             ..Request::default()
@@ -233,6 +250,10 @@ mod tests {
             settings_hash: [1, u64::MAX],
             parse_hash: 9,
             settings: Some(b"a\0b\0"),
+            origin_version: 11,
+            origin: Some(b"origin"),
+            caller_xid: 12,
+            stack: None,
             command: b"SELECT $1",
             routine: Some(b"routine"),
             args: vec![

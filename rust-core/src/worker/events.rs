@@ -33,8 +33,8 @@ pub(super) fn execute_events<H: WorkerHost>(h: &H, worker: &Worker, slot: &Slot,
                     }
                     Became::Misplaced
                 }
-                Err(Saved) => {
-                    let report = h.error();
+                Err(saved) => {
+                    let report = Failed::from(saved).logged(h, false);
                     h.abort();
                     if key != 0 {
                         failed_keys.push(key);

@@ -69,9 +69,9 @@ impl<'a> Worker<'a> {
         self.launched_for.get()
     }
 
-    /// Does this process run a task?
-    pub fn runs_task(&self) -> bool {
-        self.task.get().is_some()
+    /// The task that this process runs; 0: none.
+    pub fn running_task(&self) -> u64 {
+        self.task.get().map_or(0, |ticket| ticket.id)
     }
 
     pub fn new(area: Area<'a>) -> Self {
@@ -403,6 +403,12 @@ impl<'a> Worker<'a> {
         if settings.is_some() {
             slot.set_settings([0, 0]);
         }
+        if slot.origin() != request.origin_version {
+            slot.set_origin(0);
+            h.origin(request.origin);
+            slot.set_origin(request.origin_version);
+        }
+        h.call_site(request.caller_xid, request.stack);
         self.gated.set(false);
         self.told.set(false);
         self.committed.set(false);
@@ -435,23 +441,17 @@ impl<'a> Worker<'a> {
         };
         let answer = match result {
             Ok(()) => Ok(()),
-            Err(_) if self.told.get() || self.committed.get() => {
+            Err(failed) if self.told.get() || self.committed.get() => {
                 // Committed, and then something failed that the server does not expect to fail.
+                failed.logged(h, false);
                 h.abort();
                 *fit = false;
                 Ok(())
             }
             Err(failed) => {
                 self.result.take();
-                let mut report = match failed {
-                    Failed::Saved => Box::new(h.error()),
-                    Failed::Report(report) => report,
-                };
+                let mut report = failed.logged(h, slot.gate.deadlock(generation));
                 h.abort();
-                if report.sqlstate == QUERY_CANCELED && slot.gate.deadlock(generation) {
-                    report.sqlstate = DEADLOCK_DETECTED;
-                    report = Box::new(report.with(Field::Message, &b"deadlock detected"[..]));
-                }
                 if report.severity >= Severity::Fatal {
                     *fit = false;
                 }

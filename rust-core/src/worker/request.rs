@@ -18,6 +18,23 @@ pub(super) enum Failed {
     Report(Box<Report>),
 }
 
+impl Failed {
+    /// The error, after the host has written it to the server's log, as a client's backend does: while the command
+    /// and the transaction in which it happened are still known.
+    pub(super) fn logged<H: WorkerHost>(self, h: &H, deadlocked: bool) -> Box<Report> {
+        let (mut report, saved) = match self {
+            Self::Saved => (Box::new(h.error()), true),
+            Self::Report(report) => (report, false),
+        };
+        if deadlocked && report.sqlstate == QUERY_CANCELED {
+            report.sqlstate = DEADLOCK_DETECTED;
+            report = Box::new(report.with(Field::Message, &b"deadlock detected"[..]));
+        }
+        h.log(&report, saved);
+        report
+    }
+}
+
 impl From<Saved> for Failed {
     fn from(_: Saved) -> Self {
         Self::Saved

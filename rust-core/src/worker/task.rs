@@ -79,8 +79,8 @@ impl Worker<'_> {
         if slot.gate.cancelled(generation) {
             return Err(Box::new(Report::error(QUERY_CANCELED, "the task was cancelled before it started")));
         }
-        read_request(h, table, ticket, buffer)?;
-        let request = Request::decode(buffer).map_err(|_| Box::new(nonsense()))?;
+        read_request(h, table, ticket, buffer).inspect_err(|report| h.log(report, false))?;
+        let request = Request::decode(buffer).map_err(|_| Box::new(nonsense())).inspect_err(|report| h.log(report, false))?;
         self.transact(h, slot, generation, plans, &request, fit).map_err(|mut report| {
             if report.position > 0 && report.get(Field::InternalQuery).is_none() {
                 report.internal_position = report.position;
