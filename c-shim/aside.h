@@ -152,7 +152,7 @@ extern aside_status aside_host_run_events(aside_bytes name, aside_bytes batch, b
 extern void aside_kick_tasks(AsidePool *pool);
 
 /* report.c */
-extern void aside_end_without_memory(size_t bytes) pg_attribute_noreturn();
+ASIDE_NORETURN extern void aside_end_without_memory(size_t bytes);
 extern void aside_keep_error(MemoryContext back_to);
 extern ErrorData *aside_kept_error(void);
 extern void aside_keep_report(const aside_report *report);
