@@ -14,8 +14,8 @@
 
 #define BURY \
 	"INSERT INTO aside.event_dead (id, handler, channel, payload, key, priority, headers, emitted, " \
-	"emitted_by, attempts, sqlstate, message) SELECT id, $2, channel, payload, key, priority, headers, " \
-	"emitted, CASE WHEN emitted_by <> 0 THEN pg_get_userbyid(emitted_by) END, $3, $4, $5 FROM aside.event_%u WHERE id = $6"
+	"emitted_by, unique_key, attempts, sqlstate, message) SELECT id, $2, channel, payload, key, priority, headers, " \
+	"emitted, CASE WHEN emitted_by <> 0 THEN pg_get_userbyid(emitted_by) END, unique_key, $3, $4, $5 FROM aside.event_%u WHERE id = $6"
 
 /* Among the dead, with what the event was.  Where it lies is known to who has run it. */
 static void

@@ -24,6 +24,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -513,6 +514,17 @@ read_notifications(const Batch *batch)
 	return events;
 }
 
+/* A function that is not called for NULL would not have handled the event. */
+static void
+check_strict(void)
+{
+	if (func_strict(find_function()))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("function \"%s\" is STRICT, and the event has no payload", handler.text),
+				 errhint("Declare it as CALLED ON NULL INPUT.")));
+}
+
 /* Call the handler for one event. */
 static void
 call_handler(const Event *event)
@@ -541,6 +553,8 @@ call_handler(const Event *event)
 		default:
 			break;
 	}
+	if (handler.form != 'c' && nulls[0] == 'n')
+		check_strict();
 	execute_handler(event->notified, values, nulls);
 }
 
@@ -652,6 +666,9 @@ aside_host_run_events(aside_bytes name, aside_bytes batch, bool *misplaced)
 		if (name.len != sizeof(copy) || batch.len < sizeof(Batch))
 			elog(ERROR, "request of events makes no sense");
 		memcpy(&copy, name.data, sizeof(copy));
+		/* Whatever default_transaction_read_only says: the acknowledgement is written. */
+		if (XactReadOnly)
+			(void) set_config_option("transaction_read_only", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 		PushActiveSnapshot(GetTransactionSnapshot());
 		*misplaced = !run(&copy, (const Batch *) batch.data);
 		PopActiveSnapshot();

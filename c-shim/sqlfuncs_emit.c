@@ -24,6 +24,8 @@
 
 PG_FUNCTION_INFO_V1(aside_async_event_emit);
 
+#define MAX_UNIQUE_KEY 2000
+
 /* Where no coordinator has said yet which partition new events go to. */
 static int
 read_partition(void)
@@ -48,14 +50,32 @@ due_at(FunctionCallInfo fcinfo, TimestampTz now, bool *none)
 {
 	bool		delay = !PG_ARGISNULL(3);
 	bool		at = !PG_ARGISNULL(4);
+	TimestampTz due = now;
 
 	*none = !delay && !at;
 	if (delay && at)
 		refuse(ERRCODE_INVALID_PARAMETER_VALUE, "an event can have a delay or a time, not both");
 	if (delay)
-		return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(now),
-													   PG_GETARG_DATUM(3)));
-	return at ? PG_GETARG_TIMESTAMPTZ(4) : now;
+		due = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(now),
+													  PG_GETARG_DATUM(3)));
+	else if (at)
+		due = PG_GETARG_TIMESTAMPTZ(4);
+	if (TIMESTAMP_IS_NOEND(due))
+		refuse(ERRCODE_INVALID_PARAMETER_VALUE, "time of an event must not be infinity");
+	return due;
+}
+
+/* Longer ones do not fit into their index. */
+static void
+check_unique_key(Datum channel, Datum unique_key)
+{
+	Size		len = VARSIZE_ANY_EXHDR(DatumGetTextPP(channel)) + VARSIZE_ANY_EXHDR(DatumGetTextPP(unique_key));
+
+	if (len > MAX_UNIQUE_KEY)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("unique key of an event is too long"),
+				 errdetail("With its channel it has %zu bytes, and may have %d.", len, MAX_UNIQUE_KEY)));
 }
 
 /* Columns of the tables of events, in their order. */
@@ -197,6 +217,8 @@ aside_async_event_emit(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_STATEMENT_TOO_COMPLEX),
 				 errmsg("events emitted by handlers of events are nested too deeply"),
 				 errhint("Consider increasing \"aside.max_event_depth\", after ensuring that this ends.")));
+	if (!PG_ARGISNULL(6))
+		check_unique_key(PG_GETARG_DATUM(0), PG_GETARG_DATUM(6));
 	values[RUN_AT] = TimestampTzGetDatum(due_at(fcinfo, now, &nulls[RUN_AT]));
 	tables = aside_event_tables();
 	aside_check_tables_owner();

@@ -224,6 +224,7 @@ aside_event_forward(PG_FUNCTION_ARGS)
 
 	aside_check_events_ready();
 	aside_check_tables_owner();
+	PreventCommandIfReadOnly(psprintf("%s()", NameStr(proc->proname)));
 	watch();
 	GetUserIdAndSecContext(&user, &context);
 	initStringInfo(&query);

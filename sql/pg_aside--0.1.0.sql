@@ -302,6 +302,7 @@ CREATE TABLE aside.event_dead (
     message text,
     died timestamptz NOT NULL DEFAULT clock_timestamp(),
     errors jsonb,
+    unique_key text,
     PRIMARY KEY (id, handler)
 );
 COMMENT ON COLUMN aside.event_dead.emitted_by IS 'name of a role; NULL: it was a notification';
@@ -438,6 +439,10 @@ BEGIN
     IF channel IS NULL OR channel = '' THEN
         RAISE EXCEPTION 'channel of an event handler must not be null or empty' USING ERRCODE = '22004';
     END IF;
+    IF octet_length(coalesce(name, channel)) > 2000 THEN
+        RAISE EXCEPTION 'name of an event handler is too long' USING ERRCODE = '54000',
+            DETAIL = format('It has %s bytes, and may have 2000.', octet_length(coalesce(name, channel)));
+    END IF;
     -- Events may have longer ones.
     IF octet_length(channel) > 63 AND durable THEN
         RAISE EXCEPTION 'channel name is too long' USING ERRCODE = '22023',
@@ -530,17 +535,15 @@ BEGIN
 END $$;
 
 CREATE FUNCTION aside.event_put(channel text, payload jsonb, key text, priority int, headers jsonb, emitted_by oid, target int,
-    command text) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    id bigint := nextval('aside.event_id');
+    command text, unique_key text DEFAULT NULL, id bigint DEFAULT nextval('aside.event_id')) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    EXECUTE format('INSERT INTO aside.event_%s (id, txid, channel, payload, key, priority, headers, emitted, emitted_by, target, command)
-        VALUES ($1, pg_current_xact_id(), $2, $3, $4, $5, $6, clock_timestamp(), $7, $8, $9)',
+    EXECUTE format('INSERT INTO aside.event_%s (id, txid, channel, payload, key, priority, headers, emitted, emitted_by, target, command, unique_key)
+        VALUES ($1, pg_current_xact_id(), $2, $3, $4, $5, $6, clock_timestamp(), $7, $8, $9, $10)',
         (SELECT c.partition FROM aside.event_control c))
-    USING id, channel, payload, key, priority, headers, emitted_by, target, command;
+    USING id, channel, payload, key, priority, headers, emitted_by, target, command, unique_key;
     RETURN id;
 END $$;
-COMMENT ON FUNCTION aside.event_put(text, jsonb, text, int, jsonb, oid, int, text) IS 'emits what async_event_emit does not';
+COMMENT ON FUNCTION aside.event_put(text, jsonb, text, int, jsonb, oid, int, text, text, bigint) IS 'emits what async_event_emit does not';
 
 -- Plans are kept: one that was made while the table was small must not scan it when it is large.
 CREATE FUNCTION aside.event_claim_key(channel text, unique_key text, id bigint, conflict text, caller oid) RETURNS bigint
@@ -615,6 +618,7 @@ DECLARE
     its_channel text;
     its_target int;
     ended int[];
+    had_key boolean;
 BEGIN
     IF id IS NULL THEN
         RAISE EXCEPTION 'event must not be null' USING ERRCODE = '22004';
@@ -628,6 +632,10 @@ BEGIN
         RAISE EXCEPTION 'permission denied for event %', id USING ERRCODE = '42501',
             DETAIL = 'It was emitted by another role.';
     END IF;
+    -- Free from here on, also for an event of this transaction. Of one that is just being replaced nobody waits for the key.
+    DELETE FROM aside.event_unique u WHERE u.ctid = ANY (ARRAY(SELECT k.ctid FROM aside.event_unique k
+        WHERE k.event = async_event_cancel.id FOR UPDATE SKIP LOCKED));
+    had_key := FOUND;
     ended := ARRAY(SELECT o.handler FROM (SELECT l.handler, l.kind, l.events FROM aside.event_log_0 l
             UNION ALL SELECT l.handler, l.kind, l.events FROM aside.event_log_1 l
             UNION ALL SELECT l.handler, l.kind, l.events FROM aside.event_log_2 l) o
@@ -635,8 +643,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM aside.event_handler h WHERE h.id <> ALL (ended)
             AND (h.id = its_target OR (its_target IS NULL AND h.channel = its_channel AND h.since < async_event_cancel.id))) THEN
         -- It waits for nobody, but may still have its unique key.
-        DELETE FROM aside.event_unique u WHERE u.event = async_event_cancel.id;
-        RETURN FOUND;
+        RETURN had_key;
     END IF;
     PERFORM aside.event_put('', to_jsonb(id), NULL, 0, NULL, caller, NULL, 'cancel');
     RETURN true;
@@ -647,17 +654,33 @@ SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     found aside.event_handler := aside.event_handler_of(caller, name);
     dead aside.event_dead;
+    new_id bigint;
+    emitter oid;
+    other bigint;
     count bigint := 0;
 BEGIN
     IF cardinality(ids) > 65535 THEN
         RAISE EXCEPTION 'too many events to emit again' USING ERRCODE = '54000',
             DETAIL = format('There may be 65535, but %s were given.', cardinality(ids));
     END IF;
-    FOR dead IN DELETE FROM aside.event_dead d WHERE d.handler = found.id AND (ids IS NULL OR d.id = ANY (ids)) RETURNING * LOOP
+    FOR dead IN SELECT * FROM aside.event_dead d WHERE d.handler = found.id AND (ids IS NULL OR d.id = ANY (ids)) ORDER BY d.id FOR UPDATE LOOP
+        new_id := nextval('aside.event_id');
+        emitter := coalesce((SELECT r.oid FROM pg_roles r WHERE r.rolname = dead.emitted_by), 0);
+        IF dead.unique_key IS NOT NULL THEN
+            other := aside.event_claim_key(dead.channel, dead.unique_key, new_id, 'keep', emitter);
+            IF other <> 0 AND ids IS NOT NULL THEN
+                RAISE EXCEPTION 'cannot redrive event %: an event with unique key "%" is still to be handled', dead.id, dead.unique_key
+                    USING ERRCODE = '23505', DETAIL = format('It is event %s of channel "%s".', other, dead.channel);
+            ELSIF other <> 0 THEN
+                RAISE NOTICE 'a dead event stays dead: another one with unique key "%" is still to be handled', dead.unique_key
+                    USING DETAIL = format('Event %s has the key that event %s had.', other, dead.id);
+                CONTINUE;
+            END IF;
+        END IF;
+        DELETE FROM aside.event_dead d WHERE d.id = dead.id AND d.handler = found.id;
         PERFORM aside.event_put(dead.channel, dead.payload, dead.key, dead.priority,
-            coalesce(dead.headers, '{}') || jsonb_build_object('redriven', dead.id),
-            coalesce((SELECT r.oid FROM pg_roles r WHERE r.rolname = dead.emitted_by), 0), found.id,
-            CASE WHEN dead.emitted_by IS NULL THEN 'notify' END);
+            coalesce(dead.headers, '{}') || jsonb_build_object('redriven', dead.id), emitter, found.id,
+            CASE WHEN dead.emitted_by IS NULL THEN 'notify' END, dead.unique_key, new_id);
         count := count + 1;
     END LOOP;
     RETURN count;
@@ -933,7 +956,7 @@ REVOKE ALL ON FUNCTION
     aside.follow_definition(), aside.check_writer(),
     aside.async_event_on(oid, text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean),
     aside.async_event_off(oid, text), aside.async_event_pause(oid, text), aside.async_event_resume(oid, text),
-    aside.event_put(text, jsonb, text, int, jsonb, oid, int, text), aside.event_claim_key(text, text, bigint, text, oid),
+    aside.event_put(text, jsonb, text, int, jsonb, oid, int, text, text, bigint), aside.event_claim_key(text, text, bigint, text, oid),
     aside.event_unique_compact(), aside.async_event_cancel(oid, bigint), aside.async_event_redrive(oid, text, bigint[]),
     aside.plpgsql_call(), aside.plpgsql_inline(internal), aside.plpgsql_validate(oid),
     aside.worker_rows(), aside.stat_rows()

@@ -23,7 +23,7 @@ CREATE VIEW todo AS SELECT FROM aside.events WHERE channel = 'due' AND state IN 
 -- times
 SELECT async_event_emit('due', '"300 ms"', delay => '300 ms') AS e1 \gset
 SELECT async_event_emit('due', '"100 ms"', run_at => clock_timestamp() + interval '100 ms') AS e2 \gset
-SELECT async_event_emit('due', '"never"', run_at => 'infinity') AS e3 \gset
+SELECT async_event_emit('due', '"never"', run_at => '294000-01-01') AS e3 \gset
 SELECT async_event_emit('due', '"always"', run_at => '-infinity') AS e4 \gset
 SELECT async_event_emit('due', '"long ago"', run_at => '0001-01-01 BC') AS e5 \gset
 SELECT async_event_emit('due', '"before"', delay => '-1 hour') AS e6 \gset
@@ -46,7 +46,7 @@ TRUNCATE told;
 SELECT async_event_pause('due');
 SELECT count(async_event_emit('due', to_jsonb(p::text || s), priority => p)) FROM (VALUES (0, 'a'), (-5, ''), (5, 'a'), (0, 'b'), (1000000, ''), (5, 'b'), (NULL, 'none')) v (p, s);
 SELECT async_event_emit('due', '"2147483647"', priority => 2147483647) > 0, async_event_emit('due', '"-2147483648"', priority => -2147483648) > 0;
-SELECT async_event_emit('due', '"late, most urgent"', priority => 2147483647, run_at => 'infinity') AS late \gset
+SELECT async_event_emit('due', '"late, most urgent"', priority => 2147483647, run_at => '294000-01-01') AS late \gset
 SELECT pg_sleep(0.1);
 SELECT count(*) FROM told;
 SELECT async_event_resume('due');
