@@ -318,7 +318,6 @@ aside_get_caller_host(void)
 		.read_file = aside_read_task_file,
 		.drop_file = aside_drop_task_file,
 		.write_down = aside_write_down_task,
-		.fail = aside_keep_report,
 		.amend = aside_amend_error,
 	};
 

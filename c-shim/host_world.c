@@ -73,4 +73,5 @@ aside_fill_world(aside_world *world)
 	world->doze = world_doze;
 	world->wake = world_wake;
 	world->timestamp = world_timestamp;
+	world->fail = aside_keep_report;
 }

@@ -107,6 +107,15 @@ refuse_gone(void)
 }
 
 ASIDE_NORETURN static void
+refuse_memory(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OUT_OF_MEMORY),
+			 errmsg("out of memory"),
+			 errdetail("There was no memory for a row or the columns of a result.")));
+}
+
+ASIDE_NORETURN static void
 refuse_length(void)
 {
 	ereport(ERROR,
@@ -128,6 +137,8 @@ hand_on(void *sink, MinimalTuple tuple)
 			aside_throw_kept();
 		case ASIDE_TOO_LONG:
 			refuse_length();
+		case ASIDE_NO_MEMORY:
+			refuse_memory();
 		default:
 			refuse_gone();
 	}
@@ -442,6 +453,8 @@ describe(void *sink, const aside_column *columns, int count)
 			return;
 		case ASIDE_SAVED:
 			aside_throw_kept();
+		case ASIDE_NO_MEMORY:
+			refuse_memory();
 		default:
 			refuse_gone();
 	}

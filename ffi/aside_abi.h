@@ -35,6 +35,7 @@ typedef enum aside_status
 	ASIDE_LEAVE = 5,			/* the worker is to leave its main loop */
 	ASIDE_PANIC = 6,			/* a bug: the export caught a panic */
 	ASIDE_TOO_LONG = 7,			/* the result of a task is longer than it may be */
+	ASIDE_NO_MEMORY = 8,		/* out of memory */
 } aside_status;
 
 typedef struct aside_bytes
@@ -373,6 +374,8 @@ typedef struct aside_world
 	aside_status (*doze) (uint32_t timeout_ms);
 	void		(*wake) (uint32_t proc);
 	int64_t		(*timestamp) (void);
+	/* Keep this error, to be thrown or reported. */
+	void		(*fail) (const aside_report *error);
 } aside_world;
 
 /* What a caller's side asks of its backend. */
@@ -420,8 +423,6 @@ typedef struct aside_caller_host
 	void		(*drop_file) (uint64_t task);
 	/* Keep a task's record for after a restart, where there is a journal. */
 	void		(*write_down) (uint32_t index, aside_bytes record);
-	/* Keep this error to be thrown when the export has returned. */
-	void		(*fail) (const aside_report *error);
 	/* Add to the DETAIL of the error that is kept. */
 	void		(*amend) (aside_bytes detail);
 } aside_caller_host;

@@ -1,18 +1,20 @@
 //! The core's `CallerHost` over `aside_caller_host`.
 
-use crate::abi::{aside_bytes, aside_caller_host, aside_outcome, aside_status};
+use crate::abi::{aside_blocker, aside_bytes, aside_caller_host, aside_outcome, aside_status};
 use crate::bytes::{lend, optional, slice};
 use crate::reports::lent;
 use crate::session_exports::ending_of;
 use crate::worker_host::lend_column;
-use crate::world::{done, slept};
+use crate::world::{done, no_memory, slept};
 use crate::{host_call, impl_world};
 use aside_core::host::{CallerHost, Column, Launch, Outcome, Saved, Slept};
+use aside_core::memory;
 use aside_core::pool::slot::Key;
 use aside_core::pool::waits::Blocker;
 use aside_core::report::Report;
-use aside_core::wire::codec::copy;
 use aside_core::wire::message::Ending;
+
+const WHAT: &str = "the look for a deadlock";
 
 /// Borrows a vtable for the duration of an export.
 pub struct Caller<'a> {
@@ -24,7 +26,7 @@ impl_world!(Caller<'_>);
 impl Caller<'_> {
     /// Keep an error for the shim to throw.
     pub fn fail(&self, report: &Report) {
-        lent(report, |report| host_call!(self.t, fail(report)));
+        lent(report, |report| host_call!(self.t.world, fail(report)));
     }
 }
 
@@ -60,10 +62,13 @@ impl CallerHost for Caller<'_> {
     fn blockers(&self, pid: u32) -> Result<Option<Vec<Blocker>>, Saved> {
         let (mut data, mut count) = (std::ptr::null(), 0);
         match host_call!(self.t, blockers(pid, &mut data, &mut count)) {
-            // SAFETY: on ASIDE_OK the shim lends the array and its texts until its next call.
-            aside_status::ASIDE_OK => Ok(Some(unsafe {
-                slice(data, count).iter().map(|b| Blocker { pid: b.pid, wait: optional(&b.wait).unwrap_or_default().to_vec() }).collect()
-            })),
+            aside_status::ASIDE_OK => {
+                // SAFETY: on ASIDE_OK the shim lends the array and its texts until its next call.
+                let text = |b: &aside_blocker| unsafe { memory::copy(optional(&b.wait).unwrap_or_default(), WHAT) };
+                // SAFETY: as above.
+                let all = unsafe { slice(data, count) }.iter().map(|b| Ok(Blocker { pid: b.pid, wait: text(b)? }));
+                memory::try_collect(all, WHAT).map(Some).map_err(|no| no_memory(&self.t.world, no))
+            }
             aside_status::ASIDE_GONE => Ok(None),
             _ => Err(Saved),
         }
@@ -72,7 +77,7 @@ impl CallerHost for Caller<'_> {
         let mut query = aside_bytes::default();
         match host_call!(self.t, activity(pid, &mut query)) {
             // SAFETY: on ASIDE_OK the shim lends the text until its next call.
-            aside_status::ASIDE_OK => unsafe { optional(&query) }.and_then(copy),
+            aside_status::ASIDE_OK => unsafe { optional(&query) }.and_then(|query| memory::copy(query, WHAT).ok()),
             _ => None,
         }
     }
@@ -90,11 +95,12 @@ impl CallerHost for Caller<'_> {
         done(host_call!(self.t, row(lend(tuple))))
     }
     fn describe(&self, columns: &[Column]) -> Result<(), Saved> {
-        let columns: Vec<_> = columns.iter().map(lend_column).collect();
+        let columns =
+            memory::collect(columns.iter().map(lend_column), "the columns of a result").map_err(|no| no_memory(&self.t.world, no))?;
         done(host_call!(self.t, describe(columns.as_ptr(), columns.len())))
     }
     fn complete(&self, ending: &Ending) -> Result<(), Saved> {
-        done(host_call!(self.t, complete(&ending_of(ending.clone(), true, false))))
+        done(host_call!(self.t, complete(&ending_of(ending, true, false))))
     }
     fn may_act_for(&self, role: u32) -> Result<bool, Saved> {
         let mut may = false;

@@ -68,7 +68,7 @@ unsafe fn turn<T>(
     let (this, pool, host, t, raw) = unsafe { (&*coordinator, &*with.pool, &*with.host, &*with.events, &*with.limits) };
     let run = || {
         // SAFETY: `limits` points to what it says, for the duration of this call.
-        let mut limits = unsafe { call_of(raw) }.limits;
+        let mut limits = unsafe { call_of(raw) }?.limits;
         // It is no session that might take all for itself: handlers have limits of their own.
         limits.per_session = 0;
         let world = Events { h: Caller { t: host }, t, area: &pool.area, session: &pool.session, limits, workers: &this.workers };

@@ -4,7 +4,7 @@ use crate::abi::*;
 use crate::bytes::{lend, optional, slice};
 use crate::caller_host::Caller;
 use crate::host_call;
-use crate::world::done;
+use crate::world::{done, no_memory};
 use aside_core::async_event::EventHost;
 use aside_core::async_event::complaints::Complaint;
 use aside_core::async_event::spec::*;
@@ -12,12 +12,18 @@ use aside_core::autonomous_tx::call::{Failed, Session};
 use aside_core::autonomous_tx::event::{Errand, Leases, Said};
 use aside_core::definition::Standing;
 use aside_core::host::{Saved, World};
+use aside_core::memory::{self, Grows, NoMemory};
 use aside_core::pool::area::Area;
 use aside_core::pool::borrow::Limits;
 use aside_core::report::QUERY_CANCELED;
 use aside_core::wire::batch::{Became, Note, events, notifications};
 use std::cell::RefCell;
 use std::collections::HashMap;
+
+const WHAT: &str = "the events of a coordinator";
+
+/// What those notifications take here that the shim lends at a time: see heard.c.
+const NOTES_BYTES: usize = 8 << 20;
 
 /// Places of events that were given to workers are remembered for as many, for the few that die.
 const REMEMBERED: usize = 64 * 1024;
@@ -44,11 +50,15 @@ pub struct Events<'a> {
 }
 
 /// What names a handler to its worker: see event.h.
-fn handler_name(spec: &Spec, tables: u32) -> Vec<u8> {
-    [spec.id.to_ne_bytes(), (spec.version as u32).to_ne_bytes(), tables.to_ne_bytes()].concat()
+fn handler_name(spec: &Spec, tables: u32) -> [u8; 12] {
+    let mut name = [0; 12];
+    for (to, from) in name.chunks_exact_mut(4).zip([spec.id, spec.version as u32, tables]) {
+        to.copy_from_slice(&from.to_ne_bytes());
+    }
+    name
 }
 
-fn encoded(batch: &Batch) -> Vec<u8> {
+fn encoded(batch: &Batch) -> Result<Vec<u8>, NoMemory> {
     match &batch.work {
         Work::Events { partition, tids, ids } => events(*partition, batch.attempt, batch.key.map_or(0, |key| key | 1), tids, ids),
         Work::Notifications(notes) => {
@@ -59,6 +69,10 @@ fn encoded(batch: &Batch) -> Vec<u8> {
 }
 
 impl Events<'_> {
+    fn no_memory(&self, no: NoMemory) -> Saved {
+        no_memory(&self.h.t.world, no)
+    }
+
     fn saved(&self, failed: Failed) -> Saved {
         if let Failed::Report(report) = failed {
             self.h.fail(&report);
@@ -75,6 +89,7 @@ impl Events<'_> {
     }
 
     /// The batch that a worker was at when it went, unless it is done.
+    #[expect(clippy::disallowed_methods, reason = "`outcomes` has made room")]
     fn began(&self, lease: u64, handler: u32, batches: &[Option<Work>], out: &mut Vec<(u64, Outcome)>) -> Option<usize> {
         let batch = batches.iter().position(Option::is_some)?;
         if batches[batch].as_ref().is_some_and(|work| self.acknowledged(handler, work)) {
@@ -85,6 +100,7 @@ impl Events<'_> {
     }
 
     /// What a worker has said, in the core's words.
+    #[expect(clippy::disallowed_methods, reason = "`outcomes` has made room")]
     fn heard(&self, lease: u64, said: Said, out: &mut Vec<(u64, Outcome)>) {
         let mut given = self.workers.given.borrow_mut();
         let Some((handler, batches)) = given.get_mut(&lease) else { return };
@@ -104,8 +120,9 @@ impl Events<'_> {
             }
             Said::Over => out.push((lease, Outcome::Over)),
             Said::Refused { sqlstate, message } => {
+                let text = |message: &[u8]| memory::copy(message, WHAT).unwrap_or_default();
                 let untold = batches.iter().enumerate().filter(|(_, work)| work.is_some());
-                out.extend(untold.map(|(batch, _)| (lease, Outcome::Failed { batch, sqlstate, message: message.clone() })));
+                out.extend(untold.map(|(batch, _)| (lease, Outcome::Failed { batch, sqlstate, message: text(&message) })));
                 out.push((lease, Outcome::Over));
             }
             Said::Lost { begun } => {
@@ -129,7 +146,10 @@ impl Events<'_> {
             places.clear();
         }
         for batch in batches {
-            if let Work::Events { tids, ids, .. } = &batch.work {
+            if let Work::Events { tids, ids, .. } = &batch.work
+                && places.room(ids.len(), WHAT).is_ok()
+            {
+                #[expect(clippy::disallowed_methods, reason = "there is room")]
                 places.extend(ids.iter().copied().zip(tids.iter().copied()));
             }
         }
@@ -174,34 +194,32 @@ fn logged<'e>(entry: &'e Entry, one: &'e mut [i64; 1], places: &HashMap<i64, u64
 /// # Safety
 ///
 /// The arrays, and what they refer to, must be there.
-unsafe fn fetched(data: *const aside_fetched, count: usize) -> Vec<Fetched> {
+unsafe fn fetched(data: *const aside_fetched, count: usize) -> Result<Vec<Fetched>, NoMemory> {
+    let known = |k: &aside_known| Known {
+        handler: k.handler,
+        attempts: k.attempts,
+        ended: k.ended != 0,
+        next_at: (k.next_at != 0).then_some(k.next_at),
+        unfinished: k.unfinished != 0,
+    };
     // SAFETY: as the caller promises.
     let fetched = |e: &aside_fetched| unsafe {
-        Fetched {
+        Ok(Fetched {
             partition: e.partition as u8,
             tid: e.tid,
             id: e.id,
-            channel: optional(&e.channel).unwrap_or_default().to_vec(),
+            channel: memory::copy(optional(&e.channel).unwrap_or_default(), WHAT)?,
             target: (e.target != 0).then_some(e.target),
-            key: optional(&e.key).map(<[u8]>::to_vec),
+            key: optional(&e.key).map(|key| memory::copy(key, WHAT)).transpose()?,
             priority: e.priority,
             run_at: e.run_at,
             timed: e.timed != 0,
-            known: slice(e.known, e.nknown)
-                .iter()
-                .map(|k| Known {
-                    handler: k.handler,
-                    attempts: k.attempts,
-                    ended: k.ended != 0,
-                    next_at: (k.next_at != 0).then_some(k.next_at),
-                    unfinished: k.unfinished != 0,
-                })
-                .collect(),
+            known: memory::collect(slice(e.known, e.nknown).iter().map(known), WHAT)?,
             command: (e.cancels != 0).then_some(Command::Cancel(e.cancelled)),
-        }
+        })
     };
     // SAFETY: as above.
-    unsafe { slice(data, count) }.iter().map(fetched).collect()
+    memory::try_collect(unsafe { slice(data, count) }.iter().map(fetched), WHAT)
 }
 
 impl EventHost for Events<'_> {
@@ -220,31 +238,35 @@ impl EventHost for Events<'_> {
         // SAFETY: on ASIDE_OK the shim lends the array and its texts until its next call.
         let specs = unsafe { slice(data, count) };
         // SAFETY: as above.
-        let text = |bytes: &aside_bytes| unsafe { optional(bytes) }.unwrap_or_default().to_vec();
-        let spec = |s: &aside_handler_spec| Spec {
-            id: s.id,
-            name: text(&s.name),
-            channel: text(&s.channel),
-            owner: 0,
-            owner_is_superuser: false,
-            concurrency: s.concurrency,
-            batch_size: s.batch_size,
-            max_attempts: s.max_attempts,
-            backoff_us: s.backoff_us,
-            cap_us: s.cap_us,
-            timeout_ms: s.timeout_ms,
-            ordered: s.ordered != 0,
-            durable: s.durable != 0,
-            paused: s.paused != 0,
-            since: s.since,
-            version: u64::from(s.version),
+        let text = |bytes: &aside_bytes| unsafe { memory::copy(optional(bytes).unwrap_or_default(), WHAT) };
+        let spec = |s: &aside_handler_spec| {
+            Ok(Spec {
+                id: s.id,
+                name: text(&s.name)?,
+                channel: text(&s.channel)?,
+                owner: 0,
+                owner_is_superuser: false,
+                concurrency: s.concurrency,
+                batch_size: s.batch_size,
+                max_attempts: s.max_attempts,
+                backoff_us: s.backoff_us,
+                cap_us: s.cap_us,
+                timeout_ms: s.timeout_ms,
+                ordered: s.ordered != 0,
+                durable: s.durable != 0,
+                paused: s.paused != 0,
+                since: s.since,
+                version: u64::from(s.version),
+            })
         };
-        Ok(specs.iter().map(spec).collect())
+        memory::try_collect(specs.iter().map(spec), WHAT).map_err(|no| self.no_memory(no))
     }
     fn standing(&self, handlers: &[&Spec]) -> Result<Vec<Standing>, Saved> {
         let asked = |spec: &&Spec| aside_handler_spec { id: spec.id, name: lend(&spec.name), channel: lend(&[]), ..Default::default() };
-        let asked: Vec<_> = handlers.iter().map(asked).collect();
-        let mut out = vec![aside_standing::default(); asked.len()];
+        let no = |no| self.no_memory(no);
+        let asked = memory::collect(handlers.iter().map(asked), WHAT).map_err(no)?;
+        let mut out = Vec::new();
+        memory::extend(&mut out, asked.len(), aside_standing::default(), WHAT).map_err(no)?;
         done(host_call!(self.t, standing(asked.as_ptr(), asked.len(), out.as_mut_ptr())))?;
         let standing = |s: &aside_standing| match s.state {
             state if state == aside_standing_state::ASIDE_DEFINITION_ACTS as u32 => {
@@ -253,38 +275,47 @@ impl EventHost for Events<'_> {
             state if state == aside_standing_state::ASIDE_DEFINITION_WAITS as u32 => Standing::Waits,
             _ => Standing::Ended,
         };
-        Ok(out.iter().map(standing).collect())
+        memory::collect(out.iter().map(standing), WHAT).map_err(no)
     }
     fn fetch(&self) -> Result<Vec<Fetched>, Saved> {
         let (mut data, mut count) = (std::ptr::null(), 0);
         done(host_call!(self.t, fetch(&mut data, &mut count)))?;
         // SAFETY: on ASIDE_OK the shim lends the arrays and their texts until its next call.
-        Ok(unsafe { fetched(data, count) })
+        unsafe { fetched(data, count) }.map_err(|no| self.no_memory(no))
     }
     fn look_back(&self, since: i64) -> Result<Vec<Fetched>, Saved> {
         let (mut data, mut count) = (std::ptr::null(), 0);
         done(host_call!(self.t, look_back(since, &mut data, &mut count)))?;
         // SAFETY: as above.
-        Ok(unsafe { fetched(data, count) })
+        unsafe { fetched(data, count) }.map_err(|no| self.no_memory(no))
     }
     fn places(&self) -> Result<Vec<Place>, Saved> {
         let (mut data, mut count) = (std::ptr::null(), 0);
         done(host_call!(self.t, places(&mut data, &mut count)))?;
         // SAFETY: on ASIDE_OK the shim lends the array until its next call.
         let places: &[aside_place] = unsafe { slice(data, count) };
-        Ok(places.iter().map(|place| Place { id: place.id, partition: place.partition as u8, tid: place.tid }).collect())
+        let places = places.iter().map(|place| Place { id: place.id, partition: place.partition as u8, tid: place.tid });
+        memory::collect(places, WHAT).map_err(|no| self.no_memory(no))
     }
     fn record(&self, entries: &[Entry]) -> Result<(), Saved> {
         let places = self.workers.places.borrow();
-        let mut ones = vec![[0i64; 1]; entries.len()];
-        let logged: Vec<_> = entries.iter().zip(&mut ones).map(|(entry, one)| logged(entry, one, &places)).collect();
+        let no = |no| self.no_memory(no);
+        let mut ones = Vec::new();
+        memory::extend(&mut ones, entries.len(), [0i64; 1], WHAT).map_err(no)?;
+        let logged = entries.iter().zip(&mut ones).map(|(entry, one)| logged(entry, one, &places));
+        let logged = memory::collect(logged, WHAT).map_err(no)?;
         done(host_call!(self.t, record(logged.as_ptr(), logged.len())))
     }
     fn listen(&self, channels: &[Vec<u8>]) -> Result<(), Saved> {
-        let channels: Vec<_> = channels.iter().map(|c| lend(c)).collect();
+        let channels = memory::collect(channels.iter().map(|c| lend(c)), WHAT).map_err(|no| self.no_memory(no))?;
         done(host_call!(self.t, listen(channels.as_ptr(), channels.len())))
     }
+    /// Without room for as many as may be lent at a time they stay where they are.
+    #[expect(clippy::disallowed_methods, reason = "there is room")]
     fn notifications(&self) -> (Vec<Notification>, bool) {
+        if memory::look_for(NOTES_BYTES, WHAT).is_err() {
+            return (Vec::new(), false);
+        }
         let (mut data, mut count) = (std::ptr::null(), 0);
         let more = host_call!(self.t, notifications(&mut data, &mut count));
         // SAFETY: the shim lends the array and its texts until its next call.
@@ -299,10 +330,13 @@ impl EventHost for Events<'_> {
         (unsafe { slice(data, count) }.iter().map(note).collect(), more)
     }
     fn spill(&self, notes: &[(u32, Notification)]) -> Result<(), Saved> {
-        let lent: Vec<_> = notes
-            .iter()
-            .map(|(handler, n)| aside_note { pid: n.pid, handler: *handler, channel: lend(&n.channel), payload: lend(&n.payload) })
-            .collect();
+        let lent = notes.iter().map(|(handler, n)| aside_note {
+            pid: n.pid,
+            handler: *handler,
+            channel: lend(&n.channel),
+            payload: lend(&n.payload),
+        });
+        let lent = memory::collect(lent, WHAT).map_err(|no| self.no_memory(no))?;
         done(host_call!(self.t, spill(lent.as_ptr(), lent.len())))
     }
     fn complain(&self, handler: &[u8], complaint: &Complaint) {
@@ -313,7 +347,8 @@ impl EventHost for Events<'_> {
         host_call!(self.t, complain(lend(handler), times, sqlstate, lend(message)));
     }
     fn start(&self, spec: &Spec, batches: &[Batch]) -> Result<Option<u64>, Saved> {
-        let title = [b"event handler ".as_slice(), &spec.name].concat();
+        let no = |no| self.no_memory(no);
+        let title = memory::joined(&[b"event handler ", &spec.name], WHAT).map_err(no)?;
         let handler = handler_name(spec, self.t.tables);
         let errand = Errand {
             database: self.t.database,
@@ -323,11 +358,23 @@ impl EventHost for Events<'_> {
             handler: &handler,
             timeout_ms: spec.timeout_ms,
         };
-        let encoded: Vec<_> = batches.iter().map(encoded).collect();
+        let encoded = memory::try_collect(batches.iter().map(encoded), WHAT).map_err(no)?;
+        let copied = |work: &Work| {
+            Ok(match work {
+                Work::Events { partition, tids, ids } => {
+                    Work::Events { partition: *partition, tids: memory::copy(tids, WHAT)?, ids: memory::copy(ids, WHAT)? }
+                }
+                // Only events are looked for where a worker has gone.
+                Work::Notifications(_) => Work::Notifications(Vec::new()),
+            })
+        };
+        // What is kept of a lease is there before there is one.
+        let work = memory::try_collect(batches.iter().map(|batch| copied(&batch.work).map(Some)), WHAT).map_err(no)?;
+        self.workers.given.borrow_mut().room(1, WHAT).map_err(no)?;
         let started = self.workers.leases.start(&self.h, self.area, self.session, &errand, &encoded, &self.limits);
         let Some(lease) = started.map_err(|failed| self.saved(failed))? else { return Ok(None) };
         self.remember(batches);
-        let work = batches.iter().map(|batch| Some(batch.work.clone())).collect();
+        #[expect(clippy::disallowed_methods, reason = "room was made before")]
         self.workers.given.borrow_mut().insert(lease, (spec.id, work));
         Ok(Some(lease))
     }
@@ -340,6 +387,11 @@ impl EventHost for Events<'_> {
     }
     fn outcomes(&self) -> Vec<(u64, Outcome)> {
         let mut out = Vec::new();
+        // Of each batch something is said once, and of each lease that it is over. Without room it is read later.
+        let most = self.workers.given.borrow().values().map(|(_, batches)| batches.len() + 2).sum();
+        if out.room(most, WHAT).is_err() {
+            return out;
+        }
         for (lease, said) in self.workers.leases.listen(&self.h, self.area) {
             self.heard(lease, said, &mut out);
         }

@@ -17,6 +17,7 @@ use crate::worker_host::{SinkRef, WorkerSide};
 use crate::world::is_ours;
 use aside_core::autonomous_tx::call::{self, Call, Failed};
 use aside_core::host::{Arg, ArgForm, Column, Identity, Output, SinkStop};
+use aside_core::memory::{self, NoMemory};
 use aside_core::pool::borrow::Limits;
 use aside_core::pool::slot::{Key, State};
 use aside_core::report::{Field, INTERNAL_ERROR, Report};
@@ -116,11 +117,11 @@ pub unsafe extern "C" fn aside_call_run(
             return Err(Failed::from(Report::error(INTERNAL_ERROR, "pg_aside was built from parts of different versions")));
         }
         // SAFETY: `call` points to what it says, for the duration of this call.
-        let call = unsafe { call_of(raw) };
+        let call = unsafe { call_of(raw) }?;
         call::run(&Caller { t: host }, &pool.area, &pool.session, &call)
     };
     // SAFETY: writable, per the contract.
-    settled(host, run, |done| unsafe { ending.write(ending_of(done, true, false)) })
+    settled(host, run, |done| unsafe { ending.write(ending_of(&done, true, false)) })
 }
 
 /// Run, write what came of it, or keep the error.
@@ -149,7 +150,7 @@ unsafe fn column_of(c: &aside_column) -> Column<'_> {
 
 /// # Safety
 /// What `raw` points to is readable while the result lives.
-pub(crate) unsafe fn call_of(raw: &aside_call) -> Call<'_> {
+pub(crate) unsafe fn call_of(raw: &aside_call) -> Result<Call<'_>, NoMemory> {
     // SAFETY: arrays and bytes of the lengths given beside them.
     unsafe {
         let args = slice(raw.args, raw.nargs).iter().map(|a| Arg {
@@ -163,7 +164,7 @@ pub(crate) unsafe fn call_of(raw: &aside_call) -> Call<'_> {
             data: slice(a.data.data, a.data.len),
         });
         let columns = slice(raw.columns, raw.ncolumns).iter().map(|c| column_of(c));
-        Call {
+        Ok(Call {
             kind: raw.kind as usize,
             output: match raw.output {
                 aside_output::ASIDE_OUTPUT_ROWS => Output::Rows,
@@ -198,10 +199,10 @@ pub(crate) unsafe fn call_of(raw: &aside_call) -> Call<'_> {
             origin_version: raw.origin_version,
             xid: raw.xid,
             stack: optional(&raw.stack),
-            args: args.collect(),
-            columns: columns.collect(),
+            args: memory::collect(args, "the arguments of a command")?,
+            columns: memory::collect(columns, "the columns of a result")?,
             routine: optional(&raw.routine),
-        }
+        })
     }
 }
 
@@ -358,6 +359,7 @@ fn stopped(stop: SinkStop) -> aside_status::Type {
     match stop {
         SinkStop::Saved => aside_status::ASIDE_SAVED,
         SinkStop::TooLong => aside_status::ASIDE_TOO_LONG,
+        SinkStop::NoMemory => aside_status::ASIDE_NO_MEMORY,
         SinkStop::CallerGone => aside_status::ASIDE_GONE,
     }
 }
@@ -372,7 +374,8 @@ pub unsafe extern "C" fn aside_sink_describe(sink: *mut c_void, columns: *const 
         // SAFETY: as in aside_sink_row.
         let sink = unsafe { &mut *sink.cast::<SinkRef>() };
         // SAFETY: readable during this call.
-        let columns: Vec<_> = unsafe { slice(columns, count).iter().map(|c| column_of(c)).collect() };
+        let columns = unsafe { memory::collect(slice(columns, count).iter().map(|c| column_of(c)), "the columns of a result") };
+        let columns = columns.map_err(|_| SinkStop::NoMemory)?;
         sink.sink.describe(&columns)
     });
     match result {

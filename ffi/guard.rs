@@ -23,7 +23,7 @@ pub fn caught<T>(body: impl FnOnce() -> T) -> Result<T, String> {
         set_hook(Box::new(|info| {
             LAST.with(|last| {
                 if let Ok(mut last) = last.try_borrow_mut() {
-                    *last = info.to_string();
+                    *last = format!("{info}");
                 }
             });
         }));

@@ -13,7 +13,7 @@
 //! 8. `aside_abi.h` is the source of truth; [`abi`] is generated from it.
 //! 9. Only what `c-shim/exports.txt` names leaves the module.
 #![deny(unsafe_op_in_unsafe_fn)]
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, clippy::disallowed_macros))]
 
 #[allow(non_camel_case_types, non_upper_case_globals, missing_docs, clippy::all, clippy::undocumented_unsafe_blocks, reason = "generated")]
 #[rustfmt::skip]

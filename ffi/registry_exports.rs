@@ -8,6 +8,7 @@ use aside_core::async_event::stats::ERRORS;
 use aside_core::launcher::registry::{Entry, PLACES, Registry, State};
 use aside_core::launcher::reserve::{self, Order};
 use aside_core::launcher::{Launcher, LauncherHost, Note, backoff, cedes, refuse};
+use aside_core::memory;
 use std::cell::RefCell;
 use std::ffi::c_void;
 use std::sync::atomic::Ordering::*;
@@ -70,7 +71,9 @@ impl LauncherHost for Host<'_> {
     fn databases(&self) -> Option<Vec<u32>> {
         let (mut data, mut count) = (std::ptr::null(), 0);
         // SAFETY: when true is returned the shim lends the array until its next call.
-        crate::host_call!(self.0, databases(&mut data, &mut count)).then(|| unsafe { slice(data, count) }.to_vec())
+        crate::host_call!(self.0, databases(&mut data, &mut count))
+            .then(|| unsafe { memory::copy(slice(data, count), "the databases") })?
+            .ok()
     }
     fn start(&self, order: Order) -> bool {
         crate::host_call!(self.0, start(&raw_order(order)))

@@ -2,8 +2,8 @@
 
 use crate::abi::{aside_bytes, aside_report};
 use crate::bytes::{lend_optional, optional};
+use aside_core::memory;
 use aside_core::report::{FIELDS, Field, Report, Severity};
-use aside_core::wire::codec::copy;
 
 /// The text fields of an `aside_report`, in the order of [`Field`].
 fn fields(report: &mut aside_report) -> [(Field, &mut aside_bytes); FIELDS] {
@@ -55,7 +55,7 @@ pub unsafe fn copied(report: &aside_report) -> Report {
     };
     for (field, bytes) in fields(&mut lent) {
         // SAFETY: the caller vouches for each field.
-        out.text[field as usize] = unsafe { optional(bytes) }.and_then(copy);
+        out.text[field as usize] = unsafe { optional(bytes) }.and_then(|text| memory::copy(text, "a message").ok());
     }
     out
 }

@@ -18,16 +18,15 @@ macro_rules! with_call {
         // SAFETY: per the contract of all exports.
         let (pool, host, raw) = unsafe { (&*$pool, &*$host, &*$call) };
         // SAFETY: `call` and `name` point to what they say, for the duration of this call.
-        let run = || unsafe { $f(&Caller { t: host }, &pool.area, &pool.session, &call_of(raw), optional(&$name)) };
+        let run = || unsafe { $f(&Caller { t: host }, &pool.area, &pool.session, &call_of(raw)?, optional(&$name)) };
         settled(host, run, $write)
     }};
 }
 
 /// How a statement ended, as C reads it.
-pub(crate) fn ending_of(ending: Ending, found: bool, rows: bool) -> aside_ending {
+pub(crate) fn ending_of(ending: &Ending, found: bool, rows: bool) -> aside_ending {
     let mut out = aside_ending { processed: ending.processed, found: u32::from(found), rows: u32::from(rows), tag_len: 0, tag: [0; 68] };
-    let tag = ending.tag.unwrap_or_default();
-    for (to, from) in out.tag.iter_mut().zip(&tag) {
+    for (to, from) in out.tag.iter_mut().zip(ending.tag.iter().flatten()) {
         *to = from.cast_signed();
         out.tag_len += 1;
     }
@@ -59,7 +58,7 @@ pub unsafe extern "C" fn aside_session_run(
     ending: *mut aside_ending,
 ) -> aside_status::Type {
     // SAFETY: writable, per the contract.
-    with_call!(pool, host, call, name, session::run, |done| unsafe { ending.write(ending_of(done, true, false)) })
+    with_call!(pool, host, call, name, session::run, |done| unsafe { ending.write(ending_of(&done, true, false)) })
 }
 
 /// # Safety
@@ -86,7 +85,7 @@ pub unsafe extern "C" fn aside_session_result(
     ending: *mut aside_ending,
 ) -> aside_status::Type {
     let write = |found: Option<(Ending, bool)>| {
-        let found = found.map_or_else(|| ending_of(Ending::default(), false, false), |(e, rows)| ending_of(e, true, rows));
+        let found = found.map_or_else(|| ending_of(&Ending::default(), false, false), |(e, rows)| ending_of(&e, true, rows));
         // SAFETY: writable, per the contract.
         unsafe { ending.write(found) }
     };
@@ -210,7 +209,7 @@ pub unsafe extern "C" fn aside_view_session(pool: *mut aside_pool, index: u32, o
     // SAFETY: per the contract.
     let pool = unsafe { &*pool };
     let row = caught(|| {
-        let view = session::view(&pool.area, &pool.session).into_iter().nth(index as usize)?;
+        let view = session::view(&pool.area, &pool.session, index as usize)?;
         let mut lent = pool.lent.borrow_mut();
         *lent = view.name;
         Some(aside_session_row {

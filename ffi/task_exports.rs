@@ -9,6 +9,7 @@ use crate::pool::aside_pool;
 use crate::tasks;
 use aside_core::autonomous_tx::call::{Call, Failed};
 use aside_core::autonomous_tx::task::{self, End, Start};
+use aside_core::memory;
 use aside_core::task::View;
 use std::ffi::c_void;
 use std::sync::atomic::Ordering::*;
@@ -48,7 +49,7 @@ pub unsafe extern "C" fn aside_tasks_recover(memory: *mut c_void, len: usize, no
         // SAFETY: per the contract.
         let table = unsafe { tasks::attach(memory.cast(), len) }?;
         // SAFETY: copied in and out; nobody else touches them meanwhile.
-        let mut copy = unsafe { slice(records, size) }.to_vec();
+        let mut copy = unsafe { memory::copy(slice(records, size), "the journal of tasks") }.ok()?;
         let lost = tasks::recover(&table, now, &mut copy);
         // SAFETY: `copy` is as long as the records are.
         unsafe { records.copy_from_nonoverlapping(copy.as_ptr(), copy.len()) };
@@ -91,7 +92,7 @@ pub unsafe extern "C" fn aside_task_submit(
     let (pool, host, raw, start) = unsafe { (&*pool, &*host, &*call, &*start) };
     let run = || {
         // SAFETY: `call` and `start` point to what they say, for the duration of this call.
-        let (call, label, shown) = unsafe { (call_of(raw), optional(&start.label), optional(&start.shown)) };
+        let (call, label, shown) = unsafe { (call_of(raw)?, optional(&start.label), optional(&start.shown)) };
         let start = Start {
             label: label.unwrap_or_default(),
             shown: shown.unwrap_or_default(),
@@ -119,7 +120,7 @@ unsafe fn with_call<T>(
     // SAFETY: per the contract.
     let (pool, host, raw) = unsafe { (&*pool, &*host, &*call) };
     // SAFETY: `call` points to what it says, for the duration of this call.
-    settled(host, || f(pool, &Caller { t: host }, &unsafe { call_of(raw) }), write)
+    settled(host, || f(pool, &Caller { t: host }, &unsafe { call_of(raw) }?), write)
 }
 
 /// # Safety
@@ -135,7 +136,7 @@ pub unsafe extern "C" fn aside_task_wait(
     ended: *mut i64,
 ) -> aside_status::Type {
     // SAFETY: per the contract.
-    let ids: Vec<_> = unsafe { slice(ids, count) }.iter().map(|id| id_of(*id)).collect();
+    let ids = unsafe { slice(ids, count) };
     let timeout = u64::try_from(timeout_us).ok();
     // SAFETY: per the contract.
     unsafe {
@@ -143,7 +144,10 @@ pub unsafe extern "C" fn aside_task_wait(
             pool,
             host,
             call,
-            |pool, h, call| task::wait(h, &pool.area, &pool.session, call, &ids, timeout),
+            |pool, h, call| {
+                let ids = memory::collect(ids.iter().map(|id| id_of(*id)), "the tasks to wait for")?;
+                task::wait(h, &pool.area, &pool.session, call, &ids, timeout)
+            },
             |which| ended.write(which.unwrap_or(0)),
         )
     }

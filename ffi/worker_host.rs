@@ -3,9 +3,10 @@
 use crate::abi::{self, aside_output, aside_refusal, aside_status, aside_worker_host};
 use crate::bytes::{lend, lend_optional, optional};
 use crate::reports::{copied, lent};
-use crate::world::done;
+use crate::world::{done, no_memory};
 use crate::{host_call, impl_world};
 use aside_core::host::*;
+use aside_core::memory;
 use aside_core::report::Report;
 use std::ffi::c_void;
 
@@ -25,12 +26,15 @@ pub struct SinkRef<'a> {
     pub sink: &'a mut dyn RowSink,
 }
 
-fn lend_args(args: &[Arg]) -> Vec<abi::aside_arg> {
-    args.iter().map(|a| abi::aside_arg { type_: a.type_oid, form: a.form as u32, data: lend(a.data) }).collect()
-}
+impl WorkerSide<'_> {
+    fn lend_args(&self, args: &[Arg]) -> Result<Vec<abi::aside_arg>, Saved> {
+        let lent = args.iter().map(|a| abi::aside_arg { type_: a.type_oid, form: a.form as u32, data: lend(a.data) });
+        memory::collect(lent, "the arguments of a command").map_err(|no| no_memory(&self.t.world, no))
+    }
 
-fn lend_columns(columns: &[Column]) -> Vec<abi::aside_column> {
-    columns.iter().map(lend_column).collect()
+    fn lend_columns(&self, columns: &[Column]) -> Result<Vec<abi::aside_column>, Saved> {
+        memory::collect(columns.iter().map(lend_column), "the columns of a result").map_err(|no| no_memory(&self.t.world, no))
+    }
 }
 
 /// One column as C reads it.
@@ -106,7 +110,7 @@ impl WorkerHost for WorkerSide<'_> {
     fn tag(&self) -> Vec<u8> {
         let tag = host_call!(self.t, tag());
         // SAFETY: the shim lends it until its next call.
-        unsafe { optional(&tag) }.unwrap_or_default().to_vec()
+        unsafe { memory::copy(optional(&tag).unwrap_or_default(), "a tag") }.unwrap_or_default()
     }
     fn notifications(&self, sink: &mut dyn RowSink) -> Result<(), Saved> {
         let mut sink = SinkRef { sink };
@@ -119,7 +123,7 @@ impl WorkerHost for WorkerSide<'_> {
     }
     fn prepare(&self, index: u32, args: &[Arg]) -> Result<Statement<Self::Plan>, Saved> {
         let mut out = abi::aside_statement { plan: std::ptr::null_mut(), ..Default::default() };
-        let args = lend_args(args);
+        let args = self.lend_args(args)?;
         done(host_call!(self.t, prepare(index, args.as_ptr(), args.len(), &mut out)))?;
         let refused = match out.refused {
             aside_refusal::ASIDE_REFUSE_TRANSACTION => Some(Refusal::Transaction),
@@ -152,8 +156,8 @@ impl WorkerHost for WorkerSide<'_> {
         columns: &[Column],
         sink: &mut dyn RowSink,
     ) -> Result<u64, Saved> {
-        let args = lend_args(args);
-        let columns = lend_columns(columns);
+        let args = self.lend_args(args)?;
+        let columns = self.lend_columns(columns)?;
         let output = match output {
             Output::None => aside_output::ASIDE_OUTPUT_NONE,
             Output::Rows => aside_output::ASIDE_OUTPUT_ROWS,
@@ -171,8 +175,8 @@ impl WorkerHost for WorkerSide<'_> {
         done(status).map(|()| processed)
     }
     fn run_routine(&self, routine: &[u8], args: &[Arg], columns: &[Column], sink: &mut dyn RowSink) -> Result<(), Saved> {
-        let args = lend_args(args);
-        let columns = lend_columns(columns);
+        let args = self.lend_args(args)?;
+        let columns = self.lend_columns(columns)?;
         let mut sink = SinkRef { sink };
         let sink: *mut SinkRef = &mut sink;
         done(host_call!(self.t, run_routine(lend(routine), args.as_ptr(), args.len(), columns.as_ptr(), columns.len(), sink.cast())))

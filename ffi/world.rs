@@ -1,7 +1,11 @@
 //! The core's `World` over `aside_world`: time, latches, interrupts.
 
 use crate::abi::{aside_status, aside_world};
+use crate::host_call;
+use crate::reports::lent;
 use aside_core::host::{Saved, Slept};
+use aside_core::memory::NoMemory;
+use aside_core::report::Report;
 use std::sync::OnceLock;
 use std::time::Instant;
 
@@ -25,6 +29,12 @@ pub fn slept(status: aside_status::Type) -> Result<Slept, Saved> {
         aside_status::ASIDE_TIMEOUT => Ok(Slept::TimedOut),
         _ => Err(Saved),
     }
+}
+
+/// Have the host keep the error that there is no memory.
+pub fn no_memory(world: &aside_world, no: NoMemory) -> Saved {
+    lent(&Report::out_of_memory(no), |report| host_call!(world, fail(report)));
+    Saved
 }
 
 /// Success or a kept error.

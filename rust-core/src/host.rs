@@ -225,6 +225,7 @@ pub enum SinkStop {
     Saved,
     /// The result of a task is longer than it may be.
     TooLong,
+    NoMemory,
     CallerGone,
 }
 

@@ -4,7 +4,7 @@
 //! [`pool::area`]. So the same logic runs in a backend and, under `cargo test`, in a simulated
 //! world where each step can be made to fail.
 #![forbid(unsafe_code)]
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, clippy::disallowed_macros))]
 
 pub mod async_event;
 pub mod autonomous_tx;

@@ -40,6 +40,7 @@ pub trait Grows {
 }
 
 impl<T> Grows for Vec<T> {
+    #[expect(clippy::disallowed_methods, reason = "here it is asked for")]
     fn room(&mut self, more: usize, what: &'static str) -> Result<(), NoMemory> {
         if self.capacity() - self.len() >= more {
             return Ok(());
@@ -61,6 +62,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> Grows for HashMap<K, V, S> {
 }
 
 /// Append one element.
+#[expect(clippy::disallowed_methods, reason = "there is room")]
 pub fn push<T>(to: &mut Vec<T>, element: T, what: &'static str) -> Result<(), NoMemory> {
     to.room(1, what)?;
     to.push(element);
@@ -68,10 +70,38 @@ pub fn push<T>(to: &mut Vec<T>, element: T, what: &'static str) -> Result<(), No
 }
 
 /// Append some.
+#[expect(clippy::disallowed_methods, reason = "there is room")]
 pub fn append<T: Copy>(to: &mut Vec<T>, elements: &[T], what: &'static str) -> Result<(), NoMemory> {
     to.room(elements.len(), what)?;
     to.extend_from_slice(elements);
     Ok(())
+}
+
+/// So many of the same.
+#[expect(clippy::disallowed_methods, reason = "there is room")]
+pub fn extend<T: Copy>(to: &mut Vec<T>, count: usize, element: T, what: &'static str) -> Result<(), NoMemory> {
+    to.room(count, what)?;
+    to.resize(to.len() + count, element);
+    Ok(())
+}
+
+/// Append bytes as words, the last one padded.
+pub fn append_words(to: &mut Vec<u64>, bytes: &[u8], what: &'static str) -> Result<(), NoMemory> {
+    to.room(bytes.len().div_ceil(8), what)?;
+    push_words(to, bytes);
+    Ok(())
+}
+
+/// The same where they are few, or there is room.
+#[expect(clippy::disallowed_methods, reason = "whoever has many has made room")]
+pub fn push_words(to: &mut Vec<u64>, bytes: &[u8]) {
+    let (whole, rest) = bytes.as_chunks::<8>();
+    to.extend(whole.iter().map(|word| u64::from_ne_bytes(*word)));
+    if !rest.is_empty() {
+        let mut word = [0; 8];
+        word[..rest.len()].copy_from_slice(rest);
+        to.push(u64::from_ne_bytes(word));
+    }
 }
 
 /// A copy.
@@ -80,6 +110,7 @@ pub fn copy<T: Copy>(elements: &[T], what: &'static str) -> Result<Vec<T>, NoMem
 }
 
 /// One after the other.
+#[expect(clippy::disallowed_methods, reason = "there is room")]
 pub fn joined<T: Copy>(parts: &[&[T]], what: &'static str) -> Result<Vec<T>, NoMemory> {
     let mut all = Vec::new();
     all.room(parts.iter().map(|part| part.len()).sum(), what)?;

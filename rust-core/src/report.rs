@@ -1,6 +1,8 @@
 //! Errors and messages, with every field that the server's own carry.
 //! Built by the core for its own errors, decoded from the wire for those of a worker.
 
+use crate::memory::{self, Grows, NoMemory};
+
 /// A SQLSTATE packed as the server packs it: six bits a character, first character lowest.
 pub const fn sqlstate(code: &[u8; 5]) -> u32 {
     let mut packed = 0;
@@ -93,8 +95,9 @@ pub enum Field {
 /// Number of text fields.
 pub const FIELDS: usize = 12;
 
-/// An error or a lesser message. Texts are bytes in the database's encoding.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// An error or a lesser message. Texts are bytes in the database's encoding; one for which there is no memory is left out.
+#[cfg_attr(test, derive(Clone))]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Report {
     pub severity: Severity,
     pub sqlstate: u32,
@@ -107,15 +110,18 @@ pub struct Report {
 
 impl Report {
     /// An error of our own.
-    pub fn error(state: u32, message: impl Into<String>) -> Self {
-        let mut report = Self { sqlstate: state, ..Self::default() };
-        report.text[Field::Message as usize] = Some(message.into().into_bytes());
-        report
+    pub fn error(state: u32, message: impl AsRef<[u8]>) -> Self {
+        Self { sqlstate: state, ..Self::default() }.with(Field::Message, message)
+    }
+
+    /// There is no memory for what this says.
+    pub fn out_of_memory(NoMemory(what): NoMemory) -> Self {
+        Self::error(OUT_OF_MEMORY, "out of memory").with(Field::Detail, format!("There was no memory for {what}."))
     }
 
     /// The same with one more field.
-    pub fn with(mut self, field: Field, value: impl Into<Vec<u8>>) -> Self {
-        self.text[field as usize] = Some(value.into());
+    pub fn with(mut self, field: Field, value: impl AsRef<[u8]>) -> Self {
+        self.text[field as usize] = memory::copy(value.as_ref(), "an error").ok();
         self
     }
 
@@ -124,14 +130,34 @@ impl Report {
         self.text[field as usize].as_deref()
     }
 
+    /// Append to what a field ends with.
+    pub fn extend(&mut self, field: Field, more: &[u8]) {
+        if let Some(text) = &mut self.text[field as usize] {
+            _ = memory::append(text, more, "an error");
+        }
+    }
+
+    /// What it says.
+    pub fn into_message(self) -> Vec<u8> {
+        let [message, ..] = self.text;
+        message.unwrap_or_default()
+    }
+
+    /// A copy.
+    pub fn copied(&self) -> Self {
+        let text = |text: &Option<Vec<u8>>| text.as_ref().and_then(|text| memory::copy(text, "an error").ok());
+        Self { text: self.text.each_ref().map(text), ..*self }
+    }
+
     /// Append a line to a field.
     pub fn add_line(&mut self, field: Field, line: &[u8]) {
         match &mut self.text[field as usize] {
             Some(text) if !text.is_empty() => {
-                text.push(b'\n');
-                text.extend_from_slice(line);
+                if text.room(line.len() + 1, "an error").is_ok() {
+                    _ = memory::append(text, b"\n", "an error").and_then(|()| memory::append(text, line, "an error"));
+                }
             }
-            empty => *empty = Some(line.to_vec()),
+            empty => *empty = memory::copy(line, "an error").ok(),
         }
     }
 }

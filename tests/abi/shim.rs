@@ -178,6 +178,7 @@ pub fn world(me: &'static Process) -> aside_world {
         doze: Some(doze),
         wake: Some(wake),
         timestamp: Some(timestamp),
+        fail: Some(fail),
     }
 }
 
@@ -296,7 +297,6 @@ pub fn caller_host(me: &'static Process) -> aside_caller_host {
         read_file: Some(read_file),
         drop_file: Some(drop_file),
         write_down: Some(write_down),
-        fail: Some(fail),
         amend: Some(amend),
     }
 }

@@ -5,6 +5,7 @@ use super::exchange::{Exchange, Keep, Met, Terms};
 use super::session::Sessions;
 use super::task::{self, Tasks};
 use crate::host::{Arg, CallerHost, Column, Identity, Mode, Output, Saved};
+use crate::memory::{self, NoMemory, SMALL};
 use crate::pool::area::Area;
 use crate::pool::borrow::{Borrower, Limits, Refused, borrow};
 use crate::pool::gate::Why;
@@ -12,7 +13,6 @@ use crate::pool::poll::Poller;
 use crate::pool::slot::{Key, Lease, Slot, State};
 use crate::report::*;
 use crate::settings::{Names, name};
-use crate::wire::codec::NoMemory;
 use crate::wire::frame::MAX_FRAME;
 use crate::wire::message::{Ending, Request};
 use std::cell::Cell;
@@ -79,6 +79,12 @@ impl From<Report> for Failed {
     }
 }
 
+impl From<NoMemory> for Failed {
+    fn from(no_memory: NoMemory) -> Self {
+        Report::out_of_memory(no_memory).into()
+    }
+}
+
 impl From<Refused> for Failed {
     fn from(refused: Refused) -> Self {
         match refused {
@@ -121,7 +127,7 @@ pub(super) fn counted<H: CallerHost, T>(
 ) -> Result<T, Failed> {
     let start = h.now_us();
     let mut rows = 0;
-    let result = run(&mut rows);
+    let result = memory::look_for(SMALL, "an autonomous transaction").map_err(Failed::from).and_then(|()| run(&mut rows));
     if let Some(counters) = area.header.stats.get(call.kind) {
         counters.finished(h.now_us().saturating_sub(start), rows);
         match &result {
@@ -176,14 +182,14 @@ pub(super) fn request<'c>(area: &Area, session: &Session, call: &Call<'c>, mode:
         stack: call.stack,
         command: call.command.unwrap_or_default(),
         routine: call.routine,
-        args: call.args.clone(),
-        columns: call.columns.clone(),
+        args: memory::copy(&call.args, "the arguments of a command")?,
+        columns: memory::copy(&call.columns, "the columns of a result")?,
     })
 }
 
 /// Encode a request that can be sent.
 pub(super) fn encode(request: &Request, buffer: &mut Vec<u64>) -> Result<(), Failed> {
-    request.encode(buffer).map_err(no_memory)?;
+    request.encode(buffer)?;
     if buffer.len() * 8 > MAX_FRAME {
         return Err(too_long().into());
     }
@@ -235,11 +241,6 @@ pub(super) fn borrow_and_run<'c, H: CallerHost>(
 
 pub(super) fn protocol_violation() -> Report {
     Report::error(PROTOCOL_VIOLATION, "worker sent what its caller does not understand")
-}
-
-fn no_memory(_: NoMemory) -> Report {
-    Report::error(OUT_OF_MEMORY, "out of memory")
-        .with(Field::Detail, "Command and arguments of an autonomous transaction could not be copied.")
 }
 
 fn too_long() -> Report {

@@ -91,7 +91,6 @@ impl<H: CallerHost> Exchange<'_, H> {
         if !taken && !self.launched {
             return Met::NeverTaken;
         }
-        let said = last_words.as_ref().and_then(|r| r.get(Field::Message)).map(<[u8]>::to_vec);
         let mut report = if taken {
             let (mut commits, xid) = self.slot.gate.progress();
             let generation = self.lease.generation;
@@ -125,8 +124,9 @@ impl<H: CallerHost> Exchange<'_, H> {
             let state = last_words.as_ref().map(|r| r.sqlstate).unwrap_or(CONNECTION_FAILURE);
             Report::error(state, "could not start a worker for the autonomous transaction")
         };
-        if let Some(said) = said {
-            report.add_line(Field::Detail, &[b"The worker said: ", said.as_slice()].concat());
+        if let Some(said) = last_words.as_ref().and_then(|r| r.get(Field::Message)) {
+            report.add_line(Field::Detail, b"The worker said: ");
+            report.extend(Field::Detail, said);
         }
         if let Some(hint) = last_words.as_ref().and_then(|r| r.get(Field::Hint)) {
             report = report.with(Field::Hint, hint);
@@ -168,7 +168,9 @@ impl<H: CallerHost> Exchange<'_, H> {
             }
         };
         self.note(depth, fate, inner);
+        #[expect(clippy::disallowed_methods, reason = "a line for each depth that a word has room for")]
         let lines: Vec<String> = said.into_iter().chain(inner_lines(inner, depth)).collect();
+        #[expect(clippy::disallowed_methods, reason = "as above")]
         (!lines.is_empty()).then(|| lines.join("\n"))
     }
 
@@ -177,7 +179,6 @@ impl<H: CallerHost> Exchange<'_, H> {
         let generation = self.lease.generation;
         let gate = &self.slot.gate;
         let mut reader = self.area.reply_ring(self.lease.slot).reader();
-        let mut waste = Vec::new();
         let start = self.h.now_us();
         let mut stopped = matches!(gate.cancel(generation, Why::GivenUp), Stopped::Now) || gate.cancelled(generation);
         let mut next_signal = if stopped { 0 } else { COMMIT_PATIENCE_US };
@@ -198,8 +199,7 @@ impl<H: CallerHost> Exchange<'_, H> {
                 next_signal = spent + SIGINT_EVERY_US;
             }
             // What was not read keeps the worker from coming to its end.
-            while reader.pull(&mut waste, usize::MAX) > 0 {
-                waste.clear();
+            while reader.discard() {
                 reader.release();
             }
             self.wake_worker();

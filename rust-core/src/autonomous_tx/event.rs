@@ -5,6 +5,7 @@ use super::call::*;
 use super::exchange::{Exchange, Keep, Terms};
 use super::width::Width;
 use crate::host::{Arg, ArgForm, CallerHost, Identity, Mode, Output};
+use crate::memory::{self, Grows, SMALL};
 use crate::pool::area::Area;
 use crate::pool::borrow::{Limits, Short, try_borrow};
 use crate::pool::slot::{Key, Lease, Slot, State};
@@ -14,6 +15,11 @@ use crate::wire::frame::{self, Kind};
 use crate::wire::message::{Request, decode_report};
 use std::cell::RefCell;
 use std::sync::atomic::Ordering::*;
+
+const LEASE: &str = "events that a worker is to handle";
+
+/// Most of what a worker says is no longer.
+const FRAME_WORDS: usize = 64;
 
 /// Settings of a worker that are its user's own, not a caller's; see settings.c.
 const OWN_DEFAULTS: &[u8] = b"D";
@@ -99,6 +105,10 @@ impl Leases {
             Some(_) => return Ok(None),
             None => {}
         }
+        // What a lease needs is there before there is one.
+        memory::look_for(SMALL, LEASE)?;
+        let args = memory::collect(batches.iter().map(|data| Arg { type_oid: 0, form: ArgForm::ByReference, data }), LEASE)?;
+        self.open.borrow_mut().room(1, LEASE)?;
         let borrowed = match try_borrow(h, area, key, limits)? {
             Ok(borrowed) => borrowed,
             Err(short) => {
@@ -126,7 +136,7 @@ impl Leases {
             stack: None,
             command: errand.title,
             routine: Some(errand.handler),
-            args: batches.iter().map(|data| Arg { type_oid: 0, form: ArgForm::ByReference, data }).collect(),
+            args,
             columns: Vec::new(),
         };
         let Lease { slot, generation } = borrowed.lease;
@@ -142,6 +152,7 @@ impl Leases {
         }
         let number = self.next.get() + 1;
         self.next.set(number);
+        #[expect(clippy::disallowed_methods, reason = "room was made before")]
         self.open.borrow_mut().push(Open { number, lease: borrowed.lease, launched: borrowed.launched, last_words: None });
         Ok(Some(number))
     }
@@ -204,6 +215,7 @@ fn takes_last(area: &Area, key: Key, limits: &Limits) -> Option<Short> {
 }
 
 /// Read what a worker has written; false: the lease is over.
+#[expect(clippy::disallowed_methods, reason = "room for two is made before anything is read, and for one before the end")]
 fn hear<H: CallerHost>(h: &H, area: &Area, open: &mut Open, said: &mut Vec<(u64, Said)>) -> bool {
     let Lease { slot: index, generation } = open.lease;
     let slot = &area.slots[index as usize];
@@ -216,6 +228,10 @@ fn hear<H: CallerHost>(h: &H, area: &Area, open: &mut Open, said: &mut Vec<(u64,
     let mut reader = area.reply_ring(index).reader();
     let mut buffer = Vec::new();
     while reader.available() > 0 {
+        // What has been read is told; without memory it is left where it is.
+        if said.room(2, LEASE).and_then(|()| buffer.room(FRAME_WORDS, LEASE)).is_err() {
+            return true;
+        }
         let read = frame::read(&mut reader, &mut buffer, |_, reader| {
             // Half a frame: the other half comes at once, unless its writer is no more.
             if let Some(proc) = slot.worker_proc() {
@@ -258,14 +274,15 @@ fn hear<H: CallerHost>(h: &H, area: &Area, open: &mut Open, said: &mut Vec<(u64,
     if let Some(proc) = slot.worker_proc() {
         h.wake(proc);
     }
+    if gone && said.room(1, LEASE).is_err() {
+        return true;
+    }
     if gone {
         said.push((
             open.number,
             match &open.last_words {
                 Some(words) if !slot.taken(generation) => refused(words),
-                Some(words) if words.sqlstate == QUERY_CANCELED => {
-                    Said::TimedOut { begun: begun(), message: words.get(Field::Message).unwrap_or_default().to_vec() }
-                }
+                Some(words) if words.sqlstate == QUERY_CANCELED => Said::TimedOut { begun: begun(), message: message_of(words) },
                 _ => lost(),
             },
         ));
@@ -275,5 +292,10 @@ fn hear<H: CallerHost>(h: &H, area: &Area, open: &mut Open, said: &mut Vec<(u64,
 }
 
 fn refused(report: &Report) -> Said {
-    Said::Refused { sqlstate: report.sqlstate, message: report.get(Field::Message).unwrap_or_default().to_vec() }
+    Said::Refused { sqlstate: report.sqlstate, message: message_of(report) }
+}
+
+/// Empty where there is no memory for it.
+fn message_of(report: &Report) -> Vec<u8> {
+    memory::copy(report.get(Field::Message).unwrap_or_default(), LEASE).unwrap_or_default()
 }

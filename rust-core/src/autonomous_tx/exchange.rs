@@ -17,6 +17,7 @@ use crate::pool::deadlock::Watch;
 use crate::pool::gate::{Stop as Stopped, Why};
 use crate::pool::slot::{Lease, Slot, State};
 use crate::report::*;
+use crate::wire::codec::Unread;
 use crate::wire::frame::{self, Broken, Kind};
 use crate::wire::message::{Ending, decode_columns, decode_report};
 use crate::wire::ring::Writer;
@@ -183,7 +184,7 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
                 Ok(frame) => frame,
                 Err(Broken::Stopped(stop)) => return self.stopped(stop, last_words),
                 Err(Broken::Malformed) => return self.nonsense(),
-                Err(Broken::NoMemory) => return self.refuse(Report::error(OUT_OF_MEMORY, "out of memory")),
+                Err(Broken::NoMemory(no)) => return self.refuse(Report::out_of_memory(no)),
             };
             if reader.unreleased() >= quarter {
                 reader.release();
@@ -211,7 +212,8 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
                     described = true;
                     match decode_columns(buffer) {
                         Ok(columns) => self.h.describe(&columns),
-                        Err(_) => return self.nonsense(),
+                        Err(Unread::Malformed) => return self.nonsense(),
+                        Err(Unread::NoMemory(no)) => return self.refuse(Report::out_of_memory(no)),
                     }
                 }
                 Kind::Complete => {
@@ -293,12 +295,12 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
         if let Some(since) = self.deadlock_us.get() {
             let insists = now.saturating_sub(since) > SIGTERM_AFTER_US;
             _ = self.slot.signal(self.lease.generation, |pid| self.h.interrupt(pid, insists));
-        } else if let Some(deadlock) = watch.look(self.h, self.area, self.session.tasks.table().as_ref())? {
-            if self.slot.gate.cancel(self.lease.generation, Why::Deadlock) != Stopped::TooLate {
-                self.deadlock_us.set(Some(now));
-                *self.deadlock.borrow_mut() = Some(deadlock.detail);
-                _ = self.slot.signal(self.lease.generation, |pid| self.h.interrupt(pid, false));
-            }
+        } else if let Some(deadlock) = watch.look(self.h, self.area, self.session.tasks.table().as_ref())?
+            && self.slot.gate.cancel(self.lease.generation, Why::Deadlock) != Stopped::TooLate
+        {
+            self.deadlock_us.set(Some(now));
+            *self.deadlock.borrow_mut() = Some(deadlock.detail);
+            _ = self.slot.signal(self.lease.generation, |pid| self.h.interrupt(pid, false));
         }
         Ok(())
     }

@@ -8,6 +8,7 @@
 use super::call::*;
 use super::exchange::{Exchange, Keep, Met, Terms};
 use crate::host::{CallerHost, Identity, Mode};
+use crate::memory;
 use crate::pool::area::Area;
 use crate::pool::borrow::Borrowed;
 use crate::pool::gate::{Stop, Why};
@@ -52,7 +53,7 @@ pub struct Sessions {
 }
 
 /// One session, as a view shows it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct View {
     pub name: Vec<u8>,
     pub database: u32,
@@ -79,7 +80,7 @@ impl Sessions {
 
     fn remember_error(&self, name: &[u8], failed: &Failed) {
         if let (Failed::Report(report), Some(named)) = (failed, self.named.borrow_mut().get_mut(name)) {
-            named.error = report.get(Field::Message).map(<[u8]>::to_vec);
+            named.error = report.get(Field::Message).and_then(|text| memory::copy(text, "an error").ok());
         }
     }
 
@@ -98,12 +99,9 @@ impl Sessions {
     }
 }
 
-fn quoted(name: &[u8]) -> Vec<u8> {
-    [b"\"", name, b"\""].concat()
-}
-
 fn about(state: u32, before: &str, name: &[u8], after: &str) -> Report {
-    Report::error(state, "").with(Field::Message, [before.as_bytes(), b" ", &quoted(name), b" ", after.as_bytes()].concat())
+    let message = memory::joined(&[before.as_bytes(), b" \"", name, b"\" ", after.as_bytes()], "an error");
+    Report::error(state, message.as_deref().unwrap_or(b"autonomous session cannot be used"))
 }
 
 fn unknown(name: &[u8]) -> Report {
@@ -172,13 +170,16 @@ pub fn open<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, n
             }
             bury(h, area, &session.sessions, name, open.lease);
         }
+        // Before there is a worker that would be lost without it.
+        let key = memory::copy(name, "the name of a session")?;
         let request = request(area, session, call, Mode::Open)?;
         let mut buffer = session.take_buffer();
         let result = borrow_and_run(h, area, session, call, request, &mut buffer, rows, Keep::IfDone);
         session.keep_buffer(&mut buffer);
         let (lease, _) = result?;
         let open = Open { lease, identity: call.identity, database: call.key.database, opened: h.timestamp(), phase: Phase::Ready };
-        session.sessions.named.borrow_mut().insert(name.to_vec(), Named { open, error: None });
+        #[expect(clippy::disallowed_methods, reason = "a node, for which there was room before")]
+        session.sessions.named.borrow_mut().insert(key, Named { open, error: None });
         Ok(())
     })
 }
@@ -412,7 +413,7 @@ pub fn cancel<H: CallerHost>(h: &H, area: &Area, session: &Session, name: Option
 pub fn error(session: &Session, name: Option<&[u8]>) -> Result<Option<Vec<u8>>, Failed> {
     let name = name_of(name)?;
     match session.sessions.named.borrow().get(name) {
-        Some(named) => Ok(named.error.clone()),
+        Some(named) => Ok(named.error.as_ref().map(|text| memory::copy(text, "an error")).transpose()?),
         None => Err(unknown(name).into()),
     }
 }
@@ -447,16 +448,16 @@ pub fn close<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, 
     }
 }
 
-/// The sessions of this process, in the order of their names.
-pub fn view(area: &Area, session: &Session) -> Vec<View> {
-    let named = session.sessions.named.borrow();
-    let view = |(name, named): (&Vec<u8>, &Named)| View {
-        name: name.clone(),
+/// The session of this process whose name is the so-manieth in their order; without a name where there is no memory for it.
+pub fn view(area: &Area, session: &Session, index: usize) -> Option<View> {
+    let all = session.sessions.named.borrow();
+    let (name, named) = all.iter().nth(index)?;
+    Some(View {
+        name: memory::copy(name, "the name of a session").unwrap_or_default(),
         database: named.open.database,
         pid: slot_of(area, named.open.lease).worker_pid.load(Relaxed),
         opened: named.open.opened,
         busy: runs(area, &named.open) || named.open.phase == Phase::InUse,
         alive: alive(area, &named.open),
-    };
-    named.iter().map(view).collect()
+    })
 }

@@ -7,6 +7,7 @@
 
 use super::call::*;
 use crate::host::{CallerHost, Mode, Slept};
+use crate::memory::{self, Grows, SMALL};
 use crate::pool::area::Area;
 use crate::pool::borrow::ancestors;
 use crate::pool::deadlock::Watch;
@@ -15,6 +16,7 @@ use crate::pool::slot::{Lease, State as SlotState};
 use crate::report::*;
 use crate::task::dispatch::{dispatch, dispatch_new};
 use crate::task::{Card, Fate, MEMORY_PER_TASK, New, State, Table, Ticket, Unloadable, View};
+use crate::wire::codec::Unread;
 use crate::wire::frame::{HEADER_BYTES, Kind, decode_header};
 use crate::wire::message::{Ending, decode_columns, decode_report};
 use std::cell::{Cell, RefCell};
@@ -85,12 +87,13 @@ impl Tasks {
         Failed::Report(report)
     }
 
+    /// Those for which there is no memory are looked for in the table.
     fn remember(&self, ticket: Ticket) {
         let mut known = self.known.borrow_mut();
         if known.len() >= 4096 {
             known.drain(..2048);
         }
-        known.push(ticket);
+        _ = memory::push(&mut known, ticket, "a task");
     }
 
     fn find(&self, table: &Table, id: u64) -> Option<Ticket> {
@@ -121,6 +124,9 @@ fn find<H: CallerHost>(h: &H, session: &Session, id: Option<i64>) -> Result<(Tab
 pub fn submit<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, start: &Start) -> Result<i64, Failed> {
     counted(h, area, call, |_| {
         check(&Call { depth: 0, args: Vec::new(), columns: Vec::new(), ..*call })?;
+        if start.on_commit.is_some() {
+            session.tasks.pending.borrow_mut().room(1, "tasks that start with the commit")?;
+        }
         let table = session.tasks.table().ok_or_else(|| Failed::from(protocol_violation()))?;
         let prefer = start.after.map_or(Ok(None), |id| worker_of(h, area, session, id))?;
         let new = New {
@@ -148,6 +154,7 @@ pub fn submit<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call,
         session.tasks.remember(ticket);
         match start.on_commit {
             Some(subtransaction) => {
+                #[expect(clippy::disallowed_methods, reason = "room was made before")]
                 session.tasks.pending.borrow_mut().push((ticket, subtransaction));
                 table.offer(ticket, State::Pending);
             }
@@ -300,12 +307,19 @@ pub fn wait<H: CallerHost>(
     timeout_us: Option<u64>,
 ) -> Result<Option<i64>, Failed> {
     check(call)?;
-    let mut cards = Vec::with_capacity(ids.len());
-    for id in ids {
-        cards.push(find(h, session, *id)?);
+    memory::look_for(SMALL, "a wait for tasks")?;
+    let mut tickets: Vec<Ticket> = Vec::new();
+    let mut found = None;
+    for (before, id) in [None].into_iter().chain(ids.iter().map(Some)).zip(ids) {
+        if before == Some(id) {
+            continue;
+        }
+        serve_interrupts(h)?;
+        let (table, card) = find(h, session, *id)?;
+        found = Some(table);
+        memory::push(&mut tickets, card.ticket, "the tasks to wait for")?;
     }
-    let Some((table, _)) = cards.first().copied() else { return Ok(None) };
-    let tickets: Vec<Ticket> = cards.iter().map(|(_, card)| card.ticket).collect();
+    let Some(table) = found else { return Ok(None) };
     let ended = || {
         let ended = |ticket: &&Ticket| table.state(**ticket).is_none_or(State::finished);
         tickets.iter().find(ended).map(|ticket| ticket.id.cast_signed())
@@ -321,10 +335,22 @@ pub fn wait<H: CallerHost>(
             .with(Field::Hint, "Wait for it in another transaction.")
             .into());
     }
-    let places: Vec<_> = tickets.iter().map_while(|ticket| table.enlist(h.my_pid(), h.my_proc(), ticket.id)).collect();
+    let mut places = Vec::new();
+    places.room(tickets.len(), "the tasks to wait for")?;
+    for place in tickets.iter().map_while(|ticket| table.enlist(h.my_pid(), h.my_proc(), ticket.id)) {
+        memory::push(&mut places, place, "the tasks to wait for")?;
+    }
     let result = sleep_until(h, area, session, &table, call, &tickets, timeout_us, ended);
     places.into_iter().for_each(|place| table.delist(place));
     result
+}
+
+/// In a loop that may be long; a latch that this resets is looked for by whoever goes on.
+fn serve_interrupts<H: CallerHost>(h: &H) -> Result<(), Failed> {
+    if h.interrupt_pending() {
+        h.sleep(0)?;
+    }
+    Ok(())
 }
 
 #[expect(clippy::too_many_arguments, reason = "each is a fact of its own about the wait")]
@@ -426,7 +452,7 @@ fn read<H: CallerHost>(h: &H, table: &Table, ticket: Ticket, rows: &mut u64) -> 
             let mut frames = Frames { rest: Vec::new(), at: 0, file: Some((ticket.id, 0, length)) };
             hand_on(h, &mut frames, rows)?;
         }
-        Err(Unloadable::NoMemory) => return Err(out_of_memory()),
+        Err(Unloadable::NoMemory(no)) => return Err(no.into()),
         Err(Unloadable::Gone) => return Err(unknown(ticket.id.cast_signed()).into()),
     }
     match table.view(ticket.index).filter(|view| view.card.ticket == ticket) {
@@ -436,9 +462,7 @@ fn read<H: CallerHost>(h: &H, table: &Table, ticket: Ticket, rows: &mut u64) -> 
     }
 }
 
-fn out_of_memory() -> Failed {
-    Report::error(OUT_OF_MEMORY, "out of memory").into()
-}
+const RESULT: &str = "the result of a task";
 
 /// Frames of a result: all in memory, or read from a file piece by piece.
 struct Frames {
@@ -456,9 +480,8 @@ impl Frames {
             self.rest.drain(..self.at);
             self.at = 0;
             let wanted = ((*length - *read) as usize).min(CHUNK.max(count - self.rest.len()));
-            self.rest.try_reserve(wanted).map_err(|_| out_of_memory())?;
             let before = self.rest.len();
-            self.rest.resize(before + wanted, 0);
+            memory::extend(&mut self.rest, wanted, 0, RESULT)?;
             h.read_file(*id, *read, &mut self.rest[before..])?;
             *read += wanted as u64;
         }
@@ -478,9 +501,7 @@ impl Frames {
             return Err(protocol_violation().into());
         }
         words.clear();
-        words.try_reserve(padded / 8).map_err(|_| out_of_memory())?;
-        let (whole, _) = self.rest[self.at..self.at + padded].as_chunks::<8>();
-        words.extend(whole.iter().map(|word| u64::from_ne_bytes(*word)));
+        memory::append_words(words, &self.rest[self.at..self.at + padded], RESULT)?;
         self.at += padded;
         Ok(Some((kind, length)))
     }
@@ -490,8 +511,12 @@ fn hand_on<H: CallerHost>(h: &H, frames: &mut Frames, rows: &mut u64) -> Result<
     let mut words = Vec::new();
     while let Some((kind, length)) = frames.next(h, &mut words)? {
         let nonsense = |_| Failed::from(protocol_violation());
+        let unread = |unread| match unread {
+            Unread::Malformed => Failed::from(protocol_violation()),
+            Unread::NoMemory(no) => no.into(),
+        };
         match kind {
-            Kind::Described => h.describe(&decode_columns(&words).map_err(nonsense)?)?,
+            Kind::Described => h.describe(&decode_columns(&words).map_err(unread)?)?,
             Kind::Row => {
                 *rows += 1;
                 h.row(&bytemuck::cast_slice(&words)[..length])?;

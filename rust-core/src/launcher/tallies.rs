@@ -5,6 +5,7 @@
 //! writes to it and gives it back. All of it is atomic; all zeroes is an empty table.
 
 use crate::async_event::stats::{ERRORS, NoteCounts};
+use crate::memory::Grows;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::*};
 
@@ -109,9 +110,13 @@ impl Teller {
             self.forget(tallies, counts);
         }
         for (handler, counts) in counts {
+            if self.places.room(1, "counts of handlers").is_err() {
+                return;
+            }
             let known = self.places.get(handler).copied();
             let place = known.or_else(|| self.look(tallies, owner(database, *handler), now_us));
             if let Some((index, place)) = place.and_then(|index| Some((index, tallies.places.get(index)?))) {
+                #[expect(clippy::disallowed_methods, reason = "there is room")]
                 self.places.insert(*handler, index);
                 place.write(counts);
             }

@@ -258,6 +258,7 @@ fn leased_by(area: &Area, pid: u32) -> u32 {
 }
 
 /// The slots whose requests this process is part of, innermost first.
+#[expect(clippy::disallowed_methods, reason = "no more than there are workers: 1024 at most")]
 pub(crate) fn ancestors(area: &Area, pid: u32) -> Vec<u32> {
     let mut chain = Vec::new();
     let mut pid = pid;
@@ -276,6 +277,7 @@ pub(crate) fn ancestors(area: &Area, pid: u32) -> Vec<u32> {
 
 /// The slots that nobody can free while this process waits: those of the calls that it is part of, and of
 /// the sessions that it and those callers have open.
+#[expect(clippy::disallowed_methods, reason = "no more than there are workers: 1024 at most")]
 fn out_of_reach(area: &Area, pid: u32) -> Vec<u32> {
     let mut own = ancestors(area, pid);
     let called = own.iter().map(|index| &area.slots[*index as usize]).filter(|slot| slot.state().0 == State::Busy);

@@ -6,11 +6,13 @@
 //! lock, for nobody becomes its blocker by waiting. A longer chain is looked for when the wait has lasted
 //! `deadlock_timeout`, and again each time that it has lasted that much longer; it is believed when
 //! two looks in a row find the same one, as each look sees its links at slightly different times.
+#![expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "`Watch::look` has looked for what there may be of it")]
 
 use super::area::Area;
 use super::slot::State;
 use super::waits::{Blocker, Step, Wait, Why, cycle, victims_caller};
 use crate::host::{CallerHost, Saved};
+use crate::memory::{self, NoMemory, SMALL};
 use crate::task::Table;
 use std::sync::atomic::Ordering::*;
 
@@ -48,7 +50,7 @@ impl Watch {
         {
             return Ok(Some(Deadlock { detail: describe(h, &chain), worker: Some(worker) }));
         }
-        if h.now_us() < self.next_look_us {
+        if h.now_us() < self.next_look_us || look_for_graph(area).is_err() {
             return Ok(None);
         }
         let mut chain = cycle(me, |pid| wait_of(h, area, tasks, pid))?.unwrap_or_default();
@@ -169,21 +171,34 @@ fn wait_of<H: CallerHost>(h: &H, area: &Area, tasks: Option<&Table>, pid: u32) -
     Ok(h.blockers(pid)?.map_or(Wait::Nothing, Wait::Lock))
 }
 
+/// What the look may need: each of those that wait may wait for any worker.
+fn look_for_graph(area: &Area) -> Result<(), NoMemory> {
+    let slots = area.slots.len();
+    memory::look_for(SMALL + slots * (slots + 64) * 8, "the look for a deadlock")
+}
+
+/// As far as there is memory for it.
 fn describe<H: CallerHost>(h: &H, chain: &[Step]) -> Vec<u8> {
-    let mut lines: Vec<Vec<u8>> = Vec::new();
+    let mut text = Vec::new();
+    let mut add = |line: &[&[u8]]| {
+        let newline: &[u8] = if text.is_empty() { b"" } else { b"\n" };
+        for part in [newline].iter().chain(line) {
+            _ = memory::append(&mut text, part, "the look for a deadlock");
+        }
+    };
     for step in chain {
         let (pid, next) = (step.pid, step.next);
-        lines.push(match &step.why {
-            Why::Lock(lock) => lock.clone(),
-            Why::Slot => format!("Process {pid} waits for an autonomous worker; process {next} is one of those in use.").into(),
-            Why::Worker => format!("Process {pid} waits for its autonomous transaction in process {next}.").into(),
-            Why::Owner => format!("Process {pid} waits for the autonomous session's next command from process {next}.").into(),
-        });
+        match &step.why {
+            Why::Lock(lock) => add(&[lock]),
+            Why::Slot => add(&[format!("Process {pid} waits for an autonomous worker; process {next} is one of those in use.").as_bytes()]),
+            Why::Worker => add(&[format!("Process {pid} waits for its autonomous transaction in process {next}.").as_bytes()]),
+            Why::Owner => add(&[format!("Process {pid} waits for the autonomous session's next command from process {next}.").as_bytes()]),
+        }
     }
     for step in chain {
         if let Some(query) = h.activity(step.pid) {
-            lines.push([format!("Process {}: ", step.pid).as_bytes(), &query].concat());
+            add(&[format!("Process {}: ", step.pid).as_bytes(), &query]);
         }
     }
-    lines.join(&b'\n')
+    text
 }

@@ -4,6 +4,7 @@
 //! a caller waits for any worker to be free. Here all three are edges, and each waiting caller asks
 //! whether it waits for itself. Nothing is locked while it asks, so what is found is true only if the
 //! waits last; callers therefore ask again before they act on a chain of more than two.
+#![expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "`Watch::look` has looked for what there may be of it")]
 
 /// One process that another waits for, and the wait in the words of the server's deadlock report.
 #[derive(Clone, Debug, PartialEq, Eq)]

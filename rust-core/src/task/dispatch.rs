@@ -7,6 +7,7 @@
 
 use super::{Card, State as TaskState, Table, Ticket};
 use crate::host::{CallerHost, Launch};
+use crate::memory;
 use crate::pool::area::Area;
 use crate::pool::borrow::{leased, retire_one};
 use crate::pool::slot::{Key, Lease, Slot, State};
@@ -65,7 +66,7 @@ fn assign_some<H: CallerHost>(h: &H, area: &Area, table: &Table) -> bool {
         let known = within_quotas.borrow().iter().find(|(of, _)| *of == whose).map(|(_, may)| *may);
         known.unwrap_or_else(|| {
             let may = may_run(area, table, card);
-            within_quotas.borrow_mut().push((whose, may));
+            _ = memory::push(&mut within_quotas.borrow_mut(), (whose, may), "queued tasks");
             may
         })
     };
@@ -77,8 +78,9 @@ fn assign_some<H: CallerHost>(h: &H, area: &Area, table: &Table) -> bool {
                 assigned = true;
                 within_quotas.borrow_mut().clear();
             }
-            Found::NotNow => passed_over.push((card.key, card.prefer)),
-            Found::Exhausted => return assigned,
+            Found::NotNow if memory::push(&mut passed_over, (card.key, card.prefer), "queued tasks").is_ok() => {}
+            // Whoever has memory goes on.
+            Found::NotNow | Found::Exhausted => return assigned,
         }
     }
 }

@@ -48,6 +48,7 @@ fn get_u32(record: &[u8; RECORD], offset: usize) -> u32 {
     u32::from_le_bytes(get(record, offset))
 }
 
+#[expect(clippy::disallowed_methods, reason = "no longer than a record")]
 fn get_text(record: &[u8; RECORD], offset: usize) -> Vec<u8> {
     let length = usize::from(u16::from_le_bytes(get(record, offset)));
     record[offset + 2..SUM].iter().take(length).copied().collect()

@@ -8,6 +8,7 @@
 use super::entry::{DISK, Entry};
 use super::text::{TRIES, read_words, write_words};
 use super::{State, Table, Ticket};
+use crate::memory::{Grows, NoMemory};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*, fence};
 
 /// Longest payload that is kept in memory.
@@ -39,7 +40,7 @@ impl Default for Page {
 /// Why there is no payload to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unloadable {
-    NoMemory,
+    NoMemory(NoMemory),
     /// The task is, or its payload is being replaced.
     Gone,
     /// It is in a file.
@@ -171,7 +172,7 @@ impl Table<'_> {
     fn copy_chain(&self, payload: u64, out: &mut Vec<u8>) -> Result<bool, Unloadable> {
         let (mut left, mut link) = ((payload >> 32) as usize, payload as u32);
         out.clear();
-        out.try_reserve(left.min(MEMORY_PER_TASK)).map_err(|_| Unloadable::NoMemory)?;
+        out.room(left.min(MEMORY_PER_TASK), "a task").map_err(Unloadable::NoMemory)?;
         while left > 0 && left <= MEMORY_PER_TASK {
             let Some(page) = self.page(link) else { break };
             read_words(&page.words, left.min(PAGE_BYTES), out);

@@ -7,6 +7,7 @@ use super::entry::{DISK, DOOMED, Entry, PINS, READ};
 use super::pages::Page;
 use super::waiters::Waiters;
 use super::{CRASH_SHUTDOWN, Fate, Full, New, State, Ticket};
+use crate::memory;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 
 /// Finished tasks that make room at a time.
@@ -137,7 +138,8 @@ impl<'a> Table<'a> {
     /// Forget some of the finished tasks that were read, those first that finished long ago: for there are
     /// too few pages. False: there are none. The callback deletes the file of a task.
     pub fn make_room(&self, mut file: impl FnMut(u64)) -> bool {
-        let mut read: Vec<_> = self.finished().filter(|(_, hold, _)| hold & READ != 0 && hold & (PINS | DOOMED) == 0).collect();
+        let read = self.finished().filter(|(_, hold, _)| hold & READ != 0 && hold & (PINS | DOOMED) == 0);
+        let Ok(mut read) = memory::collect(read, "tasks that were read") else { return false };
         read.sort_unstable_by_key(|&(ticket, _, at)| (at, ticket.id));
         let mut some = false;
         for (ticket, ..) in read.into_iter().take(EVICTED_AT_ONCE) {

@@ -16,6 +16,7 @@ pub(super) fn write_words(words: &[AtomicU64], bytes: &[u8]) {
 }
 
 /// Append that many bytes of words, as far as there are so many.
+#[expect(clippy::disallowed_methods, reason = "whoever reads more than a text has made room")]
 pub(super) fn read_words(words: &[AtomicU64], length: usize, out: &mut Vec<u8>) {
     let mut left = length.min(words.len() * 8);
     for word in &words[..left.div_ceil(8)] {
@@ -45,6 +46,7 @@ impl<const WORDS: usize> Text<WORDS> {
         write_words(&self.words, bytes);
     }
 
+    #[expect(clippy::disallowed_methods, reason = "of fixed size, a few hundred bytes")]
     pub(super) fn get(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(WORDS * 8);
         read_words(&self.words, self.length.load(Relaxed) as usize, &mut bytes);

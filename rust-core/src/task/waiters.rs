@@ -71,6 +71,7 @@ impl Table<'_> {
     }
 
     /// The tasks that a process waits for.
+    #[expect(clippy::disallowed_methods, reason = "no more than there are places")]
     pub fn waits_of(&self, pid: u32) -> Vec<u64> {
         let of_pid = self.places().filter(|(waiter, _)| waiter.pid.load(SeqCst) == pid);
         of_pid.map(|(waiter, _)| waiter.task.load(SeqCst)).filter(|&task| task != 0).collect()

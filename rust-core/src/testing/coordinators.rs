@@ -32,7 +32,7 @@ impl Coordinator {
         while ms.is_multiple_of(self.every_ms) && self.leases.count() < self.wants {
             let Key { database, user, superuser } = h.key;
             let errand = Errand { database, owner: user, superuser, title: b"handler", handler: b"handler", timeout_ms: 0 };
-            let batches = [events(0, 1, 0, &[1], &[1])];
+            let batches = [events(0, 1, 0, &[1], &[1]).unwrap()];
             match self.leases.start(h, area, h.session, &errand, &batches, &h.limits) {
                 Ok(Some(_)) => self.granted += 1,
                 Ok(None) => break,
@@ -99,7 +99,7 @@ fn a_worker_of_a_role_that_may_have_few_is_left_too() {
 fn lease(world: &Arc<World>, count: i64, meanwhile: impl FnOnce(&Leases)) -> Vec<Said> {
     let Coordinator { client: h, leases, .. } = Coordinator::new(world, 5, 1, 1);
     let errand = Errand { database: 5, owner: 10, superuser: false, title: b"handler", handler: b"handler", timeout_ms: 0 };
-    let batches: Vec<_> = (1..=count).map(|id| events(0, 1, 0, &[id as u64], &[id])).collect();
+    let batches: Vec<_> = (1..=count).map(|id| events(0, 1, 0, &[id as u64], &[id]).unwrap()).collect();
     assert!(matches!(leases.start(&h, &world.area, h.session, &errand, &batches, &h.limits), Ok(Some(1))));
     meanwhile(&leases);
     let mut said = Vec::new();

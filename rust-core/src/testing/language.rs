@@ -76,7 +76,9 @@ impl FakeWorker<'_> {
                     match sink.row(row.as_bytes()) {
                         Ok(()) => {}
                         Err(SinkStop::Saved) => return Err(Saved),
-                        Err(SinkStop::CallerGone | SinkStop::TooLong) => return self.fail(QUERY_CANCELED, "the caller has gone"),
+                        Err(SinkStop::CallerGone | SinkStop::TooLong | SinkStop::NoMemory) => {
+                            return self.fail(QUERY_CANCELED, "the caller has gone");
+                        }
                     }
                 }
                 return Ok(number(1) as u64);

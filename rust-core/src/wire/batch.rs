@@ -3,7 +3,10 @@
 //! A batch is an argument of its request, laid out so that the worker's shim reads it in place: a head of
 //! [`HEAD`] bytes, then for events their places and their ids, for notifications each with its texts.
 
-use super::codec::{Decoder, Malformed, put, put_bytes};
+use super::codec::{Decoder, Malformed, put, put_bytes, reserve};
+use crate::memory::{self, Grows, NoMemory};
+
+const WHAT: &str = "a batch of events";
 
 /// Kind, partition, attempt and count, four bytes each, then the key's hash.
 pub const HEAD: usize = 24;
@@ -16,36 +19,39 @@ pub struct Note<'a> {
     pub payload: &'a [u8],
 }
 
-fn head(kind: u32, partition: u32, attempt: u32, count: usize, key: u64) -> Vec<u8> {
-    let mut out = Vec::with_capacity(HEAD + count * 16);
+/// With room for so many bytes more.
+fn head(kind: u32, partition: u32, attempt: u32, count: usize, key: u64, more: usize) -> Result<Vec<u8>, NoMemory> {
+    let mut out = Vec::new();
+    out.room(HEAD + more, WHAT)?;
     for word in [kind, partition, attempt, count as u32] {
-        out.extend_from_slice(&word.to_ne_bytes());
+        memory::append(&mut out, &word.to_ne_bytes(), WHAT)?;
     }
-    out.extend_from_slice(&key.to_ne_bytes());
-    out
+    memory::append(&mut out, &key.to_ne_bytes(), WHAT)?;
+    Ok(out)
 }
 
 /// Recorded events, by their places in a partition; a key of 0 is none.
-pub fn events(partition: u8, attempt: u32, key: u64, tids: &[u64], ids: &[i64]) -> Vec<u8> {
-    let mut out = head(0, u32::from(partition), attempt, ids.len(), key);
-    tids.iter().for_each(|tid| out.extend_from_slice(&tid.to_ne_bytes()));
-    ids.iter().for_each(|id| out.extend_from_slice(&id.to_ne_bytes()));
-    out
+pub fn events(partition: u8, attempt: u32, key: u64, tids: &[u64], ids: &[i64]) -> Result<Vec<u8>, NoMemory> {
+    let mut out = head(0, u32::from(partition), attempt, ids.len(), key, ids.len() * 16)?;
+    memory::append(&mut out, bytemuck::cast_slice(tids), WHAT)?;
+    memory::append(&mut out, bytemuck::cast_slice(ids), WHAT)?;
+    Ok(out)
 }
 
 /// Notifications that were not recorded.
-pub fn notifications<'a>(attempt: u32, notes: impl ExactSizeIterator<Item = Note<'a>>) -> Vec<u8> {
-    let mut out = head(1, 0, attempt, notes.len(), 0);
+pub fn notifications<'a>(attempt: u32, notes: impl ExactSizeIterator<Item = Note<'a>>) -> Result<Vec<u8>, NoMemory> {
+    let mut out = head(1, 0, attempt, notes.len(), 0, 0)?;
     for note in notes {
         for word in [note.pid, note.channel.len() as u32, note.payload.len() as u32, 0] {
-            out.extend_from_slice(&word.to_ne_bytes());
+            memory::append(&mut out, &word.to_ne_bytes(), WHAT)?;
         }
         for text in [note.channel, note.payload] {
-            out.extend_from_slice(text);
-            out.resize(out.len().next_multiple_of(8), 0);
+            memory::append(&mut out, text, WHAT)?;
+            let padding = out.len().next_multiple_of(8) - out.len();
+            memory::append(&mut out, &[0; 8][..padding], WHAT)?;
         }
     }
-    out
+    Ok(out)
 }
 
 /// The key's hash of a batch; 0: it has none.
@@ -67,7 +73,7 @@ pub enum Became {
     },
 }
 
-/// As a frame's payload.
+/// As a frame's payload; a message for which there is no memory is left out.
 pub fn encode(batch: usize, became: &Became) -> Vec<u64> {
     let mut words = Vec::new();
     put(&mut words, batch as u64);
@@ -78,13 +84,14 @@ pub fn encode(batch: usize, became: &Became) -> Vec<u64> {
         Became::Failed { sqlstate, message } => {
             put(&mut words, 2);
             put(&mut words, u64::from(*sqlstate));
-            put_bytes(&mut words, Some(message));
+            let room = reserve(&mut words, [message.len()].into_iter(), WHAT).is_ok();
+            put_bytes(&mut words, Some(if room { message } else { b"" }));
         }
     }
     words
 }
 
-/// As it was encoded.
+/// As it was encoded, with the same reserve.
 pub fn decode(words: &[u64]) -> Result<(usize, Became), Malformed> {
     let mut d = Decoder::new(words);
     let batch = d.get()? as usize;
@@ -94,7 +101,10 @@ pub fn decode(words: &[u64]) -> Result<(usize, Became), Malformed> {
             0 => Became::Done,
             1 => Became::Skipped,
             3 => Became::Misplaced,
-            2 => Became::Failed { sqlstate: d.get_u32()?, message: d.get_bytes()?.unwrap_or_default().to_vec() },
+            2 => Became::Failed {
+                sqlstate: d.get_u32()?,
+                message: memory::copy(d.get_bytes()?.unwrap_or_default(), WHAT).unwrap_or_default(),
+            },
             _ => return Err(Malformed),
         },
     ))
@@ -114,10 +124,10 @@ mod tests {
 
     #[test]
     fn a_batch_is_laid_out_as_the_shim_reads_it() {
-        let batch = events(2, 3, 77, &[5, 6], &[-1, 8]);
+        let batch = events(2, 3, 77, &[5, 6], &[-1, 8]).unwrap();
         assert_eq!((batch.len(), key_of(&batch)), (HEAD + 32, 77));
         assert_eq!(batch[4], 2);
-        let batch = notifications(1, [Note { pid: 9, channel: b"ch", payload: b"" }].into_iter());
+        let batch = notifications(1, [Note { pid: 9, channel: b"ch", payload: b"" }].into_iter()).unwrap();
         assert_eq!(batch.len(), HEAD + 16 + 8);
         assert_eq!(key_of(&[]), 0);
     }

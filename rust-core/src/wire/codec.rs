@@ -1,50 +1,49 @@
 //! Words and byte strings in a buffer of words: every scalar takes one word, a byte string its
 //! length and then itself, padded, so that what follows stays aligned for the server to read in place.
 
-const ABSENT: u64 = u64::MAX;
+use crate::memory::{Grows, NoMemory, push_words};
+
+/// In place of a byte string's length.
+pub(super) const ABSENT: u64 = u64::MAX;
 
 /// The bytes did not say what they should: a bug, or two versions of the module at work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
-/// There is no memory for what is to be sent, or has come. What a user may make large is asked for with
-/// these functions: an allocation that fails elsewhere would abort the process, and with it the cluster.
+/// What a frame said could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoMemory;
-
-/// Make room for byte strings of these lengths, and a word more for each.
-pub fn reserve(buffer: &mut Vec<u64>, lengths: impl Iterator<Item = usize>) -> Result<(), NoMemory> {
-    let words = lengths.fold(0usize, |sum, length| sum.saturating_add(length / 8 + 2));
-    buffer.try_reserve(words).map_err(|_| NoMemory)
+pub enum Unread {
+    Malformed,
+    NoMemory(NoMemory),
 }
 
-/// A copy, if there is memory for it.
-pub fn copy(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut copy = Vec::new();
-    copy.try_reserve_exact(bytes.len()).ok()?;
-    copy.extend_from_slice(bytes);
-    Some(copy)
+impl From<Malformed> for Unread {
+    fn from(_: Malformed) -> Self {
+        Self::Malformed
+    }
+}
+
+impl From<NoMemory> for Unread {
+    fn from(no_memory: NoMemory) -> Self {
+        Self::NoMemory(no_memory)
+    }
+}
+
+/// Make room for byte strings of these lengths, and a word more for each. What is put is small, or has been made room for.
+pub fn reserve(buffer: &mut Vec<u64>, lengths: impl Iterator<Item = usize>, what: &'static str) -> Result<(), NoMemory> {
+    buffer.room(lengths.fold(0usize, |sum, length| sum.saturating_add(length / 8 + 2)), what)
 }
 
 /// Append one word.
+#[expect(clippy::disallowed_methods, reason = "whoever puts much has reserved it")]
 pub fn put(buffer: &mut Vec<u64>, word: u64) {
     buffer.push(word);
 }
 
 /// Append a byte string, or its absence.
 pub fn put_bytes(buffer: &mut Vec<u64>, bytes: Option<&[u8]>) {
-    let Some(bytes) = bytes else {
-        buffer.push(ABSENT);
-        return;
-    };
-    buffer.push(bytes.len() as u64);
-    let (whole, rest) = bytes.as_chunks::<8>();
-    buffer.extend(whole.iter().map(|word| u64::from_ne_bytes(*word)));
-    if !rest.is_empty() {
-        let mut word = [0; 8];
-        word[..rest.len()].copy_from_slice(rest);
-        buffer.push(u64::from_ne_bytes(word));
-    }
+    put(buffer, bytes.map_or(ABSENT, |bytes| bytes.len() as u64));
+    push_words(buffer, bytes.unwrap_or_default());
 }
 
 /// Reads what the functions above wrote.

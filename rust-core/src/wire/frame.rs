@@ -4,8 +4,8 @@
 //! caller-supplied `block` is called; it returns when trying again makes sense, or with the reason
 //! to stop. It is the only place where either side waits for the other.
 
-use super::codec::NoMemory;
 use super::ring::{Reader, Writer};
+use crate::memory::{Grows, NoMemory};
 
 /// Kinds of frames; the numbers are on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +49,9 @@ pub const MAX_FRAME: usize = 0x7fff_ffff;
 pub const HEADER_BYTES: usize = 8;
 
 /// Append a frame to a buffer, padded to words.
+#[expect(clippy::disallowed_methods, reason = "there is room")]
 pub fn append(buffer: &mut Vec<u8>, kind: Kind, payload: &[u8]) -> Result<(), NoMemory> {
-    buffer.try_reserve(HEADER_BYTES + payload.len().next_multiple_of(8)).map_err(|_| NoMemory)?;
+    buffer.room(HEADER_BYTES + payload.len().next_multiple_of(8), "the result of a task")?;
     buffer.extend_from_slice(&header(kind, payload).to_ne_bytes());
     buffer.extend_from_slice(payload);
     buffer.resize(buffer.len().next_multiple_of(8), 0);
@@ -75,7 +76,7 @@ pub enum Broken<E> {
     /// The header makes no sense.
     Malformed,
     /// The frame does not fit into memory.
-    NoMemory,
+    NoMemory(NoMemory),
 }
 
 /// Why the writer calls `block`.
@@ -118,6 +119,7 @@ pub fn read<E>(
     mut block: impl FnMut(Need, &mut Reader) -> Result<(), E>,
 ) -> Result<(Kind, usize), Broken<E>> {
     buffer.clear();
+    buffer.room(1, "what has come").map_err(Broken::NoMemory)?;
     while reader.pull(buffer, 1) == 0 {
         reader.release();
         block(Need::Data, reader).map_err(Broken::Stopped)?;
@@ -125,7 +127,7 @@ pub fn read<E>(
     let header = buffer.pop().ok_or(Broken::Malformed)?;
     let (kind, length) = decode_header(header).ok_or(Broken::Malformed)?;
     let words = length.div_ceil(8);
-    buffer.try_reserve(words).map_err(|_| Broken::NoMemory)?;
+    buffer.room(words, "what has come").map_err(Broken::NoMemory)?;
     while buffer.len() < words {
         let wanted = words - buffer.len();
         if reader.pull(buffer, wanted) == 0 {

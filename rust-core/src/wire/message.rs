@@ -1,8 +1,11 @@
 //! What the frames say: a request from the caller, errors and messages from the worker.
 
-use super::codec::{Decoder, Malformed, NoMemory, copy, put, put_bytes, reserve};
+use super::codec::{ABSENT, Decoder, Malformed, Unread, put, put_bytes, reserve};
 use crate::host::{Arg, ArgForm, Column, Identity, Mode, Output};
+use crate::memory::{self, Grows, NoMemory};
 use crate::report::{FIELDS, Report, Severity};
+
+const COLUMNS: &str = "the columns of a result";
 
 /// One command to run, as it crosses.
 #[derive(Debug, Default)]
@@ -47,7 +50,7 @@ impl<'a> Request<'a> {
         let optional = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
         let optionals = [self.settings, self.origin, self.stack, self.routine].map(optional);
         let fixed = [96, self.command.len()].into_iter().chain(optionals);
-        reserve(buffer, fixed.chain(args).chain(columns))?;
+        reserve(buffer, fixed.chain(args).chain(columns), "a command and its arguments")?;
         let who = &self.identity;
         put(buffer, u64::from(who.session_user) | u64::from(who.role) << 32);
         put(buffer, u64::from(who.current_user) | u64::from(who.security_context) << 32);
@@ -79,7 +82,7 @@ impl<'a> Request<'a> {
         Ok(())
     }
 
-    pub fn decode(words: &'a [u64]) -> Result<Self, Malformed> {
+    pub fn decode(words: &'a [u64]) -> Result<Self, Unread> {
         let mut d = Decoder::new(words);
         let (a, b, c, e) = (d.get()?, d.get()?, d.get()?, d.get()?);
         let mut request = Request {
@@ -98,7 +101,7 @@ impl<'a> Request<'a> {
                 2 => Output::Json,
                 3 => Output::Described,
                 4 => Output::Text,
-                _ => return Err(Malformed),
+                _ => return Err(Malformed.into()),
             },
             mode: match c >> 40 {
                 0 => Mode::OneShot,
@@ -107,7 +110,7 @@ impl<'a> Request<'a> {
                 3 => Mode::Notifications,
                 4 => Mode::Close,
                 5 => Mode::Events,
-                _ => return Err(Malformed),
+                _ => return Err(Malformed.into()),
             },
             settings_hash: [d.get()?, d.get()?],
             parse_hash: d.get()?,
@@ -121,7 +124,7 @@ impl<'a> Request<'a> {
             ..Request::default()
         };
         let count = d.get_count()?;
-        request.args.reserve(count);
+        request.args.room(count, "the arguments of a command")?;
         for _ in 0..count {
             let word = d.get()?;
             let form = match word >> 32 {
@@ -129,10 +132,10 @@ impl<'a> Request<'a> {
                 1 => ArgForm::ByValue,
                 2 => ArgForm::ByReference,
                 3 => ArgForm::Text,
-                _ => return Err(Malformed),
+                _ => return Err(Malformed.into()),
             };
             let data = d.get_bytes()?.ok_or(Malformed)?;
-            request.args.push(Arg { type_oid: word as u32, form, data });
+            memory::push(&mut request.args, Arg { type_oid: word as u32, form, data }, "the arguments of a command")?;
         }
         request.columns = get_columns(&mut d)?;
         Ok(request)
@@ -148,13 +151,14 @@ fn put_columns(buffer: &mut Vec<u64>, columns: &[Column]) {
     }
 }
 
-fn get_columns<'a>(d: &mut Decoder<'a>) -> Result<Vec<Column<'a>>, Malformed> {
+fn get_columns<'a>(d: &mut Decoder<'a>) -> Result<Vec<Column<'a>>, Unread> {
     let count = d.get_count()?;
-    let mut columns = Vec::with_capacity(count);
+    let mut columns = Vec::new();
+    columns.room(count, COLUMNS)?;
     for _ in 0..count {
         let (word, by_text) = (d.get()?, d.get()? as u32);
         let name = d.get_bytes()?.ok_or(Malformed)?;
-        columns.push(Column { type_oid: word as u32, typmod: (word >> 32) as i32, by_text, name });
+        memory::push(&mut columns, Column { type_oid: word as u32, typmod: (word >> 32) as i32, by_text, name }, COLUMNS)?;
     }
     Ok(columns)
 }
@@ -162,18 +166,19 @@ fn get_columns<'a>(d: &mut Decoder<'a>) -> Result<Vec<Column<'a>>, Malformed> {
 /// The columns of the rows that follow.
 pub fn encode_columns(columns: &[Column], buffer: &mut Vec<u64>) -> Result<(), NoMemory> {
     buffer.clear();
-    reserve(buffer, columns.iter().map(|column| column.name.len() + 16).chain([8]))?;
+    reserve(buffer, columns.iter().map(|column| column.name.len() + 16).chain([8]), COLUMNS)?;
     put_columns(buffer, columns);
     Ok(())
 }
 
 /// As they were encoded.
-pub fn decode_columns(words: &[u64]) -> Result<Vec<Column<'_>>, Malformed> {
+pub fn decode_columns(words: &[u64]) -> Result<Vec<Column<'_>>, Unread> {
     get_columns(&mut Decoder::new(words))
 }
 
 /// How a statement ended: rows processed, and its tag where somebody wants it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Ending {
     pub processed: u64,
     /// No other statement of the command follows.
@@ -183,7 +188,8 @@ pub struct Ending {
 
 impl Ending {
     pub fn encode(&self) -> Vec<u64> {
-        let mut words = vec![self.processed];
+        let mut words = Vec::new();
+        put(&mut words, self.processed);
         if let Some(tag) = &self.tag {
             put(&mut words, u64::from(self.last));
             put_bytes(&mut words, Some(tag));
@@ -198,14 +204,14 @@ impl Ending {
             return Ok(Self { processed, last: true, tag: None });
         }
         let last = d.get()? != 0;
-        Ok(Self { processed, last, tag: d.get_bytes()?.map(<[u8]>::to_vec) })
+        Ok(Self { processed, last, tag: d.get_bytes()?.and_then(|tag| memory::copy(tag, "a tag").ok()) })
     }
 }
 
 /// Append a report.
 pub fn encode_report(report: &Report, buffer: &mut Vec<u64>) -> Result<(), NoMemory> {
     buffer.clear();
-    reserve(buffer, report.text.iter().map(|text| text.as_ref().map_or(0, Vec::len)).chain([24]))?;
+    reserve(buffer, report.text.iter().map(|text| text.as_ref().map_or(0, Vec::len)).chain([24]), "a message")?;
     put(buffer, u64::from(report.severity as u32) | u64::from(report.sqlstate) << 32);
     put(buffer, u64::from(report.position as u32) | u64::from(report.internal_position as u32) << 32);
     put(buffer, u64::from(report.line as u32));
@@ -213,6 +219,14 @@ pub fn encode_report(report: &Report, buffer: &mut Vec<u64>) -> Result<(), NoMem
         put_bytes(buffer, text.as_deref());
     }
     Ok(())
+}
+
+/// An error of which there is no memory to say more.
+pub fn short_error(sqlstate: u32) -> [u64; 3 + FIELDS + 2] {
+    let mut words = [ABSENT; 3 + FIELDS + 2];
+    let (first, second) = (u64::from_ne_bytes(*b"out of m"), u64::from_ne_bytes(*b"emory\0\0\0"));
+    words[..6].copy_from_slice(&[u64::from(Severity::Error as u32) | u64::from(sqlstate) << 32, 0, 0, 13, first, second]);
+    words
 }
 
 /// Read a report; a text for which there is no memory is left out.
@@ -228,7 +242,7 @@ pub fn decode_report(words: &[u64]) -> Result<Report, Malformed> {
         ..Report::default()
     };
     for i in 0..FIELDS {
-        report.text[i] = d.get_bytes()?.and_then(copy);
+        report.text[i] = d.get_bytes()?.and_then(|text| memory::copy(text, "a message").ok());
     }
     Ok(report)
 }
@@ -284,6 +298,12 @@ mod tests {
         let mut buffer = Vec::new();
         encode_report(&report, &mut buffer).unwrap();
         assert_eq!(decode_report(&buffer), Ok(report));
+    }
+
+    #[test]
+    fn an_error_needs_no_memory() {
+        let report = decode_report(&short_error(7)).unwrap();
+        assert_eq!((report.sqlstate, report.get(Field::Message)), (7, Some(&b"out of memory"[..])));
     }
 
     #[test]

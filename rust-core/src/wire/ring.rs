@@ -135,6 +135,7 @@ impl Reader<'_> {
     }
 
     /// Append up to `count` words to `into`; returns how many there were.
+    #[expect(clippy::disallowed_methods, reason = "no more than a ring has, or than whoever wants more has made room for")]
     pub fn pull(&mut self, into: &mut Vec<u64>, count: usize) -> usize {
         let count = count.min(self.available());
         let mask = self.ring.mask();
@@ -143,6 +144,13 @@ impl Reader<'_> {
         into.extend((0..count as u64).map(|i| words[((head + i) & mask) as usize].load(Relaxed)));
         self.head += count as u64;
         count
+    }
+
+    /// Pass over what is there; were there any words?
+    pub fn discard(&mut self) -> bool {
+        let count = self.available();
+        self.head += count as u64;
+        count > 0
     }
 
     /// Give the room of what was read back to the writer.

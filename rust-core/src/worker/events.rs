@@ -5,6 +5,7 @@
 use super::main_loop::Worker;
 use super::request::Failed;
 use crate::host::{Saved, WorkerHost};
+use crate::memory;
 use crate::pool::slot::Slot;
 use crate::report::*;
 use crate::wire::batch::{Became, encode, key_of};
@@ -28,19 +29,15 @@ pub(super) fn execute_events<H: WorkerHost>(h: &H, worker: &Worker, slot: &Slot,
                 Ok(true) => Became::Done,
                 Ok(false) => {
                     h.abort();
-                    if key != 0 {
-                        failed_keys.push(key);
-                    }
+                    remember(&mut failed_keys, key, fit);
                     Became::Misplaced
                 }
                 Err(saved) => {
                     let report = Failed::from(saved).logged(h, false);
                     h.abort();
-                    if key != 0 {
-                        failed_keys.push(key);
-                    }
+                    remember(&mut failed_keys, key, fit);
                     *fit &= report.severity < Severity::Fatal;
-                    Became::Failed { sqlstate: report.sqlstate, message: report.get(Field::Message).unwrap_or_default().to_vec() }
+                    Became::Failed { sqlstate: report.sqlstate, message: report.into_message() }
                 }
             }
         };
@@ -56,6 +53,13 @@ pub(super) fn execute_events<H: WorkerHost>(h: &H, worker: &Worker, slot: &Slot,
     }
     worker.result.replace(Some(Ending { last: true, ..Ending::default() }));
     Ok(())
+}
+
+/// None of this key is begun after it. Where it cannot be remembered, none at all is.
+fn remember(failed_keys: &mut Vec<u64>, key: u64, fit: &mut bool) {
+    if key != 0 {
+        *fit &= memory::push(failed_keys, key, "keys of events").is_ok();
+    }
 }
 
 /// False: the events are not where they were looked for, and the transaction is to be aborted.

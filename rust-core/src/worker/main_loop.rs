@@ -9,14 +9,15 @@ use super::plan_cache::PlanCache;
 use super::reply::{Reply, Rows};
 use super::request::{Failed, execute, execute_in_session};
 use crate::host::{Mode, Slept, WorkerHost, World};
+use crate::memory::{self, SMALL};
 use crate::pool::area::Area;
 use crate::pool::poll::Poller;
 use crate::pool::slot::{Ended, Slot, State};
 use crate::report::*;
 use crate::task::{Table, Ticket};
-use crate::wire::codec;
+use crate::wire::codec::Unread;
 use crate::wire::frame::{self, Broken, Kind};
-use crate::wire::message::{Ending, Request, encode_report};
+use crate::wire::message::{Ending, Request, encode_report, short_error};
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::Ordering::*;
 
@@ -313,13 +314,17 @@ impl<'a> Worker<'a> {
             });
             reader.release();
             let request = match read {
-                Ok((Kind::Request, _)) => Request::decode(buffer),
-                Ok(_) | Err(Broken::Malformed) => Err(codec::Malformed),
+                Ok((Kind::Request, _)) => memory::look_for(SMALL, "a request").map_err(Unread::from).and_then(|()| Request::decode(buffer)),
+                Ok(_) | Err(Broken::Malformed) => Err(Unread::Malformed),
                 Err(Broken::Stopped(())) => break Err(None),
-                Err(Broken::NoMemory) => break Err(Some(Box::new(Report::error(OUT_OF_MEMORY, "out of memory")))),
+                Err(Broken::NoMemory(no)) => Err(Unread::NoMemory(no)),
             };
-            let Ok(request) = request else {
-                break Err(Some(Box::new(Report::error(PROTOCOL_VIOLATION, "worker received a request that it does not understand"))));
+            let request = match request {
+                Ok(request) => request,
+                Err(Unread::NoMemory(no)) => break Err(Some(Box::new(Report::out_of_memory(no)))),
+                Err(Unread::Malformed) => {
+                    break Err(Some(Box::new(Report::error(PROTOCOL_VIOLATION, "worker received a request that it does not understand"))));
+                }
             };
             if matches!(request.mode, Mode::OneShot | Mode::Open | Mode::Events) {
                 // An owner that went in the middle of opening a session.
@@ -475,13 +480,10 @@ impl<'a> Worker<'a> {
 
     fn fail<H: WorkerHost>(&self, h: &H, report: &Report) {
         let mut words = Vec::new();
-        if encode_report(report, &mut words).is_err() {
-            words = Vec::new();
-            let short = Report::error(report.sqlstate, "out of memory for the text of an error");
-            // Words of a few bytes: an allocation that small does not fail alone.
-            _ = encode_report(&short, &mut words);
+        match encode_report(report, &mut words) {
+            Ok(()) => self.send(h, Kind::Error, &words),
+            Err(_) => self.send(h, Kind::Error, &short_error(report.sqlstate)),
         }
-        self.send(h, Kind::Error, &words);
     }
 
     /// A caller that cancels signals this process until it sees the end; only then is it safe to

@@ -4,6 +4,7 @@
 //! What a change concerns is not asked. A new cast, function or table may give another meaning to
 //! a text that does not name it.
 
+use crate::memory::{self, Grows, NoMemory};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
@@ -26,6 +27,17 @@ pub struct PlanRef<'a, T> {
     pub types: T,
     pub user: u32,
     pub parse_hash: u64,
+}
+
+impl PlanKey {
+    pub fn of<T: Iterator<Item = u32> + Clone>(wanted: &PlanRef<T>) -> Result<Self, NoMemory> {
+        Ok(Self {
+            command: memory::copy(wanted.command, "a plan")?,
+            types: memory::collect(wanted.types.clone(), "a plan")?,
+            user: wanted.user,
+            parse_hash: wanted.parse_hash,
+        })
+    }
 }
 
 struct Entry<P> {
@@ -88,7 +100,12 @@ impl<P: Copy> PlanCache<P> {
         capacity > 0 && command.len() <= MAX_COMMAND
     }
 
-    /// Keep a plan; those that had to make room are handed to `drop_plan`.
+    /// For one more.
+    pub fn make_room(&mut self) -> Result<(), NoMemory> {
+        self.buckets.room(1, "a plan")
+    }
+
+    /// Keep a plan, for which room was made; those that had to make room are handed to `drop_plan`.
     pub fn insert(&mut self, key: PlanKey, plan: P, capacity: usize, mut drop_plan: impl FnMut(P)) {
         while self.size >= capacity.max(1) {
             match self.remove_oldest() {
@@ -98,6 +115,7 @@ impl<P: Copy> PlanCache<P> {
         }
         let hash = self.hash(&key.command, key.types.iter().copied(), key.user, key.parse_hash);
         self.clock += 1;
+        #[expect(clippy::disallowed_methods, reason = "room was made before")]
         self.buckets.entry(hash).or_default().push(Entry { key, plan, used: self.clock });
         self.size += 1;
     }

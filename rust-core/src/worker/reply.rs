@@ -64,8 +64,7 @@ impl<H: WorkerHost> RowSink for Rows<'_, '_, H> {
 
     fn describe(&mut self, columns: &[Column]) -> Result<(), SinkStop> {
         let mut words = Vec::new();
-        // Names of columns are short; their number is the server's to bound.
-        encode_columns(columns, &mut words).map_err(|_| SinkStop::CallerGone)?;
+        encode_columns(columns, &mut words).map_err(|_| SinkStop::NoMemory)?;
         self.push(Kind::Described, bytemuck::cast_slice(&words))
     }
 }

@@ -8,6 +8,7 @@ use super::main_loop::Worker;
 use super::plan_cache::{PlanCache, PlanKey, PlanRef};
 use super::reply::Rows;
 use crate::host::*;
+use crate::memory::NoMemory;
 use crate::report::*;
 use crate::wire::frame::Kind;
 use crate::wire::message::{Ending, Request};
@@ -38,6 +39,12 @@ impl Failed {
 impl From<Saved> for Failed {
     fn from(_: Saved) -> Self {
         Self::Saved
+    }
+}
+
+impl From<NoMemory> for Failed {
+    fn from(no_memory: NoMemory) -> Self {
+        Report::out_of_memory(no_memory).into()
     }
 }
 
@@ -134,16 +141,15 @@ fn run_all<H: WorkerHost, T: Iterator<Item = u32> + Clone>(
             return Err(too_many(request.args.len(), params).into());
         }
         let keeps = count == 1 && statement.cacheable && plans.takes(request.command, capacity);
-        // One that was analyzed while the catalogs changed may be of neither state.
-        if keeps && statement.changes == h.catalog_changes() {
+        // One that was analyzed while the catalogs changed may be of neither state; one for whose key there is no memory
+        // is made again.
+        if keeps
+            && statement.changes == h.catalog_changes()
+            && plans.make_room().is_ok()
+            && let Ok(key) = PlanKey::of(wanted)
+        {
             h.keep_plan(statement.plan)?;
             plans.catch_up(statement.changes, |old| h.drop_plan(old));
-            let key = PlanKey {
-                command: request.command.to_vec(),
-                types: wanted.types.clone().collect(),
-                user: wanted.user,
-                parse_hash: wanted.parse_hash,
-            };
             plans.insert(key, statement.plan, capacity, |old| h.drop_plan(old));
         }
         let output = if last || request.tells_statements_apart() { request.output } else { Output::None };

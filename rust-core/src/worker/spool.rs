@@ -2,6 +2,7 @@
 //! longer than allowed. Nobody is waited for.
 
 use crate::host::{SinkStop, WorkerHost};
+use crate::memory;
 use crate::report::{Report, Severity};
 use crate::task::{MEMORY_PER_TASK, Table, Ticket};
 use crate::wire::frame::{self, Kind};
@@ -51,14 +52,14 @@ impl Spool {
 
     /// So short that what limits rows need not limit it.
     pub fn push_short(&mut self, kind: Kind, payload: &[u8]) -> Result<(), SinkStop> {
-        frame::append(&mut self.buffer, kind, payload).map_err(|_| SinkStop::TooLong)
+        frame::append(&mut self.buffer, kind, payload).map_err(|_| SinkStop::NoMemory)
     }
 
     /// A message of the running task, as far as there is room for it.
     pub fn message(&mut self, message: &Report) {
         let mut words = Vec::new();
         if message.severity >= Severity::Error {
-            self.last_words = Some(message.clone());
+            self.last_words = Some(message.copied());
         } else if self.buffer.len() < MESSAGES_BYTES && encode_report(message, &mut words).is_ok() {
             _ = self.push(Kind::Message, bytemuck::cast_slice(&words));
         }
@@ -114,14 +115,14 @@ impl Spool {
     }
 }
 
-/// The frames that tell of messages.
+/// The frames that tell of messages, as far as there is memory for them.
 fn messages_of(frames: &[u8]) -> Vec<u8> {
     let (mut at, mut out) = (0, Vec::new());
     while let Some(header) = frames.get(at..).and_then(|rest| rest.first_chunk()) {
         let Some((kind, length)) = frame::decode_header(u64::from_ne_bytes(*header)) else { break };
         let end = at + frame::HEADER_BYTES + length.next_multiple_of(8);
         if kind == Kind::Message {
-            out.extend_from_slice(frames.get(at..end).unwrap_or_default());
+            _ = memory::append(&mut out, frames.get(at..end).unwrap_or_default(), "messages of a task");
         }
         at = end;
     }

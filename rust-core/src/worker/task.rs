@@ -10,9 +10,11 @@ use super::reply::Reply;
 use super::request::Failed;
 use super::spool::Spool;
 use crate::host::{SinkStop, WorkerHost};
+use crate::memory::{self, NoMemory, SMALL};
 use crate::pool::slot::{Ended, Lease, Slot, State};
 use crate::report::*;
 use crate::task::{Fate, How, Outcome, Table, Ticket, Unloadable};
+use crate::wire::codec::Unread;
 use crate::wire::message::Request;
 
 impl Worker<'_> {
@@ -79,8 +81,17 @@ impl Worker<'_> {
         if slot.gate.cancelled(generation) {
             return Err(Box::new(Report::error(QUERY_CANCELED, "the task was cancelled before it started")));
         }
-        read_request(h, table, ticket, buffer).inspect_err(|report| h.log(report, false))?;
-        let request = Request::decode(buffer).map_err(|_| Box::new(nonsense())).inspect_err(|report| h.log(report, false))?;
+        let log = |report: Box<Report>| {
+            h.log(&report, false);
+            report
+        };
+        memory::look_for(SMALL, "a task").map_err(|no| log(no_memory(no)))?;
+        read_request(h, table, ticket, buffer).map_err(log)?;
+        let unread = |unread| match unread {
+            Unread::Malformed => Box::new(nonsense()),
+            Unread::NoMemory(no) => no_memory(no),
+        };
+        let request = Request::decode(buffer).map_err(|why| log(unread(why)))?;
         self.transact(h, slot, generation, plans, &request, fit).map_err(|mut report| {
             if report.position > 0 && report.get(Field::InternalQuery).is_none() {
                 report.internal_position = report.position;
@@ -99,7 +110,7 @@ impl Worker<'_> {
         };
         spool.settle(h, &table, ticket).map_err(|stop| match stop {
             SinkStop::Saved => Failed::Saved,
-            SinkStop::TooLong | SinkStop::CallerGone => out_of_memory().into(),
+            SinkStop::TooLong | SinkStop::CallerGone | SinkStop::NoMemory => NoMemory("the result of a task").into(),
         })
     }
 
@@ -111,16 +122,16 @@ impl Worker<'_> {
     }
 
     fn tell_end<H: WorkerHost>(&self, h: &H, table: &Table, ticket: Ticket, lease: Lease, rows: u64, error: Option<Box<Report>>) {
-        let (mut how, mut sqlstate, mut message) = (How::Done, 0, Vec::new());
+        let (mut how, mut sqlstate, mut message) = (How::Done, 0, &b""[..]);
         if let Some(report) = &error {
             if let Some(Reply::Task(spool)) = self.reply.borrow_mut().as_mut() {
                 spool.fail(h, table, ticket, report);
             }
             how = if report.sqlstate == QUERY_CANCELED && table.cancel_asked(ticket) { How::Cancelled } else { How::Failed };
             sqlstate = report.sqlstate;
-            message = report.get(Field::Message).unwrap_or_default().to_vec();
+            message = report.get(Field::Message).unwrap_or_default();
         }
-        end(h, table, ticket, lease, &Outcome { how, sqlstate, rows, message: &message });
+        end(h, table, ticket, lease, &Outcome { how, sqlstate, rows, message });
     }
 
     /// This process exits with a task in it. One that it was to take as an idle worker goes to another.
@@ -147,13 +158,14 @@ impl Worker<'_> {
         }
         let words = last_words.unwrap_or_else(|| Report::error(ADMIN_SHUTDOWN, "the worker of the task terminated"));
         let (commits, xid) = slot.gate.progress();
-        let mut message = words.get(Field::Message).unwrap_or_default().to_vec();
-        if commits > 0 {
-            message.extend_from_slice(b"; the task had committed before");
-        }
-        if xid != 0 {
-            message.extend_from_slice(b"; whether its last transaction has committed is unknown");
-        }
+        let more = [
+            (commits > 0).then_some(&b"; the task had committed before"[..]),
+            (xid != 0).then_some(&b"; whether its last transaction has committed is unknown"[..]),
+        ];
+        let [before, last] = more.map(Option::unwrap_or_default);
+        let said = words.get(Field::Message).unwrap_or_default();
+        // The table keeps the beginning of a message only.
+        let message = memory::joined(&[said, before, last], "a message").unwrap_or_default();
         let cancelled = table.cancel_asked(ticket);
         let how = if cancelled { How::Cancelled } else { How::Failed };
         if table.on_disk(ticket).is_some() || self.task.get().is_some() {
@@ -189,8 +201,8 @@ fn nonsense() -> Report {
     Report::error(PROTOCOL_VIOLATION, "worker received a task that it does not understand")
 }
 
-fn out_of_memory() -> Report {
-    Report::error(OUT_OF_MEMORY, "out of memory")
+fn no_memory(no: NoMemory) -> Box<Report> {
+    Box::new(Report::out_of_memory(no))
 }
 
 /// The request of a task, which the table then need not keep.
@@ -200,21 +212,15 @@ fn read_request<H: WorkerHost>(h: &H, table: &Table, ticket: Ticket, words: &mut
         Ok(()) => {}
         Err(Unloadable::OnDisk) => {
             let length = table.on_disk(ticket).unwrap_or(0) as usize;
-            bytes.try_reserve(length).map_err(|_| Box::new(out_of_memory()))?;
-            bytes.resize(length, 0);
+            memory::extend(&mut bytes, length, 0, "a task").map_err(no_memory)?;
             h.read_file(ticket.id, 0, &mut bytes).map_err(|_| Box::new(h.error()))?;
             h.drop_file(ticket.id);
         }
-        Err(Unloadable::NoMemory) => return Err(Box::new(out_of_memory())),
+        Err(Unloadable::NoMemory(no)) => return Err(no_memory(no)),
         Err(Unloadable::Gone) => return Err(Box::new(nonsense())),
     }
     table.clear_payload(ticket);
     words.clear();
-    words.try_reserve(bytes.len().div_ceil(8)).map_err(|_| Box::new(out_of_memory()))?;
-    words.extend(bytes.chunks(8).map(|chunk| {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        u64::from_ne_bytes(word)
-    }));
+    memory::append_words(words, &bytes, "a task").map_err(no_memory)?;
     Ok(())
 }
