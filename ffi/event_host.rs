@@ -269,10 +269,8 @@ impl EventHost for Events<'_> {
         memory::extend(&mut out, asked.len(), aside_standing::default(), WHAT).map_err(no)?;
         done(host_call!(self.t, standing(asked.as_ptr(), asked.len(), out.as_mut_ptr())))?;
         let standing = |s: &aside_standing| match s.state {
-            state if state == aside_standing_state::ASIDE_DEFINITION_ACTS as u32 => {
-                Standing::Acts { owner: s.owner, superuser: s.superuser != 0 }
-            }
-            state if state == aside_standing_state::ASIDE_DEFINITION_WAITS as u32 => Standing::Waits,
+            state if state == aside_standing_state::ASIDE_DEFINITION_ACTS => Standing::Acts { owner: s.owner, superuser: s.superuser != 0 },
+            state if state == aside_standing_state::ASIDE_DEFINITION_WAITS => Standing::Waits,
             _ => Standing::Ended,
         };
         memory::collect(out.iter().map(standing), WHAT).map_err(no)
