@@ -226,6 +226,10 @@ extern TupleDesc aside_wanted_columns(FunctionCallInfo fcinfo);
 extern aside_column *aside_expected_columns(TupleDesc desc, bool elsewhere);
 extern aside_bytes aside_text_argument(FunctionCallInfo fcinfo, int at);
 
+/* sqlfuncs_session.c */
+extern void aside_check_target(Oid database, const char *name);
+extern void aside_open_session(aside_bytes session, Oid database);
+
 /* convert.c */
 extern void aside_return_store(FunctionCallInfo fcinfo, AsideRows *rows, TupleDesc wanted);
 

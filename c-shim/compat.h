@@ -9,6 +9,7 @@
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/pg_database.h"
+#include "catalog/pg_foreign_server.h"
 #include "commands/tablecmds.h"
 #include "executor/executor.h"
 #include "funcapi.h"
@@ -183,6 +184,16 @@ aside_database_aclcheck(Oid database, Oid role)
 	return object_aclcheck(DatabaseRelationId, database, role, ACL_CONNECT);
 #else
 	return pg_database_aclcheck(database, role, ACL_CONNECT);
+#endif
+}
+
+static inline AclResult
+aside_server_aclcheck(Oid server, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(ForeignServerRelationId, server, role, ACL_USAGE);
+#else
+	return pg_foreign_server_aclcheck(server, role, ACL_USAGE);
 #endif
 }
 

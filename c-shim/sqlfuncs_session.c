@@ -110,26 +110,40 @@ check_database(Oid database, const char *name)
 						  "Use a client connection, for example with dblink.");
 }
 
+/* May the current user have commands run in that database? Raises why not. */
+void
+aside_check_target(Oid database, const char *name)
+{
+	if (database == MyDatabaseId)
+		return;
+	check_may_connect(database, name);
+	check_database(database, name);
+}
+
+void
+aside_open_session(aside_bytes session, Oid database)
+{
+	aside_call	call;
+
+	plain_call("open autonomous session", &call);
+	call.database = database;
+	finish(aside_session_open(aside_caller_pool(true)->handle, aside_get_caller_host(), &call, session));
+}
+
 /* autonomous_session_open(session text, database name) */
 Datum
 aside_autonomous_session_open(PG_FUNCTION_ARGS)
 {
-	AsidePool  *pool = aside_caller_pool(true);
-	aside_call	call;
+	Oid			database = MyDatabaseId;
 
-	plain_call("open autonomous session", &call);
 	if (!PG_ARGISNULL(1))
 	{
 		const char *name = NameStr(*PG_GETARG_NAME(1));
 
-		call.database = get_database_oid(name, false);
-		if (call.database != MyDatabaseId)
-		{
-			check_may_connect(call.database, name);
-			check_database(call.database, name);
-		}
+		database = get_database_oid(name, false);
+		aside_check_target(database, name);
 	}
-	finish(aside_session_open(pool->handle, aside_get_caller_host(), &call, aside_text_argument(fcinfo, 0)));
+	aside_open_session(aside_text_argument(fcinfo, 0), database);
 	PG_RETURN_VOID();
 }
 

@@ -740,6 +740,8 @@ extern aside_status aside_session_cancel(aside_pool *pool, const aside_caller_ho
 /* Message of the last error; lent until the next export of a session is called; NULL: none. */
 extern aside_status aside_session_error(aside_pool *pool, const aside_caller_host *host,
 										aside_bytes name, aside_bytes *message);
+/* ASIDE_SAVED with the error of the last command, ASIDE_OK if it raised none. */
+extern aside_status aside_session_failure(aside_pool *pool, const aside_caller_host *host, aside_bytes name);
 extern aside_status aside_session_close(aside_pool *pool, const aside_caller_host *host,
 										const aside_call *call, aside_bytes name);
 /* The database that a session is in; 0: there is no such session. */

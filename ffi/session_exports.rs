@@ -173,6 +173,23 @@ pub unsafe extern "C" fn aside_session_error(
     settled(host, run, |text| unsafe { message.write(text) })
 }
 
+/// ASIDE_SAVED with the error of the last command, ASIDE_OK if it raised none.
+///
+/// # Safety
+/// As said at the top.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_session_failure(
+    pool: *mut aside_pool,
+    host: *const aside_caller_host,
+    name: aside_bytes,
+) -> aside_status::Type {
+    // SAFETY: per the contract.
+    let (pool, host) = unsafe { (&*pool, &*host) };
+    // SAFETY: readable, per the contract.
+    let run = || session::failure(&pool.session, unsafe { optional(&name) })?.map_or(Ok(()), |report| Err(Failed::from(report)));
+    settled(host, run, |()| ())
+}
+
 /// 0 on a panic, and where there is no such session.
 ///
 /// # Safety

@@ -13,15 +13,9 @@ RESET client_min_messages;
 SELECT current_setting('port') AS port, current_setting('unix_socket_directories') AS sockets, session_user AS login \gset
 
 -- as libpq reads it
-CREATE FUNCTION read(conninfo text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    detail text;
-BEGIN
-    RETURN (SELECT string_agg(format('%s=<%s>', key, value), ' ' ORDER BY key COLLATE "C") FROM jsonb_each_text(aside.dblink_conninfo(conninfo)));
-EXCEPTION WHEN sqlclient_unable_to_establish_sqlconnection THEN
-    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
-    RETURN concat_ws(' | ', SQLSTATE, SQLERRM, detail);
-END
+CREATE FUNCTION read(conninfo text) RETURNS text LANGUAGE sql AS $$
+    SELECT coalesce(wrong, (SELECT string_agg(format('%s=<%s>', key, value), ' ' ORDER BY key COLLATE "C") FROM jsonb_each_text(options)))
+    FROM aside.dblink_conninfo(conninfo)
 $$;
 SELECT read(c) FROM unnest(ARRAY[
     'host=a port=1', E'\n host \t=  a\n  port = 1 \n', 'host=''a''port=''1''', 'host=', 'host= ', 'host='''' user=', 'host=a host=b',
@@ -56,11 +50,25 @@ SELECT c, try(c) FROM unnest(ARRAY[
 -- dblink would not serve these either
 SELECT c, try(c) FROM unnest(ARRAY[
     'dbname=regress_aside_none', 'colour=red', 'Host=localhost', 'no string at all', 'host=localhost dbname', 'postgresql://h:1:2']) WITH ORDINALITY x(c, n) ORDER BY n;
--- a foreign server
-CREATE FOREIGN DATA WRAPPER regress_wrapper;
-CREATE SERVER regress_server FOREIGN DATA WRAPPER regress_wrapper;
+-- a foreign server that means this one: options of its wrapper, itself and the user's mapping, for who may use it
+CREATE FOREIGN DATA WRAPPER regress_wrapper OPTIONS (application_name 'by the wrapper');
+CREATE SERVER regress_server FOREIGN DATA WRAPPER regress_wrapper OPTIONS (host 'localhost', dbname 'regress_aside_db', fetch_size '7');
+CREATE SERVER "Regress far" FOREIGN DATA WRAPPER regress_wrapper OPTIONS (host 'example.com');
+CREATE SERVER regress_another FOREIGN DATA WRAPPER regress_wrapper;
 SELECT try('regress_server');
-DROP SERVER regress_server;
+CREATE USER MAPPING FOR CURRENT_USER SERVER regress_server OPTIONS (password 'it''s \ secret');
+CREATE USER MAPPING FOR PUBLIC SERVER "Regress far";
+CREATE USER MAPPING FOR PUBLIC SERVER regress_another OPTIONS (user 'nobody');
+SELECT try('regress_server'), try('regress_server', 'SHOW application_name'), try('Regress far'), try('regress_another') LIKE '0A000%nobody%' AS as_another;
+SELECT dblink_connect('server', 'regress_server');
+SELECT * FROM dblink('server', 'SELECT current_database()') AS t(d text);
+SELECT dblink_disconnect('server');
+SET ROLE regress_aside_member;
+SELECT try('Regress far');
+RESET ROLE;
+DROP SERVER regress_server CASCADE;
+DROP SERVER "Regress far" CASCADE;
+DROP SERVER regress_another CASCADE;
 DROP FOREIGN DATA WRAPPER regress_wrapper;
 
 -- settings: the session's, unless the string says otherwise

@@ -139,6 +139,7 @@ sub new
 {
 	my ($class, $node, %o) = @_;
 	my $connstr = $node->connstr($o{db} // 'postgres');
+	$connstr .= " host=$o{host}"         if defined $o{host};
 	$connstr .= " user=$o{user}"         if defined $o{user};
 	$connstr .= " options='$o{options}'" if defined $o{options};
 	my $self = bless {

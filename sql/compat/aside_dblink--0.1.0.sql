@@ -3,34 +3,16 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION aside_dblink" to load this file. \quit
 
--- Not here: dblink_get_pkey and dblink_build_sql_*, which make no connection, and foreign servers: use dblink for those.
+-- Not here: dblink_get_pkey and dblink_build_sql_*, which make no connection, and its foreign data wrapper: use dblink for those.
 --
 -- The connection named x is the session "dblink:x", the unnamed one "dblink"; one that lasts for a call, "dblink transient n".
--- Nothing may depend on the caller's search_path, and it must not be set either, where a session is opened: the session
--- begins with the caller's settings. Hence bodies that are parsed here, or qualified names; SET only where text is looked at.
+-- Functions that run commands are in C: they see the caller's search_path, and add nothing to an error's context.
 
--- pg_aside's own functions, under names that do not depend on its schema.
-CREATE FUNCTION aside.dblink_session_open(session text, database name) RETURNS void
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_autonomous_session_open';
-CREATE FUNCTION aside.dblink_session_is_busy(session text) RETURNS boolean
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_autonomous_session_is_busy';
-CREATE FUNCTION aside.dblink_session_cancel(session text) RETURNS boolean
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_autonomous_session_cancel';
-CREATE FUNCTION aside.dblink_session_error(session text) RETURNS text
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_autonomous_session_error';
-CREATE FUNCTION aside.dblink_session_notifications(session text, OUT channel text, OUT payload text, OUT pid int)
-RETURNS SETOF record
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_autonomous_session_notifications';
-CREATE FUNCTION aside.dblink_session_close(session text) RETURNS void
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_autonomous_session_close';
 CREATE FUNCTION aside.dblink_sessions(OUT session text, OUT database name, OUT pid int, OUT state text, OUT opened timestamptz)
 RETURNS SETOF record
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_autonomous_sessions';
-
-CREATE FUNCTION aside.dblink_do(session text, doing text, command text, fail boolean) RETURNS text
-LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_do';
-COMMENT ON FUNCTION aside.dblink_do(text, text, text, boolean) IS
-    'for aside_dblink: the first value of a command in a session, or its tag; NULL if it failed and may, which a notice has told';
+COMMENT ON FUNCTION aside.dblink_sessions() IS
+    'for aside_dblink: autonomous_sessions(), under a name that does not depend on the schema of pg_aside';
 
 -- Connection strings.
 CREATE FUNCTION aside.dblink_is_own_socket(directory text) RETURNS boolean
@@ -42,6 +24,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION aside.dblink_is_own_socket(text) IS 'for aside_dblink: does this server listen on a socket in the directory?';
+CREATE FUNCTION aside.dblink_is_own_address(host text) RETURNS boolean
+LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'aside_dblink_is_own_address';
+COMMENT ON FUNCTION aside.dblink_is_own_address(text) IS
+    'for aside_dblink: is it an address or the name of this host, and does this server listen there?';
 
 CREATE FUNCTION aside.dblink_uri_decode(part text) RETURNS text
 LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
@@ -53,15 +39,15 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION aside.dblink_conninfo(conninfo text) RETURNS jsonb
+COMMENT ON FUNCTION aside.dblink_uri_decode(text) IS 'for aside_dblink: a part of a URI without its %-escapes';
+CREATE FUNCTION aside.dblink_conninfo(conninfo text, OUT options jsonb, OUT wrong text)
 LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    options jsonb := '{}';
-    wrong text;
     rest text := conninfo;
     part text[];
     pair text;
 BEGIN
+    options := '{}';
     IF conninfo ~ '^postgres(ql)?://' THEN
         part := regexp_match(conninfo,
             '^postgres(?:ql)?://(?:([^:@/?]*)(?::([^@/?]*))?@)?(\[[^]]*\]|[^:/?]*)(?::([^/?]*))?(?:/([^?]*))?(?:\?(.*))?$');
@@ -102,15 +88,10 @@ BEGIN
         options := options || jsonb_build_object(pair, regexp_replace(part[1], '\\(.)', '\1', 'g'));
         rest := part[2];
     END LOOP;
-    IF wrong IS NOT NULL THEN
-        RAISE 'could not establish connection'
-            USING ERRCODE = 'sqlclient_unable_to_establish_sqlconnection', DETAIL = wrong;
-    END IF;
-    RETURN options;
 END
 $$;
 COMMENT ON FUNCTION aside.dblink_conninfo(text) IS
-    'for aside_dblink: the options of a connection string, keywords and values or a URI, as libpq reads it (08001 if it cannot be read)';
+    'for aside_dblink: the options of a connection string, keywords and values or a URI, as libpq reads it; or what is wrong with it';
 
 CREATE FUNCTION aside.dblink_setup(options text) RETURNS jsonb
 LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
@@ -138,19 +119,20 @@ $$;
 COMMENT ON FUNCTION aside.dblink_setup(text) IS
     'for aside_dblink: settings that the option "options" of a connection string makes; NULL if it asks for something else';
 
-CREATE FUNCTION aside.dblink_target(conninfo text, OUT database name, OUT setup text)
+CREATE FUNCTION aside.dblink_target(conninfo text, OUT database text, OUT settings text[], OUT setup text,
+    OUT state text, OUT detail text, OUT hint text)
 LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     options jsonb;
-    settings jsonb := '{}';
+    named jsonb := '{}';
     keyword text;
     value text;
     refused text;
 BEGIN
-    IF EXISTS (SELECT FROM pg_foreign_server WHERE srvname = conninfo) THEN
-        refused := format('"%s" is a foreign server.', conninfo);
-    ELSE
-        options := aside.dblink_conninfo(conninfo);
+    SELECT c.options, c.wrong INTO options, detail FROM aside.dblink_conninfo(conninfo) c;
+    IF detail IS NOT NULL THEN
+        state := '08001';
+        RETURN;
     END IF;
     database := coalesce(nullif(options ->> 'dbname', ''), current_database());
     FOR keyword, value IN SELECT * FROM jsonb_each_text(options) ORDER BY 1 LOOP
@@ -167,6 +149,7 @@ BEGIN
         WHEN keyword IN ('host', 'hostaddr') THEN
             IF EXISTS (SELECT FROM string_to_table(value, ',') h
                        WHERE lower(trim(h)) NOT IN ('', 'localhost', '127.0.0.1', '::1')
+                           AND NOT aside.dblink_is_own_address(trim(h))
                            AND (keyword = 'hostaddr' OR NOT aside.dblink_is_own_socket(trim(h)))) THEN
                 refused := format('%s "%s" is not known to be this server.', keyword, value);
             END IF;
@@ -175,16 +158,16 @@ BEGIN
                 refused := format('port "%s" is not this server''s, which is %s.', value, current_setting('port'));
             END IF;
         WHEN keyword = 'user' THEN
-            IF value <> session_user THEN
+            IF value NOT IN (session_user, current_user) THEN
                 refused := format('user "%s" is not the session user, who is "%s".', value, session_user);
-            ELSIF current_user <> session_user THEN
+            ELSIF value <> current_user THEN
                 setup := 'SET SESSION ROLE NONE';
             END IF;
         WHEN keyword = 'application_name' THEN
-            settings := settings || jsonb_build_object(keyword, value);
+            named := named || jsonb_build_object(keyword, value);
         WHEN keyword = 'options' THEN
-            settings := aside.dblink_setup(value) || settings;
-            IF settings IS NULL THEN
+            named := aside.dblink_setup(value) || named;
+            IF named IS NULL THEN
                 refused := format('options "%s" do more than setting parameters.', value);
             END IF;
         WHEN keyword = 'replication' AND lower(value) IN ('false', 'off', 'no', '0')
@@ -193,253 +176,182 @@ BEGIN
         WHEN keyword IN ('service', 'servicefile', 'replication', 'target_session_attrs') THEN
             refused := format('%s "%s" is not understood.', keyword, value);
         ELSE
-            RAISE 'could not establish connection'
-                USING ERRCODE = 'sqlclient_unable_to_establish_sqlconnection',
-                    DETAIL = format('invalid connection option "%s"', keyword);
+            state := '08001';
+            detail := format('invalid connection option "%s"', keyword);
+            RETURN;
         END CASE;
         EXIT WHEN refused IS NOT NULL;
     END LOOP;
     IF refused IS NOT NULL THEN
-        RAISE 'connection string is not served by aside_dblink'
-            USING ERRCODE = 'feature_not_supported', DETAIL = refused, HINT = 'Use dblink, which makes client connections.';
+        state := '0A000';
+        detail := refused;
+        hint := 'Use dblink, which makes client connections.';
+        RETURN;
     END IF;
     IF NOT EXISTS (SELECT FROM pg_database WHERE datname = database) THEN
-        refused := format('database "%s" does not exist', database);
+        detail := format('database "%s" does not exist', database);
     ELSIF NOT (SELECT datallowconn FROM pg_database WHERE datname = database) THEN
-        refused := format('database "%s" is not currently accepting connections', database);
+        detail := format('database "%s" is not currently accepting connections', database);
     ELSIF NOT (has_database_privilege(session_user, database, 'CONNECT') AND has_database_privilege(database, 'CONNECT')) THEN
-        refused := format('permission denied for database "%s"', database);
+        detail := format('permission denied for database "%s"', database);
     END IF;
-    IF refused IS NOT NULL THEN
-        RAISE 'could not establish connection'
-            USING ERRCODE = 'sqlclient_unable_to_establish_sqlconnection', DETAIL = refused;
+    IF detail IS NOT NULL THEN
+        state := '08001';
+        RETURN;
     END IF;
-    IF settings <> '{}' THEN
-        setup := concat_ws('; ', setup, (SELECT 'SELECT ' || string_agg(
-            format('pg_catalog.set_config(%L, %L, false)', s.key, s.value), ', ') FROM jsonb_each_text(settings) s));
-    END IF;
+    -- Who acts is set in the session, all else before it begins.
+    SELECT concat_ws('; ', setup, string_agg(format('SET SESSION %I = %L', n.key, n.value), '; ')) INTO setup
+    FROM jsonb_each_text(named) n WHERE n.key IN ('role', 'session_authorization');
+    setup := nullif(setup, '');
+    settings := (SELECT array_agg(x ORDER BY n.key, x_number)
+                 FROM jsonb_each_text(named) n, unnest(ARRAY[n.key, n.value]) WITH ORDINALITY u(x, x_number)
+                 WHERE n.key NOT IN ('role', 'session_authorization', 'client_encoding'));
 END
 $$;
 COMMENT ON FUNCTION aside.dblink_target(text) IS
-    'for aside_dblink: the database that a connection string names, and a command that does the rest of what it asks for; 0A000 if it names another server or user, 08001 if it cannot be read or the database cannot be connected to';
-
-CREATE FUNCTION aside.dblink_open(session text, conninfo text) RETURNS void
-LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE AS $$
-DECLARE
-    target pg_catalog.record;
-BEGIN
-    target := aside.dblink_target(conninfo);
-    PERFORM aside.dblink_session_open(session, target.database);
-    IF target.setup IS NOT NULL THEN
-        BEGIN
-            PERFORM aside.dblink_do(session, 'opening it', target.setup, true);
-        EXCEPTION WHEN query_canceled OR OTHERS THEN
-            PERFORM aside.dblink_session_close(session);
-            RAISE;
-        END;
-    END IF;
-END
-$$;
-COMMENT ON FUNCTION aside.dblink_open(text, text) IS 'for aside_dblink: open a session as a connection string says';
-
--- Connections by name; NULL is the unnamed one.
-CREATE FUNCTION aside.dblink_session(name text) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN coalesce('dblink:' OPERATOR(pg_catalog.||) name::name::text, 'dblink');
-COMMENT ON FUNCTION aside.dblink_session(text) IS 'for aside_dblink: name of the session that a connection is';
-
-CREATE FUNCTION aside.dblink_state(session text) RETURNS text
-LANGUAGE sql VOLATILE PARALLEL UNSAFE
-RETURN (SELECT s.state FROM aside.dblink_sessions() s WHERE s.session = dblink_state.session);
-COMMENT ON FUNCTION aside.dblink_state(text) IS 'for aside_dblink: state of a session; NULL if there is none';
-
-CREATE FUNCTION aside.dblink_need(name text) RETURNS text
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE AS $$
-DECLARE
-    session pg_catalog.text := aside.dblink_session(name);
-BEGIN
-    IF aside.dblink_state(session) IS NULL THEN
-        RAISE '%', pg_catalog.format(CASE WHEN name IS NULL THEN 'connection not available' ELSE 'connection "%s" not available' END, name)
-            USING ERRCODE = 'connection_does_not_exist';
-    END IF;
-    RETURN session;
-END
-$$;
-COMMENT ON FUNCTION aside.dblink_need(text) IS 'for aside_dblink: the session of a connection (08003 if there is none)';
-
-CREATE FUNCTION aside.dblink_connect(name text, conninfo text) RETURNS text
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE AS $$
-DECLARE
-    session pg_catalog.text := aside.dblink_session(name);
-BEGIN
-    IF aside.dblink_state(session) OPERATOR(pg_catalog.<>) 'lost' THEN
-        PERFORM aside.dblink_target(conninfo);
-        IF name IS NOT NULL THEN
-            RAISE 'duplicate connection name' USING ERRCODE = 'duplicate_object';
-        END IF;
-        PERFORM aside.dblink_session_close(session);
-    END IF;
-    PERFORM aside.dblink_open(session, conninfo);
-    RETURN 'OK';
-END
-$$;
-
-CREATE FUNCTION aside.dblink_disconnect(name text) RETURNS text
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE AS $$
-BEGIN
-    PERFORM aside.dblink_session_close(aside.dblink_need(name));
-    RETURN 'OK';
-END
-$$;
-
--- Cursors. How many are open in a transaction that dblink_open began is a setting local to that transaction, in the
--- session itself: it ends with it, however it ends.
-CREATE FUNCTION aside.dblink_open_cursor(name text, cursor text, command text, fail boolean) RETURNS text
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE AS $$
-DECLARE
-    session pg_catalog.text := aside.dblink_need(name);
-    doing pg_catalog.text := pg_catalog.format('opening cursor "%s"', cursor);
-    cursors pg_catalog.text;
-BEGIN
-    BEGIN
-        -- What is local is still there in the next command only within a transaction block.
-        cursors := aside.dblink_do(session, doing, $q$SELECT pg_catalog.set_config('aside_dblink.in_block', 'yes', true);
-            SELECT coalesce(pg_catalog.current_setting('aside_dblink.cursors', true), '')$q$, true);
-        IF cursors OPERATOR(pg_catalog.=) '' AND aside.dblink_do(session, doing,
-                $q$SELECT coalesce(pg_catalog.current_setting('aside_dblink.in_block', true), '')$q$, true) OPERATOR(pg_catalog.=) '' THEN
-            PERFORM aside.dblink_do(session, doing, 'BEGIN', true);
-            cursors := '0';
-        END IF;
-    EXCEPTION WHEN in_failed_sql_transaction THEN
-        NULL; -- DECLARE will tell
-    END;
-    IF aside.dblink_do(session, doing, pg_catalog.format('DECLARE %s CURSOR FOR %s', cursor, command), fail) IS NULL THEN
-        RETURN 'ERROR';
-    END IF;
-    IF cursors OPERATOR(pg_catalog.<>) '' THEN
-        PERFORM aside.dblink_do(session, doing, pg_catalog.format('SELECT pg_catalog.set_config(''aside_dblink.cursors'', %L, true)',
-                                                                  cursors::integer OPERATOR(pg_catalog.+) 1), true);
-    END IF;
-    RETURN 'OK';
-END
-$$;
-
-CREATE FUNCTION aside.dblink_close_cursor(name text, cursor text, fail boolean) RETURNS text
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE AS $$
-DECLARE
-    session pg_catalog.text := aside.dblink_need(name);
-    doing pg_catalog.text := pg_catalog.format('closing cursor "%s"', cursor);
-    cursors pg_catalog.text;
-BEGIN
-    IF aside.dblink_do(session, doing, pg_catalog.format('CLOSE %s', cursor), fail) IS NULL THEN
-        RETURN 'ERROR';
-    END IF;
-    cursors := aside.dblink_do(session, doing, $q$SELECT coalesce(pg_catalog.current_setting('aside_dblink.cursors', true), '')$q$, true);
-    IF cursors OPERATOR(pg_catalog.=) '1' THEN
-        PERFORM aside.dblink_do(session, doing, 'COMMIT', true);
-    ELSIF cursors OPERATOR(pg_catalog.<>) '' THEN
-        PERFORM aside.dblink_do(session, doing, pg_catalog.format('SELECT pg_catalog.set_config(''aside_dblink.cursors'', %L, true)',
-                                                                  cursors::integer OPERATOR(pg_catalog.-) 1), true);
-    END IF;
-    RETURN 'OK';
-END
-$$;
+    'for aside_dblink: the database that a connection string names, settings (names and values in turn) and a command that do the rest of what it asks for; or how it is refused: 0A000 if it names another server or user, 08001 if it cannot be read or the database cannot be connected to';
 
 -- dblink's functions.
 CREATE FUNCTION dblink_connect(text) RETURNS text
-LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE RETURN aside.dblink_connect(NULL, $1);
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_connect_function';
+COMMENT ON FUNCTION dblink_connect(text) IS
+    'open the unnamed connection, or replace it: a session in the database of this server that a connection string or foreign server names';
 CREATE FUNCTION dblink_connect(text, text) RETURNS text
-LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE RETURN aside.dblink_connect($1, $2);
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_connect_function';
+COMMENT ON FUNCTION dblink_connect(text, text) IS
+    'open a connection under a name that is free (42710): a session in the database of this server that a connection string or foreign server names';
 -- Nobody logs in, so there is no password that these would not ask for: they are as the two above, and not a definer's.
 CREATE FUNCTION dblink_connect_u(text) RETURNS text
-LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE RETURN aside.dblink_connect(NULL, $1);
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_connect_function';
+COMMENT ON FUNCTION dblink_connect_u(text) IS
+    'open the unnamed connection, or replace it: a session in the database of this server that a connection string or foreign server names';
 CREATE FUNCTION dblink_connect_u(text, text) RETURNS text
-LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE RETURN aside.dblink_connect($1, $2);
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_connect_function';
+COMMENT ON FUNCTION dblink_connect_u(text, text) IS
+    'open a connection under a name that is free (42710): a session in the database of this server that a connection string or foreign server names';
 CREATE FUNCTION dblink_disconnect() RETURNS text
-LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE RETURN aside.dblink_disconnect(NULL);
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_disconnect_function';
+COMMENT ON FUNCTION dblink_disconnect() IS
+    'close the unnamed connection (08003 if there is none); what it had not committed is rolled back';
 CREATE FUNCTION dblink_disconnect(text) RETURNS text
-LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE RETURN aside.dblink_disconnect($1);
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_disconnect_function';
+COMMENT ON FUNCTION dblink_disconnect(text) IS
+    'close a connection (08003 if there is none); what it had not committed is rolled back';
 CREATE FUNCTION dblink_get_connections() RETURNS text[]
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 RETURN (SELECT pg_catalog.array_agg(pg_catalog.substr(s.session, 8) ORDER BY s.session COLLATE "C") FROM aside.dblink_sessions() s
         WHERE starts_with(s.session, 'dblink:'));
-
+COMMENT ON FUNCTION dblink_get_connections() IS 'names of the open connections; NULL if there are none';
 CREATE FUNCTION dblink(text) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink';
+COMMENT ON FUNCTION dblink(text) IS
+    'the last result of a command, each column read by the expected type from the text that the connection shows; or its tag, as one text over the unnamed connection';
 CREATE FUNCTION dblink(text, boolean) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink';
+COMMENT ON FUNCTION dblink(text, boolean) IS
+    'the last result of a command, each column read by the expected type from the text that the connection shows; or its tag, as one text over the unnamed connection; false: a remote error is a notice, and there are no rows';
 CREATE FUNCTION dblink(text, text) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink';
+COMMENT ON FUNCTION dblink(text, text) IS
+    'the last result of a command, each column read by the expected type from the text that the connection shows; or its tag, as one text over a connection, or one that lasts for it';
 CREATE FUNCTION dblink(text, text, boolean) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink';
-
+COMMENT ON FUNCTION dblink(text, text, boolean) IS
+    'the last result of a command, each column read by the expected type from the text that the connection shows; or its tag, as one text over a connection, or one that lasts for it; false: a remote error is a notice, and there are no rows';
 CREATE FUNCTION dblink_exec(text) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_exec';
+COMMENT ON FUNCTION dblink_exec(text) IS
+    'the tag of a command without rows (2F003) over the unnamed connection';
 CREATE FUNCTION dblink_exec(text, boolean) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_exec';
+COMMENT ON FUNCTION dblink_exec(text, boolean) IS
+    'the tag of a command without rows (2F003) over the unnamed connection; false: a remote error is a notice, and the result is ERROR';
 CREATE FUNCTION dblink_exec(text, text) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_exec';
+COMMENT ON FUNCTION dblink_exec(text, text) IS
+    'the tag of a command without rows (2F003) over a connection, or one that lasts for it';
 CREATE FUNCTION dblink_exec(text, text, boolean) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_exec';
-
+COMMENT ON FUNCTION dblink_exec(text, text, boolean) IS
+    'the tag of a command without rows (2F003) over a connection, or one that lasts for it; false: a remote error is a notice, and the result is ERROR';
 CREATE FUNCTION dblink_open(text, text) RETURNS text
-LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE RETURN aside.dblink_open_cursor(NULL, $1, $2, true);
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_open';
+COMMENT ON FUNCTION dblink_open(text, text) IS
+    'open a cursor for a query over the unnamed connection; in a transaction of its own if none is open';
 CREATE FUNCTION dblink_open(text, text, boolean) RETURNS text
-LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE RETURN aside.dblink_open_cursor(NULL, $1, $2, $3);
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_open';
+COMMENT ON FUNCTION dblink_open(text, text, boolean) IS
+    'open a cursor for a query over the unnamed connection; false: a remote error is a notice, and the result is ERROR; in a transaction of its own if none is open';
 CREATE FUNCTION dblink_open(text, text, text) RETURNS text
-LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE RETURN aside.dblink_open_cursor($1, $2, $3, true);
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_open';
+COMMENT ON FUNCTION dblink_open(text, text, text) IS
+    'open a cursor for a query over a connection; in a transaction of its own if none is open';
 CREATE FUNCTION dblink_open(text, text, text, boolean) RETURNS text
-LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE RETURN aside.dblink_open_cursor($1, $2, $3, $4);
-
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_open';
+COMMENT ON FUNCTION dblink_open(text, text, text, boolean) IS
+    'open a cursor for a query over a connection; false: a remote error is a notice, and the result is ERROR; in a transaction of its own if none is open';
 CREATE FUNCTION dblink_fetch(text, int) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_fetch';
+COMMENT ON FUNCTION dblink_fetch(text, int) IS
+    'the next rows of a cursor, at most so many, over the unnamed connection';
 CREATE FUNCTION dblink_fetch(text, int, boolean) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_fetch';
+COMMENT ON FUNCTION dblink_fetch(text, int, boolean) IS
+    'the next rows of a cursor, at most so many, over the unnamed connection; false: a remote error is a notice, and there are no rows';
 CREATE FUNCTION dblink_fetch(text, text, int) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_fetch';
+COMMENT ON FUNCTION dblink_fetch(text, text, int) IS
+    'the next rows of a cursor, at most so many, over a connection';
 CREATE FUNCTION dblink_fetch(text, text, int, boolean) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_fetch';
-
+COMMENT ON FUNCTION dblink_fetch(text, text, int, boolean) IS
+    'the next rows of a cursor, at most so many, over a connection; false: a remote error is a notice, and there are no rows';
 CREATE FUNCTION dblink_close(text) RETURNS text
-LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE RETURN aside.dblink_close_cursor(NULL, $1, true);
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_close';
+COMMENT ON FUNCTION dblink_close(text) IS
+    'close a cursor over the unnamed connection; with the last one, commit the transaction that dblink_open began';
 CREATE FUNCTION dblink_close(text, boolean) RETURNS text
-LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE RETURN aside.dblink_close_cursor(NULL, $1, $2);
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_close';
+COMMENT ON FUNCTION dblink_close(text, boolean) IS
+    'close a cursor over the unnamed connection; false: a remote error is a notice, and the result is ERROR; with the last one, commit the transaction that dblink_open began';
 CREATE FUNCTION dblink_close(text, text) RETURNS text
-LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE RETURN aside.dblink_close_cursor($1, $2, true);
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_close';
+COMMENT ON FUNCTION dblink_close(text, text) IS
+    'close a cursor over a connection; with the last one, commit the transaction that dblink_open began';
 CREATE FUNCTION dblink_close(text, text, boolean) RETURNS text
-LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE RETURN aside.dblink_close_cursor($1, $2, $3);
-
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_close';
+COMMENT ON FUNCTION dblink_close(text, text, boolean) IS
+    'close a cursor over a connection; false: a remote error is a notice, and the result is ERROR; with the last one, commit the transaction that dblink_open began';
 CREATE FUNCTION dblink_send_query(text, text) RETURNS int
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_send_query';
+COMMENT ON FUNCTION dblink_send_query(text, text) IS
+    'send a command without waiting for its end; 0 if another one is in progress, which a notice tells';
 CREATE FUNCTION dblink_is_busy(text) RETURNS int
-LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE RETURN aside.dblink_session_is_busy(aside.dblink_need($1))::int;
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_is_busy';
+COMMENT ON FUNCTION dblink_is_busy(text) IS
+    '1 if what was sent still runs, and does not wait to be read';
 CREATE FUNCTION dblink_get_result(text) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_get_result';
+COMMENT ON FUNCTION dblink_get_result(text) IS
+    'the next result of what was sent, as of dblink(); no rows if all have been read';
 CREATE FUNCTION dblink_get_result(text, boolean) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_get_result';
+COMMENT ON FUNCTION dblink_get_result(text, boolean) IS
+    'the next result of what was sent, as of dblink(); no rows if all have been read; false: a remote error is a notice, and there are no rows';
 CREATE FUNCTION dblink_cancel_query(text) RETURNS text
-LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE
-RETURN CASE WHEN aside.dblink_session_cancel(aside.dblink_need($1)) IS NOT NULL THEN 'OK' END;
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_cancel_query';
+COMMENT ON FUNCTION dblink_cancel_query(text) IS
+    'cancel what was sent, without waiting for its end';
 CREATE FUNCTION dblink_error_message(text) RETURNS text
-LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE
-RETURN coalesce('ERROR:  ' OPERATOR(pg_catalog.||) aside.dblink_session_error(aside.dblink_need($1)), 'OK');
-
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_error_message';
+COMMENT ON FUNCTION dblink_error_message(text) IS
+    'the error of the last command with its DETAIL, HINT and CONTEXT, as libpq has it; OK if it raised none';
 CREATE FUNCTION dblink_get_notify(OUT notify_name text, OUT be_pid int, OUT extra text) RETURNS SETOF record
-LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE
-BEGIN ATOMIC
-    SELECT n.channel, n.pid, n.payload FROM aside.dblink_session_notifications(aside.dblink_need(NULL)) n;
-END;
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_get_notify';
+COMMENT ON FUNCTION dblink_get_notify() IS 'notifications that have come for the unnamed connection, each once';
 CREATE FUNCTION dblink_get_notify(conname text, OUT notify_name text, OUT be_pid int, OUT extra text) RETURNS SETOF record
-LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE
-BEGIN ATOMIC
-    SELECT n.channel, n.pid, n.payload FROM aside.dblink_session_notifications(aside.dblink_need($1)) n;
-END;
-
-COMMENT ON FUNCTION dblink_connect(text) IS 'open the unnamed connection: a session in the database that a connection string to this server names';
-COMMENT ON FUNCTION dblink_connect(text, text) IS 'open a connection under a name that is free (42710): a session in the database that a connection string to this server names';
-COMMENT ON FUNCTION dblink(text, text) IS 'the last result of a command over a connection or connection string, its columns read as text by the expected types';
-COMMENT ON FUNCTION dblink_exec(text, text) IS 'the tag of a command without rows (2F003) over a connection or connection string';
-COMMENT ON FUNCTION dblink_open(text, text, text) IS 'open a cursor, in a transaction of its own if none is open';
-COMMENT ON FUNCTION dblink_close(text, text) IS 'close a cursor; with the last one, commit the transaction that dblink_open began';
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_get_notify';
+COMMENT ON FUNCTION dblink_get_notify(text) IS 'notifications that have come for a connection, each once';
 
 -- For members of aside_user only, as what they call.
 DO $grant$

@@ -42,8 +42,9 @@ struct Open {
 #[derive(Debug)]
 struct Named {
     open: Open,
-    /// Message of the last error.
-    error: Option<Vec<u8>>,
+    /// The last error, and whether it is that of the last command.
+    error: Option<Report>,
+    failed: bool,
 }
 
 /// The sessions of this process, by name.
@@ -74,13 +75,21 @@ impl Sessions {
         }
     }
 
+    /// A command begins.
+    fn begin(&self, name: &[u8], open: Open) {
+        if let Some(named) = self.named.borrow_mut().get_mut(name) {
+            *named = Named { open, failed: false, error: named.error.take() };
+        }
+    }
+
     fn remove(&self, name: &[u8]) {
         self.named.borrow_mut().remove(name);
     }
 
     fn remember_error(&self, name: &[u8], failed: &Failed) {
         if let (Failed::Report(report), Some(named)) = (failed, self.named.borrow_mut().get_mut(name)) {
-            named.error = report.get(Field::Message).and_then(|text| memory::copy(text, "an error").ok());
+            named.error = Some(report.copied());
+            named.failed = true;
         }
     }
 
@@ -179,7 +188,7 @@ pub fn open<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, n
         let (lease, _) = result?;
         let open = Open { lease, identity: call.identity, database: call.key.database, opened: h.timestamp(), phase: Phase::Ready };
         #[expect(clippy::disallowed_methods, reason = "a node, for which there was room before")]
-        session.sessions.named.borrow_mut().insert(key, Named { open, error: None });
+        session.sessions.named.borrow_mut().insert(key, Named { open, error: None, failed: false });
         Ok(())
     })
 }
@@ -213,7 +222,7 @@ fn renew<H: CallerHost>(h: &H, area: &Area, session: &Session, name: &[u8], open
             area.header.busy.fetch_add(1, Relaxed);
             open.lease.generation = generation;
             open.phase = Phase::InUse;
-            session.sessions.set(name, *open);
+            session.sessions.begin(name, *open);
             Ok(Borrowed { lease: open.lease, launched: false, waited_us: None })
         }
         None => {
@@ -413,7 +422,19 @@ pub fn cancel<H: CallerHost>(h: &H, area: &Area, session: &Session, name: Option
 pub fn error(session: &Session, name: Option<&[u8]>) -> Result<Option<Vec<u8>>, Failed> {
     let name = name_of(name)?;
     match session.sessions.named.borrow().get(name) {
-        Some(named) => Ok(named.error.as_ref().map(|text| memory::copy(text, "an error")).transpose()?),
+        Some(named) => {
+            let message = named.error.as_ref().and_then(|report| report.get(Field::Message));
+            Ok(message.map(|text| memory::copy(text, "an error")).transpose()?)
+        }
+        None => Err(unknown(name).into()),
+    }
+}
+
+/// The error that the last command of the session raised; None: it raised none.
+pub fn failure(session: &Session, name: Option<&[u8]>) -> Result<Option<Report>, Failed> {
+    let name = name_of(name)?;
+    match session.sessions.named.borrow().get(name) {
+        Some(named) => Ok(named.error.as_ref().filter(|_| named.failed).map(Report::copied)),
         None => Err(unknown(name).into()),
     }
 }
