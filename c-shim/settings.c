@@ -13,7 +13,9 @@
  */
 #include "aside.h"
 
+#include "catalog/pg_authid.h"
 #include "common/hashfn.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -346,6 +348,21 @@ name_setting(void *arg)
 		errcontext("setting \"%s\" of the caller", entry->name);
 }
 
+/*
+ * The caller has these values.  Whether its role of now could have set them is
+ * not asked again: a schema or the like that one names may be closed to it.
+ * But for temporary tablespaces, of which the server takes those that it may use.
+ */
+static void
+apply_entry(const Entry *entry, Oid user, int context, int level)
+{
+	if (strcmp(entry->name, "temp_tablespaces") != 0)
+		SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE);
+	(void) set_config_option_ext(entry->name, entry->value, entry->scontext, PGC_S_SESSION,
+								 entry->srole, GUC_ACTION_SET, true, level, true);
+	SetUserIdAndSecContext(user, context);
+}
+
 /* Within a transaction: what the block says, and nothing else, holds. */
 void
 aside_settings_apply(const aside_bytes *from, bool elsewhere)
@@ -357,7 +374,10 @@ aside_settings_apply(const aside_bytes *from, bool elsewhere)
 		.callback = name_setting,
 		.arg = &entry,
 	};
+	Oid			user;
+	int			context;
 
+	GetUserIdAndSecContext(&user, &context);
 	ResetAllOptions();
 	if (is_own_defaults(from))
 		return;
@@ -367,15 +387,14 @@ aside_settings_apply(const aside_bytes *from, bool elsewhere)
 	{
 		/*
 		 * Where the caller's server would have ignored the value, so does the
-		 * worker: when a library comes to define the setting, and when
-		 * temporary tables have been used. In another database than the
-		 * caller's it may name what is not there.
+		 * worker: when a library comes to define the setting, when temporary
+		 * tables have been used, and where a tablespace is not for this role.
+		 * In another database than the caller's it may name what is not there.
 		 */
-		bool		tolerant = entry.undefined || strcmp(entry.name, "temp_buffers") == 0;
+		bool		tolerant = entry.undefined || strcmp(entry.name, "temp_buffers") == 0 ||
+			strcmp(entry.name, "temp_tablespaces") == 0;
 
-		(void) set_config_option_ext(entry.name, entry.value, entry.scontext, PGC_S_SESSION,
-									 entry.srole, GUC_ACTION_SET, true,
-									 tolerant ? DEBUG1 : elsewhere ? WARNING : ERROR, true);
+		apply_entry(&entry, user, context, tolerant ? DEBUG1 : elsewhere ? WARNING : ERROR);
 	}
 	error_context_stack = callback.previous;
 }

@@ -56,6 +56,15 @@ ORDER BY name COLLATE "C";
 RESET ALL;
 -- a superuser's setting stays with a session that took a lower role
 CREATE ROLE regress_aside_low IN ROLE aside_user;
+-- also one that names what is closed to that role
+CREATE SCHEMA regress_closed;
+CREATE TEXT SEARCH CONFIGURATION regress_closed.conf (COPY = simple);
+SET default_text_search_config = 'regress_closed.conf';
+SET ROLE regress_aside_low;
+SELECT regress_there('default_text_search_config') = current_setting('default_text_search_config') AS same;
+RESET ROLE;
+RESET default_text_search_config;
+DROP SCHEMA regress_closed CASCADE;
 SET session_replication_role = replica;
 SET ROLE regress_aside_low;
 SELECT regress_there('session_replication_role');
