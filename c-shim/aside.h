@@ -103,6 +103,7 @@ extern int	aside_task_result_limit;
 extern int	aside_task_retention;
 extern int	aside_task_timeout;
 extern char *aside_task_label;
+extern char *aside_allow_databases;
 extern void aside_define_settings(void);
 
 /* What becomes of a transaction that an autonomous routine has not ended. */

@@ -177,6 +177,17 @@ aside_owns_database(Oid database, Oid role)
 #endif
 }
 
+/* 16 tells who may become a role from who has its rights. */
+static inline bool
+aside_may_give_to(Oid role, Oid owner)
+{
+#if PG_VERSION_NUM >= 160000
+	return member_can_set_role(role, owner);
+#else
+	return is_member_of_role(role, owner);
+#endif
+}
+
 static inline AclResult
 aside_database_aclcheck(Oid database, Oid role)
 {

@@ -28,6 +28,7 @@ int			aside_task_retention = 3600 * 1000;
 int			aside_task_timeout = 0;
 char	   *aside_task_label = NULL;
 char	   *aside_databases = NULL;
+char	   *aside_allow_databases = NULL;
 int			aside_reserved_coordinators = 1;
 int			aside_max_event_depth = 100;
 int			aside_event_rotation_size = 64 * 1024;
@@ -145,6 +146,11 @@ aside_define_settings(void)
 							   "A list of names; * is all that allow connections and are no templates.",
 							   &aside_databases, "*",
 							   PGC_SIGHUP, GUC_LIST_INPUT, check_databases, NULL, NULL);
+	DefineCustomStringVariable("aside.allow_databases",
+							   "Databases in which sessions of other databases may be opened.",
+							   "A list of names; * is all. None is ever opened in a template.",
+							   &aside_allow_databases, "*",
+							   PGC_SUSET, GUC_LIST_INPUT, check_databases, NULL, NULL);
 	DefineCustomIntVariable("aside.reserved_coordinators",
 							"Number of worker slots that are kept for coordinators of events.",
 							"Those of further databases take slots that others have left.",

@@ -231,13 +231,46 @@ may_create_databases(void)
 	return answer;
 }
 
+static bool
+is_template(Oid database)
+{
+	HeapTuple	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
+	bool		answer = false;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		answer = ((Form_pg_database) GETSTRUCT(tuple))->datistemplate;
+		ReleaseSysCache(tuple);
+	}
+	return answer;
+}
+
 /* Will the server let this user run the command?  Nobody else's workers are to leave for one that it refuses. */
 static bool
-may_run(Node *statement, Oid database)
+may_run(Node *statement, Oid database, ProcessUtilityContext context)
 {
-	if (IsA(statement, CreatedbStmt))
-		return may_create_databases();
-	return aside_owns_database(database, GetUserId());
+	bool		own = aside_owns_database(database, GetUserId());
+	bool		here = database == MyDatabaseId;
+	bool		alone = context == PROCESS_UTILITY_TOPLEVEL && !IsTransactionBlock() && !IsSubTransaction();
+
+	switch (nodeTag(statement))
+	{
+		case T_CreatedbStmt:
+			{
+				const char *owner = option_text(((CreatedbStmt *) statement)->options, "owner");
+
+				return alone && may_create_databases() && (own || is_template(database)) &&
+					!OidIsValid(get_database_oid(((CreatedbStmt *) statement)->dbname, true)) &&
+					(owner == NULL || aside_may_give_to(GetUserId(), get_role_oid(owner, true)));
+			}
+		case T_RenameStmt:
+			return own && !here && may_create_databases() &&
+				!OidIsValid(get_database_oid(((RenameStmt *) statement)->newname, true));
+		case T_DropdbStmt:
+			return alone && own && !here && !is_template(database);
+		default:
+			return alone && own && !here;
+	}
 }
 
 /*
@@ -245,13 +278,13 @@ may_run(Node *statement, Oid database)
  * it has running; others at work stay, and the server says who is in the way.
  */
 static Oid
-vacate(Node *statement, const char *database)
+vacate(Node *statement, const char *database, ProcessUtilityContext context)
 {
 	AsidePool  *pool = aside_caller_pool(false);
 	Oid			oid = get_database_oid(database, true);
 	aside_world world;
 
-	if (pool == NULL || !OidIsValid(oid) || !may_run(statement, oid))
+	if (pool == NULL || !OidIsValid(oid) || !may_run(statement, oid, context))
 		return InvalidOid;
 	memset(&world, 0, sizeof(world));
 	aside_fill_world(&world);
@@ -277,7 +310,7 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only, ProcessUt
 	bool		commits_prepared = IsA(pstmt->utilityStmt, TransactionStmt) &&
 		((TransactionStmt *) pstmt->utilityStmt)->kind == TRANS_STMT_COMMIT_PREPARED;
 
-	Oid			vacated = database == NULL ? InvalidOid : vacate(pstmt->utilityStmt, database);
+	Oid			vacated = database == NULL ? InvalidOid : vacate(pstmt->utilityStmt, database, context);
 
 	PG_TRY();
 	{

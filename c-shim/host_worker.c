@@ -256,6 +256,15 @@ start_task_timer(uint32 timeout_ms)
 						 Max(TASK_GRACE_MS, 1));
 }
 
+/* This process is the invoker's, who sees what it runs: a definer's text, literals included, is not for him. */
+static const char *
+shown_command(const char *command)
+{
+	if ((acting.security_context & SECURITY_LOCAL_USERID_CHANGE) != 0 && acting.current_user != GetAuthenticatedUserId())
+		return "<command of a security-definer function>";
+	return command;
+}
+
 static aside_status
 host_begin(aside_bytes command, bool session, uint32_t timeout_ms)
 {
@@ -275,7 +284,7 @@ host_begin(aside_bytes command, bool session, uint32_t timeout_ms)
 		debug_query_string = aside_caller_query() == NULL ? copy : aside_caller_query();
 		aside_log_command(NULL);
 		SetCurrentStatementStartTimestamp();
-		pgstat_report_activity(STATE_RUNNING, copy);
+		pgstat_report_activity(STATE_RUNNING, shown_command(copy));
 		aside_in_session = session;
 		InitializeQueryCompletion(&aside_last_completion);
 		task_timed_out = false;

@@ -349,8 +349,11 @@ Datum
 aside_dblink_error_message(PG_FUNCTION_ARGS)
 {
 	Connection	on = named_at(fcinfo, 0);
+	AsideRequest request = {.kind = ASIDE_KIND_SESSION, .command = aside_text_bytes("read error of autonomous session")};
+	aside_call	call;
 
-	if (aside_session_failure(aside_caller_pool(true)->handle, aside_get_caller_host(),
+	aside_fill_call(&request, &call);
+	if (aside_session_failure(aside_caller_pool(true)->handle, aside_get_caller_host(), &call,
 							  aside_text_bytes(on.session)) == ASIDE_OK)
 		PG_RETURN_TEXT_P(ok());
 	PG_RETURN_TEXT_P(cstring_to_text(aside_dblink_message(aside_kept_error())));

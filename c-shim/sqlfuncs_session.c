@@ -5,17 +5,20 @@
 #include "aside.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "executor/executor.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/procarray.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
+#include "utils/varlena.h"
 
 PG_FUNCTION_INFO_V1(aside_autonomous_session_open);
 PG_FUNCTION_INFO_V1(aside_autonomous_session_exec);
@@ -76,9 +79,29 @@ session_call(FunctionCallInfo fcinfo, aside_output output, aside_call *call)
 	aside_fill_call(&request, call);
 }
 
+/* Is this database among those of aside.allow_databases? */
+static bool
+is_allowed(const char *name)
+{
+	char	   *copy = pstrdup(aside_allow_databases);
+	List	   *names = NIL;
+	ListCell   *cell;
+	bool		allowed = false;
+
+	(void) SplitIdentifierString(copy, ',', &names);
+	foreach(cell, names)
+		allowed |= strcmp(lfirst(cell), "*") == 0 || strcmp(lfirst(cell), name) == 0;
+	return allowed;
+}
+
 static void
 check_may_connect(Oid database, const char *name)
 {
+	if (!is_allowed(name))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for database \"%s\"", name),
+				 errdetail("It is not among those of \"aside.allow_databases\".")));
 	if (aside_database_aclcheck(database, GetUserId()) == ACLCHECK_OK &&
 		aside_database_aclcheck(database, GetAuthenticatedUserId()) == ACLCHECK_OK)
 		return;
@@ -88,26 +111,58 @@ check_may_connect(Oid database, const char *name)
 			 errdetail("User does not have CONNECT privilege.")));
 }
 
+/* The server counts no background workers, so workers in use are added. Superusers have no limit. */
+static void
+check_limits(Oid database, int limit, const char *name)
+{
+	Oid			user = GetAuthenticatedUserId();
+	aside_pool *pool = aside_caller_pool(true)->handle;
+	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(user));
+	int			role_limit = -1;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		role_limit = ((Form_pg_authid) GETSTRUCT(tuple))->rolconnlimit;
+		ReleaseSysCache(tuple);
+	}
+	if (superuser_arg(user))
+		return;
+	if (limit >= 0 && CountDBConnections(database) + (int) aside_pool_in_use(pool, database, InvalidOid) >= limit)
+		ereport(ERROR,
+				(errcode(ERRCODE_TOO_MANY_CONNECTIONS),
+				 errmsg("too many connections for database \"%s\"", name)));
+	if (role_limit >= 0 && CountUserBackends(user) + (int) aside_pool_in_use(pool, InvalidOid, user) >= role_limit)
+		ereport(ERROR,
+				(errcode(ERRCODE_TOO_MANY_CONNECTIONS),
+				 errmsg("too many connections for role \"%s\"", GetUserNameFromId(user, false))));
+}
+
 static void
 check_database(Oid database, const char *name)
 {
 	HeapTuple	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
-	bool		allows;
+	FormData_pg_database form;
 
 	if (!HeapTupleIsValid(tuple))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_DATABASE),
 				 errmsg("database \"%s\" does not exist", name)));
-	allows = ((Form_pg_database) GETSTRUCT(tuple))->datallowconn;
+	form = *(Form_pg_database) GETSTRUCT(tuple);
 	ReleaseSysCache(tuple);
 	/* A worker may be there from before. */
-	if (!allows)
+	if (!form.datallowconn)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("database \"%s\" is not currently accepting connections", name)));
+	/* Whoever copies it must find nobody there. */
+	if (form.datistemplate)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("autonomous session cannot be in database \"%s\", which is a template", name)));
 	aside_refuse_encoding(database,
 						  psprintf("autonomous session cannot be in database \"%s\", which has another encoding", name),
 						  "Use a client connection, for example with dblink.");
+	check_limits(database, form.datconnlimit, name);
 }
 
 /* May the current user have commands run in that database? Raises why not. */
@@ -306,9 +361,11 @@ Datum
 aside_autonomous_session_error(PG_FUNCTION_ARGS)
 {
 	aside_bytes message = {NULL, 0};
+	aside_call	call;
 
 	refuse_if_restricted();
-	finish(aside_session_error(aside_caller_pool(true)->handle, aside_get_caller_host(),
+	plain_call("read error of autonomous session", &call);
+	finish(aside_session_error(aside_caller_pool(true)->handle, aside_get_caller_host(), &call,
 							   aside_text_argument(fcinfo, 0), &message));
 	if (message.data == NULL)
 		PG_RETURN_NULL();

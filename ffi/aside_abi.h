@@ -739,9 +739,10 @@ extern aside_status aside_session_cancel(aside_pool *pool, const aside_caller_ho
 										 aside_bytes name, bool *cancelled);
 /* Message of the last error; lent until the next export of a session is called; NULL: none. */
 extern aside_status aside_session_error(aside_pool *pool, const aside_caller_host *host,
-										aside_bytes name, aside_bytes *message);
+										const aside_call *call, aside_bytes name, aside_bytes *message);
 /* ASIDE_SAVED with the error of the last command, ASIDE_OK if it raised none. */
-extern aside_status aside_session_failure(aside_pool *pool, const aside_caller_host *host, aside_bytes name);
+extern aside_status aside_session_failure(aside_pool *pool, const aside_caller_host *host,
+										  const aside_call *call, aside_bytes name);
 extern aside_status aside_session_close(aside_pool *pool, const aside_caller_host *host,
 										const aside_call *call, aside_bytes name);
 /* The database that a session is in; 0: there is no such session. */
@@ -881,6 +882,8 @@ extern uint32_t aside_pool_retire(aside_pool *pool, const aside_world *world,
 
 /* Leases in a database whose callers have gone, and which have not ended yet. */
 extern uint32_t aside_pool_orphans(const aside_pool *pool, uint32_t database);
+/* Workers that are in use in this database (0: in any), and of this user (0: of any); 0 on a panic. */
+extern uint32_t aside_pool_in_use(const aside_pool *pool, uint32_t database, uint32_t user);
 
 /* Views. false: no such row. */
 extern bool aside_view_worker(const aside_pool *pool, uint32_t slot, aside_worker_row *out);

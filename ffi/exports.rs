@@ -424,6 +424,17 @@ pub unsafe extern "C" fn aside_pool_orphans(pool: *const aside_pool, database: u
     caught(|| pool.area.orphans(database) as u32).unwrap_or(0)
 }
 
+/// 0 on a panic.
+///
+/// # Safety
+/// As said at the top.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_pool_in_use(pool: *const aside_pool, database: u32, user: u32) -> u32 {
+    // SAFETY: per the contract.
+    let pool = unsafe { &*pool };
+    caught(|| pool.area.in_use(database, user) as u32).unwrap_or(0)
+}
+
 /// false on a panic, and for a slot that is free or not there.
 ///
 /// # Safety

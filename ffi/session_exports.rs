@@ -156,21 +156,19 @@ pub unsafe extern "C" fn aside_session_cancel(
 pub unsafe extern "C" fn aside_session_error(
     pool: *mut aside_pool,
     host: *const aside_caller_host,
+    call: *const aside_call,
     name: aside_bytes,
     message: *mut aside_bytes,
 ) -> aside_status::Type {
-    // SAFETY: per the contract.
-    let (pool, host) = unsafe { (&*pool, &*host) };
-    let run = || {
-        // SAFETY: readable, per the contract.
-        let text = session::error(&pool.session, unsafe { optional(&name) })?;
-        let mut lent = pool.lent.borrow_mut();
+    let write = |text: Option<Vec<u8>>| {
+        // SAFETY: per the contract.
+        let mut lent = unsafe { &*pool }.lent.borrow_mut();
         let some = text.is_some();
         *lent = text.unwrap_or_default();
-        Ok::<_, Failed>(lend_optional(some.then_some(lent.as_slice())))
+        // SAFETY: writable, per the contract.
+        unsafe { message.write(lend_optional(some.then_some(lent.as_slice()))) }
     };
-    // SAFETY: writable, per the contract.
-    settled(host, run, |text| unsafe { message.write(text) })
+    with_call!(pool, host, call, name, |_, _, s, c, n| session::error(s, c, n), write)
 }
 
 /// ASIDE_SAVED with the error of the last command, ASIDE_OK if it raised none.
@@ -181,13 +179,13 @@ pub unsafe extern "C" fn aside_session_error(
 pub unsafe extern "C" fn aside_session_failure(
     pool: *mut aside_pool,
     host: *const aside_caller_host,
+    call: *const aside_call,
     name: aside_bytes,
 ) -> aside_status::Type {
-    // SAFETY: per the contract.
-    let (pool, host) = unsafe { (&*pool, &*host) };
-    // SAFETY: readable, per the contract.
-    let run = || session::failure(&pool.session, unsafe { optional(&name) })?.map_or(Ok(()), |report| Err(Failed::from(report)));
-    settled(host, run, |()| ())
+    let failure = |_: &_, _: &_, session: &_, call: &_, name| {
+        session::failure(session, call, name)?.map_or(Ok(()), |report| Err(Failed::from(report)))
+    };
+    with_call!(pool, host, call, name, failure, |()| ())
 }
 
 /// 0 on a panic, and where there is no such session.

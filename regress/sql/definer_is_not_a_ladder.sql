@@ -109,6 +109,11 @@ SELECT autonomous_exec('VACUUM ANALYZE regress_bait') AS vacuum_in_the_worker;
 SELECT count(*) AS looted FROM regress_loot;
 SELECT autonomous_exec('SELECT 1') AS outside;
 
+-- the worker is the invoker's process, who sees it in pg_stat_activity: not what the definer has it run
+SELECT regress_definer('SELECT ''a secret''') IS NOT NULL AS ran;
+SELECT bool_or(query ~ 'a secret') AS told, bool_or(query = '<command of a security-definer function>') AS said
+    FROM pg_stat_activity WHERE backend_type = 'pg_aside worker';
+
 DROP PROCEDURE regress_spring(), regress_commits(), regress_rolls_back();
 DROP MATERIALIZED VIEW regress_stale;
 DROP TABLE regress_bait, regress_loot, regress_vault;

@@ -26,6 +26,7 @@ SELECT * FROM autonomous_session_query('one', 'SELECT 1') AS (a int);
 SELECT autonomous_session_send('one', 'SELECT 1');
 SELECT * FROM autonomous_session_result('one') AS (a int);
 SELECT * FROM autonomous_session_notifications('one');
+SELECT autonomous_session_error('one');
 SELECT autonomous_session_open('one');
 SELECT autonomous_session_open('two');
 SELECT c FROM autonomous_session_query('two', 'TABLE regress_who') AS (c text, s text, r text);

@@ -132,7 +132,39 @@ ok($s->until(q{SELECT EXISTS (SELECT FROM ran_as WHERE what = 'event_log_0')}, 2
 is($s->value(q{SELECT string_agg(DISTINCT who, ', ') FROM ran_as WHERE who <> 'mallory'}), '', 'as himself');
 is($s->value(q{SELECT rolsuper FROM pg_roles WHERE rolname = 'mallory'}), 'f', 'he is no superuser');
 
-finish_all($s, $m, $mon, $there);
+# A database is left only for a command that the server will run.
+$s->quit;
+$mon->value(q{CREATE ROLE thief LOGIN CREATEDB IN ROLE aside_user});
+my $coordinator = q{SELECT pid FROM aside.coordinators WHERE database = 'one' AND state = 'running'};
+my $pid = $mon->value($coordinator);
+my $t = session($node, user => 'thief');
+is($t->run('CREATE DATABASE stolen TEMPLATE one')->{sqlstate}, '42501', 'a database is not copied by who may not');
+$mon->value(q{ALTER DATABASE one OWNER TO thief});
+is($t->run('CREATE DATABASE postgres TEMPLATE one')->{sqlstate}, '42P04', 'nor to one that exists');
+is($t->run('CREATE DATABASE given TEMPLATE one OWNER carol')->{sqlstate}, '42501', 'nor for another role');
+is($t->run('BEGIN; CREATE DATABASE copied TEMPLATE one')->{sqlstate}, '25001', 'nor in a transaction');
+$t->run('ROLLBACK');
+is($t->run('BEGIN; DROP DATABASE one')->{sqlstate}, '25001', 'nor is it dropped in one');
+$t->run('ROLLBACK');
+is($t->run('ALTER DATABASE one RENAME TO postgres')->{sqlstate}, '42P04', 'nor renamed to one that exists');
+$mon->value('ALTER DATABASE one IS_TEMPLATE true');
+is($t->run('DROP DATABASE one')->{sqlstate}, '42809', 'nor is a template dropped');
+$mon->value('ALTER DATABASE one IS_TEMPLATE false');
+is($mon->value($coordinator), $pid, 'its coordinator has stayed');
+
+# Connection limits, where a session is opened in another database.
+$mon->value('ALTER DATABASE one CONNECTION LIMIT 1');
+$t->value(q{SELECT autonomous_session_open('first', 'one')});
+is($t->run(q{SELECT autonomous_session_open('second', 'one')})->{sqlstate}, '53300', "a database's limit holds for sessions");
+$mon->value('ALTER DATABASE one CONNECTION LIMIT 2');
+$t->value(q{SELECT autonomous_session_open('second', 'one')});
+$mon->value('ALTER DATABASE one CONNECTION LIMIT -1');
+$mon->value('ALTER ROLE thief CONNECTION LIMIT 3');
+is($t->run(q{SELECT autonomous_session_open('third', 'one')})->{sqlstate}, '53300', "so does a role's");
+$mon->value('ALTER ROLE thief CONNECTION LIMIT 4');
+$t->value(q{SELECT autonomous_session_open('third', 'one')});
+
+finish_all($t, $m, $mon, $there);
 $_->stop for ($node, $other);
 unlike(slurp_file($_->logfile), qr/PANIC|TRAP:/, 'the log complains of nothing') for ($node, $other);
 done_testing();

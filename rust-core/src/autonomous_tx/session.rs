@@ -419,10 +419,11 @@ pub fn cancel<H: CallerHost>(h: &H, area: &Area, session: &Session, name: Option
 }
 
 /// Message of the last error that a command of the session raised.
-pub fn error(session: &Session, name: Option<&[u8]>) -> Result<Option<Vec<u8>>, Failed> {
+pub fn error(session: &Session, call: &Call, name: Option<&[u8]>) -> Result<Option<Vec<u8>>, Failed> {
     let name = name_of(name)?;
     match session.sessions.named.borrow().get(name) {
         Some(named) => {
+            check_user(call, Some((name, &named.open.identity)))?;
             let message = named.error.as_ref().and_then(|report| report.get(Field::Message));
             Ok(message.map(|text| memory::copy(text, "an error")).transpose()?)
         }
@@ -431,10 +432,13 @@ pub fn error(session: &Session, name: Option<&[u8]>) -> Result<Option<Vec<u8>>, 
 }
 
 /// The error that the last command of the session raised; None: it raised none.
-pub fn failure(session: &Session, name: Option<&[u8]>) -> Result<Option<Report>, Failed> {
+pub fn failure(session: &Session, call: &Call, name: Option<&[u8]>) -> Result<Option<Report>, Failed> {
     let name = name_of(name)?;
     match session.sessions.named.borrow().get(name) {
-        Some(named) => Ok(named.error.as_ref().filter(|_| named.failed).map(Report::copied)),
+        Some(named) => {
+            check_user(call, Some((name, &named.open.identity)))?;
+            Ok(named.error.as_ref().filter(|_| named.failed).map(Report::copied))
+        }
         None => Err(unknown(name).into()),
     }
 }

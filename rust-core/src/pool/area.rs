@@ -184,6 +184,17 @@ impl<'a> Area<'a> {
         self.slots.iter().filter(orphaned).count()
     }
 
+    /// Workers that are in use in a database and of a user, 0 being any: what a connection limit counts of ours.
+    pub fn in_use(&self, database: u32, user: u32) -> usize {
+        let counts = |slot: &&Slot| {
+            let key = slot.key();
+            matches!(slot.state().0, State::Busy | State::Held | State::Tasked)
+                && (database == 0 || key.database == database)
+                && (user == 0 || key.user == user)
+        };
+        self.slots.iter().filter(counts).count()
+    }
+
     /// One more process waits for a slot.
     pub fn enlist(&self, pid: u32) {
         self.header.waiters.fetch_add(1, SeqCst);
