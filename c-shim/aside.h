@@ -182,6 +182,13 @@ extern void aside_host_call_site(uint64_t xid, aside_bytes stack);
 extern const char *aside_caller_query(void);
 extern int	aside_caller_pid(void);
 
+/* host_waits.c */
+extern uint64_t aside_host_lock_wait(uint32_t pid);
+extern aside_status aside_host_blockers(uint32_t pid, const aside_blocker **blockers, size_t *count);
+extern bool aside_host_pin_wait(uint32_t pid);
+extern size_t aside_host_group(uint32_t pid, uint32_t *members, size_t max);
+extern size_t aside_host_pins_wanted(uint32_t *waiters, size_t max);
+
 /* host_world.c */
 extern void aside_fill_world(aside_world *world);
 

@@ -15,6 +15,8 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "replication/slot.h"
+#include "storage/buf_internals.h"
+#include "storage/bufmgr.h"
 #include "storage/proc.h"
 #if PG_VERSION_NUM >= 160000
 #include "storage/relfilelocator.h"
@@ -223,6 +225,33 @@ aside_proc_number(PGPROC *proc)
 	return (uint32) GetNumberFromPGProc(proc);
 #else
 	return (uint32) proc->pgprocno;
+#endif
+}
+
+/* Buffers that others pin are a class of waits with one member; its name changes. */
+#define ASIDE_WAIT_BUFFER_PIN 0x04000000U
+
+/* 19 made it longer. */
+static inline uint64
+aside_buffer_state(BufferDesc *buffer)
+{
+#if PG_VERSION_NUM >= 190000
+	return pg_atomic_read_u64(&buffer->state);
+#else
+	return pg_atomic_read_u32(&buffer->state);
+#endif
+}
+
+/* Pin a buffer that somebody has pinned; false: it is another page's by now. */
+static inline bool
+aside_pin_again(BufferDesc *buffer)
+{
+#if PG_VERSION_NUM >= 160000
+	return ReadRecentBuffer(BufTagGetRelFileLocator(&buffer->tag), BufTagGetForkNum(&buffer->tag),
+							buffer->tag.blockNum, BufferDescriptorGetBuffer(buffer));
+#else
+	return ReadRecentBuffer(buffer->tag.rnode, buffer->tag.forkNum, buffer->tag.blockNum,
+							BufferDescriptorGetBuffer(buffer));
 #endif
 }
 

@@ -10,8 +10,6 @@
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "storage/lmgr.h"
-#include "storage/lock.h"
 #include "storage/procarray.h"
 #include "utils/acl.h"
 #include "utils/memutils.h"
@@ -59,106 +57,6 @@ static bool
 host_alive(uint32_t pid)
 {
 	return BackendPidGetProc(pid) != NULL;
-}
-
-/* What the last call of host_blockers lent. */
-static MemoryContext blockers_context = NULL;
-
-static bool
-is_ahead(const BlockedProcsData *data, const BlockedProcData *blocked, int pid)
-{
-	for (int i = 0; i < blocked->num_waiters; i++)
-		if (data->waiter_pids[blocked->first_waiter + i] == pid)
-			return true;
-	return false;
-}
-
-static aside_bytes
-describe_wait(const LockInstanceData *wait, int pid, int blocker)
-{
-	StringInfoData text;
-
-	initStringInfo(&text);
-	appendStringInfo(&text, "Process %d waits for %s on ", pid,
-					 GetLockmodeName(wait->locktag.locktag_lockmethodid, wait->waitLockMode));
-	DescribeLockTag(&text, &wait->locktag);
-	appendStringInfo(&text, "; blocked by process %d.", blocker);
-	return aside_text_bytes(text.data);
-}
-
-/*
- * The rules are those of pg_blocking_pids: who holds a conflicting lock, or
- * waits for one further ahead in the queue; a lock group is its leader.
- */
-static void
-list_blockers(const BlockedProcsData *data, const BlockedProcData *blocked,
-			  aside_blocker *out, size_t *count)
-{
-	LockInstanceData *locks = &data->locks[blocked->first_lock];
-	LockInstanceData *wait = NULL;
-	int			conflicts;
-
-	for (int i = 0; i < blocked->num_locks; i++)
-		if (locks[i].pid == blocked->pid && locks[i].waitLockMode != NoLock)
-			wait = &locks[i];
-	if (wait == NULL)
-		return;
-	conflicts = GetLockTagsMethodTable(&wait->locktag)->conflictTab[wait->waitLockMode];
-	for (int i = 0; i < blocked->num_locks; i++)
-	{
-		LockInstanceData *other = &locks[i];
-		bool		holds = (conflicts & other->holdMask) != 0;
-		bool		wants = other->waitLockMode != NoLock &&
-			(conflicts & LOCKBIT_ON(other->waitLockMode)) != 0;
-
-		if (other == wait || other->leaderPid == wait->leaderPid ||
-			!(holds || (wants && is_ahead(data, blocked, other->pid))))
-			continue;
-		out[*count].pid = other->leaderPid;
-		out[*count].wait = describe_wait(wait, blocked->pid, other->leaderPid);
-		(*count)++;
-	}
-}
-
-/* A process tells of its wait after it has said since when, and for which lock. */
-static uint64_t
-host_lock_wait(uint32_t pid)
-{
-	PGPROC	   *proc = BackendPidGetProc(pid);
-
-	if (proc == NULL || (proc->wait_event_info & 0xFF000000) != PG_WAIT_LOCK)
-		return 0;
-	return Max(pg_atomic_read_u64(&proc->waitStart) ^ (uint64_t) (uintptr_t) proc->waitLock, 1);
-}
-
-static aside_status
-host_blockers(uint32_t pid, const aside_blocker **blockers, size_t *count)
-{
-	aside_status status = ASIDE_OK;
-
-	if (host_lock_wait(pid) == 0)
-		return ASIDE_GONE;
-	ASIDE_TRY(status);
-	{
-		MemoryContext old;
-		BlockedProcsData *data;
-		aside_blocker *found;
-
-		if (blockers_context == NULL)
-			blockers_context = AllocSetContextCreate(TopMemoryContext, "pg_aside blockers",
-													 ALLOCSET_DEFAULT_SIZES);
-		MemoryContextReset(blockers_context);
-		old = MemoryContextSwitchTo(blockers_context);
-		data = GetBlockerStatusData(pid);
-		found = palloc0(sizeof(aside_blocker) * Max(data->nlocks, 1));
-		*count = 0;
-		for (int i = 0; i < data->nprocs; i++)
-			list_blockers(data, &data->procs[i], found, count);
-		*blockers = found;
-		MemoryContextSwitchTo(old);
-	}
-	ASIDE_END_TRY();
-	return status;
 }
 
 static aside_status
@@ -305,8 +203,10 @@ aside_get_caller_host(void)
 		.signal_slot = host_signal_slot,
 		.interrupt = host_interrupt,
 		.alive = host_alive,
-		.lock_wait = host_lock_wait,
-		.blockers = host_blockers,
+		.lock_wait = aside_host_lock_wait,
+		.blockers = aside_host_blockers,
+		.pin_wait = aside_host_pin_wait,
+		.group = aside_host_group,
 		.activity = host_activity,
 		.outcome = host_outcome,
 		.relay = host_relay,

@@ -6,6 +6,7 @@
 
 #include "miscadmin.h"
 #include "storage/latch.h"
+#include "storage/procsignal.h"
 #include "utils/timestamp.h"
 
 static aside_status
@@ -42,6 +43,9 @@ world_doze(uint32_t timeout_ms)
 	ASIDE_TRY(status);
 	{
 		*status_ = latch_wait(timeout_ms);
+		/* What the whole cluster waits for is served all the same. */
+		if (ProcSignalBarrierPending && InterruptHoldoffCount == 0 && CritSectionCount == 0)
+			ProcessProcSignalBarrier();
 	}
 	ASIDE_END_TRY();
 	return status;
@@ -74,4 +78,5 @@ aside_fill_world(aside_world *world)
 	world->wake = world_wake;
 	world->timestamp = world_timestamp;
 	world->fail = aside_keep_report;
+	world->pins_wanted = aside_host_pins_wanted;
 }

@@ -236,6 +236,7 @@ aside_fill_call(const AsideRequest *request, aside_call *out)
 		.authenticated_superuser = aside_is_superuser(GetAuthenticatedUserId()),
 		.deadlock_timeout_ms = DeadlockTimeout,
 		.restricted = InSecurityRestrictedOperation(),
+		.held_off = InterruptHoldoffCount > 0 || CritSectionCount > 0,
 		.depth = serving == NULL ? 0 : aside_worker_depth(serving->handle),
 		.max_depth = aside_max_depth,
 		.max_per_role = aside_max_workers_per_role,

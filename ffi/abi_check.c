@@ -16,7 +16,7 @@ SAME(offsetof(aside_report, message) == 24);
 SAME(sizeof(aside_arg) == 24);
 SAME(sizeof(aside_column) == 32);
 SAME(sizeof(aside_identity) == 24);
-SAME(offsetof(aside_call, command) == 80);
+SAME(offsetof(aside_call, command) == 88);
 SAME(sizeof(aside_ending) == 88);
 SAME(sizeof(aside_session_row) == 40);
 SAME(sizeof(aside_task_start) == 56);

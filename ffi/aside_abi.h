@@ -187,6 +187,7 @@ typedef struct aside_call
 	uint32_t	database;
 	uint32_t	authenticated_user;
 	uint32_t	restricted;		/* in a security-restricted operation? */
+	uint32_t	held_off;		/* do interrupts wait for what the caller is in the midst of? */
 	uint32_t	depth;			/* autonomous transactions above this process */
 	uint32_t	max_depth;
 	uint32_t	max_per_role;	/* 0: no limit */
@@ -376,6 +377,8 @@ typedef struct aside_world
 	int64_t		(*timestamp) (void);
 	/* Keep this error, to be thrown or reported. */
 	void		(*fail) (const aside_report *error);
+	/* The processes that wait for a buffer that this one has pinned; how many, up to max. */
+	size_t		(*pins_wanted) (uint32_t *waiters, size_t max);
 } aside_world;
 
 /* What a caller's side asks of its backend. */
@@ -395,15 +398,19 @@ typedef struct aside_caller_host
 	void		(*interrupt) (uint32_t pid, bool terminate);
 	bool		(*alive) (uint32_t pid);
 	/*
-	 * Names the wait for a lock that a process is in; 0: none.  Locks nothing,
-	 * while blockers locks the whole lock table.
+	 * Names the wait for a lock, or for a safe snapshot, that a process is in;
+	 * 0: none.  Locks nothing, while blockers locks the whole lock table.
 	 */
 	uint64_t	(*lock_wait) (uint32_t pid);
 	/*
-	 * Who keeps a process from the lock that it waits for: OK; GONE if it
-	 * waits for none.  Lent until the next call of a member.
+	 * Who keeps a process from what it waits for so: OK; GONE if it does not.
+	 * Lent until the next call of a member.
 	 */
 	aside_status (*blockers) (uint32_t pid, const aside_blocker **blockers, size_t *count);
+	/* Does it wait for pins of others to go?  Whose, they say: pins_wanted. */
+	bool		(*pin_wait) (uint32_t pid);
+	/* The parallel workers that it waits for; how many, up to max. */
+	size_t		(*group) (uint32_t pid, uint32_t *members, size_t max);
 	/* What a process runs, as far as this user may know: OK or GONE. */
 	aside_status (*activity) (uint32_t pid, aside_bytes *query);
 	aside_outcome (*outcome) (uint64_t xid);

@@ -73,6 +73,14 @@ impl CallerHost for Caller<'_> {
             _ => Err(Saved),
         }
     }
+    fn pin_wait(&self, pid: u32) -> bool {
+        host_call!(self.t, pin_wait(pid))
+    }
+    fn group(&self, pid: u32) -> Vec<u32> {
+        let mut members = [0; 64];
+        let count = host_call!(self.t, group(pid, members.as_mut_ptr(), members.len()));
+        members[..count.min(members.len())].to_vec()
+    }
     fn activity(&self, pid: u32) -> Option<Vec<u8>> {
         let mut query = aside_bytes::default();
         match host_call!(self.t, activity(pid, &mut query)) {

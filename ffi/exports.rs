@@ -175,6 +175,7 @@ pub(crate) unsafe fn call_of(raw: &aside_call) -> Result<Call<'_>, NoMemory> {
             },
             key: Key { database: raw.database, user: raw.authenticated_user, superuser: raw.authenticated_superuser != 0 },
             restricted: raw.restricted != 0,
+            held_off: raw.held_off != 0,
             depth: raw.depth,
             max_depth: raw.max_depth,
             limits: Limits {

@@ -101,6 +101,11 @@ macro_rules! impl_world {
             fn wake(&self, proc: u32) {
                 $crate::host_call!(self.t.world, wake(proc));
             }
+            fn pins_wanted(&self) -> Vec<u32> {
+                let mut waiters = [0; 16];
+                let count = $crate::host_call!(self.t.world, pins_wanted(waiters.as_mut_ptr(), waiters.len()));
+                waiters[..count.min(waiters.len())].to_vec()
+            }
             fn relax(&self) {
                 std::hint::spin_loop();
             }

@@ -87,6 +87,55 @@ for my $size (2, 3, 4)
 	finish_all($s);
 }
 
+# a buffer that another session has pinned is waited for, however long: it lets go of it
+$mon->value('CREATE TABLE pinned (id int, x text); CREATE TABLE pinned2 (LIKE pinned)');
+# Rows that are not frozen, but older than all snapshots; and a pin on their page.
+my $fill = 'TRUNCATE %1$s; INSERT INTO %1$s SELECT g FROM generate_series(1, 100) g';
+my $pin = 'BEGIN; DECLARE c CURSOR FOR SELECT * FROM %s; FETCH 1 FROM c';
+sub waits_for_pin
+{
+	return $mon->until(q{SELECT EXISTS (SELECT FROM pg_stat_activity
+		WHERE backend_type = 'pg_aside worker' AND wait_event = 'BufferPin')});
+}
+{
+	my ($s, $other) = (session($node), session($node));
+	$mon->value(sprintf $fill, 'pinned');
+	$other->value(sprintf $pin, 'pinned');
+	$s->send(q{SELECT autonomous_exec('VACUUM (FREEZE) pinned')});
+	ok(waits_for_pin(), "another's pin is waited for");
+	usleep(1_500_000);    # several looks
+	ok(!$s->ended, "another's pin is no deadlock");
+	$other->value('COMMIT');
+	ok($s->wait->{ok}, "another's pin: when it goes, the call goes on");
+	finish_all($s, $other);
+}
+
+# two sessions whose calls wait for the pin of the other one's cursor
+{
+	my @s = (session($node), session($node));
+	$mon->value(sprintf $fill, $_) for 'pinned', 'pinned2';
+	$s[0]->value(sprintf $pin, 'pinned');
+	$s[1]->value(sprintf $pin, 'pinned2');
+	$s[0]->send(q{SELECT autonomous_exec('VACUUM (FREEZE) pinned2')});
+	$s[1]->send(q{SELECT autonomous_exec('VACUUM (FREEZE) pinned')});
+	# The victim's error drops its cursor.
+	my @r = map { $_->wait } @s;
+	is(join(' ', sort map { $_->{sqlstate} // 'done' } @r), '40P01 done', 'pins crosswise: one is the victim, the other one goes on');
+	my ($slowest) = sort { $b <=> $a } map { $_->{secs} } @r;
+	cmp_ok($slowest, '<', 8, 'pins crosswise: in time');
+	finish_all(@s);
+}
+
+# what all processes have to take note of does not wait for a session whose rows nobody reads
+{
+	my $s = session($node);
+	$mon->value('CREATE DATABASE gone');
+	$s->value(q{SELECT autonomous_session_open('s'); SELECT autonomous_session_send('s', $$SELECT repeat('x', 10000000)$$)});
+	$s->value(q{SELECT pg_sleep(0.01) WHERE autonomous_session_is_busy('s')}) for 1 .. 20;
+	ok($s->run(q{SELECT autonomous_exec('DROP DATABASE gone')}, 20)->{ok}, 'DROP DATABASE does not wait for a session that stalls');
+	finish_all($s);
+}
+
 # cancelled while it looks: the chain is none of its making, and it would wait for long
 {
 	my ($s, $other) = (session($node), session($node));

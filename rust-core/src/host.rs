@@ -39,6 +39,10 @@ pub trait World {
     fn doze(&self, timeout_ms: u32) -> Slept;
     /// Set another process's latch.
     fn wake(&self, proc: u32);
+    /// The processes that wait for a buffer that this process has pinned.
+    fn pins_wanted(&self) -> Vec<u32> {
+        Vec::new()
+    }
     /// One turn of a polling loop.
     fn relax(&self);
 }
@@ -75,11 +79,15 @@ pub trait CallerHost: World {
     fn interrupt(&self, pid: u32, terminate: bool);
     /// Is there a server process with this pid?
     fn alive(&self, pid: u32) -> bool;
-    /// Names the wait for a lock that a process is in, if it is in one. Costs nothing, unlike `blockers`,
-    /// which locks the whole lock table.
+    /// Names the wait for a lock, or for a safe snapshot, that a process is in, if it is in one. Costs nothing,
+    /// unlike `blockers`, which locks the whole lock table.
     fn lock_wait(&self, pid: u32) -> Option<u64>;
-    /// Who keeps a process from the lock that it waits for; None if it waits for none.
+    /// Who keeps a process from what it waits for so; None if it waits for no such thing.
     fn blockers(&self, pid: u32) -> Result<Option<Vec<Blocker>>, Saved>;
+    /// Does a process wait for others to unpin a buffer? Who they are they say themselves: [`World::pins_wanted`].
+    fn pin_wait(&self, pid: u32) -> bool;
+    /// The parallel workers that a process waits for.
+    fn group(&self, pid: u32) -> Vec<u32>;
     /// What a process runs, as far as this user may know.
     fn activity(&self, pid: u32) -> Option<Vec<u8>>;
     /// What became of a transaction, by its 64-bit id.

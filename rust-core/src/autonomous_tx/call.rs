@@ -42,6 +42,8 @@ pub struct Call<'a> {
     pub output: Output,
     pub key: Key,
     pub restricted: bool,
+    /// The caller is in the midst of something that neither a cancel nor a deadlock could end.
+    pub held_off: bool,
     pub depth: u32,
     pub max_depth: u32,
     pub limits: Limits,
@@ -144,6 +146,13 @@ pub(super) fn check(call: &Call) -> Result<(), Failed> {
     if call.restricted {
         let message = "cannot start an autonomous transaction within a security-restricted operation";
         return Err(Report::error(INSUFFICIENT_PRIVILEGE, message).into());
+    }
+    if call.held_off {
+        let message = "cannot start an autonomous transaction where its caller cannot be interrupted";
+        let report = Report::error(OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+            .with(Field::Detail, "The server holds a lightweight lock meanwhile, for which the transaction could wait for ever.")
+            .with(Field::Hint, "Functions of operator classes must not start autonomous transactions.");
+        return Err(report.into());
     }
     if call.command.is_none() {
         return Err(Report::error(NULL_VALUE_NOT_ALLOWED, "command of an autonomous transaction must not be null").into());
@@ -251,6 +260,7 @@ fn too_long() -> Report {
 /// This process exits: cancel what its leases run, without waiting for it.
 pub fn leave<H: CallerHost>(h: &H, area: &Area, session: &Session) {
     session.borrower.leave(area, h.my_pid());
+    area.forget_pins(h.my_pid());
     task::leave(h, session);
     for slot in area.slots {
         let (state, generation) = slot.state();

@@ -265,8 +265,14 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
     }
 
     fn sleep_until(&self, mut ready: impl FnMut() -> bool) -> Result<(), Stop> {
-        let mut tick = FIRST_TICK_MS;
         let mut watch = Watch::new(self.h.now_us(), self.terms.deadlock_ms);
+        let met = self.sleep_and_watch(&mut watch, &mut ready);
+        watch.end(self.h, self.area);
+        met
+    }
+
+    fn sleep_and_watch(&self, watch: &mut Watch, ready: &mut impl FnMut() -> bool) -> Result<(), Stop> {
+        let mut tick = FIRST_TICK_MS;
         loop {
             if ready() {
                 return Ok(());
@@ -278,7 +284,7 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
                 Ok(Slept::Woken) => {}
                 Ok(Slept::TimedOut) => {
                     tick = (tick * 2).min(LONGEST_TICK_MS);
-                    self.look_for_deadlock(&mut watch).map_err(|Saved| Stop::Saved)?;
+                    self.look_for_deadlock(watch).map_err(|Saved| Stop::Saved)?;
                 }
                 Err(Saved) => return Err(Stop::Saved),
             }

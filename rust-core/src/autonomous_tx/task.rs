@@ -364,9 +364,25 @@ fn sleep_until<H: CallerHost>(
     timeout_us: Option<u64>,
     ended: impl Fn() -> Option<i64>,
 ) -> Result<Option<i64>, Failed> {
+    let mut watch = Watch::new(h.now_us(), call.limits.deadlock_ms);
+    let slept = sleep_and_watch(h, area, session, table, &mut watch, tickets, timeout_us, ended);
+    watch.end(h, area);
+    slept
+}
+
+#[expect(clippy::too_many_arguments, reason = "each is a fact of its own about the wait")]
+fn sleep_and_watch<H: CallerHost>(
+    h: &H,
+    area: &Area,
+    session: &Session,
+    table: &Table,
+    watch: &mut Watch,
+    tickets: &[Ticket],
+    timeout_us: Option<u64>,
+    ended: impl Fn() -> Option<i64>,
+) -> Result<Option<i64>, Failed> {
     let start = h.now_us();
     let mut tick = FIRST_TICK_MS;
-    let mut watch = Watch::new(start, call.limits.deadlock_ms);
     let mut victim = None;
     loop {
         dispatch(h, area, table);
@@ -379,7 +395,7 @@ fn sleep_until<H: CallerHost>(
         }
         if h.sleep(left.map_or(tick, |ms| tick.min(ms as u32)))? == Slept::TimedOut {
             tick = (tick * 2).min(LONGEST_TICK_MS);
-            look_for_deadlock(h, area, session, table, tickets, &mut watch, &mut victim)?;
+            look_for_deadlock(h, area, session, table, tickets, watch, &mut victim)?;
         }
     }
 }

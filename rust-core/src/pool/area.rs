@@ -55,6 +55,8 @@ pub struct Header {
     pub tasks_wait: AtomicU32,
     /// Who they are, as far as there is room.
     pub waiting: [AtomicU32; 32],
+    /// Who waits for a buffer that a process of the pool has pinned (high), and that process; see `pins.rs`.
+    pub pins: [AtomicU64; 32],
     /// The coordinator of events that found no worker, how many it had, and when: see `Want`.
     pub events_wait: AtomicU64,
     pub stats: [Counters; KINDS],

@@ -152,6 +152,7 @@ pub fn borrow<H: CallerHost>(
             Err(saved) => break Err(saved.into()),
         }
     };
+    watch.end(h, area);
     if me.waiting.get() {
         delist(h, me, area);
     }

@@ -1,8 +1,8 @@
 //! A waiting caller's look for a deadlock that only it can see: a chain of locks, autonomous
 //! transactions and waits for workers that leads back to itself.
 //!
-//! That the own worker waits for a lock of this process is certain at the first sight of it: this
-//! process does nothing but wait for the worker. It is looked for once in each wait of the worker for a
+//! That the own worker waits for a lock, a safe snapshot or a pin of this process is certain at the first sight of it:
+//! this process does nothing but wait for the worker. It is looked for once in each wait of the worker for a
 //! lock, for nobody becomes its blocker by waiting. A longer chain is looked for when the wait has lasted
 //! `deadlock_timeout`, and again each time that it has lasted that much longer; it is believed when
 //! two looks in a row find the same one, as each look sees its links at slightly different times.
@@ -15,6 +15,9 @@ use crate::host::{CallerHost, Saved};
 use crate::memory::{self, NoMemory, SMALL};
 use crate::task::Table;
 use std::sync::atomic::Ordering::*;
+
+/// Between two looks at who waits for a pin of this process.
+const TELL_PINS_US: u64 = 500_000;
 
 /// A deadlock that the one who looks is to break.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +32,9 @@ pub struct Deadlock {
 pub struct Watch {
     period_us: u64,
     next_look_us: u64,
+    /// When to say next who waits for a pin of this process; and has any been said?
+    next_tell_us: u64,
+    told: bool,
     /// The wait of the own worker whose blockers have been looked at.
     known: Option<u64>,
     suspect: Vec<(u32, u32)>,
@@ -37,18 +43,29 @@ pub struct Watch {
 impl Watch {
     pub fn new(now_us: u64, deadlock_timeout_ms: u32) -> Self {
         let period_us = u64::from(deadlock_timeout_ms.max(1)) * 1000;
-        Self { period_us, next_look_us: now_us + period_us, known: None, suspect: Vec::new() }
+        let next_tell_us = now_us + period_us.min(TELL_PINS_US);
+        Self { period_us, next_look_us: now_us + period_us, next_tell_us, told: false, known: None, suspect: Vec::new() }
+    }
+
+    /// The wait is over.
+    pub fn end<H: CallerHost>(&mut self, h: &H, area: &Area) {
+        if std::mem::take(&mut self.told) {
+            area.forget_pins(h.my_pid());
+        }
     }
 
     /// The deadlock that this process is to break, if there is one.
     pub fn look<H: CallerHost>(&mut self, h: &H, area: &Area, tasks: Option<&Table>) -> Result<Option<Deadlock>, Saved> {
         let me = h.my_pid();
-        if let Some(worker) = own_worker(area, me).or_else(|| task_worker(area, tasks, me))
-            && let Some(wait) = h.lock_wait(worker)
-            && self.known.replace(wait) != Some(wait)
-            && let Some(chain) = direct(area, me, worker, h.blockers(worker)?.unwrap_or_default())
+        let own = own_worker(area, me).or_else(|| task_worker(area, tasks, me));
+        if let Some(worker) = own
+            && let Some(blockers) = self.blockers_of_own(h, area, worker)?
+            && let Some(chain) = direct(area, me, worker, blockers)
         {
             return Ok(Some(Deadlock { detail: describe(h, &chain), worker: Some(worker) }));
+        }
+        if h.now_us() >= self.next_tell_us {
+            self.tell_pins(h, area);
         }
         if h.now_us() < self.next_look_us || look_for_graph(area).is_err() {
             return Ok(None);
@@ -75,7 +92,36 @@ impl Watch {
     }
 }
 
-/// The own worker waits for a lock of this process, or of a session of its that only it can bring on.
+impl Watch {
+    /// Who is in the way of the own worker; None: nobody, or nobody that has not been looked at.
+    fn blockers_of_own<H: CallerHost>(&mut self, h: &H, area: &Area, worker: u32) -> Result<Option<Vec<Blocker>>, Saved> {
+        if h.pin_wait(worker) {
+            self.tell_pins(h, area);
+            return Ok(Some(pinned(h, area, worker)));
+        }
+        match h.lock_wait(worker) {
+            Some(wait) if self.known.replace(wait) != Some(wait) => h.blockers(worker),
+            _ => Ok(None),
+        }
+    }
+
+    fn tell_pins<H: CallerHost>(&mut self, h: &H, area: &Area) {
+        self.told = area.tell_pins(h, self.told);
+        self.next_tell_us = h.now_us() + self.period_us.min(TELL_PINS_US);
+    }
+}
+
+/// Those whose pins a process waits for. Where nobody has said so, idle sessions are asked: at the next look they have.
+fn pinned<H: CallerHost>(h: &H, area: &Area, pid: u32) -> Vec<Blocker> {
+    let holders = area.holders_of_pin(pid);
+    if holders.is_empty() {
+        area.ask_for_pins(h);
+    }
+    let wait = |holder| format!("Process {pid} waits for a buffer that process {holder} has pinned.").into_bytes();
+    holders.into_iter().map(|holder| Blocker { pid: holder, wait: wait(holder) }).collect()
+}
+
+/// The own worker waits for a lock or pin of this process, or of a session of its that only it can bring on.
 fn direct(area: &Area, me: u32, worker: u32, blockers: Vec<Blocker>) -> Option<Vec<Step>> {
     let theirs = |pid: u32| pid == me || owner(area, pid) == Some(me);
     let blocker = blockers.into_iter().find(|blocker| theirs(blocker.pid))?;
@@ -165,10 +211,16 @@ fn wait_of<H: CallerHost>(h: &H, area: &Area, tasks: Option<&Table>, pid: u32) -
     if let Some(owner) = owner(area, pid) {
         return Ok(Wait::Owner(owner));
     }
-    if h.lock_wait(pid).is_none() {
-        return Ok(Wait::Nothing);
+    if h.pin_wait(pid) {
+        return Ok(Wait::Lock(pinned(h, area, pid)));
     }
-    Ok(h.blockers(pid)?.map_or(Wait::Nothing, Wait::Lock))
+    if h.lock_wait(pid).is_some() {
+        return Ok(h.blockers(pid)?.map_or(Wait::Nothing, Wait::Lock));
+    }
+    Ok(match h.group(pid) {
+        members if members.is_empty() => Wait::Nothing,
+        members => Wait::Members(members),
+    })
 }
 
 /// What the look may need: each of those that wait may wait for any worker.
@@ -191,6 +243,7 @@ fn describe<H: CallerHost>(h: &H, chain: &[Step]) -> Vec<u8> {
         match &step.why {
             Why::Lock(lock) => add(&[lock]),
             Why::Slot => add(&[format!("Process {pid} waits for an autonomous worker; process {next} is one of those in use.").as_bytes()]),
+            Why::Member => add(&[format!("Process {pid} waits for its parallel worker in process {next}.").as_bytes()]),
             Why::Worker => add(&[format!("Process {pid} waits for its autonomous transaction in process {next}.").as_bytes()]),
             Why::Owner => add(&[format!("Process {pid} waits for the autonomous session's next command from process {next}.").as_bytes()]),
         }

@@ -3,6 +3,7 @@ pub mod area;
 pub mod borrow;
 pub mod deadlock;
 pub mod gate;
+pub mod pins;
 pub mod poll;
 pub mod slot;
 pub mod stats;

@@ -17,7 +17,7 @@ pub struct Blocker {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wait {
     Nothing,
-    /// A lock: every one of these has to let go of it, or to be served before.
+    /// A lock, a safe snapshot or a buffer: every one of these has to let go of it, or to be served before.
     Lock(Vec<Blocker>),
     /// Its autonomous transaction, in that process.
     Worker(u32),
@@ -25,6 +25,8 @@ pub enum Wait {
     Slot(Vec<u32>),
     /// The session whose worker it is: its next command, or that it reads what has come.
     Owner(u32),
+    /// Parallel workers of its own, of which any may bring it on.
+    Members(Vec<u32>),
 }
 
 /// Why one process of a chain waits for the next.
@@ -35,6 +37,7 @@ pub enum Why {
     Worker,
     Slot,
     Owner,
+    Member,
 }
 
 /// One step of a chain: a process and why it waits for the next one.
@@ -65,7 +68,7 @@ impl Wait {
             Self::Nothing => Vec::new(),
             Self::Worker(one) | Self::Owner(one) => vec![*one],
             Self::Lock(blockers) => blockers.iter().map(|blocker| blocker.pid).collect(),
-            Self::Slot(holders) => holders.clone(),
+            Self::Slot(holders) | Self::Members(holders) => holders.clone(),
         }
     }
 
@@ -77,7 +80,7 @@ impl Wait {
             // One blocker is enough.
             Self::Lock(blockers) => blockers.iter().any(|blocker| stuck(blocker.pid)),
             // As long as one holder goes on, it may set its worker free.
-            Self::Slot(holders) => !holders.is_empty() && holders.iter().all(|holder| stuck(*holder)),
+            Self::Slot(holders) | Self::Members(holders) => !holders.is_empty() && holders.iter().all(|holder| stuck(*holder)),
         }
     }
 }
@@ -143,6 +146,7 @@ fn step(pid: u32, next: u32, wait: &Wait) -> Option<Step> {
         Wait::Lock(blockers) => Why::Lock(blockers.iter().find(|blocker| blocker.pid == next)?.wait.clone()),
         Wait::Slot(_) => Why::Slot,
         Wait::Owner(_) => Why::Owner,
+        Wait::Members(_) => Why::Member,
         Wait::Worker(_) | Wait::Nothing => Why::Worker,
     };
     Some(Step { pid, next, why })
@@ -155,7 +159,7 @@ fn step(pid: u32, next: u32, wait: &Wait) -> Option<Step> {
 pub fn victims_caller(chain: &[Step]) -> Option<u32> {
     let waits_for_slot = chain.iter().filter(|step| step.why == Why::Slot).map(|step| step.pid).max();
     let leases = chain.iter().filter(|step| step.why == Why::Worker);
-    let blocked = |worker: u32| chain.iter().any(|step| step.pid == worker && matches!(step.why, Why::Lock(_)));
+    let blocked = |worker: u32| chain.iter().any(|step| step.pid == worker && matches!(step.why, Why::Lock(_) | Why::Member));
     let waits_for_lock = || leases.filter(|step| blocked(step.next)).max_by_key(|step| step.next).map(|step| step.pid);
     waits_for_slot.or_else(waits_for_lock)
 }
@@ -211,6 +215,16 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_for_parallel_workers_is_stuck_when_all_of_them_are() {
+        let mut waits = HashMap::from([(1, Wait::Worker(2)), (2, Wait::Members(vec![3, 4])), (3, lock(&[1])), (4, Wait::Nothing)]);
+        assert_eq!(ask(1, &waits), None);
+        waits.insert(4, lock(&[1]));
+        let chain = ask(1, &waits).unwrap();
+        assert_eq!(chain[1].why, Why::Member);
+        assert_eq!(victims_caller(&chain), Some(1));
+    }
+
+    #[test]
     fn a_cycle_that_does_not_pass_through_the_one_who_asks_is_not_its_own() {
         let waits = HashMap::from([(1, Wait::Worker(2)), (2, lock(&[3])), (3, lock(&[4])), (4, lock(&[3]))]);
         assert_eq!(ask(1, &waits), None);
@@ -257,7 +271,7 @@ mod tests {
                     Wait::Nothing => false,
                     Wait::Worker(w) | Wait::Owner(w) => to_me(*w),
                     Wait::Lock(blockers) => blockers.iter().any(|b| to_me(b.pid)),
-                    Wait::Slot(holders) => !holders.is_empty() && holders.iter().all(|h| to_me(*h)),
+                    Wait::Slot(any) | Wait::Members(any) => !any.is_empty() && any.iter().all(|h| to_me(*h)),
                 };
                 if now && !leads.get(pid).copied().unwrap_or(false) {
                     leads.insert(*pid, true);
@@ -287,9 +301,10 @@ mod tests {
                 let some = |random: &mut dyn FnMut(u64) -> u32| -> Vec<u32> {
                     (0..1 + random(3)).map(|_| 1 + random(u64::from(n))).filter(|p| *p != pid).collect()
                 };
-                let wait = match random(5) {
+                let wait = match random(6) {
                     0 | 1 => lock(&some(&mut random)),
                     2 => Wait::Worker(1 + random(u64::from(n))),
+                    5 => Wait::Members(some(&mut random)),
                     // Only who asks waits for a worker: an alternative that is being looked at is taken to be free.
                     3 if pid == 1 => Wait::Slot(some(&mut random)),
                     _ => Wait::Nothing,

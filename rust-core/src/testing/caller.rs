@@ -142,6 +142,7 @@ impl Client {
             output: Output::Rows,
             key: self.key,
             restricted: false,
+            held_off: false,
             depth: self.depth,
             max_depth: 8,
             limits: self.limits,
@@ -266,6 +267,9 @@ impl World_ for Client {
             other.wake();
         }
     }
+    fn pins_wanted(&self) -> Vec<u32> {
+        self.world.pins_wanted(self.me.pid)
+    }
     fn relax(&self) {
         self.me.pass_us(1);
     }
@@ -323,6 +327,12 @@ impl CallerHost for Client {
         let blocker = self.world.by_pid(pid).map_or(0, |p| p.waits_for.load(SeqCst));
         let wait = || format!("Process {pid} waits for a lock of process {blocker}.").into_bytes();
         Ok((blocker != 0).then(|| vec![Blocker { pid: blocker, wait: wait() }]))
+    }
+    fn pin_wait(&self, pid: u32) -> bool {
+        self.world.by_pid(pid).is_some_and(|p| p.waits_for_pin.load(SeqCst) != 0)
+    }
+    fn group(&self, pid: u32) -> Vec<u32> {
+        self.world.groups.lock().unwrap().get(&pid).cloned().unwrap_or_default()
     }
     fn activity(&self, pid: u32) -> Option<Vec<u8>> {
         Some(format!("query of {pid}").into_bytes())

@@ -35,6 +35,10 @@ impl Running {
         self.me.wake();
     }
 
+    fn ended(self) -> Result<u64, u32> {
+        self.thread.join().unwrap().map_err(|told| told.report().sqlstate)
+    }
+
     fn told(self) -> Told {
         self.thread.join().unwrap().unwrap_err()
     }
@@ -258,6 +262,39 @@ fn a_call_whose_worker_waits_for_it_is_a_deadlock_and_says_so() {
     client.call("nap 3; put b").unwrap();
     let plain = client.call("put c; raise other").unwrap_err().report();
     assert_eq!(plain.sqlstate, SYNTAX_ERROR, "the mark is gone with the lease");
+    world.shut_down();
+}
+
+#[test]
+fn a_pin_of_the_callers_that_its_worker_waits_for_is_a_deadlock_and_anothers_is_not() {
+    let world = World::new(1);
+    let other = world.fork();
+    let call = start(&world, "put a; wait door", "door");
+    call.worker.waits_for_pin.store(other.pid, SeqCst);
+    let (waited, worker) = (call.me.now_us() + 3_000_000, call.worker.pid);
+    until(|| call.me.now_us() > waited, || "the caller waits".into());
+    assert!(signals(&world).is_empty(), "another's pin");
+    call.worker.waits_for_pin.store(call.me.pid, SeqCst);
+    let report = call.told().report();
+    assert_eq!(report.sqlstate, DEADLOCK_DETECTED);
+    let detail = text(&report, Field::Detail);
+    assert!(detail.contains("waits for a buffer that process") && detail.contains("waits for its autonomous transaction"), "{detail}");
+    assert_eq!(world.area.holders_of_pin(worker), [], "what was said of pins is taken back");
+    world.shut_down();
+}
+
+#[test]
+fn pins_of_two_callers_that_their_workers_wait_for_crosswise_are_a_deadlock_with_one_victim() {
+    let world = World::new(2);
+    let calls = ["one", "two"].map(|door| start(&world, &format!("put {door}; wait {door}"), door));
+    let [one, two] = &calls;
+    one.worker.waits_for_pin.store(two.me.pid, SeqCst);
+    two.worker.waits_for_pin.store(one.me.pid, SeqCst);
+    until(|| !signals(&world).is_empty(), || "one is the victim".into());
+    world.open("one");
+    world.open("two");
+    let ended = calls.map(Running::ended);
+    assert!(ended.contains(&Ok(0)) && ended.contains(&Err(DEADLOCK_DETECTED)), "{ended:?}");
     world.shut_down();
 }
 

@@ -183,6 +183,9 @@ impl World_ for FakeWorker<'_> {
             other.wake();
         }
     }
+    fn pins_wanted(&self) -> Vec<u32> {
+        self.world.pins_wanted(self.me.pid)
+    }
     fn relax(&self) {
         self.me.pass_us(1);
     }

@@ -31,6 +31,8 @@ pub struct Proc {
     pub gone: AtomicBool,
     /// The process whose lock this one waits for.
     pub waits_for: AtomicU32,
+    /// The process whose pin it waits for.
+    pub waits_for_pin: AtomicU32,
     pub enlisted: AtomicBool,
     /// It sleeps for as long as nobody wakes it.
     pub sound: AtomicBool,
@@ -125,6 +127,8 @@ pub struct World {
     pub catalogs: AtomicU64,
     /// Locks of the database, and the processes that hold them.
     pub locks: Mutex<HashMap<String, u32>>,
+    /// Parallel workers, by the process that waits for them.
+    pub groups: Mutex<HashMap<u32, Vec<u32>>>,
 }
 
 impl World {
@@ -155,6 +159,7 @@ impl World {
             journal: Mutex::default(),
             table: Mutex::default(),
             locks: Mutex::default(),
+            groups: Mutex::default(),
         })
     }
 
@@ -186,6 +191,7 @@ impl World {
             die: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             waits_for: AtomicU32::new(0),
+            waits_for_pin: AtomicU32::new(0),
             enlisted: AtomicBool::new(false),
             sound: AtomicBool::new(false),
         });
@@ -211,6 +217,12 @@ impl World {
             if terminate { &proc.die } else { &proc.cancel }.store(true, SeqCst);
             proc.wake();
         }
+    }
+
+    /// Who waits for a pin of this process.
+    pub fn pins_wanted(&self, pid: u32) -> Vec<u32> {
+        let procs = self.procs.lock().unwrap();
+        procs.iter().filter(|proc| proc.waits_for_pin.load(SeqCst) == pid).map(|proc| proc.pid).collect()
     }
 
     pub fn signal_waiters(&self) {

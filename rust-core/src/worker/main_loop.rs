@@ -50,6 +50,8 @@ pub struct Worker<'a> {
     pub(super) task: Cell<Option<Ticket>>,
     /// The caller has been told, and may have given the lease back.
     told: Cell<bool>,
+    /// Others may have read that they wait for a pin of this process.
+    told_pins: Cell<bool>,
     /// The commit under way is the request's last, though its result is told later.
     pub(super) last_commit: Cell<bool>,
     /// The request's last commit is done, and the caller is to be told so whatever comes after it.
@@ -89,6 +91,7 @@ impl<'a> Worker<'a> {
             tasks: Cell::new(None),
             task: Cell::new(None),
             told: Cell::new(false),
+            told_pins: Cell::new(false),
             last_commit: Cell::new(false),
             committed: Cell::new(false),
             reply: RefCell::new(None),
@@ -154,6 +157,7 @@ impl<'a> Worker<'a> {
     pub fn leave<H: WorkerHost>(&self, h: &H) {
         let (Some(slot), Some(_)) = (self.area.slot(self.slot.get()), self.attached.take()) else { return };
         slot.detach();
+        self.forget_pins(h);
         loop {
             let (state, generation) = slot.state();
             let done = match state {
@@ -238,6 +242,7 @@ impl<'a> Worker<'a> {
         }
         loop {
             if posted() {
+                self.forget_pins(h);
                 return h.idle(false).then(|| slot.posted());
             }
             let (state, generation) = slot.state();
@@ -265,6 +270,9 @@ impl<'a> Worker<'a> {
             if !h.idle(true) {
                 return None;
             }
+            if self.in_session.get() {
+                self.tell_pins(h);
+            }
             let config = h.config();
             let idle_ms = h.now_us().saturating_sub(idle_since) / 1000;
             let left = u64::from(config.idle_timeout_ms).saturating_sub(idle_ms);
@@ -280,6 +288,17 @@ impl<'a> Worker<'a> {
             // a worker that stays looks again now and then, as others may have come meanwhile.
             let longest = if idle_ms < SETTLED_MS { SETTLED_MS } else { left };
             h.doze((longest as u32).max(TICK_MS * 10));
+        }
+    }
+
+    /// This process runs nothing, or waits for its caller to read: say who waits for a pin of its.
+    pub(super) fn tell_pins<H: World>(&self, h: &H) {
+        self.told_pins.set(self.area.tell_pins(h, self.told_pins.get()));
+    }
+
+    pub(super) fn forget_pins<H: World>(&self, h: &H) {
+        if self.told_pins.take() {
+            self.area.forget_pins(h.my_pid());
         }
     }
 

@@ -87,6 +87,7 @@ impl Worker<'_> {
         slot.stall(self.generation.get(), true);
         let mut found = Ok(());
         while found.is_ok() && writer.space() == 0 {
+            self.tell_pins(h);
             if self.caller_gone() || (!interruptible && h.terminating()) {
                 found = Err(SinkStop::CallerGone);
             } else if interruptible {
@@ -96,6 +97,7 @@ impl Worker<'_> {
             }
         }
         slot.stall(self.generation.get(), false);
+        self.forget_pins(h);
         found
     }
 
