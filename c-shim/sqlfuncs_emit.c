@@ -9,7 +9,8 @@
 #include "access/tableam.h"
 #include "access/transam.h"
 #include "access/xact.h"
-#include "catalog/index.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_index.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
@@ -104,27 +105,35 @@ check_shape(Relation relation)
 				 errmsg("table \"%s\" is not as pg_aside has made it", RelationGetRelationName(relation))));
 }
 
+/* An index of plain columns, as the extension has made them; what BuildIndexInfo() finds out beside costs as much as the insertion. */
 static void
 insert_into_index(Relation relation, Oid index_oid, TupleTableSlot *slot)
 {
 	Relation	index = index_open(index_oid, RowExclusiveLock);
-	IndexInfo  *info = BuildIndexInfo(index);
+	Form_pg_index form = index->rd_index;
+	IndexInfo	info = {.type = T_IndexInfo, .ii_NumIndexAttrs = form->indnatts, .ii_NumIndexKeyAttrs = form->indnkeyatts};
 	Datum		values[INDEX_MAX_KEYS];
 	bool		nulls[INDEX_MAX_KEYS];
 
 	/* One that is being made, or has been given up. */
-	if (!info->ii_ReadyForInserts)
+	if (!form->indisready)
 	{
 		index_close(index, NoLock);
 		return;
 	}
-	if (info->ii_Expressions != NIL || info->ii_Predicate != NIL || info->ii_ExclusionOps != NULL)
+	if (index->rd_rel->relam != BTREE_AM_OID || form->indisexclusion ||
+		!heap_attisnull(index->rd_indextuple, Anum_pg_index_indexprs, NULL) ||
+		!heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("index \"%s\" is not as pg_aside has made it", RelationGetRelationName(index))));
-	FormIndexDatum(info, slot, NULL, values, nulls);
-	index_insert(index, values, nulls, &slot->tts_tid, relation, info->ii_Unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false,
-				 info);
+	for (int i = 0; i < form->indnatts; i++)
+		values[i] = slot_getattr(slot, form->indkey.values[i], &nulls[i]);
+	info.ii_Unique = form->indisunique;
+	info.ii_ReadyForInserts = true;
+	info.ii_Am = BTREE_AM_OID;
+	index_insert(index, values, nulls, &slot->tts_tid, relation, form->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false,
+				 &info);
 	index_close(index, NoLock);
 }
 

@@ -30,6 +30,7 @@
 #include "utils/xid8.h"
 
 PG_FUNCTION_INFO_V1(aside_event_forward);
+PG_FUNCTION_INFO_V1(aside_event_forward_rows);
 PG_FUNCTION_INFO_V1(aside_want_events);
 PG_FUNCTION_INFO_V1(aside_events_ready);
 PG_FUNCTION_INFO_V1(aside_event_handlers_changed);
@@ -203,13 +204,14 @@ aside_check_events_ready(void)
 
 /*
  * Call the function of the same name in schema aside, as the tables' owner,
- * with the caller's role in front of this one's arguments.
+ * with the caller's role in front of this one's arguments.  What it returns is
+ * in SPI's tuple table, until SPI_finish().
  */
-Datum
-aside_event_forward(PG_FUNCTION_ARGS)
+static void
+forward(FunctionCallInfo fcinfo, const char *what, bool read_only)
 {
+	Form_pg_proc proc;
 	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(fcinfo->flinfo->fn_oid));
-	Form_pg_proc proc = (Form_pg_proc) GETSTRUCT(tuple);
 	int			count = PG_NARGS() + 1;
 	Oid		   *types = palloc(sizeof(Oid) * count);
 	Datum	   *values = palloc(sizeof(Datum) * count);
@@ -217,18 +219,18 @@ aside_event_forward(PG_FUNCTION_ARGS)
 	StringInfoData query;
 	Oid			user;
 	int			context;
-	Datum		result;
-	int16		len;
-	bool		byval;
-	bool		null;
 
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", fcinfo->flinfo->fn_oid);
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
 	aside_check_events_ready();
 	aside_check_tables_owner();
-	PreventCommandIfReadOnly(psprintf("%s()", NameStr(proc->proname)));
+	if (!read_only)
+		PreventCommandIfReadOnly(psprintf("%s()", NameStr(proc->proname)));
 	watch();
 	GetUserIdAndSecContext(&user, &context);
 	initStringInfo(&query);
-	appendStringInfo(&query, "SELECT aside.%s(", NameStr(proc->proname));
+	appendStringInfo(&query, "SELECT %s aside.%s(", what, NameStr(proc->proname));
 	for (int i = 0; i < count; i++)
 	{
 		types[i] = i == 0 ? OIDOID : proc->proargtypes.values[i - 1];
@@ -237,24 +239,51 @@ aside_event_forward(PG_FUNCTION_ARGS)
 		appendStringInfo(&query, "%s$%d", i == 0 ? "" : ", ", i + 1);
 	}
 	appendStringInfoChar(&query, ')');
-	get_typlenbyval(proc->prorettype, &len, &byval);
 	ReleaseSysCache(tuple);
 	SetUserIdAndSecContext(aside_events_owner(), context | SECURITY_LOCAL_USERID_CHANGE);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
-	if (SPI_execute_with_args(query.data, count, types, values, nulls, false, 1) != SPI_OK_SELECT ||
-		SPI_processed != 1)
+	if (SPI_execute_with_args(query.data, count, types, values, nulls, read_only, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not run \"%s\"", query.data);
+	SetUserIdAndSecContext(user, context);
+}
+
+/* One value; it is told to the coordinator when the transaction commits. */
+Datum
+aside_event_forward(PG_FUNCTION_ARGS)
+{
+	int16		len;
+	bool		byval;
+	bool		null;
+	Datum		result;
+
+	forward(fcinfo, "", false);
+	if (SPI_processed != 1)
+		elog(ERROR, "expected one row");
+	get_typlenbyval(TupleDescAttr(SPI_tuptable->tupdesc, 0)->atttypid, &len, &byval);
 	result = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null);
 	if (!null && !byval)
 		result = SPI_datumTransfer(result, byval, len);
 	SPI_finish();
-	SetUserIdAndSecContext(user, context);
 	emitted = true;
 	handlers_changed = true;
 	if (null)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(result);
+}
+
+/* Rows, of a function that only reads. */
+Datum
+aside_event_forward_rows(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rows = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	aside_begin_rows(fcinfo);
+	forward(fcinfo, "* FROM", true);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		tuplestore_puttuple(rows->setResult, SPI_tuptable->vals[i]);
+	SPI_finish();
+	return (Datum) 0;
 }
 
 /* aside.event_handlers_changed(), a trigger of the table of handlers */

@@ -260,6 +260,7 @@ CREATE TABLE aside.event_0 (
     depth int NOT NULL DEFAULT 0
 ) WITH (autovacuum_enabled = false);
 CREATE INDEX event_0_txid ON aside.event_0 (txid);
+CREATE INDEX event_0_id ON aside.event_0 (id);
 CREATE TABLE aside.event_1 (LIKE aside.event_0 INCLUDING ALL) WITH (autovacuum_enabled = false);
 CREATE TABLE aside.event_2 (LIKE aside.event_0 INCLUDING ALL) WITH (autovacuum_enabled = false);
 -- Whoever publishes all tables of the database must not keep these from being updated.
@@ -720,6 +721,10 @@ COMMENT ON FUNCTION async_event_emit(text, jsonb, text, interval, timestamptz, i
     'emit an event with this transaction: if it commits, each handler of the channel gets it, and its effects once; its id';
 COMMENT ON FUNCTION async_event_cancel(bigint) IS
     'cancel an event that is still to be handled, or has its unique key though nobody handles it, when this transaction commits; false if there is none';
+CREATE FUNCTION async_event_state(id bigint, OUT handler text, OUT state text, OUT attempts int, OUT sqlstate text, OUT message text,
+    OUT next_at timestamptz) RETURNS SETOF record LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward_rows';
+COMMENT ON FUNCTION async_event_state(bigint) IS
+    'the state of an event for each of its handlers, by an index; no rows if there is no such event, or none that the caller may see; NULL is an error (22004)';
 COMMENT ON FUNCTION async_event_redrive(text, bigint[]) IS
     'emit dead events of a handler again, for it alone (NULL: all of them); how many';
 
@@ -735,42 +740,53 @@ CREATE VIEW aside.event_errors AS
     FROM (SELECT DISTINCT l.event, l.handler, l.attempt, l.at, l.sqlstate, l.message FROM aside.event_log l
           WHERE l.kind IN ('f', 'x') AND l.sqlstate IS NOT NULL) o
     GROUP BY o.event, o.handler;
+-- For the views: of handlers that have not ended, the role that they act for; NULL: nobody. Asked once for each handler.
+CREATE VIEW aside.event_handlers AS
+    SELECT h.*, o.role FROM aside.event_handler h,
+        LATERAL (SELECT CASE WHEN NOT h.inert THEN aside.definition_owner('handler', h.id, h.name) END AS role) o
+    WHERE h.inert OR o.role IS NOT NULL
+    OFFSET 0;
+-- Whose events they are: of the handler that an event is for alone, or of all of its channel that were made before it.
+-- One equality, so that it is no loop over events and handlers.
+CREATE VIEW aside.event_handled_by AS
+    SELECT 'channel ' || h.channel AS by, h.since, h.id AS handler_id, h.name AS handler, h.role AS handler_owner FROM aside.event_handlers h
+    UNION ALL SELECT 'handler ' || h.id, 0, h.id, h.name, h.role FROM aside.event_handlers h;
+-- What the log says of each event for each handler.
+CREATE VIEW aside.event_fates AS
+    SELECT o.event AS of_event, o.handler AS by_handler, bool_or(o.kind = 'd') AS done, bool_or(o.kind = 'x') AS dead,
+        bool_or(o.kind = 'c') AS cancelled, count(*) FILTER (WHERE o.kind = 'a') AS begun,
+        count(*) FILTER (WHERE o.kind IN ('w', 'd', 'f', 'x', 'c')) AS ended, count(*) FILTER (WHERE o.kind = 'f') AS failed,
+        -- one that was not made is the last that was begun
+        max(o.attempt) - ((pg_catalog.array_agg(o.kind ORDER BY o.at DESC))[1] = 'w')::int AS counted, max(o.next_at) AS next_at, max(o.at) AS changed,
+        (pg_catalog.array_agg(o.sqlstate ORDER BY o.at DESC) FILTER (WHERE o.sqlstate IS NOT NULL))[1] AS sqlstate,
+        (pg_catalog.array_agg(o.message ORDER BY o.at DESC) FILTER (WHERE o.message IS NOT NULL))[1] AS message
+    FROM aside.event_log o GROUP BY o.event, o.handler;
+CREATE FUNCTION aside.event_state(done boolean, dead boolean, cancelled boolean, begun bigint, ended bigint, failed bigint, run_at timestamptz)
+RETURNS text LANGUAGE sql VOLATILE AS $$
+    SELECT CASE WHEN done THEN 'done' WHEN dead THEN 'dead' WHEN cancelled THEN 'cancelled' WHEN begun OPERATOR(pg_catalog.>) ended THEN 'running'
+        WHEN failed OPERATOR(pg_catalog.>) 0 THEN 'retrying' WHEN run_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp() THEN 'delayed' ELSE 'waiting' END $$;
+COMMENT ON FUNCTION aside.event_state(boolean, boolean, boolean, bigint, bigint, bigint, timestamptz) IS
+    'the state of an event for one handler, by what aside.event_fates says of it; NULLs: the log says nothing';
 -- The tables have no statistics, and are guessed to be small. A full join, kept apart from all conditions, is never a nested loop.
 CREATE VIEW aside.event_states AS
     SELECT s.*,
-        CASE WHEN s.handler_id IS NULL THEN NULL WHEN s.done THEN 'done' WHEN s.dead THEN 'dead' WHEN s.cancelled THEN 'cancelled'
-             WHEN s.begun > s.ended THEN 'running' WHEN s.failed > 0 THEN 'retrying'
-             WHEN s.run_at > clock_timestamp() THEN 'delayed' ELSE 'waiting' END AS state,
+        CASE WHEN s.handler_id IS NOT NULL THEN aside.event_state(s.done, s.dead, s.cancelled, s.begun, s.ended, s.failed, s.run_at) END AS state,
         CASE WHEN s.handler_id IS NOT NULL THEN coalesce(s.counted, 0)::int END AS attempts
     FROM (
         SELECT p.*, l.*
         FROM (
             SELECT e.id, e.channel, e.payload, e.key, e.priority, e.run_at, e.unique_key, e.headers, e.emitted, e.emitted_by,
-                h.id AS handler_id, h.name AS handler,
-                aside.definition_owner('handler', h.id, h.name) AS handler_owner
+                h.handler_id, h.handler, h.handler_owner
             FROM aside.event_rows e
-            LEFT JOIN aside.event_handler h ON e.target = h.id OR (e.target IS NULL AND h.channel = e.channel AND h.since < e.id)
+            LEFT JOIN aside.event_handled_by h ON h.since < e.id
+                AND h.by = CASE WHEN e.target IS NULL THEN 'channel ' || e.channel ELSE 'handler ' || e.target END
             WHERE e.command IS NULL OR e.command = 'notify'
         ) p
-        FULL JOIN (
-            SELECT o.event AS of_event, o.handler AS by_handler, bool_or(o.kind = 'd') AS done, bool_or(o.kind = 'x') AS dead,
-                bool_or(o.kind = 'c') AS cancelled, count(*) FILTER (WHERE o.kind = 'a') AS begun,
-                count(*) FILTER (WHERE o.kind IN ('w', 'd', 'f', 'x', 'c')) AS ended, count(*) FILTER (WHERE o.kind = 'f') AS failed,
-                -- one that was not made is the last that was begun
-                max(o.attempt) - ((pg_catalog.array_agg(o.kind ORDER BY o.at DESC))[1] = 'w')::int AS counted, max(o.next_at) AS next_at, max(o.at) AS changed,
-                (pg_catalog.array_agg(o.sqlstate ORDER BY o.at DESC) FILTER (WHERE o.sqlstate IS NOT NULL))[1] AS sqlstate,
-                (pg_catalog.array_agg(o.message ORDER BY o.at DESC) FILTER (WHERE o.message IS NOT NULL))[1] AS message
-            FROM aside.event_log o GROUP BY o.event, o.handler
-        ) l ON l.of_event = p.id AND l.by_handler = p.handler_id
+        FULL JOIN aside.event_fates l ON l.of_event = p.id AND l.by_handler = p.handler_id
         OFFSET 0
     ) s
     WHERE s.id IS NOT NULL;
 
--- For the views: of handlers that have not ended, the role that they act for; NULL: nobody.
-CREATE VIEW aside.event_handlers AS
-    SELECT h.*, o.role FROM aside.event_handler h,
-        LATERAL (SELECT CASE WHEN NOT h.inert THEN aside.definition_owner('handler', h.id, h.name) END AS role) o
-    WHERE h.inert OR o.role IS NOT NULL;
 CREATE VIEW aside.handlers AS
     SELECT h.name, h.channel, coalesce(pg_catalog.pg_get_userbyid(h.role), h.owner) AS owner, h.handler,
         CASE WHEN pg_catalog.pg_has_role(h.role, 'USAGE') OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) current_user)
@@ -793,11 +809,14 @@ CREATE VIEW aside.events WITH (security_barrier) AS
     WHERE pg_catalog.pg_has_role(s.emitted_by, 'USAGE') OR pg_catalog.pg_has_role(s.handler_owner, 'USAGE')
         OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user);
 CREATE VIEW aside.dead_events WITH (security_barrier) AS
-    SELECT d.id, h.name AS handler, d.channel, d.payload, d.key, d.priority, d.headers, d.emitted,
+    SELECT d.id, d.name AS handler, d.channel, d.payload, d.key, d.priority, d.headers, d.emitted,
         d.emitted_by::name AS emitted_by, d.attempts, d.sqlstate, d.message, d.died,
-        coalesce(d.errors, (SELECT r.errors FROM aside.event_errors r WHERE r.event = d.id AND r.handler = d.handler)) AS errors
-    FROM aside.event_dead d JOIN aside.event_handlers h ON h.id = d.handler
-    WHERE pg_catalog.pg_has_role(h.role, 'USAGE') OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user);
+        coalesce(d.errors, d.logged) AS errors
+    FROM (SELECT d.*, r.errors AS logged
+          FROM (SELECT d.*, h.name, h.role FROM aside.event_dead d JOIN aside.event_handlers h ON h.id = d.handler) d
+              FULL JOIN aside.event_errors r ON r.event = d.id AND r.handler = d.handler
+          OFFSET 0) d
+    WHERE d.id IS NOT NULL AND (pg_catalog.pg_has_role(d.role, 'USAGE') OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user));
 CREATE VIEW aside.event_runs WITH (security_barrier) AS
     SELECT l.event, h.name AS handler, l.attempt, max(l.at) FILTER (WHERE l.kind = 'a') AS started,
         max(l.at) FILTER (WHERE l.kind NOT IN ('a', 'w')) AS finished,
@@ -807,36 +826,88 @@ CREATE VIEW aside.event_runs WITH (security_barrier) AS
     WHERE pg_catalog.pg_has_role(h.role, 'USAGE') OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user)
     GROUP BY l.event, h.name, l.attempt, CASE WHEN l.attempt IS NULL THEN l.at END
     HAVING count(*) FILTER (WHERE l.kind <> 'w') > count(*) FILTER (WHERE l.kind = 'w');
-CREATE VIEW aside.event_stats AS
+-- As aside.events shows it, of one event, by its index.
+CREATE FUNCTION aside.async_event_state(caller oid, id bigint) RETURNS TABLE (handler text, state text, attempts int, sqlstate text, message text,
+    next_at timestamptz) LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    asked bigint := id;
+    super boolean := (SELECT r.rolsuper FROM pg_roles r WHERE r.oid = caller);
+BEGIN
+    IF id IS NULL THEN
+        RAISE EXCEPTION 'event must not be null' USING ERRCODE = '22004';
+    END IF;
+    RETURN QUERY SELECT s.handler, s.state, s.attempts, CASE WHEN s.may THEN s.sqlstate END, CASE WHEN s.may THEN s.message END, s.next_at
+        FROM (SELECT h.handler, aside.event_state(f.done, f.dead, f.cancelled, f.begun, f.ended, f.failed, e.run_at) AS state,
+                  coalesce(f.counted, 0)::int AS attempts, f.sqlstate, f.message, f.next_at, e.emitted_by,
+                  super OR coalesce(pg_has_role(caller, h.handler_owner, 'USAGE'), false) AS may
+              FROM aside.event_rows e JOIN aside.event_handled_by h ON h.since < e.id
+                      AND h.by = CASE WHEN e.target IS NULL THEN 'channel ' || e.channel ELSE 'handler ' || e.target END
+                  LEFT JOIN aside.event_fates f ON f.of_event = asked AND f.by_handler = h.handler_id
+              WHERE e.id = asked AND (e.command IS NULL OR e.command = 'notify')) s
+        WHERE s.may OR EXISTS (SELECT FROM pg_roles r WHERE r.oid = s.emitted_by AND pg_has_role(caller, r.oid, 'USAGE'))
+        ORDER BY s.handler;
+    IF FOUND THEN
+        RETURN;
+    END IF;
+    -- Its row goes when all others of its table have ended; dead letters stay.
+    RETURN QUERY SELECT h.name, 'dead', d.attempts, d.sqlstate, d.message, NULL::timestamptz
+        FROM aside.event_dead d JOIN aside.event_handlers h ON h.id = d.handler
+        WHERE d.id = asked AND (super OR pg_has_role(caller, h.role, 'USAGE'))
+        ORDER BY h.name;
+END $$;
+
+-- Each table is gone through once, whatever the number of handlers.
+CREATE VIEW aside.event_stats WITH (security_barrier) AS
+    WITH w AS MATERIALIZED (
+        SELECT clock_timestamp() - interval '1 minute' AS since,
+            greatest(1, least(60, extract(epoch FROM clock_timestamp() - min(e.emitted)))) AS seconds FROM aside.event_rows e
+    ), states AS MATERIALIZED (
+        SELECT s.handler_id,
+            count(*) FILTER (WHERE s.state = 'waiting') AS waiting, count(*) FILTER (WHERE s.state = 'delayed') AS delayed,
+            count(*) FILTER (WHERE s.state = 'retrying') AS retrying, count(*) FILTER (WHERE s.state = 'running') AS running,
+            count(*) FILTER (WHERE s.state = 'done') AS done,
+            min(greatest(s.run_at, s.emitted)) FILTER (WHERE s.state IN ('waiting', 'retrying', 'running')) AS oldest,
+            count(*) FILTER (WHERE s.emitted > w.since) AS emitted, count(*) FILTER (WHERE s.state = 'done' AND s.changed > w.since) AS done_lately
+        FROM aside.event_states s, w GROUP BY s.handler_id
+    ), dead AS MATERIALIZED (
+        SELECT d.handler, count(*) AS dead FROM aside.event_dead d GROUP BY d.handler
+    ), failed AS MATERIALIZED (
+        -- An event that was carried over has its log in two partitions.
+        SELECT o.handler, o.sqlstate, count(*) AS failed, count(*) FILTER (WHERE o.at > w.since) AS lately
+        FROM (SELECT DISTINCT l.handler, l.event, l.at, l.sqlstate FROM aside.event_log l WHERE l.sqlstate IS NOT NULL) o, w
+        GROUP BY o.handler, o.sqlstate
+    ), notified AS MATERIALIZED (
+        SELECT * FROM aside.notification_rows()
+    ), failures AS MATERIALIZED (
+        SELECT e.handler, pg_catalog.jsonb_object_agg(e.sqlstate, e.failed) AS failures, sum(e.lately) AS lately
+        FROM (SELECT f.handler, f.sqlstate, sum(f.failed)::bigint AS failed, sum(f.lately) AS lately
+              FROM (SELECT * FROM failed UNION ALL
+                    SELECT n.handler, j.key, j.value::bigint, 0 FROM notified n, pg_catalog.jsonb_each_text(n.failures) j) f
+              GROUP BY f.handler, f.sqlstate) e
+        GROUP BY e.handler
+    )
     SELECT h.name AS handler, h.channel,
-        count(*) FILTER (WHERE s.state = 'waiting') AS waiting, count(*) FILTER (WHERE s.state = 'delayed') AS delayed,
-        count(*) FILTER (WHERE s.state = 'retrying') AS retrying, count(*) FILTER (WHERE s.state = 'running') AS running,
-        count(*) FILTER (WHERE s.state = 'done') AS done, (SELECT count(*) FROM aside.event_dead d WHERE d.handler = h.id) AS dead,
-        clock_timestamp() - min(greatest(s.run_at, s.emitted)) FILTER (WHERE s.state IN ('waiting', 'retrying', 'running')) AS lag,
-        (SELECT pg_catalog.jsonb_object_agg(f.sqlstate, f.n) FROM (SELECT e.sqlstate, sum(e.n)::bigint AS n FROM (
-            SELECT l.sqlstate, count(*) AS n
-            FROM (SELECT DISTINCT o.event, o.at, o.sqlstate FROM aside.event_log o WHERE o.handler = h.id AND o.sqlstate IS NOT NULL) l
-            GROUP BY l.sqlstate
-            UNION ALL SELECT j.key, j.value::bigint FROM pg_catalog.jsonb_each_text(n.failures) j) e
-            GROUP BY e.sqlstate) f) AS failures,
+        coalesce(s.waiting, 0) AS waiting, coalesce(s.delayed, 0) AS delayed, coalesce(s.retrying, 0) AS retrying,
+        coalesce(s.running, 0) AS running, coalesce(s.done, 0) AS done, coalesce(d.dead, 0) AS dead,
+        clock_timestamp() - s.oldest AS lag, f.failures,
         n.waiting AS notifications_waiting, n.done AS notifications_done, n.failed AS notifications_failed,
         n.dropped AS notifications_dropped, n.recorded AS notifications_recorded,
         (SELECT c.state FROM aside.coordinator_rows() c WHERE c.database = current_database()) AS coordinator,
         pg_catalog.pg_notification_queue_usage() AS notification_queue_usage,
-        pg_catalog.round((count(*) FILTER (WHERE s.emitted > w.since))::numeric / w.seconds, 1) AS emitted_per_second,
-        pg_catalog.round((count(*) FILTER (WHERE s.state = 'done' AND s.changed > w.since))::numeric / w.seconds, 1) AS done_per_second,
-        pg_catalog.round((SELECT count(*) FROM (SELECT DISTINCT o.event, o.at FROM aside.event_log o
-            WHERE o.handler = h.id AND o.sqlstate IS NOT NULL AND o.at > w.since) l)::numeric / w.seconds, 1) AS failures_per_second
-    FROM (SELECT clock_timestamp() - interval '1 minute' AS since,
-              greatest(1, least(60, extract(epoch FROM clock_timestamp() - min(e.emitted)))) AS seconds FROM aside.event_rows e) w
-        CROSS JOIN aside.event_handlers h LEFT JOIN aside.event_states s ON s.handler_id = h.id
-        LEFT JOIN aside.notification_rows() n ON n.handler = h.id
-    GROUP BY h.id, h.name, h.channel, w.since, w.seconds, n.waiting, n.done, n.failed, n.dropped, n.recorded, n.failures;
+        pg_catalog.round(coalesce(s.emitted, 0)::numeric / w.seconds, 1) AS emitted_per_second,
+        pg_catalog.round(coalesce(s.done_lately, 0)::numeric / w.seconds, 1) AS done_per_second,
+        pg_catalog.round(coalesce(f.lately, 0)::numeric / w.seconds, 1) AS failures_per_second
+    FROM w CROSS JOIN aside.event_handlers h LEFT JOIN states s ON s.handler_id = h.id LEFT JOIN dead d ON d.handler = h.id
+        LEFT JOIN failures f ON f.handler = h.id LEFT JOIN notified n ON n.handler = h.id
+    WHERE pg_catalog.pg_has_role(h.role, 'USAGE') OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE')
+        OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user);
 CREATE VIEW aside.coordinators AS SELECT * FROM aside.coordinator_rows();
 COMMENT ON VIEW aside.event_rows IS 'rows of all partitions of events';
 COMMENT ON VIEW aside.event_log IS 'lines of the log of events, one for each event';
 COMMENT ON VIEW aside.event_errors IS 'errors of the attempts of each event, as far as the log has them';
 COMMENT ON VIEW aside.event_states IS 'what is known of each event and each of its handlers';
+COMMENT ON VIEW aside.event_handled_by IS 'what an event says of whom it is for, and the handlers that this means';
+COMMENT ON VIEW aside.event_fates IS 'what the log says of each event for each handler';
 COMMENT ON VIEW aside.event_handlers IS 'handlers that have not ended, each with the role that it acts for';
 COMMENT ON VIEW aside.handlers IS
     'handlers of events and notifications; exists: is its function there? reason: why it does not run now; NULL: nothing keeps it';
@@ -948,7 +1019,7 @@ REVOKE ALL ON FUNCTION
     async_event_on(text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean),
     async_event_off(text), async_event_pause(text), async_event_resume(text),
     async_event_emit(text, jsonb, text, interval, timestamptz, int, text, text, jsonb),
-    async_event_cancel(bigint), async_event_redrive(text, bigint[]), aside.coordinator_rows(), aside.notification_rows(), aside.events_ready(),
+    async_event_cancel(bigint), async_event_redrive(text, bigint[]), async_event_state(bigint), aside.coordinator_rows(), aside.notification_rows(), aside.events_ready(),
     aside.want_events(), aside.event_handlers_changed(), aside.event_replicated(), aside.event_truncate(name), aside.event_handler_of(oid, text),
     aside.event_handler_end(aside.event_handler),
     aside.event_handlers_settle(), aside.definition_owner(text, bigint, text), aside.definition_obstacle(oid),
@@ -980,7 +1051,7 @@ GRANT EXECUTE ON FUNCTION
     async_event_on(text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean),
     async_event_off(text), async_event_pause(text), async_event_resume(text),
     async_event_emit(text, jsonb, text, interval, timestamptz, int, text, text, jsonb),
-    async_event_cancel(bigint), async_event_redrive(text, bigint[]), aside.coordinator_rows(), aside.notification_rows(), aside.events_ready(),
+    async_event_cancel(bigint), async_event_redrive(text, bigint[]), async_event_state(bigint), aside.coordinator_rows(), aside.notification_rows(), aside.events_ready(),
     aside.definition_owner(text, bigint, text), aside.definition_obstacle(oid),
     autonomous_sessions(),
     aside.worker_rows(), aside.stat_rows()
