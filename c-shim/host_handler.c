@@ -13,6 +13,7 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "funcapi.h"
@@ -31,6 +32,7 @@
 #include "utils/plancache.h"
 #include "utils/regproc.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
@@ -68,6 +70,8 @@ typedef struct Handler
 	char	   *called;			/* the handler's name */
 	char		form;			/* e aside.event, a aside.event[], j jsonb, t text, c command */
 	char	   *text;			/* the function's signature, or the command */
+	Oid			function;		/* as it was when the handler was defined: it, and its owner */
+	Oid			function_owner;
 	bool		several;		/* a command of several statements */
 	KeptPlan	plans[2];		/* of events, of notifications */
 } Handler;
@@ -174,6 +178,15 @@ execute_without_scans(SPIPlanPtr *plan, const char *query, int nargs, Oid *types
 	PG_END_TRY();
 }
 
+static Oid
+oid_at(int column)
+{
+	bool		null;
+	Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &null);
+
+	return null ? InvalidOid : DatumGetObjectId(value);
+}
+
 /* As the tables' owner. */
 static void
 load_handler(const AsideHandlerName *name)
@@ -195,7 +208,7 @@ load_handler(const AsideHandlerName *name)
 	if (handler.called != NULL)
 		pfree(handler.called);
 	memset(&handler, 0, sizeof(handler));
-	if (SPI_execute_with_args("SELECT form, coalesce(handler, command), name FROM aside.event_handler "
+	if (SPI_execute_with_args("SELECT form, coalesce(handler, command), name, function, function_owner FROM aside.event_handler "
 							  "WHERE id OPERATOR(pg_catalog.=) $1",
 							  1, types, values, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		ereport(ERROR,
@@ -204,25 +217,21 @@ load_handler(const AsideHandlerName *name)
 	handler.form = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1)[0];
 	handler.text = MemoryContextStrdup(TopMemoryContext,
 									   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2));
+	handler.function = oid_at(4);
+	handler.function_owner = oid_at(5);
 	handler.several = handler.form == 'c' && list_length(pg_parse_query(handler.text)) > 1;
 	handler.called = MemoryContextStrdup(TopMemoryContext,
 										 SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3));
 	handler.name = *name;
 }
 
-/* Since the coordinator asked, it may have been handed on, or its owner have lost his rights. */
-static void
-check_standing(Oid owner)
+/* Since the coordinator asked, it may have been handed on, or its owner have lost his rights: it will ask again. */
+static bool
+may_run(Oid owner)
 {
 	AsideDefinition definition = {.kind = "handler", .id = handler.name.id, .name = handler.called};
-	const char *obstacle = aside_definition_obstacle(owner);
 
-	if (aside_definition_owner(&definition) != owner)
-		obstacle = "its owner is another one";
-	if (obstacle != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("event handler \"%s\" may not run: %s", handler.called, obstacle)));
+	return aside_definition_owner(&definition) == owner && aside_definition_obstacle(owner) == NULL;
 }
 
 /* What call_handler() passes to a handler of this form, by the types that the server knows, whatever bears their names. */
@@ -263,6 +272,29 @@ find_function(void)
 	return function;
 }
 
+/*
+ * Whoever owns the schema can put another function in its place, which would
+ * run as the handler's owner: it is to be of an owner who could have made
+ * the handler do what he likes anyway.  Its own owner may have handed it on.
+ */
+static void
+check_function(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", function);
+	owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
+	ReleaseSysCache(tuple);
+	if (function != handler.function && owner != handler.function_owner && owner != GetUserId() && !superuser_arg(owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("function \"%s\" is another one than when the event handler was defined", handler.text),
+				 errdetail("It belongs to role \"%s\".", GetUserNameFromId(owner, true)),
+				 errhint("If it is what the handler is to call, define the handler anew.")));
+}
+
 static SPIPlanPtr
 prepare_handler(Oid *types)
 {
@@ -272,6 +304,7 @@ prepare_handler(Oid *types)
 	if (handler.form == 'c')
 		return prepare(handler.text, 2, types);
 	function = find_function();
+	check_function(function);
 	argument = argument_type();
 	return prepare(psprintf("SELECT %s(%s$1)",
 							quote_qualified_identifier(get_namespace_name(get_func_namespace(function)),
@@ -615,7 +648,7 @@ acknowledge(const Batch *batch, const Event *events)
 		free_keys(unique, count);
 }
 
-/* False: the events are not where they are said to be, and nothing was done. */
+/* False: the events are not where they are said to be, or their handler may not run now; and nothing was done. */
 static bool
 run(const AsideHandlerName *name, const Batch *batch)
 {
@@ -631,8 +664,7 @@ run(const AsideHandlerName *name, const Batch *batch)
 		elog(ERROR, "could not connect to SPI");
 	SetUserIdAndSecContext(aside_events_owner(), context | SECURITY_LOCAL_USERID_CHANGE);
 	load_handler(name);
-	check_standing(owner);
-	events = batch->kind == 1 ? read_notifications(batch) : read_events(batch);
+	events = !may_run(owner) ? NULL : batch->kind == 1 ? read_notifications(batch) : read_events(batch);
 	SetUserIdAndSecContext(owner, context);
 	if (events == NULL)
 	{

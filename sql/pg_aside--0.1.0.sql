@@ -217,6 +217,8 @@ CREATE TABLE aside.event_handler (
     owner text NOT NULL,
     inert boolean NOT NULL DEFAULT false,
     handler text,
+    function oid,
+    function_owner oid,
     command text,
     form text NOT NULL CHECK (form IN ('c', 'e', 'a', 'j', 't')),
     concurrency int NOT NULL,
@@ -237,6 +239,8 @@ CREATE TABLE aside.event_handler (
 );
 COMMENT ON COLUMN aside.event_handler.owner IS 'name of its role; the owner of its proxy is the role that it acts for';
 COMMENT ON COLUMN aside.event_handler.inert IS 'it was restored where there was no such role, and belongs to nobody';
+COMMENT ON COLUMN aside.event_handler.function IS 'the function as it was when the row was written, here or by a restore; another one is called only if its owner is function_owner, the handler''s, or a superuser';
+COMMENT ON COLUMN aside.event_handler.function_owner IS 'who owned the function then';
 COMMENT ON TABLE aside.event_handler IS 'handlers of events, as async_event_on has made them; the view aside.handlers shows them';
 CREATE TABLE aside.event_control (partition int NOT NULL);
 INSERT INTO aside.event_control VALUES (0);
@@ -334,6 +338,16 @@ CREATE TRIGGER rights BEFORE INSERT OR UPDATE OR DELETE ON aside.event_handler
 CREATE TRIGGER follow AFTER INSERT OR UPDATE OR DELETE ON aside.event_handler
     FOR EACH ROW EXECUTE FUNCTION aside.follow_definition('handler');
 ALTER TABLE aside.event_handler ENABLE ALWAYS TRIGGER rights, ENABLE ALWAYS TRIGGER follow;
+-- Numbers that a dump brings are another server's.
+CREATE FUNCTION aside.event_handler_function() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    SELECT p.oid, p.proowner INTO NEW.function, NEW.function_owner FROM pg_proc p WHERE p.oid = to_regprocedure(NEW.handler);
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION aside.event_handler_function() IS 'has a row of a handler remember its function and who owns it';
+CREATE TRIGGER rights_function BEFORE INSERT OR UPDATE OF handler ON aside.event_handler
+    FOR EACH ROW EXECUTE FUNCTION aside.event_handler_function();
+ALTER TABLE aside.event_handler ENABLE ALWAYS TRIGGER rights_function;
 -- What the other tables say is acted on too: whose an event is, which of them are done, who has a unique key.
 DO $guard$
 DECLARE
@@ -1022,7 +1036,7 @@ REVOKE ALL ON FUNCTION
     async_event_cancel(bigint), async_event_redrive(text, bigint[]), async_event_state(bigint), aside.coordinator_rows(), aside.notification_rows(), aside.events_ready(),
     aside.want_events(), aside.event_handlers_changed(), aside.event_replicated(), aside.event_truncate(name), aside.event_handler_of(oid, text),
     aside.event_handler_end(aside.event_handler),
-    aside.event_handlers_settle(), aside.definition_owner(text, bigint, text), aside.definition_obstacle(oid),
+    aside.event_handlers_settle(), aside.event_handler_function(), aside.definition_owner(text, bigint, text), aside.definition_obstacle(oid),
     aside.definition_end(text, bigint, text), aside.definition_keep(text, bigint, text), aside.check_definition(),
     aside.follow_definition(), aside.check_writer(),
     aside.async_event_on(oid, text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean),

@@ -102,9 +102,65 @@ SELECT state, sqlstate, message FROM aside.events WHERE channel = 'regress_s';
 RESET ROLE;
 SELECT state, sqlstate, message FROM aside.events WHERE channel = 'regress_s';
 
+-- a function of the same name that somebody else has put there is not called
+CREATE ROLE regress_aside_schema LOGIN IN ROLE aside_user;
+GRANT CREATE ON DATABASE :DBNAME TO regress_aside_schema;
+CREATE SCHEMA regress_theirs AUTHORIZATION regress_aside_schema;
+GRANT USAGE ON SCHEMA regress_theirs TO PUBLIC;
+CREATE TABLE told (n serial, what text);
+GRANT ALL ON told, told_n_seq TO PUBLIC;
+CREATE FUNCTION regress_theirs.f(text) RETURNS void LANGUAGE sql AS $$ INSERT INTO public.told (what) VALUES ('first: ' || current_user) $$;
+ALTER FUNCTION regress_theirs.f(text) OWNER TO regress_aside_heir;
+SET ROLE regress_aside_victim;
+SELECT async_event_on('regress_f', 'regress_theirs.f(text)', name => 'calls', max_attempts => 1);
+RESET ROLE;
+CREATE PROCEDURE happens(what text) LANGUAGE plpgsql AS $$
+DECLARE before bigint := (SELECT count(*) FROM public.told) + (SELECT count(*) FROM aside.dead_events WHERE handler = 'calls');
+BEGIN
+    PERFORM async_event_emit('regress_f', to_jsonb(what));
+    COMMIT;
+    CALL until(format('(SELECT count(*) FROM told) + (SELECT count(*) FROM aside.dead_events WHERE handler = ''calls'') > %s', before));
+    RAISE INFO '%: %', what, coalesce((SELECT sqlstate || ' ' || message FROM aside.dead_events WHERE payload #>> '{}' = what),
+        (SELECT t.what FROM told t ORDER BY n DESC LIMIT 1));
+END $$;
+CALL happens('as it was');
+SET ROLE regress_aside_schema;
+DROP FUNCTION regress_theirs.f(text);
+CREATE FUNCTION regress_theirs.f(text) RETURNS void LANGUAGE sql AS $$ INSERT INTO public.told (what) VALUES ('forged: ' || current_user) $$;
+RESET ROLE;
+CALL happens('made by the owner of the schema');
+SET ROLE regress_aside_schema;
+ALTER SCHEMA regress_theirs RENAME TO regress_old;
+RESET ROLE;
+CALL happens('gone');
+CREATE SCHEMA regress_theirs AUTHORIZATION regress_aside_schema;
+GRANT ALL ON SCHEMA regress_theirs TO PUBLIC;
+SET ROLE regress_aside_heir;
+CREATE FUNCTION regress_theirs.f(text) RETURNS void LANGUAGE sql AS $$ INSERT INTO public.told (what) VALUES ('again: ' || current_user) $$;
+RESET ROLE;
+CALL happens('of the same owner');
+DROP FUNCTION regress_theirs.f(text);
+SET ROLE regress_aside_victim;
+CREATE FUNCTION regress_theirs.f(text) RETURNS void LANGUAGE sql AS $$ INSERT INTO public.told (what) VALUES ('own: ' || current_user) $$;
+RESET ROLE;
+CALL happens('of the handler''s owner');
+DROP FUNCTION regress_theirs.f(text);
+CREATE FUNCTION regress_theirs.f(text) RETURNS void LANGUAGE sql AS $$ INSERT INTO public.told (what) VALUES ('super: ' || current_user) $$;
+CALL happens('of a superuser');
+SET ROLE regress_aside_victim;
+SELECT async_event_off('calls'), async_event_on('regress_f', 'regress_old.f(text)', name => 'calls', max_attempts => 1);
+RESET ROLE;
+CALL happens('as it was said');
+ALTER FUNCTION regress_old.f(text) OWNER TO regress_aside_writer;
+CALL happens('handed on by its owner');
+
 SELECT rolsuper FROM pg_roles WHERE rolname = 'regress_aside_writer';
 SELECT count(async_event_off(name)) FROM aside.handlers;
-DROP OWNED BY regress_aside_writer, regress_aside_victim, regress_aside_heir;
-DROP ROLE regress_aside_writer, regress_aside_heir, regress_aside_victim;
+SET client_min_messages = warning;
+DROP SCHEMA regress_theirs, regress_old CASCADE;
+DROP TABLE told;
+DROP PROCEDURE happens;
+DROP OWNED BY regress_aside_writer, regress_aside_victim, regress_aside_heir, regress_aside_schema;
+DROP ROLE regress_aside_writer, regress_aside_heir, regress_aside_victim, regress_aside_schema;
 DROP FUNCTION row_of;
 DROP PROCEDURE until;

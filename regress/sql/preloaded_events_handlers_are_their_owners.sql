@@ -78,7 +78,7 @@ RESET ROLE;
 SELECT async_event_emit('whose3') AS e3 \gset
 CALL until('EXISTS (SELECT FROM aside.dead_events WHERE channel = ''whose3'')');
 SELECT sqlstate, message, attempts FROM aside.dead_events WHERE channel = 'whose3';
-SELECT async_event_emit('whose', run_at => 'infinity') AS e \gset
+SELECT async_event_emit('whose', delay => '1 day') AS e \gset
 
 -- others may not change it
 SET ROLE regress_aside_other;
@@ -112,7 +112,7 @@ SELECT async_event_cancel(:e), async_event_cancel(:e3);
 CALL until('EXISTS (SELECT FROM aside.dead_events WHERE channel = ''whose3'')');
 -- an event is its emitter's
 SET ROLE regress_aside_emitter;
-SELECT async_event_emit('whose', run_at => 'infinity') AS e \gset
+SELECT async_event_emit('whose', delay => '1 day') AS e \gset
 RESET ROLE;
 SET ROLE regress_aside_other;
 \set VERBOSITY sqlstate
@@ -221,7 +221,7 @@ GRANT USAGE ON SEQUENCE told_n_seq TO regress_aside_member;
 SELECT async_event_emit('super') > 0;
 CALL until('(SELECT count(*) FROM told) = 8');
 CALL until('(SELECT bool_and(owner = ''regress_aside_member'') FROM aside.event_handler WHERE name <> ''behind'')');
-SELECT async_event_emit('whose', '"never handled"', run_at => 'infinity') > 0;
+SELECT async_event_emit('whose', '"never handled"', delay => '1 day') > 0;
 SET ROLE regress_aside_member;
 SELECT async_event_pause('whose'), async_event_resume('whose');
 RESET ROLE;
