@@ -261,7 +261,7 @@ fn too_long() -> Report {
 pub fn leave<H: CallerHost>(h: &H, area: &Area, session: &Session) {
     session.borrower.leave(area, h.my_pid());
     area.forget_pins(h.my_pid());
-    task::leave(h, session);
+    task::leave(h, area, session);
     for slot in area.slots {
         let (state, generation) = slot.state();
         let mine = matches!(state, State::Busy | State::Dead | State::Held)

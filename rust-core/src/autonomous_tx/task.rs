@@ -14,7 +14,7 @@ use crate::pool::deadlock::Watch;
 use crate::pool::gate::{Stop, Why};
 use crate::pool::slot::{Lease, State as SlotState};
 use crate::report::*;
-use crate::task::dispatch::{dispatch, dispatch_new};
+use crate::task::dispatch::{dispatch, dispatch_new, give_up_turn};
 use crate::task::{Card, Fate, MEMORY_PER_TASK, New, State, Table, Ticket, Unloadable, View};
 use crate::wire::codec::Unread;
 use crate::wire::frame::{HEADER_BYTES, Kind, decode_header};
@@ -608,9 +608,10 @@ pub fn detach<H: CallerHost>(h: &H, session: &Session, id: Option<i64>) -> Resul
 }
 
 /// This process exits: what it holds of the table is given back.
-pub fn leave<H: CallerHost>(h: &H, session: &Session) {
+pub fn leave<H: CallerHost>(h: &H, area: &Area, session: &Session) {
     let Some(table) = session.tasks.table() else { return };
     table.delist_all(h.my_pid());
+    give_up_turn(h, area, &table);
     if let Some(ticket) = session.tasks.pinned.take() {
         forget_file(h, table.unpin(ticket), ticket.id);
     }

@@ -1,12 +1,13 @@
 //! Which queued task runs next, and in which worker. Asked by whoever submits a task, by each worker that
 //! has nothing to do or leaves, and by those who wait for a task.
 //!
-//! Nothing is locked: a slot is claimed first, then the task is taken for that lease, and who loses either
-//! gives the other back. A process that vanishes in between leaves a slot without a worker, which
+//! One process does it at a time, for all who ask (`turn.rs`): so the oldest task is first and quotas are exact. Others
+//! claim slots meanwhile, and cancel tasks: a slot is claimed first, then the task is taken for that lease, and who
+//! loses either gives the other back. A process that vanishes in between leaves a slot without a worker, which
 //! [`reclaim`] finds.
 
 use super::{Card, State as TaskState, Table, Ticket};
-use crate::host::{CallerHost, Launch};
+use crate::host::{CallerHost, Launch, World};
 use crate::memory;
 use crate::pool::area::Area;
 use crate::pool::borrow::{leased, retire_one};
@@ -33,9 +34,12 @@ enum Found {
 /// Give workers to queued tasks, the oldest first, as long as there are both.
 pub fn dispatch<H: CallerHost>(h: &H, area: &Area, table: &Table) {
     reclaim(h, area, table);
-    if !table.some_queued() {
-        return;
+    if table.some_queued() {
+        table.in_turn(h.my_pid(), |pid| h.alive(pid), || assign_all(h, area, table));
     }
+}
+
+fn assign_all<H: CallerHost>(h: &H, area: &Area, table: &Table) {
     loop {
         expect_queued(area, table, false);
         let on_its_way = |slot: &Slot| slot.state().0 == State::Tasked && slot.without_worker();
@@ -87,16 +91,31 @@ fn assign_some<H: CallerHost>(h: &H, area: &Area, table: &Table) -> bool {
 
 /// A task has just been queued: give it a worker, unless others wait for one too.
 pub fn dispatch_new<H: CallerHost>(h: &H, area: &Area, table: &Table, ticket: Ticket) {
-    let first = !table.some_queued();
-    if first
-        && let Some(card) = table.card(ticket)
-        && may_run(area, table, &card)
-        && assign(h, area, table, &card) == Found::Assigned
-    {
-        return;
+    let mut new = Some(ticket);
+    let look = || {
+        let assigned = new.take().is_some_and(|ticket| assign_first(h, area, table, ticket));
+        if !assigned {
+            reclaim(h, area, table);
+            table.expect_queued(true);
+            assign_all(h, area, table);
+        }
+    };
+    table.in_turn(h.my_pid(), |pid| h.alive(pid), look);
+}
+
+/// The only task that is queued need not be looked for.
+fn assign_first<H: CallerHost>(h: &H, area: &Area, table: &Table, ticket: Ticket) -> bool {
+    let card = || table.card(ticket).filter(|card| may_run(area, table, card));
+    !table.some_queued() && card().is_some_and(|card| assign(h, area, table, &card) == Found::Assigned)
+}
+
+/// This process exits, perhaps in the midst of it: idle workers go on with what it leaves.
+pub fn give_up_turn<H: World>(h: &H, area: &Area, table: &Table) {
+    if table.leave_turn(h.my_pid()) {
+        expect_queued(area, table, true);
+        let idle = area.slots.iter().filter(|slot| slot.state().0 == State::Idle);
+        idle.filter_map(Slot::worker_proc).for_each(|proc| h.wake(proc));
     }
-    table.expect_queued(true);
-    dispatch(h, area, table);
 }
 
 /// Quotas count what runs, and are the submitter's. Who waits for a worker comes first, but not so that no task ever runs.

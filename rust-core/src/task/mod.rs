@@ -31,6 +31,7 @@ pub mod table;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod text;
+mod turn;
 pub mod view;
 pub mod waiters;
 

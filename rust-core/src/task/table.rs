@@ -46,6 +46,9 @@ pub struct Header {
     pub(super) page_hint: AtomicU32,
     /// 0: surely nothing is queued, so that who has nothing to do need not look through the table.
     queued: AtomicU32,
+    /// Who gives workers to tasks now, and how often that was asked for; see `turn.rs`.
+    pub(super) turn: AtomicU32,
+    pub(super) asked: AtomicU64,
     pub stats: Counters,
     pub(super) waiters: Waiters,
 }

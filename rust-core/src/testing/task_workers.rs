@@ -117,6 +117,47 @@ fn quotas_delay_tasks_and_lose_none() {
 }
 
 #[test]
+fn at_random_queued_tasks_run_one_by_one_in_their_order_where_one_is_allowed() {
+    let seeds =
+        std::env::var("ASIDE_SEED").ok().and_then(|seed| seed.parse().ok()).map_or(vec![1, 2, 3, fastrand::u64(..)], |seed| vec![seed]);
+    for seed in seeds {
+        eprintln!("ASIDE_SEED={seed}");
+        let world = World::with_tasks(4, 300, 600);
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut client = Client::new(&world);
+        client.limits.per_session = 1;
+        // Others submit, wait and call meanwhile: each of them gives workers to tasks.
+        let others: Vec<_> = (0..3)
+            .map(|n| {
+                let (world, seed) = (world.clone(), rng.u64(..));
+                spawn(move || {
+                    let (client, mut rng) = (Client::new(&world), fastrand::Rng::with_seed(seed));
+                    for m in 0..40 {
+                        let id = client.submit(&format!("put o{n}-{m}")).unwrap();
+                        if rng.bool() {
+                            client.wait(&[id], None).unwrap();
+                        }
+                    }
+                })
+            })
+            .collect();
+        let ids: Vec<_> = (0..100)
+            .map(|n| {
+                (0..rng.u32(..4)).for_each(|_| std::thread::yield_now());
+                client.submit(&format!("lock one; put t{n}; nap {}", rng.u32(..2))).unwrap()
+            })
+            .collect();
+        ids.iter().for_each(|id| assert_eq!(ends(&client, *id), State::Done));
+        others.into_iter().for_each(|other| other.join().unwrap());
+        let mine = |tag: &&str| tag.starts_with('t');
+        let commits = world.commits.lock().unwrap().clone();
+        let order: Vec<_> = commits.iter().map(|(_, tag)| tag.as_str()).filter(mine).collect();
+        assert_eq!(order, (0..100).map(|n| format!("t{n}")).collect::<Vec<_>>());
+        forget_all(&world, "");
+    }
+}
+
+#[test]
 fn a_worker_that_never_came_is_replaced_whoever_waits() {
     for waits in ["wait", "call", "nobody"] {
         let world = world(1);

@@ -14,6 +14,7 @@ use crate::pool::area::Area;
 use crate::pool::poll::Poller;
 use crate::pool::slot::{Ended, Slot, State};
 use crate::report::*;
+use crate::task::dispatch::give_up_turn;
 use crate::task::{Table, Ticket};
 use crate::wire::codec::Unread;
 use crate::wire::frame::{self, Broken, Kind};
@@ -158,6 +159,9 @@ impl<'a> Worker<'a> {
         let (Some(slot), Some(_)) = (self.area.slot(self.slot.get()), self.attached.take()) else { return };
         slot.detach();
         self.forget_pins(h);
+        if let Some(tasks) = self.tasks.get() {
+            give_up_turn(h, &self.area, &tasks);
+        }
         loop {
             let (state, generation) = slot.state();
             let done = match state {
