@@ -64,6 +64,7 @@ typedef struct AsideRows
 	MemoryContext context;		/* where both are */
 	List	   *tags;			/* of statements without rows, in that context */
 	bool		fresh;			/* nothing was described since the last statement */
+	bool		peek;			/* only the tags are kept, of all statements; rows and messages are not */
 } AsideRows;
 
 /* Arguments of a call as they are shipped. */

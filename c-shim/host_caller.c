@@ -94,6 +94,8 @@ host_relay(const aside_report *message)
 {
 	aside_status status = ASIDE_OK;
 
+	if (aside_rows != NULL && aside_rows->peek)
+		return ASIDE_OK;
 	ASIDE_TRY(status);
 	{
 		aside_raise_message(message);
@@ -107,7 +109,7 @@ host_row(aside_bytes tuple)
 {
 	aside_status status = ASIDE_OK;
 
-	if (aside_rows == NULL)
+	if (aside_rows == NULL || aside_rows->peek)
 		return ASIDE_OK;
 	ASIDE_TRY(status);
 	{
@@ -163,13 +165,13 @@ host_complete(const aside_ending *ending)
 {
 	aside_status status = ASIDE_OK;
 
-	if (aside_rows == NULL || aside_rows->store == NULL)
+	if (aside_rows == NULL || (aside_rows->store == NULL && !aside_rows->peek))
 		return ASIDE_OK;
 	ASIDE_TRY(status);
 	{
 		MemoryContext old = MemoryContextSwitchTo(aside_rows->context);
 
-		if (aside_rows->fresh)
+		if (aside_rows->fresh || aside_rows->peek)
 			aside_rows->tags = lappend(aside_rows->tags, pnstrdup(ending->tag, ending->tag_len));
 		aside_rows->fresh = true;
 		MemoryContextSwitchTo(old);

@@ -279,7 +279,7 @@ read_result(FunctionCallInfo fcinfo, bool tags)
 	check_database(pool, id_argument(fcinfo, 0));
 	plain_call("read result of task", &call);
 	aside_rows = &rows;
-	finish(aside_task_result(pool->handle, aside_get_caller_host(), &call, id_argument(fcinfo, 0)));
+	finish(aside_task_result(pool->handle, aside_get_caller_host(), &call, id_argument(fcinfo, 0), false));
 	if (rows.described != NULL)
 		aside_return_store(fcinfo, &rows, wanted);
 	else if (tags)

@@ -772,8 +772,9 @@ extern aside_status aside_task_submit(aside_pool *pool, const aside_caller_host 
 extern aside_status aside_task_wait(aside_pool *pool, const aside_caller_host *host,
 									const aside_call *call, const int64_t *ids, size_t count,
 									int64_t timeout_us, int64_t *ended);
+/* peek: the result counts as not read yet. */
 extern aside_status aside_task_result(aside_pool *pool, const aside_caller_host *host,
-									  const aside_call *call, int64_t id);
+									  const aside_call *call, int64_t id, bool peek);
 /* grace_us < 0: do not wait for its end, nor end its worker. */
 extern aside_status aside_task_cancel(aside_pool *pool, const aside_caller_host *host,
 									  const aside_call *call, int64_t id, int64_t grace_us, bool *cancelled);

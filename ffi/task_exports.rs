@@ -161,9 +161,10 @@ pub unsafe extern "C" fn aside_task_result(
     host: *const aside_caller_host,
     call: *const aside_call,
     id: i64,
+    peek: bool,
 ) -> aside_status::Type {
     // SAFETY: per the contract.
-    unsafe { with_call(pool, host, call, |pool, h, call| task::result(h, &pool.area, &pool.session, call, id_of(id)), |()| ()) }
+    unsafe { with_call(pool, host, call, |pool, h, call| task::result(h, &pool.area, &pool.session, call, id_of(id), peek), |()| ()) }
 }
 
 /// # Safety

@@ -16,21 +16,47 @@ CREATE FUNCTION aside.background_cancel(task bigint, grace interval) RETURNS boo
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_async_cancel';
 CREATE FUNCTION aside.background_progress(percent float8, message text) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_async_progress';
+CREATE FUNCTION aside.background_wait_any(tasks bigint[], timeout interval) RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_async_wait_any';
+COMMENT ON FUNCTION aside.background_wait(bigint, interval) IS 'for aside_pg_background: async_wait()';
+COMMENT ON FUNCTION aside.background_cancel(bigint, interval) IS 'for aside_pg_background: async_cancel()';
+COMMENT ON FUNCTION aside.background_progress(float8, text) IS 'for aside_pg_background: async_progress()';
+COMMENT ON FUNCTION aside.background_wait_any(bigint[], interval) IS 'for aside_pg_background: async_wait_any()';
+
+-- pg_background's settings, from now on in this session.
+CREATE FUNCTION aside.background_settings() RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_background_settings';
+COMMENT ON FUNCTION aside.background_settings() IS
+    'for aside_pg_background: define pg_background.max_workers, .default_queue_size and .worker_timeout in this session';
+SELECT aside.background_settings();
 
 CREATE FUNCTION aside.background_launch(sql text, queue_size int, label text, has_cookie boolean, discard boolean,
     OUT pid int, OUT cookie bigint)
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_background_launch';
 COMMENT ON FUNCTION aside.background_launch(text, int, text, boolean, boolean) IS
     'for aside_pg_background: start a task and make a handle of this session for it; without a cookie its PID is no other handle''s';
-CREATE FUNCTION aside.background_task(pid int, cookie bigint) RETURNS bigint
+CREATE FUNCTION aside.background_task(pid int, cookie bigint, missing_ok boolean) RETURNS bigint
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_background_task';
-COMMENT ON FUNCTION aside.background_task(int, bigint) IS
-    'for aside_pg_background: the task of a handle (42704 or 55000 if there is no such handle), NULL if it has ended and is not kept';
+COMMENT ON FUNCTION aside.background_task(int, bigint, boolean) IS
+    'for aside_pg_background: the task of a handle (42704 or 55000 if there is no such handle, or NULL), NULL if it has ended and is not kept';
+CREATE FUNCTION aside.background_sql(pid int, cookie bigint) RETURNS text
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_background_sql';
+COMMENT ON FUNCTION aside.background_sql(int, bigint) IS 'for aside_pg_background: the command of a handle, its first 64 kB';
+CREATE FUNCTION aside.background_end(pid int, cookie bigint, OUT row_count bigint, OUT command_tag text, OUT completed boolean,
+    OUT has_error boolean, OUT started_at timestamptz, OUT finished_at timestamptz, OUT sqlstate text, OUT message text,
+    OUT detail text, OUT hint text, OUT context text, OUT schema_name text, OUT table_name text, OUT column_name text,
+    OUT constraint_name text)
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_background_end';
+COMMENT ON FUNCTION aside.background_end(int, bigint) IS
+    'for aside_pg_background: how the command of a handle ended, as far as that is known; its result is not read by this';
+CREATE FUNCTION aside.background_timed_out() RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_background_timed_out';
+COMMENT ON FUNCTION aside.background_timed_out() IS 'for aside_pg_background: count a command that took longer than its caller waited';
 CREATE FUNCTION aside.background_handles(OUT pid int, OUT cookie bigint, OUT queue_size int) RETURNS SETOF record
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_background_handles';
 COMMENT ON FUNCTION aside.background_handles() IS 'for aside_pg_background: handles of this session, the oldest first';
 CREATE FUNCTION aside.background_stats(OUT launched bigint, OUT completed bigint, OUT failed bigint, OUT cancelled bigint,
-    OUT active bigint, OUT total_ms float8)
+    OUT timed_out bigint, OUT active bigint, OUT total_ms float8)
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_background_stats';
 COMMENT ON FUNCTION aside.background_stats() IS
     'for aside_pg_background: what this session has started; how a submitted or detached task ends is not known';
@@ -56,6 +82,7 @@ COMMENT ON FUNCTION pg_background_run(int, text) IS
 -- 1.6 to 2.0
 CREATE TYPE pg_background_handle AS (pid int, cookie bigint);
 COMMENT ON TYPE pg_background_handle IS 'PID of a worker, and the id of the task that it runs';
+COMMENT ON COLUMN pg_background_handle.cookie IS 'the task''s id, as in aside.tasks';
 CREATE TYPE pg_background_stats AS (
     workers_launched bigint,
     workers_completed bigint,
@@ -66,7 +93,62 @@ CREATE TYPE pg_background_stats AS (
     avg_execution_ms float8,
     max_workers int
 );
+COMMENT ON TYPE pg_background_stats IS 'what pg_background_stats_v2 returns';
 CREATE TYPE pg_background_progress_info AS (progress_pct int, progress_msg text);
+COMMENT ON TYPE pg_background_progress_info IS 'what pg_background_get_progress_v2 returns';
+CREATE TYPE pg_background_result_info AS (
+    row_count bigint,
+    command_tag text,
+    completed boolean,
+    has_error boolean,
+    started_at timestamptz,
+    finished_at timestamptz
+);
+COMMENT ON TYPE pg_background_result_info IS 'what pg_background_result_info_v2 returns';
+CREATE TYPE pg_background_error AS (
+    sqlstate text,
+    message text,
+    detail text,
+    hint text,
+    context text,
+    schema_name text,
+    table_name text,
+    column_name text,
+    constraint_name text
+);
+COMMENT ON TYPE pg_background_error IS 'what pg_background_error_info_v2 returns';
+CREATE TYPE pg_background_outcome AS (
+    pid int,
+    cookie bigint,
+    state text,
+    consumed boolean,
+    completed boolean,
+    has_error boolean,
+    row_count bigint,
+    command_tag text,
+    sqlstate text,
+    error_message text,
+    label text,
+    launched_at timestamptz
+);
+COMMENT ON TYPE pg_background_outcome IS 'what pg_background_outcome_v2 returns';
+CREATE TYPE pg_background_run_result AS (
+    pid int,
+    cookie bigint,
+    state text,
+    consumed boolean,
+    completed boolean,
+    has_error boolean,
+    row_count bigint,
+    command_tag text,
+    sqlstate text,
+    error_message text,
+    label text,
+    launched_at timestamptz,
+    timed_out boolean,
+    elapsed_ms bigint
+);
+COMMENT ON TYPE pg_background_run_result IS 'what pg_background_run_v2 returns';
 
 CREATE FUNCTION pg_background_launch_v2(sql text, queue_size int DEFAULT 65536, label text DEFAULT NULL)
 RETURNS pg_background_handle
@@ -85,7 +167,7 @@ LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_backgrou
 CREATE FUNCTION aside.background_cancel_handle(pid int, cookie bigint, grace_ms int) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE AS $$
 DECLARE
-    task CONSTANT pg_catalog.int8 := aside.background_task(pid, cookie);
+    task CONSTANT pg_catalog.int8 := aside.background_task(pid, cookie, false);
 BEGIN
     IF task IS NOT NULL THEN
         PERFORM aside.background_cancel(task, CASE WHEN grace_ms OPERATOR(pg_catalog.>) 0
@@ -100,7 +182,7 @@ $$;
 CREATE FUNCTION aside.background_wait_handle(pid int, cookie bigint, timeout_ms int) RETURNS boolean
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE AS $$
 DECLARE
-    task CONSTANT pg_catalog.int8 := aside.background_task(pid, cookie);
+    task CONSTANT pg_catalog.int8 := aside.background_task(pid, cookie, false);
 BEGIN
     RETURN task IS NULL OR aside.background_wait(task, CASE WHEN timeout_ms IS NOT NULL
         THEN pg_catalog.make_interval(secs => timeout_ms::pg_catalog.float8 OPERATOR(pg_catalog./) 1000) END);
@@ -111,6 +193,11 @@ EXCEPTION WHEN undefined_object THEN
     RETURN true;
 END
 $$;
+
+COMMENT ON FUNCTION aside.background_cancel_handle(int, bigint, int) IS
+    'for aside_pg_background: cancel the command of a handle, with a grace in milliseconds';
+COMMENT ON FUNCTION aside.background_wait_handle(int, bigint, int) IS
+    'for aside_pg_background: wait for the command of a handle; false if the milliseconds have passed before, NULL: wait for as long as it takes';
 
 CREATE FUNCTION pg_background_cancel_v2(pid int, cookie bigint, grace_ms int DEFAULT 0) RETURNS void
 LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE RETURN aside.background_cancel_handle(pid, cookie, grace_ms);
@@ -148,6 +235,7 @@ BEGIN ATOMIC
         LEFT JOIN aside.task_rows() t ON t.id = h.cookie
         LEFT JOIN pg_catalog.pg_roles r ON r.rolname = t.owner;
 END;
+COMMENT ON FUNCTION aside.background_list() IS 'for aside_pg_background: handles of this session and how their commands fare';
 -- 1.6 to 1.8 have no label: columns are as many as the caller expects.
 CREATE FUNCTION pg_background_list_v2() RETURNS SETOF record
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE AS $$
@@ -165,7 +253,7 @@ COMMENT ON FUNCTION pg_background_list_v2() IS
 
 CREATE FUNCTION pg_background_stats_v2() RETURNS pg_background_stats
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
-RETURN (SELECT ROW(s.launched, s.completed, s.failed, s.cancelled, 0, s.active,
+RETURN (SELECT ROW(s.launched, s.completed, s.failed, s.cancelled, s.timed_out, s.active,
         s.total_ms OPERATOR(pg_catalog./) nullif(s.completed + s.failed + s.cancelled, 0), pg_catalog.current_setting('aside.max_workers'))::pg_background_stats
     FROM aside.background_stats() s);
 COMMENT ON FUNCTION pg_background_stats_v2() IS
@@ -181,9 +269,9 @@ COMMENT ON FUNCTION pg_background_report_progress(int, text) IS 'as pg_backgroun
 CREATE FUNCTION pg_background_get_progress_v2(pid int, cookie bigint) RETURNS pg_background_progress_info
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 RETURN (SELECT CASE WHEN t.id IS NOT NULL THEN ROW(t.progress, t.progress_message)::pg_background_progress_info END
-    FROM aside.background_task(pid, cookie) h(id)
+    FROM aside.background_task(pid, cookie, true) h(id)
         LEFT JOIN aside.task_rows() t ON t.id = h.id AND (t.progress IS NOT NULL OR t.progress_message IS NOT NULL));
-COMMENT ON FUNCTION pg_background_get_progress_v2(int, bigint) IS 'how far a command says it is; NULL if it has not said so';
+COMMENT ON FUNCTION pg_background_get_progress_v2(int, bigint) IS 'how far a command says it is; NULL if it has not said so, or there is no such handle';
 
 CREATE FUNCTION pg_background_detach_all_v2() RETURNS int
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
@@ -194,6 +282,161 @@ LANGUAGE sql VOLATILE PARALLEL UNSAFE
 RETURN (SELECT count(*) FROM aside.background_list() l, LATERAL pg_background_cancel_v2(l.pid, l.cookie)
     WHERE l.state IN ('starting', 'running'));
 COMMENT ON FUNCTION pg_background_cancel_all_v2() IS 'cancel all commands of this session that have not ended; how many';
+
+-- Views, without a column list.
+CREATE VIEW pg_background_list AS SELECT * FROM aside.background_list();
+COMMENT ON VIEW pg_background_list IS 'commands that this session has started and not forgotten';
+CREATE VIEW pg_background_activity AS
+    SELECT l.pid, l.cookie, l.launched_at, l.user_id, l.queue_size, l.state AS pgbg_state, l.sql_preview, l.last_error, l.consumed,
+        l.label, s.state AS backend_state, s.wait_event_type, s.wait_event, s.xact_start, s.query_start, s.backend_start, s.query
+    -- The worker of one that has ended serves others.
+    FROM pg_background_list l LEFT JOIN pg_catalog.pg_stat_activity s ON s.pid = l.pid AND l.state = 'running';
+COMMENT ON VIEW pg_background_activity IS 'commands of this session, and what pg_stat_activity says of the worker while it runs them';
+REVOKE ALL ON pg_background_list, pg_background_activity FROM PUBLIC;
+GRANT SELECT ON pg_background_list, pg_background_activity TO aside_user;
+
+-- How a command ended. None of these reads its result.
+CREATE FUNCTION pg_background_result_info_v2(pid int, cookie bigint) RETURNS pg_background_result_info
+LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE
+RETURN (SELECT ROW(e.row_count, e.command_tag, e.completed, e.has_error, e.started_at, e.finished_at)::pg_background_result_info
+    FROM aside.background_end(pid, cookie) e);
+COMMENT ON FUNCTION pg_background_result_info_v2(int, bigint) IS
+    'rows, tag and times of a command, whether it has ended, and whether by an error; its result is not read by this';
+CREATE FUNCTION pg_background_error_info_v2(pid int, cookie bigint) RETURNS pg_background_error
+LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE
+RETURN (SELECT CASE WHEN e.sqlstate IS NOT NULL THEN ROW(e.sqlstate, e.message, e.detail, e.hint, e.context, e.schema_name, e.table_name,
+        e.column_name, e.constraint_name)::pg_background_error END
+    FROM aside.background_end(pid, cookie) e);
+COMMENT ON FUNCTION pg_background_error_info_v2(int, bigint) IS 'the error that ended a command, field by field; NULL if there was none';
+CREATE FUNCTION pg_background_full_sql_v2(pid int, cookie bigint) RETURNS text
+LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE RETURN aside.background_sql(pid, cookie);
+COMMENT ON FUNCTION pg_background_full_sql_v2(int, bigint) IS 'the command of a handle; beyond 64 kB it ends with [...]';
+CREATE FUNCTION pg_background_outcome_v2(p_pid int, p_cookie bigint) RETURNS pg_background_outcome
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+RETURN (SELECT ROW(p_pid, p_cookie, l.state, l.consumed, e.completed, e.has_error, e.row_count, e.command_tag, e.sqlstate, e.message,
+        l.label, l.launched_at)::pg_background_outcome
+    FROM (VALUES (1)) one(x)
+        LEFT JOIN aside.background_list() l ON l.pid = p_pid AND l.cookie = p_cookie
+        LEFT JOIN LATERAL aside.background_end(l.pid, l.cookie) e ON true);
+COMMENT ON FUNCTION pg_background_outcome_v2(int, bigint) IS
+    'how a command fares or has ended; what is not known, as of a handle that is none, is NULL';
+
+-- Whole rounds.
+CREATE FUNCTION pg_background_run_v2(sql text, queue_size int DEFAULT 0, timeout_ms int DEFAULT 0, label text DEFAULT NULL)
+RETURNS pg_background_run_result
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE AS $$
+DECLARE
+    began CONSTANT pg_catalog.timestamptz := pg_catalog.clock_timestamp();
+    timed_out pg_catalog.bool;
+    h pg_catalog.record;
+    o pg_catalog.record;
+BEGIN
+    SELECT l.pid, l.cookie INTO h FROM aside.background_launch(sql, queue_size, label, true, false) l;
+    timed_out := NOT aside.background_wait_handle(h.pid, h.cookie, CASE WHEN timeout_ms OPERATOR(pg_catalog.>) 0 THEN timeout_ms END);
+    IF timed_out THEN
+        PERFORM aside.background_timed_out(), aside.background_cancel_handle(h.pid, h.cookie, 1000);
+        PERFORM aside.background_wait_handle(h.pid, h.cookie, 1000);
+    END IF;
+    o := @extschema@.pg_background_outcome_v2(h.pid, h.cookie);
+    PERFORM @extschema@.pg_background_detach_v2(h.pid, h.cookie);
+    RETURN (o.pid, o.cookie, o.state, o.consumed, o.completed, o.has_error, o.row_count, o.command_tag, o.sqlstate, o.error_message,
+        o.label, o.launched_at, timed_out,
+        (pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) began)
+         OPERATOR(pg_catalog.*) 1000)::pg_catalog.int8);
+END
+$$;
+COMMENT ON FUNCTION pg_background_run_v2(text, int, int, text) IS
+    'run a command and wait for its end, at most so many milliseconds if they are positive: then it is cancelled; how it ended';
+CREATE FUNCTION pg_background_run_query_v2(sql text, queue_size int DEFAULT 0, timeout_ms int DEFAULT 0, label text DEFAULT NULL,
+    col_def text DEFAULT NULL)
+RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE AS $$
+DECLARE
+    h pg_catalog.record;
+BEGIN
+    SELECT l.pid, l.cookie INTO h FROM aside.background_launch(sql, queue_size, label, true, false) l;
+    IF NOT aside.background_wait_handle(h.pid, h.cookie, CASE WHEN timeout_ms OPERATOR(pg_catalog.>) 0 THEN timeout_ms END) THEN
+        PERFORM aside.background_timed_out(), aside.background_cancel_handle(h.pid, h.cookie, 1000);
+        PERFORM @extschema@.pg_background_detach_v2(h.pid, h.cookie);
+        RAISE 'background command timed out after % ms', timeout_ms USING ERRCODE = 'query_canceled';
+    END IF;
+    -- Reading the result raises the error, if there was one.
+    IF col_def IS NOT NULL THEN
+        RETURN QUERY EXECUTE pg_catalog.format('SELECT * FROM %s($1, $2) AS r(%s)', '@extschema@.pg_background_result_v2', col_def)
+            USING h.pid, h.cookie;
+    ELSIF (@extschema@.pg_background_result_info_v2(h.pid, h.cookie)).has_error THEN
+        PERFORM FROM @extschema@.pg_background_result_v2(h.pid, h.cookie) AS r(none pg_catalog.text);
+    ELSE
+        PERFORM @extschema@.pg_background_detach_v2(h.pid, h.cookie);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pg_background_run_query_v2(text, int, int, text, text) IS
+    'run a command, wait for its end, and return its rows; col_def is the column list that follows AS, without it there are none; 57014 if the milliseconds have passed before';
+CREATE FUNCTION pg_background_drain_v2(handles pg_background_handle[], timeout_ms int DEFAULT 0) RETURNS SETOF pg_background_outcome
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE AS $$
+DECLARE
+    due CONSTANT pg_catalog.timestamptz := CASE WHEN timeout_ms OPERATOR(pg_catalog.>) 0 THEN pg_catalog.clock_timestamp()
+        OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => timeout_ms::pg_catalog.float8 OPERATOR(pg_catalog./) 1000) END;
+    h pg_catalog.record;
+    ended pg_catalog.bool;
+BEGIN
+    FOR h IN SELECT u.pid, u.cookie FROM ROWS FROM (pg_catalog.unnest(handles)) WITH ORDINALITY u(pid, cookie, n)
+        WHERE u.pid IS NOT NULL AND u.cookie IS NOT NULL ORDER BY u.n
+    LOOP
+        ended := aside.background_task(h.pid, h.cookie, true) IS NULL OR aside.background_wait_handle(h.pid, h.cookie,
+            greatest(pg_catalog.date_part('epoch', due OPERATOR(pg_catalog.-) pg_catalog.clock_timestamp())
+                     OPERATOR(pg_catalog.*) 1000, CASE WHEN due IS NOT NULL THEN 0 END)::pg_catalog.int4);
+        RETURN NEXT @extschema@.pg_background_outcome_v2(h.pid, h.cookie);
+        IF ended AND EXISTS (SELECT FROM aside.background_handles() k
+                             WHERE k.pid OPERATOR(pg_catalog.=) h.pid AND k.cookie OPERATOR(pg_catalog.=) h.cookie) THEN
+            PERFORM @extschema@.pg_background_detach_v2(h.pid, h.cookie);
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION pg_background_drain_v2(pg_background_handle[], int) IS
+    'wait for commands, for all together at most so many milliseconds if they are positive; how each has ended, in their order; those that have are forgotten';
+CREATE FUNCTION pg_background_wait_any_v2(handles pg_background_handle[], timeout_ms int DEFAULT 0) RETURNS pg_background_handle
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE AS $$
+DECLARE
+    known pg_catalog.record;
+    tasks pg_catalog.int8[];
+    first pg_catalog.int8;
+BEGIN
+    FOR known IN SELECT k.pid, k.cookie, aside.background_task(k.pid, k.cookie, true) AS task
+        FROM pg_catalog.unnest(handles) u(pid, cookie), aside.background_handles() k
+        WHERE k.pid OPERATOR(pg_catalog.=) u.pid AND k.cookie OPERATOR(pg_catalog.=) u.cookie
+    LOOP
+        IF known.task IS NULL THEN
+            RETURN (known.pid, known.cookie);
+        END IF;
+        tasks := pg_catalog.array_append(tasks, known.task);
+    END LOOP;
+    IF tasks IS NULL THEN
+        RETURN NULL;
+    END IF;
+    first := aside.background_wait_any(tasks, CASE WHEN timeout_ms OPERATOR(pg_catalog.>) 0
+        THEN pg_catalog.make_interval(secs => timeout_ms::pg_catalog.float8 OPERATOR(pg_catalog./) 1000) END);
+    SELECT k.pid, k.cookie INTO known FROM aside.background_handles() k WHERE k.cookie OPERATOR(pg_catalog.=) first;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    RETURN (known.pid, known.cookie);
+END
+$$;
+COMMENT ON FUNCTION pg_background_wait_any_v2(pg_background_handle[], int) IS
+    'the first of these commands to end; NULL if the milliseconds, if they are positive, have passed before, or no handle is one of this session';
+CREATE FUNCTION pg_background_cancel_by_label_v2(pattern text, grace_ms int DEFAULT 0) RETURNS int
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+RETURN (SELECT count(*) FROM aside.background_list() l, LATERAL pg_background_cancel_v2(l.pid, l.cookie, grace_ms)
+    WHERE l.state IN ('starting', 'running') AND l.label LIKE pattern);
+COMMENT ON FUNCTION pg_background_cancel_by_label_v2(text, int) IS 'cancel all commands of this session whose label is LIKE a pattern; how many';
+CREATE FUNCTION pg_background_purge_v2() RETURNS int
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+RETURN (SELECT count(*) FROM aside.background_list() l, LATERAL pg_background_detach_v2(l.pid, l.cookie)
+    WHERE l.state NOT IN ('starting', 'running'));
+COMMENT ON FUNCTION pg_background_purge_v2() IS 'forget all commands of this session that have ended; how many';
 
 -- For members of aside_user only, as what they call.
 DO $grant$

@@ -439,8 +439,8 @@ fn look_for_deadlock<H: CallerHost>(
     }
 }
 
-/// Wait for a task's end and hand its result on; the error of one that failed is this call's.
-pub fn result<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, id: Option<i64>) -> Result<(), Failed> {
+/// Wait for a task's end and hand its result on; the error of one that failed is this call's. `peek`: it is not read yet.
+pub fn result<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, id: Option<i64>, peek: bool) -> Result<(), Failed> {
     counted(h, area, call, |rows| {
         wait(h, area, session, call, &[id], None)?;
         let (table, card) = find(h, session, id)?;
@@ -450,7 +450,9 @@ pub fn result<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call,
         session.tasks.pinned.set(Some(card.ticket));
         let result = read(h, &table, card.ticket, rows).map_err(|failed| session.tasks.dress(failed, card.ticket.id));
         session.tasks.pinned.set(None);
-        table.mark_read(card.ticket);
+        if !peek {
+            table.mark_read(card.ticket);
+        }
         forget_file(h, table.unpin(card.ticket), card.ticket.id);
         result
     })

@@ -77,7 +77,7 @@ impl Client {
     }
 
     pub fn task_result(&self, id: i64) -> Result<(), Told> {
-        self.ask("result", |call| task::result(self, &self.world.area, self.session, call, Some(id)))
+        self.ask("result", |call| task::result(self, &self.world.area, self.session, call, Some(id), false))
     }
 
     pub fn cancel_task(&self, id: i64, grace_ms: Option<u64>) -> Result<bool, Told> {
