@@ -148,6 +148,8 @@ extern int	aside_event_rotation_size;
 extern int	aside_event_rotation_time;
 
 /* host_handler.c */
+extern void aside_remember_role_settings(void);
+extern aside_status aside_role_settings_changed(bool *changed);
 extern aside_status aside_host_run_events(aside_bytes name, aside_bytes batch, bool *misplaced);
 
 /* sqlfuncs_task.c */

@@ -546,6 +546,7 @@ aside_get_worker_host(void)
 		.config = host_config,
 		.idle = host_idle,
 		.signal_slot = host_signal_slot,
+		.outdated = aside_role_settings_changed,
 		.adopt = host_adopt,
 		.origin = aside_host_origin,
 		.call_site = aside_host_call_site,

@@ -54,6 +54,10 @@ aside_launch_worker(uint32_t slot, uint64_t generation, uint32_t database, uint3
 		strlcpy(worker.bgw_function_name, "aside_worker_main", BGW_MAXLEN);
 		if (handles == NULL)
 			handles = palloc0(sizeof(BackgroundWorkerHandle *) * pool->slots);
+		if (IsBinaryUpgrade)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("no worker of pg_aside is started while the server is upgraded")));
 		if (!RegisterDynamicBackgroundWorker(&worker, &handle))
 			*status_ = ASIDE_NO_WORKER_SLOT;
 		else
@@ -126,6 +130,7 @@ aside_worker_main(Datum main_arg)
 						GetUserNameFromId(launch.user, true)),
 				 errhint("Connect again.")));
 	}
+	aside_remember_role_settings();
 	process_session_preload_libraries();
 	StartTransactionCommand();
 	aside_have_port();

@@ -23,6 +23,8 @@ _PG_init(void)
 	if (process_shared_preload_libraries_in_progress)
 	{
 		aside_request_shmem();
-		aside_register_launcher();
+		/* What is there belongs to the server that it is upgraded to. */
+		if (!IsBinaryUpgrade)
+			aside_register_launcher();
 	}
 }

@@ -63,6 +63,7 @@ typedef struct aside_bytes
 	X(SYNTAX_ERROR, SYNTAX_ERROR, '4', '2', '6', '0', '1') \
 	X(UNDEFINED_PARAMETER, UNDEFINED_PARAMETER, '4', '2', 'P', '0', '2') \
 	X(ADMIN_SHUTDOWN, ADMIN_SHUTDOWN, '5', '7', 'P', '0', '1') \
+	X(CANNOT_CONNECT_NOW, CANNOT_CONNECT_NOW, '5', '7', 'P', '0', '3') \
 	X(OUT_OF_MEMORY, OUT_OF_MEMORY, '5', '3', '2', '0', '0') \
 	X(CONFIGURATION_LIMIT_EXCEEDED, CONFIGURATION_LIMIT_EXCEEDED, '5', '3', '4', '0', '0') \
 	X(STATEMENT_TOO_COMPLEX, STATEMENT_TOO_COMPLEX, '5', '4', '0', '0', '1') \
@@ -443,6 +444,8 @@ typedef struct aside_worker_host
 	aside_status (*idle) (bool going_to_sleep);
 	void		(*signal_slot) (void);
 	/* Become the caller: identity, and settings where given. */
+	/* Would a login of now have other settings than this process began with? */
+	aside_status (*outdated) (bool *is);
 	aside_status (*adopt) (const aside_identity *who, const aside_bytes *settings);
 	/* What is known of the caller from now on, as its shim wrote it; NULL: nothing. */
 	void		(*origin) (aside_bytes origin);

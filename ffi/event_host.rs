@@ -119,12 +119,7 @@ impl Events<'_> {
                 ));
             }
             Said::Over => out.push((lease, Outcome::Over)),
-            Said::Refused { sqlstate, message } => {
-                let text = |message: &[u8]| memory::copy(message, WHAT).unwrap_or_default();
-                let untold = batches.iter().enumerate().filter(|(_, work)| work.is_some());
-                out.extend(untold.map(|(batch, _)| (lease, Outcome::Failed { batch, sqlstate, message: text(&message) })));
-                out.push((lease, Outcome::Over));
-            }
+            Said::Refused { sqlstate, message } => out.push((lease, Outcome::Refused { sqlstate, message })),
             Said::Lost { begun } => {
                 let began = self.began(lease, *handler, &batches[..begun.min(batches.len())], out);
                 out.push((lease, if began.is_some() { Outcome::Lost { began } } else { Outcome::Over }));

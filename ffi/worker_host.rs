@@ -62,6 +62,10 @@ impl WorkerHost for WorkerSide<'_> {
     fn signal_slot(&self) {
         host_call!(self.t, signal_slot());
     }
+    fn outdated(&self) -> Result<bool, Saved> {
+        let mut is = false;
+        done(host_call!(self.t, outdated(&mut is))).map(|()| is)
+    }
     fn adopt(&self, who: &Identity, settings: Option<&[u8]>) -> Result<(), Saved> {
         let who = abi::aside_identity {
             session_user: who.session_user,

@@ -245,6 +245,8 @@ pub trait WorkerHost: World {
     /// Serve what waits while idle; false: leave the main loop.
     fn idle(&self, going_to_sleep: bool) -> bool;
     fn signal_slot(&self);
+    /// Have the settings of a login changed since this process began with them?
+    fn outdated(&self) -> Result<bool, Saved>;
     /// Become the caller; settings are applied where given.
     fn adopt(&self, who: &Identity, settings: Option<&[u8]>) -> Result<(), Saved>;
     /// What is to be known of the caller from now on, as its shim has written it; None: nothing.

@@ -43,6 +43,9 @@ unsafe extern "C" fn idle(_: bool) -> aside_status::Type {
     me().interrupted.store(0, SeqCst);
     if me().dying.load(SeqCst) != 0 { aside_status::ASIDE_LEAVE } else { aside_status::ASIDE_OK }
 }
+unsafe extern "C" fn outdated(_: *mut bool) -> aside_status::Type {
+    aside_status::ASIDE_OK
+}
 unsafe extern "C" fn adopt(who: *const aside_identity, settings: *const aside_bytes) -> aside_status::Type {
     // SAFETY: readable during this call; settings may be absent.
     unsafe {
@@ -228,6 +231,7 @@ pub fn worker_host(me: &'static Process) -> aside_worker_host {
         config: Some(config),
         idle: Some(idle),
         signal_slot: Some(nothing),
+        outdated: Some(outdated),
         adopt: Some(adopt),
         origin: Some(origin),
         call_site: Some(call_site),

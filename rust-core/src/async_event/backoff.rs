@@ -21,6 +21,16 @@ pub(super) fn shortage(sqlstate: u32) -> bool {
     sqlstate == CONFIGURATION_LIMIT_EXCEEDED
 }
 
+/// After a worker could not begin: the same, up to that.
+pub const LONGEST_REFUSAL_US: i64 = 5_000_000;
+
+/// A worker could not begin for what its owner is, or may: that is for the owner to mend, and an attempt. Whatever else
+/// it was for, that the database allows no connections or that there are too many, says nothing about the events.
+pub(super) fn refusal_counts(sqlstate: u32) -> bool {
+    let class = sqlstate & 0xfff;
+    [self::sqlstate(b"28000"), self::sqlstate(b"42000")].iter().any(|counted| counted & 0xfff == class)
+}
+
 /// The longest wait after this attempt: doubled each time, up to the cap.
 pub fn ceiling_us(attempt: u32, backoff_us: i64, cap_us: i64) -> i64 {
     let factor = 1i64.checked_shl(attempt.saturating_sub(1)).filter(|factor| *factor > 0).unwrap_or(i64::MAX);

@@ -175,11 +175,14 @@ impl Coordinator {
         let (mono, now) = (h.now_us(), h.timestamp());
         let dues = self.handlers.values().filter_map(|handler| handler.next_due());
         let due = dues.map(|due| due.saturating_sub(now).max(0) as u64).min().unwrap_or(u64::MAX);
+        let held = self.handlers.values().filter_map(|handler| handler.held_until).min();
+        let held = held.map_or(u64::MAX, |until| until.saturating_sub(mono));
         let timers = self.fetch_at.min(self.reload_at).saturating_sub(mono);
         let complaint = self.complain_at().map_or(u64::MAX, |at| at.saturating_sub(mono));
         let starved = if self.starved { START_RETRY_US } else { u64::MAX };
         let refetch = if self.woken { super::rotation::ROTATION_TICK_US } else { u64::MAX };
-        due.min(timers)
+        due.min(held)
+            .min(timers)
             .min(complaint)
             .min(starved)
             .min(refetch)

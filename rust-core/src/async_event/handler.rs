@@ -1,7 +1,8 @@
 //! One handler: its definition, what waits for it, and what it may start.
 
-use super::backoff::ceiling_us;
+use super::backoff::{LONGEST_REFUSAL_US, SHORTAGE_US, ceiling_us, delay_us};
 use super::complaints::Complaints;
+use super::host::EventHost;
 use super::item::{Item, Solo, key_of};
 use super::ledger::Ledger;
 use super::notes::Notes;
@@ -27,6 +28,9 @@ pub(super) struct Handler {
     pub chunk: usize,
     /// Its owner may not act: it starts nothing.
     pub barred: bool,
+    /// Workers that could not begin, in a row, and until when no other is asked for.
+    pub refusals: u32,
+    pub held_until: Option<u64>,
     /// It is there only for the leases that run.
     pub removed: bool,
     /// The last lease was one of notifications.
@@ -43,6 +47,8 @@ impl Handler {
             complaints: Complaints::default(),
             leases: 0,
             chunk: CHUNK,
+            refusals: 0,
+            held_until: None,
             barred: false,
             removed: false,
             notes_last: false,
@@ -131,11 +137,19 @@ impl Handler {
     }
 
     fn could_run(&self) -> bool {
-        !self.removed && !self.spec.paused && self.leases < self.spec.concurrency
+        !self.removed && !self.spec.paused && self.held_until.is_none() && self.leases < self.spec.concurrency
     }
 
     fn can_run(&self) -> bool {
         self.could_run() && !self.barred
+    }
+
+    /// A worker could not begin: nothing was attempted, and for a while no other is asked for.
+    pub fn refused<H: EventHost>(&mut self, h: &H, sqlstate: u32, message: &[u8]) {
+        self.tally.error(sqlstate, message);
+        self.refusals = self.refusals.saturating_add(1);
+        let wait = delay_us(self.refusals, SHORTAGE_US, LONGEST_REFUSAL_US, h.random());
+        self.held_until = Some(h.now_us() + wait as u64);
     }
 
     /// When there will be something to start that there is not now.

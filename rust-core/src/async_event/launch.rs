@@ -1,5 +1,6 @@
 //! Work goes out to workers, and what they say of it comes back.
 
+use super::backoff::refusal_counts;
 use super::coordinator::{Coordinator, Lease};
 use super::handler::Handler;
 use super::host::EventHost;
@@ -24,7 +25,11 @@ impl Coordinator {
     /// many that are not made, not many more leases are asked for at a time than were granted lately.
     pub(super) fn start<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
         let now = h.timestamp();
-        self.handlers.values_mut().for_each(|handler| handler.queue.promote(now));
+        let mono = h.now_us();
+        for handler in self.handlers.values_mut() {
+            handler.queue.promote(now);
+            handler.held_until = handler.held_until.filter(|until| *until > mono);
+        }
         self.ask_standing(h)?;
         let mut refused = Vec::new();
         loop {
@@ -194,12 +199,24 @@ impl Coordinator {
             let Some(handler) = self.handlers.get_mut(&lease.handler) else { continue };
             let ledger = &mut self.ledger;
             let mut said = |index: usize| lease.batches.get_mut(index).and_then(Option::take);
-            let over = matches!(outcome, Outcome::Over | Outcome::Lost { .. });
+            let over = matches!(outcome, Outcome::Over | Outcome::Refused { .. } | Outcome::Lost { .. });
             match outcome {
-                Outcome::Done(index) => said(index).into_iter().for_each(|batch| handler.done(&batch, ledger, now)),
+                Outcome::Done(index) => {
+                    handler.refusals = 0;
+                    said(index).into_iter().for_each(|batch| handler.done(&batch, ledger, now));
+                }
                 Outcome::Failed { batch, sqlstate, message } => {
                     let failure = Failure { sqlstate, message: &message, crash: false };
                     said(batch).into_iter().for_each(|batch| handler.failed(h, &batch, failure, ledger, now));
+                }
+                Outcome::Refused { sqlstate, message } if refusal_counts(sqlstate) => {
+                    let failure = Failure { sqlstate, message: &message, crash: false };
+                    let rest = lease.batches.iter_mut().filter_map(Option::take);
+                    rest.for_each(|batch| handler.failed(h, &batch, failure, ledger, now));
+                }
+                Outcome::Refused { sqlstate, message } => {
+                    handler.refused(h, sqlstate, &message);
+                    self.recalled.extend(lease.ids().map(|id| (lease.handler, id)));
                 }
                 Outcome::Misplaced(index) => {
                     misplaced = true;

@@ -27,6 +27,15 @@ impl Lease {
         Self { handler, notes, batches: batches.into_iter().map(Some).collect(), events, since: now, recall }
     }
 
+    /// Events of which nothing has been said.
+    pub fn ids(&self) -> impl Iterator<Item = i64> {
+        let ids = self.batches.iter().flatten().filter_map(|batch| match &batch.work {
+            Work::Events { ids, .. } => Some(ids.iter().copied()),
+            Work::Notifications(_) => None,
+        });
+        ids.flatten()
+    }
+
     /// Nothing has been said of this event.
     pub fn has(&self, event: i64) -> bool {
         self.batches.iter().flatten().any(|batch| matches!(&batch.work, Work::Events { ids, .. } if ids.contains(&event)))

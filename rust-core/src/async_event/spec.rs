@@ -168,6 +168,11 @@ pub enum Outcome {
     Misplaced(usize),
     /// The lease has ended; batches of which nothing was said were not begun.
     Over,
+    /// The lease has ended, and none of the batches of which nothing was said was begun: this is why.
+    Refused {
+        sqlstate: u32,
+        message: Vec<u8>,
+    },
     /// The worker is gone. A batch that it had begun was not committed, else it would be Done.
     Lost {
         began: Option<usize>,

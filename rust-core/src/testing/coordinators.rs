@@ -4,6 +4,7 @@ use super::caller::Client;
 use super::world::{Fault, World, until};
 use crate::autonomous_tx::event::{Errand, Leases, Said};
 use crate::pool::slot::{Key, State};
+use crate::report::CANNOT_CONNECT_NOW;
 use crate::wire::batch::{Became, events};
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,6 +125,16 @@ fn a_worker_that_goes_had_begun_what_it_says_and_no_more() {
         assert_eq!(said.iter().filter(|said| matches!(said, Said::Batch(_, Became::Done))).count(), done, "{step}");
         world.shut_down();
     }
+}
+
+#[test]
+fn a_worker_whose_login_would_have_other_settings_by_now_begins_nothing_and_leaves() {
+    let world = World::new(1);
+    world.open("outdated");
+    let said = lease(&world, 5, |_| ());
+    assert!(matches!(said[..], [Said::Refused { sqlstate: CANNOT_CONNECT_NOW, .. }]), "{said:?}");
+    until(|| world.area.slots[0].state().0 == State::Free, || "it has left".into());
+    world.shut_down();
 }
 
 #[test]

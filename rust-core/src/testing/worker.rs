@@ -210,6 +210,10 @@ impl WorkerHost for FakeWorker<'_> {
     fn signal_slot(&self) {
         self.world.signal_waiters();
     }
+    fn outdated(&self) -> Result<bool, Saved> {
+        self.note("outdated");
+        Ok(self.world.is_open("outdated"))
+    }
     fn adopt(&self, who: &Identity, settings: Option<&[u8]>) -> Result<(), Saved> {
         self.note(if settings.is_some() { "adopt+settings" } else { "adopt" });
         self.try_step("adopt")?;

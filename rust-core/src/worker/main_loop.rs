@@ -426,6 +426,11 @@ impl<'a> Worker<'a> {
     ) -> Result<(), Box<Report>> {
         self.depth.set(request.depth);
         slot.depth.store(request.depth, Relaxed);
+        // A handler has the settings of a login, which the server applies to a process once.
+        if request.mode == Mode::Events && h.outdated().unwrap_or(false) {
+            *fit = false;
+            return Err(Box::new(Report::error(CANNOT_CONNECT_NOW, "the settings of the role have changed since this worker began")));
+        }
         let applied = slot.settings() == request.settings_hash;
         let settings = if applied { None } else { request.settings };
         if settings.is_some() {

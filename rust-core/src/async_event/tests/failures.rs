@@ -1,11 +1,11 @@
 //! Events that fail: how often they are tried, when, and with whom.
 
 use super::sim::Sim;
-use super::workers::{CONFLICT, RAISED, ids};
+use super::workers::{CONFLICT, RAISED, SHUT, ids};
 use super::world::{End, Nature, SECOND, spec};
 use crate::async_event::backoff::{FREE_RETRIES, ceiling_us, delay_us};
 use crate::async_event::spec::*;
-use crate::report::CONNECTION_FAILURE;
+use crate::report::{CONNECTION_FAILURE, sqlstate};
 
 fn one(spec: Spec, natures: &[Nature]) -> Sim {
     let mut sim = Sim::new(1, vec![spec]);
@@ -118,6 +118,28 @@ fn a_shortage_of_workers_is_never_an_attempt() {
         assert!(state.log.values().all(|logged| logged.attempts == 1));
         assert!(state.log.values().all(|logged| logged.runs <= 21), "and it is not tried all the time");
     }
+}
+
+#[test]
+fn a_worker_that_cannot_begin_is_no_attempt_and_is_not_asked_for_all_the_time() {
+    let mut sim = one(Spec { max_attempts: 1, ..spec(1, "a") }, &[Nature::Good; 300]);
+    sim.world.set().refuses = Some(SHUT);
+    sim.idle(60 * SECOND);
+    assert!(sim.world.get().calls["start"] < 60, "{}", sim.world.get().calls["start"]);
+    assert!(sim.world.get().log.values().all(|logged| logged.attempts == 0 && !logged.unfinished));
+    sim.world.set().refuses = None;
+    let before = sim.world.get().wall;
+    sim.settle(60);
+    assert!(sim.world.get().wall - before < 6 * SECOND, "and it goes on soon after");
+    assert!(sim.world.get().log.values().all(|logged| (logged.attempts, logged.end) == (1, Some(End::Done))));
+}
+
+#[test]
+fn an_owner_who_may_not_begin_pays_with_attempts() {
+    let mut sim = one(Spec { max_attempts: 2, ..spec(1, "a") }, &[Nature::Good; 3]);
+    sim.world.set().refuses = Some(sqlstate(b"28000"));
+    sim.settle(60);
+    assert_eq!(ends(&sim), [Some(End::Dead); 3]);
 }
 
 #[test]

@@ -6,6 +6,8 @@ use crate::report::{CONFIGURATION_LIMIT_EXCEEDED, CONNECTION_FAILURE, sqlstate};
 use std::collections::BTreeSet;
 
 pub const RAISED: u32 = sqlstate(b"P0001");
+/// The database allows no connections.
+pub const SHUT: u32 = sqlstate(b"55000");
 pub const CONFLICT: u32 = sqlstate(b"40001");
 
 /// A lease under way.
@@ -127,6 +129,12 @@ impl State {
                 self.outcomes.push((number, Outcome::Skipped(index)));
                 self.leases.get_mut(&number).unwrap().index += 1;
                 return;
+            }
+            if let Some(sqlstate) = self.refuses {
+                return self.end_lease(number, Outcome::Refused { sqlstate, message: b"not now".to_vec() });
+            }
+            if self.rng.f64() < deaths {
+                return self.end_lease(number, Outcome::Refused { sqlstate: SHUT, message: b"not now".to_vec() });
             }
             if self.rng.f64() < deaths {
                 return self.end_lease(number, Outcome::Over);

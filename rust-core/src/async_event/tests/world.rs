@@ -97,6 +97,8 @@ pub struct State {
     /// What the log was told, and of which handler.
     pub complaints: Vec<(String, Complaint)>,
     pub server_died: bool,
+    /// Workers cannot begin, and say this.
+    pub refuses: Option<u32>,
     /// A table was, since the coordinator has last looked where events lie.
     pub rewritten: bool,
     /// The coordinator is being shut down.
@@ -141,6 +143,7 @@ impl World {
             spilled: BTreeMap::new(),
             complaints: Vec::new(),
             server_died: false,
+            refuses: None,
             rewritten: false,
             closing: false,
             failed: false,
