@@ -7,6 +7,7 @@
  */
 #include "aside.h"
 
+#include "miscadmin.h"
 #include "utils/errcodes.h"
 
 #define SAME_AS_THE_SERVERS(name, server, a, b, c, d, e) \
@@ -15,4 +16,5 @@
 ASIDE_SQLSTATES(SAME_AS_THE_SERVERS)
 
 /* A Datum crosses as eight bytes. */
+StaticAssertDecl(ASIDE_REFERENTIAL_ACTION == SECURITY_NOFORCE_RLS, "a referential action is known by what row security is told of it");
 StaticAssertDecl(sizeof(Datum) == 8, "a Datum has eight bytes");

@@ -4,14 +4,23 @@
  *	  caller's TriggerData is put together again.
  *
  * The relation is the worker's own, for its name and columns; the trigger is
- * what the caller says it is, which may have made it just now.
+ * what the caller says it is, which may have made it just now.  Rows are laid
+ * out as a lock on the relation keeps them; without rows nothing is locked, for
+ * a caller that truncates the relation has a lock against everybody.  OLD and
+ * NEW are then NULL, of the relation's columns but not of its type, for PL/pgSQL
+ * would look that up under a lock.
  */
 #include "routine.h"
 
 #include "access/heaptoast.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "pgstat.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
@@ -76,8 +85,19 @@ trigger_at(const char *strings, const AsideRoutine *routine)
 	return trigger;
 }
 
-void
-aside_invoke_trigger(AsideRoutineCall *call)
+/* A relation that nobody locks. */
+static Relation
+unlocked(Relation relation, Relation copy)
+{
+	*copy = *relation;
+	copy->rd_att = CreateTupleDescCopy(RelationGetDescr(relation));
+	copy->rd_att->tdtypeid = RECORDOID;
+	copy->rd_att->tdtypmod = -1;
+	return copy;
+}
+
+static void
+invoke(AsideRoutineCall *call)
 {
 	LOCAL_FCINFO(fcinfo, 0);
 	const AsideRoutine *routine = call->routine;
@@ -86,15 +106,85 @@ aside_invoke_trigger(AsideRoutineCall *call)
 	Trigger		trigger = trigger_at(new + MAXALIGN(routine->new_length), routine);
 	TriggerData data = {.type = T_TriggerData, .tg_event = routine->event, .tg_trigger = &trigger};
 	HeapTuple	returned;
+	bool		for_row = TRIGGER_FIRED_FOR_ROW(routine->event);
+	RelationData copy;
+	Relation	relation;
 
 	/* Looked up without a lock first: the caller's lock on a table of its own making would not be granted. */
 	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(routine->relation)))
 		aside_refuse_unseen(ERRCODE_UNDEFINED_TABLE, "relation of the trigger");
-	data.tg_relation = relation_open(routine->relation, AccessShareLock);
+	relation = for_row ? relation_open(routine->relation, AccessShareLock) : RelationIdGetRelation(routine->relation);
+	if (relation == NULL)
+		aside_refuse_unseen(ERRCODE_UNDEFINED_TABLE, "relation of the trigger");
+	data.tg_relation = for_row ? relation : unlocked(relation, &copy);
 	data.tg_trigtuple = tuple_at(old, routine->old_length, routine->old_tid, routine->relation);
 	data.tg_newtuple = tuple_at(new, routine->new_length, routine->new_tid, routine->relation);
 	InitFunctionCallInfoData(*fcinfo, &call->handler, 0, InvalidOid, (Node *) &data, NULL);
 	returned = (HeapTuple) DatumGetPointer(FunctionCallInvoke(fcinfo));
 	send_result(call, returned, &data);
-	relation_close(data.tg_relation, AccessShareLock);
+	relation_close(relation, for_row ? AccessShareLock : NoLock);
+}
+
+/*
+ * pg_trigger_depth() tells how many triggers the server is calling, which it
+ * counts for itself.  So it is made to call a trigger as often as it does in
+ * the caller, and each time that trigger is the function below: one that stands
+ * in the place of a row's insertion, of a row without columns, into nothing.
+ */
+static AsideRoutineCall *descending = NULL;
+static int	descents_left = 0;
+
+static void go_deeper(void);
+
+static Datum
+descend(PG_FUNCTION_ARGS)
+{
+	check_stack_depth();
+	if (descents_left > 0)
+		go_deeper();
+	else
+	{
+		MemoryContext old = MemoryContextSwitchTo(aside_request_context);
+
+		invoke(descending);
+		MemoryContextSwitchTo(old);
+	}
+	PG_RETURN_POINTER(NULL);
+}
+
+static void
+go_deeper(void)
+{
+	Oid			function = descending->routine->function;
+	Trigger		trigger = {
+		.tgfoid = function,
+		.tgname = "",
+		.tgtype = TRIGGER_TYPE_ROW | TRIGGER_TYPE_INSTEAD | TRIGGER_TYPE_INSERT,
+		.tgenabled = TRIGGER_FIRES_ALWAYS,
+	};
+	TriggerDesc triggers = {.triggers = &trigger, .numtriggers = 1, .trig_insert_instead_row = true};
+	FmgrInfo	info = {
+		.fn_addr = descend,
+		.fn_oid = function,
+		.fn_stats = TRACK_FUNC_ALL,
+		.fn_mcxt = CurrentMemoryContext,
+	};
+	ResultRelInfo *relation = makeNode(ResultRelInfo);
+	EState	   *estate = CreateExecutorState();
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(CreateTemplateTupleDesc(0), &TTSOpsVirtual);
+
+	descents_left--;
+	relation->ri_TrigDesc = &triggers;
+	relation->ri_TrigFunctions = &info;
+	(void) ExecIRInsertTriggers(estate, relation, ExecStoreVirtualTuple(slot));
+	ExecDropSingleTupleTableSlot(slot);
+	FreeExecutorState(estate);
+}
+
+void
+aside_invoke_trigger(AsideRoutineCall *call)
+{
+	descending = call;
+	descents_left = Max(call->routine->depth, 1);
+	go_deeper();
 }

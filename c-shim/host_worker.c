@@ -105,6 +105,24 @@ reload(void)
 	aside_settings_mark();
 }
 
+/*
+ * The server does not report more often than once a second, as counted at the
+ * last transaction's end; a client's backend has a timer for what that leaves.
+ * The main loop comes back when the second has passed.
+ */
+static void
+report_statistics(void)
+{
+	static TimestampTz left_since = 0;
+	bool		due = left_since != 0 &&
+		TimestampDifferenceExceeds(left_since, GetCurrentTimestamp(), 1000);
+
+	if (pgstat_report_stat(due) == 0)
+		left_since = 0;
+	else if (left_since == 0)
+		left_since = GetCurrentTimestamp();
+}
+
 static void
 report_idle(void)
 {
@@ -114,8 +132,7 @@ report_idle(void)
 		pgstat_report_activity(STATE_IDLEINTRANSACTION, NULL);
 	else
 	{
-		/* Not more often than once a second: the main loop comes back when that has passed. */
-		(void) pgstat_report_stat(false);
+		report_statistics();
 		pgstat_report_activity(STATE_IDLE, NULL);
 	}
 }

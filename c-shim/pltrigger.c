@@ -11,6 +11,7 @@
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
@@ -48,6 +49,7 @@ pack(StringInfo block, Oid function, TriggerData *data)
 		.relation = RelationGetRelid(data->tg_relation),
 		.trigger = trigger->tgoid,
 		.event = data->tg_event,
+		.depth = DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0)),
 		.nargs = trigger->tgnargs,
 		.old_length = old == NULL ? 0 : old->t_len,
 		.new_length = new == NULL ? 0 : new->t_len,

@@ -36,6 +36,7 @@ typedef struct AsideRoutine
 	Oid			relation;
 	Oid			trigger;
 	uint32		event;			/* TriggerEvent */
+	int			depth;			/* of triggers in the caller, this one included */
 	ItemPointerData old_tid;
 	ItemPointerData new_tid;
 	uint32		old_length;		/* of tg_trigtuple; 0: none */

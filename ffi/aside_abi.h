@@ -145,13 +145,16 @@ typedef struct aside_column
 	aside_bytes name;
 } aside_column;
 
+/* Of the bits of a security context: a query of a referential action. */
+#define ASIDE_REFERENTIAL_ACTION 4
+
 /* Who the caller is, as role OIDs; role 0 is "none". */
 typedef struct aside_identity
 {
 	uint32_t	session_user;
 	uint32_t	role;
 	uint32_t	current_user;
-	uint32_t	security_context;
+	uint32_t	security_context;	/* the server's bits */
 	uint32_t	database;		/* the caller's, which a session need not be in */
 	uint32_t	reserved;
 } aside_identity;

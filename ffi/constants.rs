@@ -1,10 +1,11 @@
-//! SQLSTATEs of the core that must be those of `aside_abi.h`: asserted at compile time, without a server.
+//! Numbers of the core, SQLSTATEs above all, that must be those of `aside_abi.h`: asserted at compile time, without a server.
 //! `c-shim/constants.c` asserts those of the ABI against the server's own.
 
 use crate::abi::{aside_sqlstate as abi, aside_sqlstate_count::ASIDE_SQLSTATE_COUNT};
 use aside_core::report;
 
 const _: () = {
+    assert!(aside_core::host::REFERENTIAL_ACTION == crate::abi::ASIDE_REFERENTIAL_ACTION);
     assert!(report::NULL_VALUE_NOT_ALLOWED == abi::ASIDE_SQLSTATE_NULL_VALUE_NOT_ALLOWED);
     assert!(report::FEATURE_NOT_SUPPORTED == abi::ASIDE_SQLSTATE_FEATURE_NOT_SUPPORTED);
     assert!(report::CONNECTION_DOES_NOT_EXIST == abi::ASIDE_SQLSTATE_CONNECTION_DOES_NOT_EXIST);

@@ -54,6 +54,31 @@ SELECT autonomous_session_close('one');
 SELECT * FROM autonomous_sessions();
 RESET ROLE;
 
+-- a referential action of the same role changes nobody; one of another role, as a definer's function, does
+CREATE TABLE regress_parent (a int PRIMARY KEY);
+CREATE TABLE regress_child (a int REFERENCES regress_parent ON DELETE CASCADE);
+CREATE FUNCTION regress_by_session() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM autonomous_session_open('cascade');
+    PERFORM autonomous_session_exec('cascade', 'INSERT INTO regress_of_one VALUES (77)');
+    PERFORM autonomous_session_send('cascade', 'SELECT 78'), a FROM autonomous_session_result('cascade') AS (a int);
+    PERFORM autonomous_session_close('cascade');
+    RETURN old;
+END $$;
+CREATE TRIGGER by_session BEFORE DELETE ON regress_child FOR EACH ROW EXECUTE FUNCTION regress_by_session();
+INSERT INTO regress_parent VALUES (1);
+INSERT INTO regress_child VALUES (1);
+DELETE FROM regress_parent;
+SELECT count(*) FROM regress_of_one WHERE a = 77;
+INSERT INTO regress_parent VALUES (1);
+INSERT INTO regress_child VALUES (1);
+ALTER TABLE regress_child OWNER TO regress_aside_two;
+GRANT DELETE ON regress_parent TO regress_aside_one;
+GRANT SELECT ON regress_parent TO regress_aside_two;
+DELETE FROM regress_parent;
+DROP TABLE regress_child, regress_parent;
+DROP FUNCTION regress_by_session;
+
 -- within a session: roles that its user may set, from call to call, until an abort takes them back
 SET SESSION AUTHORIZATION regress_aside_one;
 SELECT autonomous_session_open('s');

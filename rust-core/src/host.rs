@@ -123,6 +123,23 @@ pub struct Identity {
     pub database: u32,
 }
 
+/// The server's mark of a query of a referential action, in a security context.
+pub const REFERENTIAL_ACTION: u32 = 4;
+
+impl Identity {
+    /// Does the session act as itself? A referential action acts as the owner of its table, who may be the same.
+    /// In a security-definer function nobody does: what its owner may keep to himself is not for his callers' sessions.
+    pub fn is_its_own(&self) -> bool {
+        let outer = if self.role == 0 { self.session_user } else { self.role };
+        self.security_context == 0 || self.current_user == outer && self.security_context & REFERENTIAL_ACTION != 0
+    }
+
+    /// Do both act as the same, in whatever security context?
+    pub fn is_same_role(&self, other: &Self) -> bool {
+        Self { security_context: 0, ..*self } == Self { security_context: 0, ..*other }
+    }
+}
+
 /// What a request is part of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u32)]

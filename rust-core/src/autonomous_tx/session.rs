@@ -134,14 +134,15 @@ fn name_of(name: Option<&[u8]>) -> Result<&[u8], Failed> {
 
 /// A session acts as whoever opened it, and for nobody else.
 fn check_user(call: &Call, open: Option<(&[u8], &Identity)>) -> Result<(), Failed> {
-    if call.identity.security_context != 0 {
-        let message = "cannot use an autonomous session within a security-definer function";
+    if !call.identity.is_its_own() {
+        let message = "cannot use an autonomous session while acting as another role";
         let report = Report::error(INSUFFICIENT_PRIVILEGE, message)
+            .with(Field::Detail, "A security-definer function and a referential action act as their owner.")
             .with(Field::Hint, "Single autonomous transactions are possible there, for example with autonomous_exec.");
         return Err(report.into());
     }
     match open {
-        Some((name, identity)) if *identity != call.identity => {
+        Some((name, identity)) if !identity.is_same_role(&call.identity) => {
             Err(about(INSUFFICIENT_PRIVILEGE, "autonomous session", name, "was opened by another role")
                 .with(Field::Hint, "Change back to the role that opened it, or open another session.")
                 .into())
