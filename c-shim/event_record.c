@@ -7,6 +7,7 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "mb/pg_wchar.h"
 #include "storage/itemptr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -14,28 +15,117 @@
 
 #define BURY \
 	"INSERT INTO aside.event_dead (id, handler, channel, payload, key, priority, headers, emitted, " \
-	"emitted_by, unique_key, attempts, sqlstate, message) SELECT id, $2, channel, payload, key, priority, headers, " \
-	"emitted, CASE WHEN emitted_by <> 0 THEN pg_get_userbyid(emitted_by) END, unique_key, $3, $4, $5 FROM aside.event_%u WHERE id = $6"
+	"emitted_by, unique_key, attempts, sqlstate, message, detail, hint, context) SELECT id, $2, channel, payload, key, priority, headers, " \
+	"emitted, CASE WHEN emitted_by <> 0 THEN pg_get_userbyid(emitted_by) END, unique_key, $3, $4, $5, $7, $8, $9 FROM aside.event_%u WHERE id = $6"
+#define NAMED " ON CONFLICT DO NOTHING RETURNING (SELECT h.name FROM aside.event_handler h WHERE h.id = $2)"
+
+/* What an error says besides its message, in the order in which it comes. */
+typedef enum ErrorText
+{
+	ERROR_MESSAGE,
+	ERROR_DETAIL,
+	ERROR_HINT,
+	ERROR_CONTEXT,
+} ErrorText;
+
+#define ERROR_TEXTS 4
+
+/* Each of an error's texts; none has an end of its own. */
+static void
+split_error(aside_bytes packed, aside_bytes *texts)
+{
+	memset(texts, 0, sizeof(aside_bytes) * ERROR_TEXTS);
+	for (int i = 0; i < ERROR_TEXTS && packed.data != NULL; i++)
+	{
+		const uint8_t *end = memchr(packed.data, '\0', packed.len);
+
+		texts[i].data = packed.data;
+		texts[i].len = end == NULL ? packed.len : end - packed.data;
+		packed.len -= end == NULL ? packed.len : texts[i].len + 1;
+		packed.data = end == NULL ? NULL : end + 1;
+	}
+}
+
+/* As parameters; one without a text is NULL, but for the message. What was cut may have been so within a character. */
+static void
+put_error(aside_bytes packed, Datum *values, char *nulls)
+{
+	aside_bytes texts[ERROR_TEXTS];
+
+	split_error(packed, texts);
+	for (int i = 0; i < ERROR_TEXTS; i++)
+	{
+		bool		null = texts[i].data == NULL || (i != ERROR_MESSAGE && texts[i].len == 0);
+
+		if (!null)
+			texts[i].len = pg_mbcliplen((const char *) texts[i].data, texts[i].len, texts[i].len);
+		values[i] = null ? (Datum) 0 : aside_bytes_datum(texts[i]);
+		nulls[i] = null ? 'n' : ' ';
+	}
+}
+
+/* A line of the server's log for each event that has died, when that is written down. */
+typedef struct Death
+{
+	const aside_log_entry *entry;
+	const char *handler;
+} Death;
+
+static Death *deaths = NULL;
+static size_t ndeaths = 0;
+
+static void
+announce_deaths(void)
+{
+	for (size_t i = 0; i < ndeaths; i++)
+	{
+		const aside_log_entry *entry = deaths[i].entry;
+		aside_bytes texts[ERROR_TEXTS];
+
+		split_error(entry->message, texts);
+		ereport(LOG,
+				(errcode(entry->sqlstate),
+				 errmsg("event handler \"%s\" failed for event %lld for good, in attempt %u: %.*s", deaths[i].handler,
+						(long long) entry->events[0], entry->attempt, (int) texts[ERROR_MESSAGE].len,
+						(const char *) texts[ERROR_MESSAGE].data),
+				 texts[ERROR_DETAIL].len == 0 ? 0 :
+				 errdetail("%.*s", (int) texts[ERROR_DETAIL].len, (const char *) texts[ERROR_DETAIL].data)));
+	}
+}
 
 /* Among the dead, with what the event was.  Where it lies is known to who has run it. */
 static void
 bury_event(const aside_log_entry *entry)
 {
-	Oid			types[6] = {TIDOID, INT4OID, INT4OID, TEXTOID, TEXTOID, INT8OID};
+	Oid			types[9] = {TIDOID, INT4OID, INT4OID, TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID};
 	ItemPointerData tid;
-	Datum		values[6];
+	Datum		values[9];
+	char		nulls[10] = "         ";
+	Datum		error[ERROR_TEXTS];
+	char		no_error[ERROR_TEXTS];
 
 	ItemPointerSet(&tid, entry->tid >> 16, entry->tid & 0xffff);
 	values[0] = PointerGetDatum(&tid);
 	values[1] = Int32GetDatum(entry->handler);
 	values[2] = Int32GetDatum(entry->attempt);
 	values[3] = CStringGetTextDatum(unpack_sql_state(entry->sqlstate));
-	values[4] = aside_bytes_datum(entry->message);
 	values[5] = Int64GetDatum(entry->events[0]);
-	aside_run_query(psprintf(BURY " AND ctid = $1 ON CONFLICT DO NOTHING", entry->partition), 6, types, values, NULL,
-			  SPI_OK_INSERT);
+	put_error(entry->message, error, no_error);
+	values[4] = error[ERROR_MESSAGE];
+	nulls[4] = no_error[ERROR_MESSAGE];
+	memcpy(&values[6], &error[ERROR_DETAIL], sizeof(Datum) * (ERROR_TEXTS - 1));
+	memcpy(&nulls[6], &no_error[ERROR_DETAIL], ERROR_TEXTS - 1);
+	aside_run_query(psprintf(BURY " AND ctid = $1" NAMED, entry->partition), 9, types, values, nulls,
+			  SPI_OK_INSERT_RETURNING);
 	if (SPI_processed == 0)
-		aside_run_query(psprintf(BURY " ON CONFLICT DO NOTHING", entry->partition), 6, types, values, NULL, SPI_OK_INSERT);
+		aside_run_query(psprintf(BURY NAMED, entry->partition), 9, types, values, nulls, SPI_OK_INSERT_RETURNING);
+	if (SPI_processed > 0)
+	{
+		char	   *name = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+
+		deaths[ndeaths].entry = entry;
+		deaths[ndeaths++].handler = MemoryContextStrdup(aside_lent, name == NULL ? "?" : name);
+	}
 }
 
 /* Who replaces an event has its key locked: a coordinator waits for nobody's transaction. */
@@ -46,9 +136,11 @@ bury_event(const aside_log_entry *entry)
 static void
 write_entry(const aside_log_entry *entry)
 {
-	Oid			types[7] = {INT4OID, CHAROID, INT8ARRAYOID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID};
-	Datum		values[7];
-	char		nulls[8] = "       ";
+	Oid			types[10] = {
+		INT4OID, CHAROID, INT8ARRAYOID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID
+	};
+	Datum		values[10];
+	char		nulls[11] = "          ";
 
 	values[0] = Int32GetDatum(entry->handler);
 	values[1] = CharGetDatum(entry->kind);
@@ -59,11 +151,10 @@ write_entry(const aside_log_entry *entry)
 	nulls[4] = entry->next_at == 0 ? 'n' : ' ';
 	values[5] = CStringGetTextDatum(unpack_sql_state(entry->sqlstate));
 	nulls[5] = entry->sqlstate == 0 ? 'n' : ' ';
-	values[6] = aside_bytes_datum(entry->message);
-	nulls[6] = entry->message.data == NULL ? 'n' : ' ';
-	aside_run_query(psprintf("INSERT INTO aside.event_log_%u (handler, kind, events, attempt, next_at, sqlstate, message) "
-					   "VALUES ($1, $2, $3, $4, $5, $6, $7)", entry->partition),
-			  7, types, values, nulls, SPI_OK_INSERT);
+	put_error(entry->message, &values[6], &nulls[6]);
+	aside_run_query(psprintf("INSERT INTO aside.event_log_%u (handler, kind, events, attempt, next_at, sqlstate, message, "
+					   "detail, hint, context) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", entry->partition),
+			  10, types, values, nulls, SPI_OK_INSERT);
 	if (entry->kind == 'x')
 		bury_event(entry);
 	if (entry->kind == 'x' || entry->kind == 'c')
@@ -78,9 +169,12 @@ aside_event_record(const aside_log_entry *entries, size_t count)
 	ASIDE_TRY(status);
 	{
 		aside_begin_work();
+		deaths = MemoryContextAllocHuge(aside_lent, sizeof(Death) * Max(count, 1));
+		ndeaths = 0;
 		for (size_t i = 0; i < count; i++)
 			write_entry(&entries[i]);
 		aside_end_work();
+		announce_deaths();
 	}
 	ASIDE_END_TRY();
 	aside_drop_work(status);

@@ -150,9 +150,10 @@ aside_event_carry_over(uint32_t partition, const int64_t *events, size_t count)
 
 		aside_begin_work();
 		values[0] = aside_event_array(events, count);
-		aside_run_query(psprintf("INSERT INTO aside.event_log_%d (handler, kind, events, attempt, at, next_at, sqlstate, message) "
+		aside_run_query(psprintf("INSERT INTO aside.event_log_%d (handler, kind, events, attempt, at, next_at, sqlstate, message, "
+						   "detail, hint, context) "
 						   "SELECT handler, kind, ARRAY(SELECT unnest(events) INTERSECT SELECT unnest($1)), attempt, at, next_at, "
-						   "sqlstate, message FROM aside.event_log_%u WHERE events && $1", to, partition),
+						   "sqlstate, message, detail, hint, context FROM aside.event_log_%u WHERE events && $1", to, partition),
 				  1, types, values, NULL, SPI_OK_INSERT);
 		aside_run_query(psprintf("INSERT INTO aside.event_%d (id, txid, channel, payload, key, priority, run_at, unique_key, headers, "
 						   "emitted, emitted_by, target, attempts, command, depth) SELECT id, pg_current_xact_id(), channel, payload, "

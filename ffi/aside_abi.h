@@ -598,7 +598,11 @@ typedef struct aside_note
 	aside_bytes payload;
 } aside_note;
 
-/* A line of the log: a attempt, w not made after all, f failed, x dead, c cancelled. */
+/*
+ * A line of the log: a attempt, w not made after all, f failed, x dead, c
+ * cancelled.  An error's message may be followed by its DETAIL, its HINT and its
+ * CONTEXT, each after a NUL.
+ */
 typedef struct aside_log_entry
 {
 	uint32_t	kind;

@@ -280,7 +280,10 @@ CREATE TABLE aside.event_log_0 (
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
     next_at timestamptz,
     sqlstate text,
-    message text
+    message text,
+    detail text,
+    hint text,
+    context text
 ) WITH (autovacuum_enabled = false);
 CREATE TABLE aside.event_log_1 (LIKE aside.event_log_0 INCLUDING ALL) WITH (autovacuum_enabled = false);
 CREATE TABLE aside.event_log_2 (LIKE aside.event_log_0 INCLUDING ALL) WITH (autovacuum_enabled = false);
@@ -305,6 +308,9 @@ CREATE TABLE aside.event_dead (
     attempts int NOT NULL,
     sqlstate text,
     message text,
+    detail text,
+    hint text,
+    context text,
     died timestamptz NOT NULL DEFAULT clock_timestamp(),
     errors jsonb,
     unique_key text,
@@ -745,9 +751,9 @@ COMMENT ON FUNCTION async_event_redrive(text, bigint[]) IS
 CREATE VIEW aside.event_rows AS
     SELECT 0 AS partition, * FROM aside.event_0 UNION ALL SELECT 1, * FROM aside.event_1 UNION ALL SELECT 2, * FROM aside.event_2;
 CREATE VIEW aside.event_log AS
-    SELECT 0 AS partition, l.handler, ev AS event, l.kind, l.attempt, l.at, l.next_at, l.sqlstate, l.message FROM aside.event_log_0 l, pg_catalog.unnest(l.events) ev
-    UNION ALL SELECT 1, l.handler, ev, l.kind, l.attempt, l.at, l.next_at, l.sqlstate, l.message FROM aside.event_log_1 l, pg_catalog.unnest(l.events) ev
-    UNION ALL SELECT 2, l.handler, ev, l.kind, l.attempt, l.at, l.next_at, l.sqlstate, l.message FROM aside.event_log_2 l, pg_catalog.unnest(l.events) ev;
+    SELECT 0 AS partition, l.handler, ev AS event, l.kind, l.attempt, l.at, l.next_at, l.sqlstate, l.message, l.detail, l.hint, l.context FROM aside.event_log_0 l, pg_catalog.unnest(l.events) ev
+    UNION ALL SELECT 1, l.handler, ev, l.kind, l.attempt, l.at, l.next_at, l.sqlstate, l.message, l.detail, l.hint, l.context FROM aside.event_log_1 l, pg_catalog.unnest(l.events) ev
+    UNION ALL SELECT 2, l.handler, ev, l.kind, l.attempt, l.at, l.next_at, l.sqlstate, l.message, l.detail, l.hint, l.context FROM aside.event_log_2 l, pg_catalog.unnest(l.events) ev;
 CREATE VIEW aside.event_errors AS
     SELECT o.event, o.handler,
         pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('attempt', o.attempt, 'at', o.at, 'sqlstate', o.sqlstate, 'message', o.message) ORDER BY o.at) AS errors
@@ -824,7 +830,7 @@ CREATE VIEW aside.events WITH (security_barrier) AS
         OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user);
 CREATE VIEW aside.dead_events WITH (security_barrier) AS
     SELECT d.id, d.name AS handler, d.channel, d.payload, d.key, d.priority, d.headers, d.emitted,
-        d.emitted_by::name AS emitted_by, d.attempts, d.sqlstate, d.message, d.died,
+        d.emitted_by::name AS emitted_by, d.attempts, d.sqlstate, d.message, d.detail, d.hint, d.context, d.died,
         coalesce(d.errors, d.logged) AS errors
     FROM (SELECT d.*, r.errors AS logged
           FROM (SELECT d.*, h.name, h.role FROM aside.event_dead d JOIN aside.event_handlers h ON h.id = d.handler) d
@@ -835,7 +841,8 @@ CREATE VIEW aside.event_runs WITH (security_barrier) AS
     SELECT l.event, h.name AS handler, l.attempt, max(l.at) FILTER (WHERE l.kind = 'a') AS started,
         max(l.at) FILTER (WHERE l.kind NOT IN ('a', 'w')) AS finished,
         coalesce(max(CASE l.kind WHEN 'd' THEN 'done' WHEN 'f' THEN 'failed' WHEN 'x' THEN 'dead' WHEN 'c' THEN 'cancelled' END), 'running') AS state,
-        max(l.sqlstate) AS sqlstate, max(l.message) AS message, max(l.next_at) AS next_at
+        max(l.sqlstate) AS sqlstate, max(l.message) AS message, max(l.detail) AS detail, max(l.hint) AS hint, max(l.context) AS context,
+        max(l.next_at) AS next_at
     FROM aside.event_log l JOIN aside.event_handlers h ON h.id = l.handler
     WHERE pg_catalog.pg_has_role(h.role, 'USAGE') OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user)
     GROUP BY l.event, h.name, l.attempt, CASE WHEN l.attempt IS NULL THEN l.at END

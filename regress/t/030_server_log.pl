@@ -153,12 +153,18 @@ foreach my $preload (1, 0)
 		$from = here($node);
 		$node->safe_psql('postgres', q{
 			CREATE FUNCTION handles(e aside.event) RETURNS void LANGUAGE plpgsql AS $$
-			BEGIN RAISE WARNING 'of a handler: %', e.payload; IF e.payload = '"bad"' THEN RAISE 'no good' USING HINT = 'mend it'; END IF; END $$;
+			BEGIN RAISE WARNING 'of a handler: %', e.payload; IF e.payload = '"bad"' THEN RAISE 'no good' USING DETAIL = 'too bad', HINT = 'mend it'; END IF; END $$;
 			SELECT async_event_on('ch', 'handles(aside.event)', name => 'h', max_attempts => 1);
 			SELECT async_event_emit('ch', '"good"'), async_event_emit('ch', '"bad"')});
 		$log = log_since($node, $from, qr/CONTEXT: .*\n(?:\t.*\n)*\tevent handler h\n(?s:.*)ERROR:  no good(?s:.*)\tevent handler h\n/);
 		is(count_of($log, qr/WARNING:  of a handler: "good"$/m), 1, 'a warning of a handler reaches the log');
-		like($log, qr/\|postgres\|postgres\|.*> ERROR:  no good\n.*HINT:  mend it\n/, 'an error of a handler, too');
+		like($log, qr/\|postgres\|postgres\|.*> ERROR:  no good\n.*DETAIL:  too bad\n.*HINT:  mend it\n/, 'an error of a handler, too');
+		$log = log_since($node, $from, qr/for good, in attempt 1.*\n.*DETAIL/);
+		is(count_of($log, qr/LOG:  event handler "h" failed for event \d+ for good, in attempt 1: no good\n.*DETAIL:  too bad$/m), 1,
+			'one line says that an event is dead');
+		my $kept = "message = 'no good' AND detail = 'too bad' AND hint = 'mend it' AND context ~ '^PL/pgSQL function handles'";
+		is($node->safe_psql('postgres', "SELECT count(*) FROM aside.dead_events WHERE $kept"), 1, '... its error is kept with its fields');
+		is($node->safe_psql('postgres', "SELECT count(*) FROM aside.event_runs WHERE state = 'dead' AND $kept"), 1, '... in the attempt, too');
 	}
 	$node->stop;
 }

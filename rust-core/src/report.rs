@@ -3,6 +3,14 @@
 
 use crate::memory::{self, Grows, NoMemory};
 
+/// Of a DETAIL, a HINT or a CONTEXT that is kept.
+const LONGEST_TEXT: usize = 8192;
+
+/// The message in what [`Report::texts`] made.
+pub fn message_of(texts: &[u8]) -> &[u8] {
+    texts.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
 /// A SQLSTATE packed as the server packs it: six bits a character, first character lowest.
 pub const fn sqlstate(code: &[u8; 5]) -> u32 {
     let mut packed = 0;
@@ -138,10 +146,20 @@ impl Report {
         }
     }
 
-    /// What it says.
-    pub fn into_message(self) -> Vec<u8> {
-        let [message, ..] = self.text;
-        message.unwrap_or_default()
+    /// What it says: the message, then DETAIL, HINT and CONTEXT, each after a NUL, which no text of the server's has; of
+    /// each of those so much at most. What there is no memory for is left out.
+    pub fn texts(&self) -> Vec<u8> {
+        const WHAT: &str = "an error";
+        let mut texts = memory::copy(self.get(Field::Message).unwrap_or_default(), WHAT).unwrap_or_default();
+        let more = [Field::Detail, Field::Hint, Field::Context].map(|field| self.get(field).unwrap_or_default());
+        let last = more.iter().rposition(|text| !text.is_empty()).map_or(0, |last| last + 1);
+        for text in &more[..last] {
+            let text = text.get(..LONGEST_TEXT).unwrap_or(text);
+            if memory::append(&mut texts, b"\0", WHAT).and_then(|()| memory::append(&mut texts, text, WHAT)).is_err() {
+                break;
+            }
+        }
+        texts
     }
 
     /// A copy.
@@ -166,6 +184,19 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_texts_of_an_error_are_told_apart() {
+        let report = Report::error(INTERNAL_ERROR, "message");
+        assert_eq!(report.texts(), b"message");
+        assert_eq!(message_of(b"message"), b"message");
+        let report = report.with(Field::Hint, "hint").with(Field::Context, vec![b'c'; LONGEST_TEXT + 1]);
+        let texts = report.texts();
+        assert_eq!(message_of(&texts), b"message");
+        let parts: Vec<&[u8]> = texts.split(|byte| *byte == 0).collect();
+        assert_eq!(parts[..3], [&b"message"[..], b"", b"hint"]);
+        assert_eq!(parts[3].len(), LONGEST_TEXT);
+    }
 
     #[test]
     fn sqlstates_are_packed_as_the_server_packs_them() {

@@ -3,6 +3,7 @@
 
 use super::coordinator::Coordinator;
 use super::host::EventHost;
+use crate::report::message_of;
 
 /// A line for each handler that fails comes this often.
 pub const SAY_EVERY_US: u64 = 10_000_000;
@@ -32,7 +33,7 @@ pub(super) struct Complaints {
 impl Complaints {
     pub fn failed(&mut self, times: usize, sqlstate: u32, message: &[u8]) {
         self.unsaid += times as u64;
-        self.last = (sqlstate, message.to_vec());
+        self.last = (sqlstate, message_of(message).to_vec());
     }
 
     pub fn dropped(&mut self) {

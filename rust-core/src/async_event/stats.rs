@@ -3,6 +3,7 @@
 use super::coordinator::Coordinator;
 use super::handler::Handler;
 use super::spec::PARTITIONS;
+use crate::report::message_of;
 
 /// SQLSTATEs that are counted for each handler, the first ones that came.
 pub const ERRORS: usize = 8;
@@ -37,7 +38,7 @@ impl Tally {
     }
 
     pub(super) fn error(&mut self, sqlstate: u32, message: &[u8]) {
-        self.last_error = Some((sqlstate, message.to_vec()));
+        self.last_error = Some((sqlstate, message_of(message).to_vec()));
     }
 
     pub(super) fn dead(&mut self, sqlstate: u32, message: &[u8]) {

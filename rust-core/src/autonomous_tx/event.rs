@@ -282,7 +282,7 @@ fn hear<H: CallerHost>(h: &H, area: &Area, open: &mut Open, said: &mut Vec<(u64,
             open.number,
             match &open.last_words {
                 Some(words) if !slot.taken(generation) => refused(words),
-                Some(words) if words.sqlstate == QUERY_CANCELED => Said::TimedOut { begun: begun(), message: message_of(words) },
+                Some(words) if words.sqlstate == QUERY_CANCELED => Said::TimedOut { begun: begun(), message: words.texts() },
                 _ => lost(),
             },
         ));
@@ -292,10 +292,5 @@ fn hear<H: CallerHost>(h: &H, area: &Area, open: &mut Open, said: &mut Vec<(u64,
 }
 
 fn refused(report: &Report) -> Said {
-    Said::Refused { sqlstate: report.sqlstate, message: message_of(report) }
-}
-
-/// Empty where there is no memory for it.
-fn message_of(report: &Report) -> Vec<u8> {
-    memory::copy(report.get(Field::Message).unwrap_or_default(), LEASE).unwrap_or_default()
+    Said::Refused { sqlstate: report.sqlstate, message: report.texts() }
 }

@@ -37,7 +37,7 @@ pub(super) fn execute_events<H: WorkerHost>(h: &H, worker: &Worker, slot: &Slot,
                     h.abort();
                     remember(&mut failed_keys, key, fit);
                     *fit &= report.severity < Severity::Fatal;
-                    Became::Failed { sqlstate: report.sqlstate, message: report.into_message() }
+                    Became::Failed { sqlstate: report.sqlstate, message: report.texts() }
                 }
             }
         };
