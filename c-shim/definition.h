@@ -25,4 +25,7 @@ extern const char *aside_definition_obstacle(Oid owner);
 extern void aside_check_tables_owner(void);
 extern void aside_watch_definition(const AsideDefinition *definition, bool first);
 
+/* owners.c */
+extern void aside_check_one_owner(Oid owner);
+
 #endif							/* ASIDE_DEFINITION_H */

@@ -130,10 +130,14 @@ look_up(void)
 Oid
 aside_events_owner(void)
 {
+	Oid			owner;
+
 	(void) aside_hold_tables();
 	if (!OidIsValid(events_owner))
 		look_up();
-	return events_owner;
+	owner = events_owner;
+	aside_check_one_owner(owner);
+	return owner;
 }
 
 /* Of the tables that are here until the transaction ends. */

@@ -11,6 +11,10 @@ DO $role$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) 'aside_user') THEN
         CREATE ROLE aside_user NOLOGIN;
+    ELSIF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) 'aside_user'
+            AND (rolcanlogin OR rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls OR rolreplication)) THEN
+        RAISE WARNING 'role "aside_user" exists, and is more than a group of those who may use pg_aside'
+            USING HINT = 'Consider ALTER ROLE aside_user NOLOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOBYPASSRLS NOREPLICATION.';
     END IF;
 END
 $role$;

@@ -132,6 +132,28 @@ ok($s->until(q{SELECT EXISTS (SELECT FROM ran_as WHERE what = 'event_log_0')}, 2
 is($s->value(q{SELECT string_agg(DISTINCT who, ', ') FROM ran_as WHERE who <> 'mallory'}), '', 'as himself');
 is($s->value(q{SELECT rolsuper FROM pg_roles WHERE rolname = 'mallory'}), 'f', 'he is no superuser');
 
+# Some of it given back to a superuser: what is still his runs nothing in the superuser's name.
+$s->value('ALTER TABLE aside.event_handler OWNER TO postgres');
+is($s->run(q{SELECT async_event_emit('a', unique_key => 'k2')})->{sqlstate}, '42501', 'several owners: nothing is emitted');
+is($s->run(q{SELECT async_event_on('z', command => 'SELECT 1')})->{sqlstate}, '42501', 'nor defined');
+ok(eval { $node->wait_for_log(qr/coordinator of events failed: tables and functions of pg_aside belong to several roles/); 1 },
+	'nor run');
+my $again = q{DO $$ DECLARE c text; BEGIN FOR c IN SELECT format('ALTER TABLE %s OWNER TO postgres', oid::regclass) FROM pg_class WHERE relnamespace = 'aside'::regnamespace
+	AND (relkind IN ('r', 'v') OR relname = 'event_id') UNION ALL SELECT format('ALTER FUNCTION %s OWNER TO postgres', oid::regprocedure) FROM pg_proc WHERE pronamespace = 'aside'::regnamespace
+	LOOP EXECUTE c; END LOOP; END $$};
+$s->value($again);
+$s->value("DROP TRIGGER spy ON aside.$_") for ('event_0', 'event_log_0', 'event_handler', 'event_dead', 'event_unique');
+$s->value('TRUNCATE ran_as');
+like($s->value(q{SELECT async_event_emit('a', unique_key => 'k3')}), qr/^\d+$/, 'all of it given back: it works again');
+ok($s->until(q{SELECT EXISTS (SELECT FROM told WHERE who = 'alice')}, 20), 'and what waited runs');
+
+# A role of that name that is more than a group.
+$there->value('CREATE DATABASE warned');
+$there->value('ALTER ROLE aside_user LOGIN');
+my $w = session($other, db => 'warned');
+like($w->run('CREATE EXTENSION pg_aside')->{err}, qr/WARNING: .*role "aside_user" exists, and is more than a group/, 'that aside_user can log in is said');
+$w->quit;
+
 # A database is left only for a command that the server will run.
 $s->quit;
 $mon->value(q{CREATE ROLE thief LOGIN CREATEDB IN ROLE aside_user});
