@@ -391,6 +391,10 @@ $$;
 SELECT take_attempt();
 SELECT currval('attempts'); -- 55000
 
+CREATE SEQUENCE cached CACHE 50;
+SELECT n FROM autonomous_query('SELECT nextval(''cached'')') AS r(n bigint); -- 1
+SELECT n FROM autonomous_query('SELECT nextval(''cached'')') AS r(n bigint); -- 51
+
 CREATE PROCEDURE slow() LANGUAGE plpgsql_autonomous AS $$
 BEGIN
     INSERT INTO app_log (msg) VALUES ('slow: first');
