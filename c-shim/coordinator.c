@@ -84,8 +84,9 @@ leave(uint32 state)
 	proc_exit(exit_code);
 }
 
+/* The partition that new events go to, and whether anybody handles them. */
 static int
-read_partition(void)
+read_partition(bool *handlers)
 {
 	int			partition = 0;
 	bool		null;
@@ -99,8 +100,13 @@ read_partition(void)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	PushActiveSnapshot(GetTransactionSnapshot());
-	if (SPI_execute("SELECT partition FROM aside.event_control", true, 1) == SPI_OK_SELECT && SPI_processed == 1)
+	*handlers = false;
+	if (SPI_execute("SELECT partition, EXISTS (SELECT FROM aside.event_handler) FROM aside.event_control", true, 1) == SPI_OK_SELECT &&
+		SPI_processed == 1)
+	{
 		partition = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
+		*handlers = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &null));
+	}
 	PopActiveSnapshot();
 	SPI_finish();
 	CommitTransactionCommand();
@@ -189,6 +195,7 @@ take_turn(aside_coordinator *coordinator)
 	if (status == ASIDE_OK)
 		status = aside_coordinator_step(coordinator, aside_caller_pool(true)->handle, aside_get_caller_host(),
 										aside_get_event_host(), &limits, &wait);
+	aside_coordinator_fares(aside_event_registry, my_entry, status == ASIDE_OK, GetCurrentTimestamp());
 	if (status == ASIDE_OK)
 	{
 		pause = 0;
@@ -222,10 +229,10 @@ static void
 coordinate(const aside_order *order)
 {
 	aside_coordinator *coordinator;
-	TimestampTz checked = 0;
 	TimestampTz turned = 0;
 	int64		wait;
 	int			partition;
+	bool		handlers;
 
 	my_entry = order->entry;
 	if (!aside_coordinator_attach(aside_event_registry, my_entry, order->generation, MyProcPid, aside_proc_number(MyProc),
@@ -238,9 +245,9 @@ coordinate(const aside_order *order)
 								 GUC_ACTION_SET, true, 0, false);
 	(void) set_config_option("client_encoding", GetDatabaseEncodingName(), PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SET,
 							 true, 0, false);
-	if (!has_extension())
-		leave(4);
-	if (aside_coordinator_cedes(aside_event_registry, my_entry, GetCurrentTimestamp()))
+	partition = read_partition(&handlers);
+	/* Who will leave at once need not be one of the reserve. */
+	if (handlers && aside_coordinator_cedes(aside_event_registry, my_entry, GetCurrentTimestamp()))
 		proc_exit(exit_code);
 	/*
 	 * What an earlier coordinator had begun may still commit: its events are
@@ -254,9 +261,8 @@ coordinate(const aside_order *order)
 		aside_sleep_for(10000);
 	}
 	aside_listen_to_server();
-	partition = read_partition();
 	aside_set_current_partition(partition);
-	coordinator = aside_coordinator_new(aside_event_registry, my_entry, partition);
+	coordinator = aside_coordinator_new(aside_event_registry, my_entry, partition, GetCurrentTimestamp());
 	aside_coordinator_became(aside_event_registry, my_entry, 3, GetCurrentTimestamp());
 	/* Who waits for a lock does not listen: rather a pause, in which it does. */
 	(void) set_config_option("lock_timeout", LOCK_PATIENCE, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SET, true, 0, false);
@@ -276,17 +282,13 @@ coordinate(const aside_order *order)
 			close_in_order(coordinator);
 			leave(5);
 		}
-		if (now - checked > 2 * USECS_PER_SEC || now < checked)
-		{
-			checked = now;
-			if (!has_extension())
-				leave(4);
-		}
 		/* When there is always something, turns that take in several things at a time leave more to those who work. */
 		if (now - turned < BUSY_US)
 			pg_usleep(aside_coordinator_looked_in_vain(coordinator) ? LONG_BREATH_US : BREATH_US);
 		wait = take_turn(coordinator);
 		turned = GetCurrentTimestamp();
+		if (aside_coordinator_rests(coordinator, aside_get_caller_host(), turned))
+			proc_exit(exit_code);
 		sleeps = true;
 		aside_sleep_for(wait);
 		sleeps = false;

@@ -31,6 +31,7 @@ typedef struct AsideEventTables
 /* sqlfuncs_event.c */
 extern void aside_check_events_ready(void);
 extern void aside_note_emitted(void);
+extern void aside_note_handlers(void);
 extern const AsideEventTables *aside_event_tables(void);
 extern Oid	aside_event_type(void);
 extern Oid	aside_events_owner(void);
@@ -61,6 +62,7 @@ extern int	aside_current_partition(void);
 extern void aside_say_events(void);
 extern void aside_say_handlers(void);
 extern void aside_want_coordinator(void);
+extern bool aside_make_room(void);
 extern void aside_look_for_databases(void);
 
 /* heard.c */

@@ -1,13 +1,16 @@
 /*
  * hooks.c
  *	  Where the server calls us: at the end of a worker's transactions,
- *	  before commands that need a database for themselves, and after COMMIT
- *	  PREPARED.
+ *	  before commands that need a database for themselves, after COMMIT
+ *	  PREPARED, and when the extension is dropped.
  */
 #include "event.h"
 
 #include "access/xact.h"
+#include "catalog/objectaccess.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/storage.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
@@ -28,6 +31,7 @@
 bool		aside_temp_touched = false;
 
 static ProcessUtility_hook_type prev_process_utility_hook = NULL;
+static object_access_hook_type prev_object_access_hook = NULL;
 
 /*
  * The commit gate.  The server calls this after deferred triggers have run;
@@ -339,9 +343,24 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only, ProcessUt
 	}
 }
 
+/*
+ * The extension is dropped, by whatever command; or triggers are enabled
+ * again, of a table of handlers that was filled without them.
+ */
+static void
+object_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
+{
+	if (prev_object_access_hook != NULL)
+		prev_object_access_hook(access, class, object, sub, arg);
+	if ((access == OAT_DROP && class == ExtensionRelationId) || (access == OAT_POST_ALTER && class == TriggerRelationId))
+		aside_note_handlers();
+}
+
 void
 aside_install_hooks(void)
 {
+	prev_object_access_hook = object_access_hook;
+	object_access_hook = object_access;
 	prev_process_utility_hook = ProcessUtility_hook;
 	ProcessUtility_hook = process_utility;
 }

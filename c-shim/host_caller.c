@@ -2,7 +2,7 @@
  * host_caller.c
  *	  What the caller's side of an autonomous transaction asks of its backend.
  */
-#include "aside.h"
+#include "event.h"
 
 #include <signal.h>
 
@@ -205,6 +205,7 @@ aside_get_caller_host(void)
 		.signal_slot = host_signal_slot,
 		.interrupt = host_interrupt,
 		.alive = host_alive,
+		.make_room = aside_make_room,
 		.lock_wait = aside_host_lock_wait,
 		.blockers = aside_host_blockers,
 		.pin_wait = aside_host_pin_wait,

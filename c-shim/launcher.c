@@ -8,6 +8,8 @@
  */
 #include "event.h"
 
+#include <limits.h>
+
 #include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"
@@ -17,6 +19,7 @@
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "replication/walsender.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
@@ -129,6 +132,24 @@ launcher_databases(const uint32_t **databases, size_t *count)
 	return status == ASIDE_OK;
 }
 
+/* A worker slot is taken by a process that has its place among those of workers, in any version. */
+static uint32_t
+launcher_free_slots(void)
+{
+	int			end = MaxBackends - max_wal_senders;
+	uint32_t	taken = 0;
+
+	for (int i = end - max_worker_processes; i < end; i++)
+		taken += ProcGlobal->allProcs[i].procLatch.owner_pid != 0;
+	return max_worker_processes - taken;
+}
+
+static uint32_t
+launcher_workers(void)
+{
+	return aside_pool_workers(aside_caller_pool(true)->handle);
+}
+
 static bool
 launcher_start(const aside_order *order)
 {
@@ -184,7 +205,7 @@ void
 aside_sleep_for(int64 us)
 {
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					 Max(1, us / 1000), ASIDE_WAIT_EVENT("AsideIdle"));
+					 Min(Max(1, us / 1000), INT_MAX), ASIDE_WAIT_EVENT("AsideIdle"));
 	ResetLatch(MyLatch);
 }
 
@@ -213,6 +234,8 @@ aside_launcher_main(Datum arg)
 		.abi_version = ASIDE_ABI_VERSION,
 		.timestamp = launcher_timestamp,
 		.databases = launcher_databases,
+		.free_slots = launcher_free_slots,
+		.workers = launcher_workers,
 		.start = launcher_start,
 		.wake = launcher_wake,
 		.note = launcher_note,

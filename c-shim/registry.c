@@ -65,14 +65,14 @@ void
 aside_say_events(void)
 {
 	if (aside_event_registry != NULL)
-		aside_set_latch(aside_registry_say(aside_event_registry, MyDatabaseId, false));
+		aside_set_latch(aside_registry_say(aside_event_registry, MyDatabaseId, false, GetCurrentTimestamp()));
 }
 
 void
 aside_say_handlers(void)
 {
 	if (aside_event_registry != NULL)
-		aside_set_latch(aside_registry_say(aside_event_registry, MyDatabaseId, true));
+		aside_set_latch(aside_registry_say(aside_event_registry, MyDatabaseId, true, GetCurrentTimestamp()));
 }
 
 /* CREATE EXTENSION has committed here. */
@@ -83,6 +83,20 @@ aside_want_coordinator(void)
 		return;
 	aside_registry_want(aside_event_registry, MyDatabaseId, GetCurrentTimestamp());
 	aside_set_latch(aside_launcher_kick(aside_event_registry));
+}
+
+/* A call has no worker process: does a coordinator leave its own to it? */
+bool
+aside_make_room(void)
+{
+	int64_t		latch = -1;
+	bool		made;
+
+	if (aside_event_registry == NULL)
+		return false;
+	made = aside_registry_make_room(aside_event_registry, GetCurrentTimestamp(), &latch);
+	aside_set_latch(latch);
+	return made;
 }
 
 /* Somebody wants a database for himself: false once no coordinator is in it. */
@@ -123,7 +137,7 @@ PG_FUNCTION_INFO_V1(aside_coordinators);
 Datum
 aside_coordinators(PG_FUNCTION_ARGS)
 {
-	static const char *const states[] = {"free", "starting", "starting", "running", "no extension", "failed"};
+	static const char *const states[] = {"free", "starting", "starting", "running", "no extension", "failed", "idle"};
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	aside_coordinator_row row;
 
@@ -138,7 +152,8 @@ aside_coordinators(PG_FUNCTION_ARGS)
 		if (row.state == 0 || database == NULL)
 			continue;
 		values[0] = DirectFunctionCall1(namein, CStringGetDatum(database));
-		values[1] = CStringGetTextDatum(states[row.state % lengthof(states)]);
+		/* One that runs, but whose turns fail. */
+		values[1] = CStringGetTextDatum(row.state == 3 && row.failures > 0 ? "failing" : states[row.state % lengthof(states)]);
 		nulls[2] = row.pid == 0;
 		values[2] = Int32GetDatum(row.pid);
 		values[3] = Int32GetDatum(row.failures);

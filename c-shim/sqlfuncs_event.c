@@ -59,10 +59,11 @@ forget_catalog(Datum arg, int cache, uint32 hash)
 static void
 transaction_ends(XactEvent event, void *arg)
 {
+	/* What is rolled back takes room in the tables all the same. */
+	if (emitted && (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT))
+		aside_say_events();
 	if (event == XACT_EVENT_COMMIT)
 	{
-		if (emitted)
-			aside_say_events();
 		if (handlers_changed)
 			aside_say_handlers();
 		if (extension_made)
@@ -288,6 +289,14 @@ aside_event_forward_rows(PG_FUNCTION_ARGS)
 		tuplestore_puttuple(rows->setResult, SPI_tuptable->vals[i]);
 	SPI_finish();
 	return (Datum) 0;
+}
+
+/* The transaction has done something after which handlers may be others, or their tables gone. */
+void
+aside_note_handlers(void)
+{
+	watch();
+	handlers_changed = true;
 }
 
 /* aside.event_handlers_changed(), a trigger of the table of handlers */

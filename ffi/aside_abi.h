@@ -401,6 +401,8 @@ typedef struct aside_caller_host
 	/* SIGINT, or SIGTERM where terminate is true. */
 	void		(*interrupt) (uint32_t pid, bool terminate);
 	bool		(*alive) (uint32_t pid);
+	/* No worker of ours is there, and no process for one: have a coordinator leave its slot. true: one does. */
+	bool		(*make_room) (void);
 	/*
 	 * Names the wait for a lock, or for a safe snapshot, that a process is in;
 	 * 0: none.  Locks nothing, while blockers locks the whole lock table.
@@ -674,6 +676,10 @@ typedef struct aside_launcher_host
 	int64_t		(*timestamp) (void);
 	/* Databases that a coordinator may be in; lent. false: could not be read. */
 	bool		(*databases) (const uint32_t **databases, size_t *count);
+	/* Worker slots of the server that nobody has. */
+	uint32_t	(*free_slots) (void);
+	/* Those that workers of the pool have. */
+	uint32_t	(*workers) (void);
 	/* false: there is no worker slot. */
 	bool		(*start) (const aside_order *order);
 	void		(*wake) (uint32_t proc);
@@ -729,6 +735,8 @@ extern aside_status aside_pool_init(void *memory, size_t size, uint32_t slots,
 extern aside_pool *aside_pool_attach(void *memory, size_t size);
 extern void aside_pool_free(aside_pool *pool);
 extern uint32_t aside_pool_slots(const aside_pool *pool);
+/* Worker processes that it has, and those that are on their way. */
+extern uint32_t aside_pool_workers(const aside_pool *pool);
 
 /* Run one autonomous call. ending: of its last statement, its tag with ASIDE_OUTPUT_TEXT only. */
 extern aside_status aside_call_run(aside_pool *pool, const aside_caller_host *host,
@@ -816,13 +824,15 @@ extern void aside_launcher_here(aside_registry *registry, uint32_t pid, int64_t 
 extern int64_t aside_launcher_kick(aside_registry *registry);
 extern bool aside_coordinator_attach(aside_registry *registry, uint32_t entry, uint64_t generation,
 									 uint32_t pid, uint32_t proc, int64_t now);
-/* 3 running, 4 absent, 5 failed. */
+/* 3 running, 4 absent, 5 failed; that it is idle, aside_coordinator_rests says. */
 extern void aside_coordinator_became(aside_registry *registry, uint32_t entry, uint32_t state, int64_t now);
 /* The extension is there, and a process of the reserve is to be the coordinator: leave, and kick the launcher. */
 extern bool aside_coordinator_cedes(aside_registry *registry, uint32_t entry, int64_t now);
 extern void aside_coordinator_exit(aside_registry *registry, uint32_t entry, int64_t now);
 extern bool aside_coordinator_leaves(const aside_registry *registry, uint32_t entry, int64_t now);
-extern int64_t aside_registry_say(aside_registry *registry, uint32_t database, bool handlers);
+extern int64_t aside_registry_say(aside_registry *registry, uint32_t database, bool handlers, int64_t now);
+/* Have a coordinator leave its worker slot. false: none can; a latch where one was asked. */
+extern bool aside_registry_make_room(aside_registry *registry, int64_t now, int64_t *latch);
 /* CREATE EXTENSION has committed: a coordinator is wanted. */
 extern void aside_registry_want(aside_registry *registry, uint32_t database, int64_t now);
 /* The database is wanted by somebody until then; false: nobody is in it. */
@@ -840,11 +850,15 @@ extern bool aside_view_tally(const aside_registry *registry, uint32_t index, asi
 
 /* A coordinator's state; partition: the one that new events go to. */
 typedef struct aside_coordinator aside_coordinator;
-extern aside_coordinator *aside_coordinator_new(aside_registry *registry, uint32_t entry, uint32_t partition);
+extern aside_coordinator *aside_coordinator_new(aside_registry *registry, uint32_t entry, uint32_t partition, int64_t now);
 /* One turn: OK and the microseconds until the next, or SAVED. */
 extern aside_status aside_coordinator_step(aside_coordinator *coordinator, aside_pool *pool,
 										   const aside_caller_host *host, const aside_event_host *events,
 										   const aside_call *limits, int64_t *wait_us);
+/* Its database has nothing that it is needed for, and it has said so: leave, and kick the launcher. */
+extern bool aside_coordinator_rests(aside_coordinator *coordinator, const aside_caller_host *host, int64_t now);
+/* A turn failed, or succeeded: as aside.coordinators shows it. */
+extern void aside_coordinator_fares(aside_registry *registry, uint32_t entry, bool well, int64_t now);
 /* Its last look for events found none that anybody handles. */
 extern bool aside_coordinator_looked_in_vain(const aside_coordinator *coordinator);
 /* It ends in good order: attempts that are under way do not count. */

@@ -56,6 +56,9 @@ impl CallerHost for Caller<'_> {
     fn alive(&self, pid: u32) -> bool {
         host_call!(self.t, alive(pid))
     }
+    fn make_room(&self) -> bool {
+        host_call!(self.t, make_room())
+    }
     fn lock_wait(&self, pid: u32) -> Option<u64> {
         Some(host_call!(self.t, lock_wait(pid))).filter(|name| *name != 0)
     }

@@ -5,6 +5,7 @@ use crate::abi::*;
 use crate::caller_host::Caller;
 use crate::event_host::{Events, Workers};
 use crate::exports::{call_of, settled};
+use crate::guard::caught;
 use crate::pool::aside_pool;
 use crate::registry_exports::aside_registry;
 use aside_core::async_event::Coordinator;
@@ -15,10 +16,8 @@ use aside_core::launcher::registry::{Entry, Registry};
 use aside_core::launcher::tallies::Teller;
 use std::cell::RefCell;
 
-/// What a commit does not tell, COMMIT PREPARED above all, is found this long after.
+/// What is not told is found this long after something was, or while workers run something.
 const POLL_US: u64 = 1_000_000;
-/// Between turns, at most.
-const MOST_WAIT_US: u64 = 5_000_000;
 
 /// A coordinator's state. Opaque to C.
 #[allow(non_camel_case_types)]
@@ -33,11 +32,18 @@ pub struct aside_coordinator {
 /// # Safety
 /// As said at the top.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aside_coordinator_new(registry: *mut aside_registry, entry: u32, partition: u32) -> *mut aside_coordinator {
+pub unsafe extern "C" fn aside_coordinator_new(
+    registry: *mut aside_registry,
+    entry: u32,
+    partition: u32,
+    now: i64,
+) -> *mut aside_coordinator {
     // SAFETY: per the contract.
     let registry = unsafe { &*registry }.registry;
     let mut coordinator = Coordinator::new(partition as u8);
     coordinator.set_poll(POLL_US);
+    let since = registry.entries.get(entry as usize).and_then(Entry::take_partition_since);
+    coordinator.set_age(since.map_or(0, |since| now.saturating_sub(since).max(0) as u64));
     let new = aside_coordinator {
         registry,
         entry,
@@ -105,10 +111,22 @@ pub unsafe extern "C" fn aside_coordinator_step(
                 coordinator.reload();
             }
         }
-        Ok(coordinator.step(world)?.min(MOST_WAIT_US) as i64)
+        Ok(i64::try_from(coordinator.step(world)?).unwrap_or(i64::MAX))
     };
     // SAFETY: writable, and as it is said there, per the contract.
     unsafe { turn(coordinator, &Turn { pool, host, events, limits }, step, |us| wait_us.write(us)) }
+}
+
+/// # Safety
+/// As said at the top.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_coordinator_rests(coordinator: *mut aside_coordinator, host: *const aside_caller_host, now: i64) -> bool {
+    // SAFETY: per the contract.
+    let (this, host) = unsafe { (&*coordinator, &*host) };
+    let rests = caught(|| this.coordinator.borrow().rests(Caller { t: host }.now_us())).ok().flatten();
+    let Some((rests, entry)) = rests.zip(this.registry.entries.get(this.entry as usize)) else { return false };
+    entry.becomes_idle(rests, now);
+    true
 }
 
 /// # Safety

@@ -93,6 +93,17 @@ pub unsafe extern "C" fn aside_pool_slots(pool: *const aside_pool) -> u32 {
     caught(|| pool.area.slots.len() as u32).unwrap_or(0)
 }
 
+/// 0 on a panic.
+///
+/// # Safety
+/// As said at the top.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_pool_workers(pool: *const aside_pool) -> u32 {
+    // SAFETY: per the contract.
+    let pool = unsafe { &*pool };
+    caught(|| pool.area.workers() as u32).unwrap_or(0)
+}
+
 fn panicked(host: &aside_caller_host, text: String) -> aside_status::Type {
     let report = Report::error(INTERNAL_ERROR, "internal error in pg_aside").with(Field::Detail, text);
     Caller { t: host }.fail(&report);

@@ -75,6 +75,12 @@ impl LauncherHost for Host<'_> {
             .then(|| unsafe { memory::copy(slice(data, count), "the databases") })?
             .ok()
     }
+    fn free_slots(&self) -> u32 {
+        crate::host_call!(self.0, free_slots())
+    }
+    fn workers(&self) -> u32 {
+        crate::host_call!(self.0, workers())
+    }
     fn start(&self, order: Order) -> bool {
         crate::host_call!(self.0, start(&raw_order(order)))
     }
@@ -154,16 +160,16 @@ pub unsafe extern "C" fn aside_coordinator_became(registry: *mut aside_registry,
         4 => State::Absent,
         _ => State::Failed,
     };
-    match to {
-        State::Running => entry.recovered(),
-        State::Absent => entry.forget(),
-        _ => {}
-    }
-    entry.change(entry.state(), to, now);
-    // Somebody may have created the extension after it was found missing.
-    if to == State::Absent && entry.hear().1 {
-        entry.change(entry.state(), State::Failed, now);
-    }
+    entry.became(to, now);
+}
+
+/// # Safety
+/// As said at the top.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_coordinator_fares(registry: *mut aside_registry, index: u32, well: bool, now: i64) {
+    // SAFETY: per the contract.
+    let Some(entry) = (unsafe { entry(registry, index) }) else { return };
+    if well { entry.recovered() } else { entry.failed(now) }
 }
 
 /// # Safety
@@ -232,15 +238,19 @@ pub unsafe extern "C" fn aside_coordinator_leaves(registry: *const aside_registr
 /// # Safety
 /// As said at the top.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aside_registry_say(registry: *mut aside_registry, database: u32, handlers: bool) -> i64 {
+pub unsafe extern "C" fn aside_registry_say(registry: *mut aside_registry, database: u32, handlers: bool, now: i64) -> i64 {
     // SAFETY: per the contract.
-    let Some((_, entry)) = unsafe { &*registry }.registry.find(database) else { return -1 };
-    if handlers {
-        entry.say_handlers();
-        return latch(entry.proc());
-    }
-    // Whoever finds it said already need not set the latch again.
-    if entry.say_events() { latch(entry.proc()) } else { -1 }
+    latch(unsafe { &*registry }.registry.say(database, handlers, now))
+}
+
+/// # Safety
+/// As said at the top; `proc` is writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_registry_make_room(registry: *mut aside_registry, now: i64, proc: *mut i64) -> bool {
+    // SAFETY: per the contract.
+    let asked = unsafe { &*registry }.registry.make_room(now);
+    // SAFETY: writable, per the contract.
+    asked.inspect(|asked| unsafe { proc.write(latch(*asked)) }).is_some()
 }
 
 /// # Safety
@@ -248,17 +258,7 @@ pub unsafe extern "C" fn aside_registry_say(registry: *mut aside_registry, datab
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn aside_registry_want(registry: *mut aside_registry, database: u32, now: i64) {
     // SAFETY: per the contract.
-    if let Some((_, entry)) = unsafe { &*registry }.registry.find(database) {
-        entry.know();
-        // A coordinator that is about to leave hears it.
-        entry.say_handlers();
-        entry.failed(now);
-        entry.recovered();
-        let state = entry.state();
-        if state.0 == State::Absent {
-            entry.change(state, State::Failed, now);
-        }
-    }
+    unsafe { &*registry }.registry.want(database, now);
 }
 
 /// # Safety

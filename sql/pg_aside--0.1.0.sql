@@ -942,7 +942,7 @@ COMMENT ON VIEW aside.event_runs IS
     'attempts to handle events, until their partition is emptied; attempt is NULL for those that do not count, such as serialization failures';
 COMMENT ON VIEW aside.event_stats IS
     'for each handler: how many events are in each state, how long the oldest that is due is not handled, failures by SQLSTATE, what has become of notifications since the coordinator started, the state of that, and rates of the last minute, or since the oldest event that is still in the tables';
-COMMENT ON VIEW aside.coordinators IS 'the coordinators of events, by database: running, no extension, failed (it is tried again)';
+COMMENT ON VIEW aside.coordinators IS 'the coordinators of events, by database: running, failing (what it asks of the database fails), idle (no handlers, and no process), no extension, failed (it is tried again)';
 SELECT aside.want_events();
 
 CREATE FUNCTION aside.worker_rows(OUT slot int, OUT pid int, OUT state text, OUT database name, OUT username name,
@@ -998,7 +998,7 @@ BEGIN ATOMIC
             w.ours + w.parallel + w.logical)
     FROM (SELECT pg_catalog.current_setting('aside.max_workers')::int
                      + CASE WHEN aside.is_preloaded() THEN 1 + greatest(pg_catalog.current_setting('aside.reserved_coordinators')::int,
-                           (SELECT count(*) FROM aside.coordinator_rows() c WHERE c.state <> 'no extension')::int) ELSE 0 END AS ours,
+                           (SELECT count(*) FROM aside.coordinator_rows() c WHERE c.state NOT IN ('no extension', 'idle'))::int) ELSE 0 END AS ours,
                  pg_catalog.current_setting('max_parallel_workers')::int AS parallel,
                  pg_catalog.current_setting('max_logical_replication_workers')::int AS logical,
                  pg_catalog.current_setting('max_worker_processes')::int AS places) AS w

@@ -182,6 +182,7 @@ CALL until('NOT EXISTS (SELECT FROM todo)');
 SELECT what FROM told ORDER BY n;
 SELECT payload, sqlstate FROM aside.dead_events WHERE channel = 'fail';
 SELECT async_event_off('fail');
+CALL until('(SELECT state = ''idle'' FROM aside.coordinators WHERE database = current_database())');
 SELECT state FROM aside.coordinators WHERE database = current_database();
 DROP VIEW todo;
 DROP TABLE told, switch, one;

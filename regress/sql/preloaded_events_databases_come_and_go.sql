@@ -157,5 +157,6 @@ RESET ROLE;
 DROP ROLE regress_aside_nobody;
 CALL until('NOT EXISTS (SELECT FROM aside.coordinators WHERE database LIKE ''regress_aside%'' OR database IS NULL)');
 SELECT count(*) FROM aside.coordinators WHERE database LIKE 'regress_aside%';
+CALL until('(SELECT state = ''idle'' FROM aside.coordinators WHERE database = current_database())');
 SELECT state FROM aside.coordinators WHERE database = current_database();
 DROP PROCEDURE until;

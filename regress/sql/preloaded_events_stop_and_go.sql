@@ -163,6 +163,7 @@ DO $$ BEGIN FOR i IN 1..30 LOOP PERFORM async_event_off('stop'); COMMIT; PERFORM
 CALL until('NOT EXISTS (SELECT FROM todo)');
 SELECT count(*) > 0 AS some, count(*) = count(DISTINCT what) AS none_twice, bool_or(what = 'round 30') AS the_last FROM told WHERE what ~ 'round';
 SELECT async_event_off('stop');
+CALL until('(SELECT state = ''idle'' FROM aside.coordinators WHERE database = current_database())');
 SELECT state, failures FROM aside.coordinators WHERE database = current_database();
 DROP VIEW todo;
 DROP TABLE told;

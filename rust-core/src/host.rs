@@ -79,6 +79,8 @@ pub trait CallerHost: World {
     fn interrupt(&self, pid: u32, terminate: bool);
     /// Is there a server process with this pid?
     fn alive(&self, pid: u32) -> bool;
+    /// No worker is there, and no process for one: have who could do without its process leave it. True: somebody does.
+    fn make_room(&self) -> bool;
     /// Names the wait for a lock, or for a safe snapshot, that a process is in, if it is in one. Costs nothing,
     /// unlike `blockers`, which locks the whole lock table.
     fn lock_wait(&self, pid: u32) -> Option<u64>;

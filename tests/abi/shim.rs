@@ -274,6 +274,10 @@ pub unsafe extern "C" fn drop_file(task: u64) {
 }
 pub unsafe extern "C" fn write_down(_: u32, _: aside_bytes) {}
 
+pub unsafe extern "C" fn make_room() -> bool {
+    false
+}
+
 pub fn caller_host(me: &'static Process) -> aside_caller_host {
     aside_caller_host {
         world: world(me),
@@ -284,6 +288,7 @@ pub fn caller_host(me: &'static Process) -> aside_caller_host {
         signal_slot: Some(nothing),
         interrupt: Some(interrupt),
         alive: Some(alive),
+        make_room: Some(make_room),
         lock_wait: Some(lock_wait),
         blockers: Some(blockers),
         activity: Some(activity),

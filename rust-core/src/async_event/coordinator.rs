@@ -7,13 +7,19 @@ use super::host::EventHost;
 use super::item::Map;
 use super::ledger::Ledger;
 use super::recall::Recall;
-use super::rotation::Rotation;
+use super::rotation::{Rest, Rotation};
 use super::spec::{Batch, Notification};
 use crate::host::Saved;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Handlers are read anew this often even when nobody says that they changed.
+/// Handlers are read anew with the first events that come so much later, even when nobody says that they changed.
 pub const RELOAD_EVERY_US: u64 = 60_000_000;
+
+/// Waits for a time of the wall clock are no longer than that: it may be set forward.
+const CLOCK_EVERY_US: u64 = 5_000_000;
+
+/// A coordinator that waits for nothing.
+const LONGEST_WAIT_US: u64 = 24 * 3600 * 1_000_000;
 
 /// When the next look for a worker comes, if there was none and nothing happens.
 pub const START_RETRY_US: u64 = 50_000;
@@ -61,6 +67,8 @@ pub struct Coordinator {
     pub(super) fetch_at: u64,
     pub(super) reload_at: u64,
     pub(super) poll_us: u64,
+    /// Age of the current partition, before the first step.
+    age_us: u64,
     /// Leases that are asked for at a time: as many as there are workers, by experience.
     pub(super) window: usize,
     /// There was no worker for something.
@@ -95,6 +103,7 @@ impl Coordinator {
             fetch_at: 0,
             reload_at: 0,
             poll_us: 5_000_000,
+            age_us: 0,
             window: 4,
             starved: false,
             look_again_at: 0,
@@ -104,10 +113,16 @@ impl Coordinator {
 
     /// Use the next partition when this one has more bytes than that, or is older.
     pub fn set_rotation(&mut self, max_bytes: u64, max_us: u64) {
-        (self.rotation.max_bytes, self.rotation.max_us) = (max_bytes, max_us.max(1));
+        self.rotation.set_limits(max_bytes, max_us.max(1));
     }
 
-    /// How often to look for events when nobody says that there are any.
+    /// The current partition is that old.
+    pub fn set_age(&mut self, us: u64) {
+        self.age_us = us;
+    }
+
+    /// How long after something has happened to look for events of which nobody says that there are any, and for
+    /// workers that have gone without a word.
     pub fn set_poll(&mut self, us: u64) {
         self.poll_us = us.max(1);
     }
@@ -131,7 +146,7 @@ impl Coordinator {
     /// error the next step goes on.
     pub fn step<H: EventHost>(&mut self, h: &H) -> Result<u64, Saved> {
         if !self.loaded {
-            self.rotation.begin(h.now_us());
+            self.rotation.begin(h.now_us(), self.age_us);
         }
         self.follow_clock(h);
         let reloaded = self.reload_handlers(h);
@@ -171,18 +186,27 @@ impl Coordinator {
         }
     }
 
+    /// There are no handlers, so there is nothing to do until somebody says so, or the tables are to be emptied.
+    pub fn rests(&self, now_us: u64) -> Option<Rest> {
+        let asked = !self.loaded || self.told || self.woken || !self.unspilled.is_empty();
+        let busy = !self.handlers.is_empty() || !self.leases.is_empty() || !self.ledger.pending.is_empty();
+        self.rotation.rests(now_us).filter(|_| !asked && !busy)
+    }
+
     fn wait_us<H: EventHost>(&self, h: &H) -> u64 {
         let (mono, now) = (h.now_us(), h.timestamp());
         let dues = self.handlers.values().filter_map(|handler| handler.next_due());
-        let due = dues.map(|due| due.saturating_sub(now).max(0) as u64).min().unwrap_or(u64::MAX);
+        let due = dues.map(|due| (due.saturating_sub(now).max(0) as u64).min(CLOCK_EVERY_US)).min().unwrap_or(u64::MAX);
         let held = self.handlers.values().filter_map(|handler| handler.held_until).min();
         let held = held.map_or(u64::MAX, |until| until.saturating_sub(mono));
-        let timers = self.fetch_at.min(self.reload_at).saturating_sub(mono);
+        let timers = self.fetch_at.saturating_sub(mono);
+        let leases = if self.leases.is_empty() { LONGEST_WAIT_US } else { self.poll_us };
         let complaint = self.complain_at().map_or(u64::MAX, |at| at.saturating_sub(mono));
         let starved = if self.starved { START_RETRY_US } else { u64::MAX };
         let refetch = if self.woken { super::rotation::ROTATION_TICK_US } else { u64::MAX };
         due.min(held)
             .min(timers)
+            .min(leases)
             .min(complaint)
             .min(starved)
             .min(refetch)

@@ -19,7 +19,7 @@ const SPILL_BYTES: usize = MAX_UNSPILLED_BYTES / 4;
 impl Coordinator {
     pub(super) fn reload_handlers<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
         let mono = h.now_us();
-        if !self.told && mono < self.reload_at {
+        if !self.told && (mono < self.reload_at || !self.woken) {
             return Ok(());
         }
         let specs = h.handlers()?;
@@ -139,7 +139,13 @@ impl Coordinator {
         let fetched = h.fetch()?;
         self.in_vain = self.woken && fetched.is_empty();
         let now = h.timestamp();
-        (self.woken, self.fetch_at) = (false, mono + self.poll_us);
+        // Where nothing happens, nothing comes unsaid either.
+        let some = self.woken || !fetched.is_empty();
+        self.fetch_at = if some { mono + self.poll_us } else { u64::MAX };
+        if some {
+            self.rotation.stir();
+        }
+        self.woken = false;
         self.handlers.values_mut().for_each(|handler| handler.notes.unfetched = false);
         let mut cancelled = Vec::new();
         for event in fetched {

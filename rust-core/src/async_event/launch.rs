@@ -130,6 +130,7 @@ impl Coordinator {
         let attempts = attempts.map(|((handler, partition, attempt), events)| Entry::Attempt { handler, partition, events, attempt });
         self.ledger.pending.extend(attempts);
         if !self.ledger.pending.is_empty() {
+            self.rotation.stir();
             let recorded = h.record(&self.ledger.pending);
             let attempts = self.ledger.pending.split_off(happened);
             recorded?;
@@ -192,6 +193,9 @@ impl Coordinator {
     /// What have workers said?
     pub(super) fn hear<H: EventHost>(&mut self, h: &H) {
         let outcomes = h.outcomes();
+        if !outcomes.is_empty() {
+            self.rotation.stir();
+        }
         let now = h.timestamp();
         let (mut removed, mut misplaced) = (false, false);
         for (number, outcome) in outcomes {

@@ -15,10 +15,26 @@ pub const CARRIED_AT_ONCE: usize = 1000;
 struct Partition {
     /// Surely empty.
     clean: bool,
-    /// Since when it has been the current one, or an old one.
+    /// Since when it has been the current one, or an old one; of this coordinator, and before it.
     since: u64,
+    before: u64,
     /// Not to be emptied, or carried over, before.
     not_before: u64,
+}
+
+impl Partition {
+    fn age(&self, mono: u64) -> u64 {
+        mono.saturating_sub(self.since).saturating_add(self.before)
+    }
+}
+
+/// Nothing is to be emptied just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rest {
+    /// How long the current partition has been that.
+    pub age_us: u64,
+    /// In how long it is to be emptied, if there is anything in it.
+    pub left_us: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -26,6 +42,10 @@ pub(super) struct Rotation {
     partitions: [Partition; PARTITIONS],
     current: usize,
     look_at: u64,
+    /// Something has happened since the last look at the current one's size.
+    stirred: bool,
+    /// The size that it had then.
+    bytes: u64,
     /// A change of partitions failed: which one is current is not known before it has succeeded.
     unsure: bool,
     /// Events have been carried over, and there may be more.
@@ -40,6 +60,8 @@ impl Rotation {
             partitions: Default::default(),
             current: usize::from(current) % PARTITIONS,
             look_at: 0,
+            stirred: true,
+            bytes: 0,
             unsure: false,
             carrying: false,
             max_bytes: 256 << 20,
@@ -51,9 +73,39 @@ impl Rotation {
         self.current as u8
     }
 
-    /// The first look: ages count from here.
-    pub fn begin(&mut self, mono: u64) {
+    /// The first look: ages count from here, but for that of the current one, which is known.
+    pub fn begin(&mut self, mono: u64, age: u64) {
         self.partitions.iter_mut().for_each(|partition| partition.since = mono);
+        self.partitions[self.current].before = age;
+    }
+
+    /// Tables may have grown, or unique keys be free.
+    pub fn stir(&mut self) {
+        self.stirred = true;
+    }
+
+    pub fn set_limits(&mut self, max_bytes: u64, max_us: u64) {
+        self.stirred |= (self.max_bytes, self.max_us) != (max_bytes, max_us);
+        (self.max_bytes, self.max_us) = (max_bytes, max_us);
+    }
+
+    /// When the current one is old, if there is something in it.
+    fn old_at(&self) -> u64 {
+        let Partition { since, before, .. } = self.partitions[self.current];
+        let at = since.saturating_add(self.max_us.saturating_add(1).saturating_sub(before));
+        if self.bytes > 0 { at } else { u64::MAX }
+    }
+
+    /// When its size is to be looked at. As long as nothing happens that tells nothing new.
+    fn tick_at(&self) -> u64 {
+        if self.stirred { self.look_at } else { self.look_at.max(self.old_at()) }
+    }
+
+    /// None: something is to be done now.
+    pub fn rests(&self, mono: u64) -> Option<Rest> {
+        let busy = self.unsure || self.carrying || self.old().any(|p| !self.partitions[p].clean);
+        let left_us = (self.bytes > 0).then(|| self.old_at().saturating_sub(mono));
+        (!busy && left_us != Some(0)).then(|| Rest { age_us: self.partitions[self.current].age(mono), left_us })
     }
 
     /// Something came from this partition.
@@ -73,10 +125,11 @@ impl Coordinator {
     pub(super) fn rotate<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
         let mono = h.now_us();
         self.rotation.carrying = false;
-        let tick = mono >= self.rotation.look_at;
+        let tick = mono >= self.rotation.tick_at();
+        let mut again = false;
         if tick {
             self.rotation.look_at = mono + ROTATION_TICK_US;
-            self.advance(h, mono)?;
+            again = self.advance(h, mono)?;
         }
         if self.rotation.unsure {
             return Ok(());
@@ -87,7 +140,11 @@ impl Coordinator {
         for p in self.rotation.old() {
             self.carry(h, p, mono)?;
         }
-        if tick { h.compact_keys() } else { Ok(()) }
+        if tick {
+            h.compact_keys()?;
+            self.rotation.stirred = again;
+        }
+        Ok(())
     }
 
     fn empty<H: EventHost>(&mut self, h: &H, p: usize, mono: u64) -> Result<(), Saved> {
@@ -105,21 +162,25 @@ impl Coordinator {
         Ok(())
     }
 
-    fn advance<H: EventHost>(&mut self, h: &H, mono: u64) -> Result<(), Saved> {
+    /// True: it is time, but there is no empty one.
+    fn advance<H: EventHost>(&mut self, h: &H, mono: u64) -> Result<bool, Saved> {
         let rotation = &mut self.rotation;
         let next = (rotation.current + 1) % PARTITIONS;
-        let age = mono.saturating_sub(rotation.partitions[rotation.current].since);
+        let age = rotation.partitions[rotation.current].age(mono);
         let size = h.size(rotation.current as u8);
+        rotation.bytes = size;
         let due = size > rotation.max_bytes || size > 0 && age > rotation.max_us;
         if rotation.unsure || due && rotation.partitions[next].clean {
-            rotation.unsure = true;
+            (rotation.unsure, rotation.stirred) = (true, true);
             h.rotate(next as u8)?;
             rotation.unsure = false;
-            rotation.partitions[rotation.current] = Partition { clean: false, since: mono, not_before: mono };
-            rotation.partitions[next] = Partition { clean: false, since: mono, not_before: mono };
+            rotation.partitions[rotation.current] = Partition { since: mono, not_before: mono, ..Partition::default() };
+            rotation.partitions[next] = Partition { since: mono, not_before: mono, ..Partition::default() };
             rotation.current = next;
+            rotation.bytes = 0;
+            return Ok(false);
         }
-        Ok(())
+        Ok(due)
     }
 
     fn carry<H: EventHost>(&mut self, h: &H, p: usize, mono: u64) -> Result<(), Saved> {
@@ -150,8 +211,9 @@ impl Coordinator {
         if self.rotation.carrying {
             return 0;
         }
+        let tick = self.rotation.tick_at().saturating_sub(mono);
         if self.rotation.unsure {
-            return self.rotation.look_at.saturating_sub(mono);
+            return tick;
         }
         let wait = |p: usize| {
             let partition = &self.rotation.partitions[p];
@@ -162,6 +224,6 @@ impl Coordinator {
                 false => (partition.since + self.rotation.max_us + 1).saturating_sub(mono).max(again),
             }
         };
-        self.rotation.old().map(wait).min().unwrap_or(u64::MAX)
+        self.rotation.old().map(wait).min().unwrap_or(u64::MAX).min(tick)
     }
 }

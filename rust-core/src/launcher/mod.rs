@@ -3,6 +3,8 @@
 //! Which databases have it can be seen from within only: so a coordinator is started in each, and leaves at
 //! once where it is not wanted. Later it is told: CREATE EXTENSION kicks the launcher when it commits.
 //!
+//! A coordinator that finds no handlers leaves too: whoever makes one says so when he commits.
+//!
 //! Those that may find nothing take worker slots like anybody's. Where the extension is known to be, a process of the
 //! reserve is the coordinator, if one is left: it is there however many others want slots.
 
@@ -21,11 +23,18 @@ const LONGEST_BACKOFF_US: i64 = 60_000_000;
 /// A coordinator that has not come for this long never will.
 const START_PATIENCE_US: i64 = 60_000_000;
 
+/// That there is no worker slot is said when it has been so for this long.
+const SHORT_FOR_US: i64 = 2_000_000;
+
 /// What the launcher asks of its process.
 pub trait LauncherHost {
     fn timestamp(&self) -> i64;
     /// The databases that a coordinator may be in.
     fn databases(&self) -> Option<Vec<u32>>;
+    /// Worker slots of the server that nobody has.
+    fn free_slots(&self) -> u32;
+    /// Those that workers of the pool have.
+    fn workers(&self) -> u32;
     /// Start a process that is to be a coordinator; false: there is no worker slot.
     fn start(&self, order: Order) -> bool;
     /// Set a latch.
@@ -46,7 +55,8 @@ pub enum Note {
 pub struct Launcher {
     looked_at: i64,
     known: Vec<u32>,
-    short_of_slots: bool,
+    /// Since when there has been no slot for somebody, and whether that was said.
+    short: Option<(i64, bool)>,
     full: bool,
 }
 
@@ -79,11 +89,18 @@ impl Launcher {
                 }
             }
         }
-        if short && !self.short_of_slots {
+        self.say_if_short(h, short, now);
+        next.max(1_000)
+    }
+
+    /// One that starts or leaves just now may be all that it is.
+    fn say_if_short<H: LauncherHost>(&mut self, h: &H, short: bool, now: i64) {
+        let (since, said) = self.short.filter(|_| short).unwrap_or((now, false));
+        let say = short && !said && (now - since).abs() >= SHORT_FOR_US;
+        if say {
             h.note(0, Note::NoWorkerSlot);
         }
-        self.short_of_slots = short;
-        next.max(1_000)
+        self.short = short.then_some((since, said || say));
     }
 
     /// New databases get an entry; coordinators of those that have gone, or are not meant any more, leave.
@@ -107,7 +124,7 @@ impl Launcher {
             if state.0 == State::Free || self.known.contains(&entry.database()) {
                 continue;
             }
-            if entry.pid() == 0 && matches!(state.0, State::Absent | State::Failed) {
+            if entry.pid() == 0 && matches!(state.0, State::Absent | State::Failed | State::Idle) {
                 entry.change(state, State::Free, now);
             } else {
                 entry.ask_to_leave_for_good();
@@ -123,16 +140,32 @@ impl Launcher {
             return true;
         }
         let order = Order { entry: index, generation: entry.state().1, database: entry.database() };
-        let from_reserve = || reserve::give(&registry.reserve, order).inspect(|proc| h.wake(*proc)).is_some();
+        let from_reserve = || {
+            entry.set_reserved(true);
+            reserve::give(&registry.reserve, order).inspect(|proc| h.wake(*proc)).is_some()
+        };
+        let from_slots = || {
+            entry.set_reserved(false);
+            may_take_slot(h, registry) && h.start(order)
+        };
         let started = match entry.is_known() {
-            true => from_reserve() || h.start(order),
-            false => h.start(order) || from_reserve(),
+            true => from_reserve() || from_slots(),
+            false => from_slots() || from_reserve(),
         };
         if !started {
             entry.change((State::Starting, order.generation), State::Failed, now);
         }
         started
     }
+}
+
+/// One slot is left for those who call, if not to a worker that is there: without workers a coordinator is of no use
+/// either.
+fn may_take_slot<H: LauncherHost>(h: &H, registry: &Registry) -> bool {
+    // The one that is being started is among these.
+    let on_their_way = registry.entries.iter().filter(|entry| entry.state().0 == State::Starting && entry.pid() == 0).count();
+    let free = h.free_slots() as usize;
+    free >= on_their_way && free.saturating_add(h.workers() as usize) > on_their_way
 }
 
 /// A coordinator has come to a database that has the extension: it leaves, if that was not known and one of the
@@ -158,6 +191,7 @@ fn due(entry: &Entry, now: i64) -> Option<i64> {
     match state {
         // As long as the last one has not gone, it has not left its place to another one.
         State::Failed if entry.pid() == 0 => Some(entry.retry_at().min(now + LONGEST_BACKOFF_US)),
+        State::Idle if entry.pid() == 0 => Some(entry.visit_at()).filter(|at| *at < i64::MAX),
         State::Starting if entry.pid() == 0 && (now - entry.since()).abs() > START_PATIENCE_US => Some(now),
         _ => None,
     }
@@ -166,6 +200,7 @@ fn due(entry: &Entry, now: i64) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::async_event::rotation::Rest;
     use std::cell::{Cell, RefCell};
 
     #[derive(Default)]
@@ -173,6 +208,8 @@ mod tests {
         now: Cell<i64>,
         databases: RefCell<Vec<u32>>,
         slots: Cell<bool>,
+        free: Cell<u32>,
+        workers: Cell<u32>,
         started: RefCell<Vec<(u32, u64, u32)>>,
         notes: RefCell<Vec<Note>>,
         woken: RefCell<Vec<u32>>,
@@ -183,6 +220,12 @@ mod tests {
         }
         fn databases(&self) -> Option<Vec<u32>> {
             Some(self.databases.borrow().clone())
+        }
+        fn free_slots(&self) -> u32 {
+            self.free.get()
+        }
+        fn workers(&self) -> u32 {
+            self.workers.get()
         }
         fn start(&self, order: Order) -> bool {
             if self.slots.get() {
@@ -202,6 +245,7 @@ mod tests {
         let fake = Fake { databases: RefCell::new(databases.to_vec()), ..Fake::default() };
         fake.now.set(1_000_000_000);
         fake.slots.set(true);
+        fake.free.set(u32::MAX);
         (fake, Registry::default(), Launcher::default())
     }
 
@@ -396,9 +440,110 @@ mod tests {
         registry.reserve[0].wait(9);
         launcher.step(&h, &registry);
         assert_eq!(registry.entries[0].state().0, State::Starting);
-        assert_eq!((registry.entries[1].state().0, &h.notes.borrow()[..]), (State::Failed, &[Note::NoWorkerSlot][..]));
+        assert_eq!(registry.entries[1].state().0, State::Failed);
         let unseen = registry.reserve[0].leave().unwrap();
         refuse(&registry, unseen, 0);
         assert_eq!(registry.entries[0].state().0, State::Failed, "it ended before it saw its order");
+    }
+
+    #[test]
+    fn an_idle_database_has_nobody_until_somebody_makes_a_handler() {
+        let (h, registry, mut launcher) = fake(&[5]);
+        launcher.step(&h, &registry);
+        let entry = &registry.entries[0];
+        let leaves = |rest: Rest| {
+            let (_, generation) = entry.state();
+            assert!(entry.attach(generation, 100, 3, h.now.get()));
+            entry.became(State::Running, h.now.get());
+            entry.becomes_idle(rest, h.now.get());
+            entry.detach();
+        };
+        let rest = Rest { age_us: 0, left_us: None };
+        leaves(rest);
+        for _ in 0..100 {
+            h.now.set(h.now.get() + LOOK_EVERY_US);
+            launcher.step(&h, &registry);
+        }
+        assert_eq!(h.started.borrow().len(), 1);
+        assert_eq!(registry.say(5, true, h.now.get()), None, "there is no launcher just now");
+        launcher.step(&h, &registry);
+        assert_eq!(h.started.borrow().len(), 2);
+        // What was emitted is looked after later, and what its tables need when it is time.
+        entry.hear();
+        leaves(rest);
+        registry.say(5, false, h.now.get());
+        launcher.step(&h, &registry);
+        assert_eq!(h.started.borrow().len(), 2);
+        h.now.set(h.now.get() + LOOK_EVERY_US);
+        launcher.step(&h, &registry);
+        assert_eq!(h.started.borrow().len(), 3);
+        entry.hear();
+        leaves(Rest { left_us: Some(60_000_000), ..rest });
+        h.now.set(h.now.get() + 59_000_000);
+        assert!(launcher.step(&h, &registry) <= 1_000_000);
+        assert_eq!(h.started.borrow().len(), 3);
+        h.now.set(h.now.get() + 1_000_000);
+        launcher.step(&h, &registry);
+        assert_eq!(h.started.borrow().len(), 4);
+    }
+
+    #[test]
+    fn a_handler_made_while_a_coordinator_leaves_is_heard_by_one_of_both() {
+        for _ in 0..2_000 {
+            let registry = Box::<Registry>::default();
+            let (_, entry) = registry.add(5, 0).unwrap();
+            entry.change(entry.state(), State::Failed, 0);
+            entry.change(entry.state(), State::Starting, 0);
+            assert!(entry.attach(1, 100, 3, 0));
+            entry.became(State::Running, 0);
+            std::thread::scope(|scope| {
+                scope.spawn(|| registry.say(5, true, 0));
+                entry.becomes_idle(Rest { age_us: 0, left_us: None }, 0);
+            });
+            assert_eq!(entry.state().0, State::Failed, "the next one comes at once");
+        }
+    }
+
+    #[test]
+    fn coordinators_leave_one_slot_to_those_who_call() {
+        let (h, registry, mut launcher) = fake(&[5, 6, 7]);
+        h.free.set(3);
+        launcher.step(&h, &registry);
+        assert_eq!(h.started.borrow().len(), 2);
+        for entry in &registry.entries[..2] {
+            assert!(entry.attach(1, 100, 3, 0));
+        }
+        h.free.set(1);
+        h.now.set(h.now.get() + 1_000_000);
+        launcher.step(&h, &registry);
+        assert_eq!(h.started.borrow().len(), 2);
+        h.workers.set(1);
+        h.now.set(h.now.get() + 1_000_000);
+        launcher.step(&h, &registry);
+        assert_eq!(h.started.borrow().len(), 3, "a worker that is there can make way for another one");
+    }
+
+    #[test]
+    fn one_coordinator_at_a_time_makes_room_for_a_call_and_none_of_the_reserve() {
+        let (h, registry, mut launcher) = fake(&[5, 6, 7]);
+        assert_eq!(registry.make_room(0), None, "nobody is there");
+        launcher.step(&h, &registry);
+        for (entry, now) in registry.entries.iter().zip([2, 1, 3]) {
+            assert!(entry.attach(1, 100, now as u32, now));
+        }
+        registry.entries[1].set_reserved(true);
+        let now = h.now.get();
+        assert_eq!(registry.make_room(now), Some(Some(2)), "the one that came first");
+        assert_eq!(registry.make_room(now), Some(None), "it is on its way");
+        registry.entries[0].became(State::Failed, now);
+        registry.entries[0].detach();
+        launcher.step(&h, &registry);
+        assert_eq!(h.started.borrow().len(), 3, "it does not come back at once");
+        assert_eq!(registry.make_room(now), Some(Some(3)));
+        registry.entries[2].detach();
+        assert_eq!(registry.make_room(now), None);
+        h.now.set(now + 10_000_000);
+        launcher.step(&h, &registry);
+        assert_eq!(h.started.borrow().len(), 4, "but later");
     }
 }

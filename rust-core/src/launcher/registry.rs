@@ -7,14 +7,16 @@
 //!    ^                    |                                 |  no extension          |
 //!    | database gone      | worker failed                   v                        | extension dropped, told to leave
 //!    +--------------------+-- Failed <--- it failed      Absent <--------------------+
-//!                              |  after a while             | CREATE EXTENSION
-//!                              +--------> Starting <--------+
+//!                              |  after a while             | CREATE EXTENSION        | there are no handlers
+//!                              +--------> Starting <--------+---------- Idle <--------+
+//!                                                             a handler is made, or tables are to be emptied
 //! ```
 //! All of it is atomic; all zeroes is an empty registry. A state is changed by compare-and-swap together
 //! with the entry's generation, so that a coordinator that comes late finds itself not wanted.
 
 use super::reserve::{self, Place};
 use super::tallies::Tallies;
+use crate::async_event::rotation::Rest;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::*};
 
 /// Databases that can be known at a time.
@@ -32,6 +34,8 @@ pub enum State {
     Absent = 4,
     /// The coordinator failed, or could not be started.
     Failed = 5,
+    /// The database has the extension, and nothing that a coordinator is needed for.
+    Idle = 6,
 }
 
 impl State {
@@ -42,10 +46,18 @@ impl State {
             3 => Self::Running,
             4 => Self::Absent,
             5 => Self::Failed,
+            6 => Self::Idle,
             _ => Self::Free,
         }
     }
 }
+
+/// Where nobody handles events, those that are emitted are looked after this much later: the tables are to be emptied
+/// now and then.
+const VISIT_AFTER_US: i64 = 10_000_000;
+
+/// So long a coordinator leaves its worker slot to a call that had none.
+const YIELD_US: i64 = 2_000_000;
 
 /// One database.
 #[repr(C, align(64))]
@@ -66,7 +78,12 @@ pub struct Entry {
     failures: AtomicU32,
     /// Partition that new events go to, plus one; 0: not known.
     partition: AtomicU32,
+    /// Since when; 0: not known.
+    partition_since: AtomicI64,
+    /// When to try again after a failure; where the state is Idle, when the tables are to be emptied.
     retry_at: AtomicI64,
+    /// Its process is one of the reserve: nobody else can have its worker slot.
+    reserved: AtomicU32,
     /// When it came to its state.
     since: AtomicI64,
     /// The database has the extension, as far as is known.
@@ -231,6 +248,58 @@ impl Entry {
     pub fn set_partition(&self, partition: u32) {
         self.partition.store(partition + 1, Release);
     }
+
+    /// Since when new events go to the partition that they go to now, as far as the last coordinator has said so.
+    pub fn take_partition_since(&self) -> Option<i64> {
+        Some(self.partition_since.swap(0, Relaxed)).filter(|since| *since != 0)
+    }
+
+    pub fn set_reserved(&self, reserved: bool) {
+        self.reserved.store(u32::from(reserved), Relaxed);
+    }
+
+    /// A coordinator found out what there is for it here. What is said to it meanwhile is heard: by it, or by the
+    /// launcher.
+    pub fn became(&self, to: State, now: i64) {
+        match to {
+            State::Running => self.recovered(),
+            State::Absent => self.forget(),
+            _ => {}
+        }
+        self.change(self.state(), to, now);
+        let wanted = match to {
+            // Somebody may have created the extension after it was found missing.
+            State::Absent => self.hear().1,
+            State::Idle => self.handlers.load(SeqCst) != 0,
+            _ => false,
+        };
+        if wanted {
+            self.rouse(to, now);
+        }
+    }
+
+    /// It has nothing to do, and leaves; the tables are to be emptied some time.
+    pub fn becomes_idle(&self, rest: Rest, now: i64) {
+        self.partition_since.store(now.saturating_sub_unsigned(rest.age_us), Relaxed);
+        self.retry_at.store(rest.left_us.map_or(i64::MAX, |left| now.saturating_add_unsigned(left)), Relaxed);
+        self.became(State::Idle, now);
+    }
+
+    /// When somebody is to look after an idle database.
+    pub fn visit_at(&self) -> i64 {
+        let emitted = if self.events.load(SeqCst) != 0 { self.since().saturating_add(VISIT_AFTER_US) } else { i64::MAX };
+        self.retry_at().min(emitted)
+    }
+
+    /// There is something to do where there was nothing.
+    fn rouse(&self, from: State, now: i64) -> bool {
+        let state = self.state();
+        if state.0 != from {
+            return false;
+        }
+        self.retry_at.store(now, Relaxed);
+        self.change(state, State::Failed, now)
+    }
 }
 
 impl Registry {
@@ -262,6 +331,40 @@ impl Registry {
 
     pub fn launcher_pid(&self) -> u32 {
         self.launcher_pid.load(SeqCst)
+    }
+
+    /// Events may be new in this database, or handlers. The latch of who is to know.
+    pub fn say(&self, database: u32, handlers: bool, now: i64) -> Option<u32> {
+        let (_, entry) = self.find(database)?;
+        if !handlers {
+            // Whoever finds it said already need not set the latch again.
+            return entry.say_events().then(|| entry.proc()).flatten();
+        }
+        entry.say_handlers();
+        if entry.rouse(State::Idle, now) { self.kick() } else { entry.proc() }
+    }
+
+    /// The extension has been created in this database.
+    pub fn want(&self, database: u32, now: i64) {
+        let Some((_, entry)) = self.find(database) else { return };
+        entry.know();
+        entry.recovered();
+        // A coordinator that is about to leave hears it.
+        entry.say_handlers();
+        _ = entry.rouse(State::Absent, now) || entry.rouse(State::Idle, now);
+    }
+
+    /// A call has no worker process and cannot hope for one: a coordinator leaves its worker slot for a while, the one
+    /// that has been there the longest. Its latch, if one was asked just now; None: nobody can.
+    pub fn make_room(&self, now: i64) -> Option<Option<u32>> {
+        let others_could_have = |entry: &&Entry| entry.pid() != 0 && entry.reserved.load(Relaxed) == 0;
+        let there = || self.entries.iter().filter(others_could_have);
+        if there().any(|entry| entry.leaves(now)) {
+            return Some(None);
+        }
+        let entry = there().min_by_key(|entry| entry.since())?;
+        entry.ask_to_leave(now + YIELD_US);
+        Some(entry.proc())
     }
 
     /// The launcher is to look around; its latch.

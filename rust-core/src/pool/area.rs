@@ -177,6 +177,11 @@ impl<'a> Area<'a> {
         left
     }
 
+    /// Slots that have a worker, or are to have one.
+    pub fn workers(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.state().0 != State::Free).count()
+    }
+
     /// Leases in a database whose callers have gone, and which have not ended yet.
     pub fn orphans(&self, database: u32) -> usize {
         let orphaned = |slot: &&Slot| {

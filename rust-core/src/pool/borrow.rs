@@ -133,7 +133,8 @@ pub fn borrow<H: CallerHost>(
             Err(saved) => break Err(saved.into()),
         };
         let spent_ms = h.now_us().saturating_sub(start) / 1000;
-        if let Some(report) = hopeless(h, area, key, limits, short) {
+        let room = short == Short::WorkerProcesses && make_room(h, area);
+        if let Some(report) = hopeless(h, area, key, limits, short).filter(|_| !room) {
             break Err(Refused::Report(Box::new(report)));
         }
         let left = u64::from(limits.timeout_ms).saturating_sub(spent_ms);
@@ -310,6 +311,13 @@ pub(crate) fn retire_one<H: CallerHost>(h: &H, area: &Area, which: impl Fn(Key) 
             h.wake(proc);
         }
     }
+}
+
+/// There is no worker but those that wait for this call: have somebody leave a process to it who can do without.
+pub(crate) fn make_room<H: CallerHost>(h: &H, area: &Area) -> bool {
+    let own = out_of_reach(area, h.my_pid());
+    let other = |(index, slot): (usize, &Slot)| taken(slot) && !own.contains(&(index as u32));
+    !area.slots.iter().enumerate().any(other) && h.make_room()
 }
 
 /// A launcher that died before its worker came leaves a slot that nobody serves.

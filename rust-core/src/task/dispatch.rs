@@ -10,7 +10,7 @@ use super::{Card, State as TaskState, Table, Ticket};
 use crate::host::{CallerHost, Launch, World};
 use crate::memory;
 use crate::pool::area::Area;
-use crate::pool::borrow::{leased, retire_one};
+use crate::pool::borrow::{leased, make_room, retire_one};
 use crate::pool::slot::{Key, Lease, Slot, State};
 use std::cell::RefCell;
 use std::sync::atomic::Ordering::*;
@@ -164,6 +164,7 @@ fn assign<H: CallerHost>(h: &H, area: &Area, table: &Table, card: &Card) -> Foun
         table.requeue(card.ticket, lease);
         area.untask(slot, generation, State::Free);
         retire_one(h, area, |other| other != card.key);
+        _ = make_room(h, area);
         return Found::Exhausted;
     }
     retire_one(h, area, |other: Key| other != card.key);

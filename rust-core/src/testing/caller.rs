@@ -296,6 +296,14 @@ impl CallerHost for Client {
     fn launch_failed(&self, slot: u32) -> bool {
         self.world.launched.lock().unwrap().get(&slot).is_none_or(|p| p.gone.load(SeqCst))
     }
+    fn make_room(&self) -> bool {
+        // Who was asked leaves at once.
+        let spare = self.world.spare_processes.fetch_update(SeqCst, SeqCst, |spare| spare.checked_sub(1)).is_ok();
+        if spare {
+            self.world.max_worker_processes.fetch_add(1, SeqCst);
+        }
+        spare
+    }
     fn wait_slot(&self, timeout_ms: u32) -> Result<Slept, Saved> {
         self.try_step("wait_slot")?;
         self.interrupts()?;

@@ -73,6 +73,26 @@ fn a_full_pool_and_a_full_server_name_the_setting_that_is_short() {
 }
 
 #[test]
+fn where_no_process_is_left_somebody_makes_room_for_one_worker() {
+    let world = World::new(4);
+    world.max_worker_processes.store(0, SeqCst);
+    world.spare_processes.store(2, SeqCst);
+    let mut bob = client(&world, BOB);
+    bob.limits.timeout_ms = 10_000;
+    assert!(bob.call("put b").is_ok());
+    assert_eq!(world.spare_processes.load(SeqCst), 1, "for the first one only");
+    // Another role waits for that worker, which leaves.
+    let mut alice = client(&world, ALICE);
+    alice.limits.timeout_ms = 10_000;
+    assert!(alice.call("put a").is_ok());
+    assert_eq!(world.spare_processes.load(SeqCst), 1);
+    // And a call within a call, which that could not help.
+    assert!(alice.call("nest put c").is_ok());
+    assert_eq!(world.spare_processes.load(SeqCst), 0);
+    world.shut_down();
+}
+
+#[test]
 fn a_waiting_caller_gets_the_worker_that_is_given_back() {
     let world = World::new(1);
     let held = hold(&world, ALICE, "free");

@@ -118,6 +118,8 @@ pub struct World {
     /// Doors that tests open for workers that wait at them.
     doors: Mutex<HashSet<String>>,
     pub max_worker_processes: AtomicU32,
+    /// Of others, who can do without.
+    pub spare_processes: AtomicU32,
     pub violations: Mutex<Vec<String>>,
     /// Files and journal of tasks.
     pub files: Mutex<HashMap<u64, Vec<u8>>>,
@@ -154,6 +156,7 @@ impl World {
             }),
             doors: Mutex::default(),
             max_worker_processes: AtomicU32::new(u32::MAX),
+            spare_processes: AtomicU32::new(0),
             violations: Mutex::default(),
             files: Mutex::default(),
             journal: Mutex::default(),

@@ -14,12 +14,63 @@ use crate::host::Saved;
 use std::cell::{Cell, RefCell};
 
 #[test]
-fn nothing_to_do_costs_one_look_in_five_seconds() {
+fn nothing_to_do_costs_nothing() {
     let mut sim = Sim::new(1, vec![spec(1, "a")]);
-    sim.act(|state| state.emit_as("a", Nature::Good, |event| event.run_at += 3600 * SECOND));
-    assert!(sim.idle(100 * SECOND) <= 25);
     sim.coordinator.set_poll(SECOND as u64);
-    assert!((90..110).contains(&sim.idle(100 * SECOND)));
+    sim.act(|state| (0..10).for_each(|_| _ = state.emit("a", Nature::Good)));
+    sim.settle(10);
+    sim.idle(10 * SECOND);
+    let calls = sim.world.get().calls.clone();
+    assert_eq!(sim.idle(3600 * SECOND), 0);
+    assert_eq!(sim.world.get().calls, calls);
+    // One that waits for its time costs a look at the clock now and then, which may be set forward.
+    sim.act(|state| state.emit_as("a", Nature::Good, |event| event.run_at += 3600 * SECOND));
+    sim.idle(10 * SECOND);
+    let calls = sim.world.get().calls.clone();
+    assert!((15..25).contains(&sim.idle(100 * SECOND)));
+    let mut after = sim.world.get().calls.clone();
+    // It may hear of something each time; it asks the database for nothing.
+    after.insert("notifications", calls["notifications"]);
+    assert_eq!(after, calls);
+}
+
+#[test]
+fn what_nobody_said_is_found_a_moment_after_what_somebody_said() {
+    let mut sim = Sim::new(1, vec![spec(1, "a")]);
+    sim.coordinator.set_poll(SECOND as u64);
+    sim.act(|state| state.emit("a", Nature::Good));
+    sim.settle(10);
+    sim.world.set().emit("a", Nature::Good);
+    sim.idle(2 * SECOND);
+    assert_eq!(sim.world.get().outstanding(), []);
+}
+
+#[test]
+fn a_coordinator_rests_when_there_is_no_handler_and_nothing_to_empty() {
+    let mut sim = Sim::new(1, vec![spec(1, "a")]);
+    let rests = |sim: &Sim| sim.coordinator.rests(sim.world.get().mono);
+    assert_eq!(rests(&sim), None, "it has not looked yet");
+    sim.act(|state| state.emit("a", Nature::Takes(100_000)));
+    sim.step();
+    assert_eq!(rests(&sim), None, "there is a handler");
+    sim.world.set().specs.clear();
+    sim.coordinator.reload();
+    assert_eq!(rests(&sim), None, "it has been told something");
+    sim.step();
+    assert_eq!(rests(&sim), None, "what runs has not ended");
+    sim.idle(SECOND);
+    let (mono, state) = (sim.world.get().mono, rests(&sim));
+    assert_eq!(state.map(|rest| rest.age_us), Some(mono - 1_000_000));
+    assert!(state.is_some_and(|rest| rest.left_us.is_some()), "the tables will be emptied some time");
+    // A coordinator that comes when it is time uses other tables, empties these, and rests again.
+    sim.restart((1 << 40, 10 * SECOND as u64));
+    sim.coordinator.set_age(10 * SECOND as u64 + 1);
+    sim.step();
+    assert_eq!(rests(&sim), None);
+    sim.idle(10 * SECOND);
+    assert_eq!(rests(&sim).map(|rest| rest.left_us), Some(None));
+    assert_eq!(sim.world.get().current, 1);
+    assert_eq!(sim.idle(3600 * SECOND), 0);
 }
 
 #[test]
