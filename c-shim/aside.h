@@ -150,7 +150,7 @@ extern int	aside_event_rotation_time;
 /* host_handler.c */
 extern void aside_remember_role_settings(void);
 extern aside_status aside_role_settings_changed(bool *changed);
-extern aside_status aside_host_run_events(aside_bytes name, aside_bytes batch, bool *misplaced);
+extern aside_status aside_host_run_events(aside_bytes name, aside_bytes batch, aside_ran *ran);
 
 /* sqlfuncs_task.c */
 extern void aside_kick_tasks(AsidePool *pool);

@@ -61,6 +61,7 @@ extern bool aside_has_launcher(void);
 extern int	aside_current_partition(void);
 extern void aside_say_events(void);
 extern void aside_say_handlers(void);
+extern uint32 aside_handler_changes(void);
 extern void aside_want_coordinator(void);
 extern bool aside_make_room(void);
 extern void aside_look_for_databases(void);

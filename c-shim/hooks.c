@@ -10,7 +10,6 @@
 #include "catalog/objectaccess.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_extension.h"
-#include "catalog/pg_trigger.h"
 #include "catalog/storage.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
@@ -343,16 +342,13 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only, ProcessUt
 	}
 }
 
-/*
- * The extension is dropped, by whatever command; or triggers are enabled
- * again, of a table of handlers that was filled without them.
- */
+/* The extension is dropped, by whatever command. */
 static void
 object_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
 {
 	if (prev_object_access_hook != NULL)
 		prev_object_access_hook(access, class, object, sub, arg);
-	if ((access == OAT_DROP && class == ExtensionRelationId) || (access == OAT_POST_ALTER && class == TriggerRelationId))
+	if (access == OAT_DROP && class == ExtensionRelationId)
 		aside_note_handlers();
 }
 

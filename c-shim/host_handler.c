@@ -73,6 +73,7 @@ typedef struct Handler
 	Oid			function;		/* as it was when the handler was defined: it, and its owner */
 	Oid			function_owner;
 	bool		several;		/* a command of several statements */
+	uint32		changes;		/* what was said of handlers when its definition was seen the last time */
 	KeptPlan	plans[2];		/* of events, of notifications */
 } Handler;
 
@@ -179,27 +180,44 @@ execute_without_scans(SPIPlanPtr *plan, const char *query, int nargs, Oid *types
 }
 
 static Oid
-oid_at(int column)
+oid_at(SPITupleTable *table, int column)
 {
 	bool		null;
-	Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &null);
+	Datum		value = SPI_getbinval(table->vals[0], table->tupdesc, column, &null);
 
 	return null ? InvalidOid : DatumGetObjectId(value);
 }
 
-/* As the tables' owner. */
-static void
+/*
+ * As the tables' owner. False: it is paused, gone, or another one than the
+ * coordinator knows, which has been told, and asks again.  What was said of
+ * handlers before this is known here.
+ */
+static bool
 load_handler(const AsideHandlerName *name)
 {
+	static SPIPlanPtr plan = NULL;
 	Oid			types[1] = {INT4OID};
 	Datum		values[1] = {Int32GetDatum(name->id)};
+	uint32		changes = aside_handler_changes();
+	SPITupleTable *found;
+	bool		null;
 
 	if (aside_hold_tables() != name->tables)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("the extension of event handler %d has been dropped", name->id)));
+		return false;
+	if (handler.text != NULL && memcmp(&handler.name, name, sizeof(*name)) == 0 && handler.changes == changes)
+		return true;
+	execute_without_scans(&plan, "SELECT form, coalesce(handler, command), name, version, paused, function, function_owner FROM aside.event_handler "
+						  "WHERE id OPERATOR(pg_catalog.=) $1", 1, types, values);
+	found = SPI_tuptable;
+	if (SPI_processed != 1 || DatumGetInt32(SPI_getbinval(found->vals[0], found->tupdesc, 4, &null)) != name->version ||
+		DatumGetBool(SPI_getbinval(found->vals[0], found->tupdesc, 5, &null)))
+		return false;
 	if (handler.text != NULL && memcmp(&handler.name, name, sizeof(*name)) == 0)
-		return;
+	{
+		handler.changes = changes;
+		return true;
+	}
 	for (int i = 0; i < lengthof(handler.plans); i++)
 		if (handler.plans[i].plan != NULL)
 			SPI_freeplan(handler.plans[i].plan);
@@ -208,21 +226,15 @@ load_handler(const AsideHandlerName *name)
 	if (handler.called != NULL)
 		pfree(handler.called);
 	memset(&handler, 0, sizeof(handler));
-	if (SPI_execute_with_args("SELECT form, coalesce(handler, command), name, function, function_owner FROM aside.event_handler "
-							  "WHERE id OPERATOR(pg_catalog.=) $1",
-							  1, types, values, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("event handler %d does not exist", name->id)));
-	handler.form = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1)[0];
-	handler.text = MemoryContextStrdup(TopMemoryContext,
-									   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2));
-	handler.function = oid_at(4);
-	handler.function_owner = oid_at(5);
+	handler.form = SPI_getvalue(found->vals[0], found->tupdesc, 1)[0];
+	handler.text = MemoryContextStrdup(TopMemoryContext, SPI_getvalue(found->vals[0], found->tupdesc, 2));
+	handler.function = oid_at(found, 6);
+	handler.function_owner = oid_at(found, 7);
 	handler.several = handler.form == 'c' && list_length(pg_parse_query(handler.text)) > 1;
-	handler.called = MemoryContextStrdup(TopMemoryContext,
-										 SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3));
+	handler.called = MemoryContextStrdup(TopMemoryContext, SPI_getvalue(found->vals[0], found->tupdesc, 3));
 	handler.name = *name;
+	handler.changes = changes;
+	return true;
 }
 
 /* Since the coordinator asked, it may have been handed on, or its owner have lost his rights: it will ask again. */
@@ -648,8 +660,7 @@ acknowledge(const Batch *batch, const Event *events)
 		free_keys(unique, count);
 }
 
-/* False: the events are not where they are said to be, or their handler may not run now; and nothing was done. */
-static bool
+static aside_ran
 run(const AsideHandlerName *name, const Batch *batch)
 {
 	Oid			owner;
@@ -663,13 +674,18 @@ run(const AsideHandlerName *name, const Batch *batch)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	SetUserIdAndSecContext(aside_events_owner(), context | SECURITY_LOCAL_USERID_CHANGE);
-	load_handler(name);
-	events = !may_run(owner) ? NULL : batch->kind == 1 ? read_notifications(batch) : read_events(batch);
+	if (!load_handler(name) || !may_run(owner))
+	{
+		SetUserIdAndSecContext(owner, context);
+		SPI_finish();
+		return ASIDE_UNWANTED;
+	}
+	events = batch->kind == 1 ? read_notifications(batch) : read_events(batch);
 	SetUserIdAndSecContext(owner, context);
 	if (events == NULL)
 	{
 		SPI_finish();
-		return false;
+		return ASIDE_MISPLACED;
 	}
 	if (handler.form == 'a')
 		call_with_array(events, batch->count);
@@ -681,11 +697,11 @@ run(const AsideHandlerName *name, const Batch *batch)
 		acknowledge(batch, events);
 	SetUserIdAndSecContext(owner, context);
 	SPI_finish();
-	return true;
+	return ASIDE_RAN;
 }
 
 aside_status
-aside_host_run_events(aside_bytes name, aside_bytes batch, bool *misplaced)
+aside_host_run_events(aside_bytes name, aside_bytes batch, aside_ran *ran)
 {
 	aside_status status = ASIDE_OK;
 
@@ -702,7 +718,7 @@ aside_host_run_events(aside_bytes name, aside_bytes batch, bool *misplaced)
 		if (XactReadOnly)
 			(void) set_config_option("transaction_read_only", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 		PushActiveSnapshot(GetTransactionSnapshot());
-		*misplaced = !run(&copy, (const Batch *) batch.data);
+		*ran = run(&copy, (const Batch *) batch.data);
 		PopActiveSnapshot();
 		MemoryContextSwitchTo(old);
 	}

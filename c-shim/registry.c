@@ -75,6 +75,13 @@ aside_say_handlers(void)
 		aside_set_latch(aside_registry_say(aside_event_registry, MyDatabaseId, true, GetCurrentTimestamp()));
 }
 
+/* Counts what was said of this database's handlers. */
+uint32
+aside_handler_changes(void)
+{
+	return aside_event_registry == NULL ? 0 : aside_registry_changes(aside_event_registry, MyDatabaseId);
+}
+
 /* CREATE EXTENSION has committed here. */
 void
 aside_want_coordinator(void)

@@ -440,6 +440,14 @@ typedef struct aside_caller_host
 	void		(*amend) (aside_bytes detail);
 } aside_caller_host;
 
+/* What a handler has done about a batch. */
+typedef enum aside_ran
+{
+	ASIDE_RAN = 0,
+	ASIDE_MISPLACED = 1,		/* nothing: the events are not where they are said to be */
+	ASIDE_UNWANTED = 2,			/* nothing: the handler is paused, gone, or another one */
+} aside_ran;
+
 /* What a worker's main loop asks of its process. */
 typedef struct aside_worker_host
 {
@@ -493,10 +501,9 @@ typedef struct aside_worker_host
 								 const aside_column *columns, size_t ncolumns, void *sink);
 	/*
 	 * Have a handler handle and acknowledge a batch of events; see
-	 * rust-core/src/wire/batch.rs. Misplaced: they are not where they are
-	 * said to be, and nothing was done.
+	 * rust-core/src/wire/batch.rs. Where it is OK, it may not have been done.
 	 */
-	aside_status (*run_events) (aside_bytes handler, aside_bytes batch, bool *misplaced);
+	aside_status (*run_events) (aside_bytes handler, aside_bytes batch, aside_ran *ran);
 	/* Before the next statement; controls: the last one ended or began a transaction. */
 	aside_status (*next_statement) (bool controls);
 	aside_status (*commit) (void);
@@ -833,6 +840,8 @@ extern bool aside_coordinator_leaves(const aside_registry *registry, uint32_t en
 extern int64_t aside_registry_say(aside_registry *registry, uint32_t database, bool handlers, int64_t now);
 /* Have a coordinator leave its worker slot. false: none can; a latch where one was asked. */
 extern bool aside_registry_make_room(aside_registry *registry, int64_t now, int64_t *latch);
+/* Counts what was said of the handlers of a database: as long as it is the same, they are. */
+extern uint32_t aside_registry_changes(const aside_registry *registry, uint32_t database);
 /* CREATE EXTENSION has committed: a coordinator is wanted. */
 extern void aside_registry_want(aside_registry *registry, uint32_t database, int64_t now);
 /* The database is wanted by somebody until then; false: nobody is in it. */

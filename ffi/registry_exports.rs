@@ -244,6 +244,14 @@ pub unsafe extern "C" fn aside_registry_say(registry: *mut aside_registry, datab
 }
 
 /// # Safety
+/// As said at the top.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_registry_changes(registry: *const aside_registry, database: u32) -> u32 {
+    // SAFETY: per the contract.
+    unsafe { &*registry }.registry.find(database).map_or(0, |(_, entry)| entry.changes())
+}
+
+/// # Safety
 /// As said at the top; `proc` is writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn aside_registry_make_room(registry: *mut aside_registry, now: i64, proc: *mut i64) -> bool {

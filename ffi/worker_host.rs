@@ -1,6 +1,6 @@
 //! The core's `WorkerHost` over `aside_worker_host`.
 
-use crate::abi::{self, aside_output, aside_refusal, aside_status, aside_worker_host};
+use crate::abi::{self, aside_output, aside_ran, aside_refusal, aside_status, aside_worker_host};
 use crate::bytes::{lend, lend_optional, optional};
 use crate::reports::{copied, lent};
 use crate::world::{done, no_memory};
@@ -185,9 +185,13 @@ impl WorkerHost for WorkerSide<'_> {
         let sink: *mut SinkRef = &mut sink;
         done(host_call!(self.t, run_routine(lend(routine), args.as_ptr(), args.len(), columns.as_ptr(), columns.len(), sink.cast())))
     }
-    fn run_events(&self, handler: &[u8], batch: &[u8]) -> Result<bool, Saved> {
-        let mut misplaced = false;
-        done(host_call!(self.t, run_events(lend(handler), lend(batch), &mut misplaced))).map(|()| !misplaced)
+    fn run_events(&self, handler: &[u8], batch: &[u8]) -> Result<Ran, Saved> {
+        let mut ran = aside_ran::ASIDE_RAN;
+        done(host_call!(self.t, run_events(lend(handler), lend(batch), &mut ran))).map(|()| match ran {
+            aside_ran::ASIDE_RAN => Ran::Done,
+            aside_ran::ASIDE_MISPLACED => Ran::Misplaced,
+            _ => Ran::Unwanted,
+        })
     }
     fn next_statement(&self, controls: bool) -> Result<(), Saved> {
         done(host_call!(self.t, next_statement(controls)))

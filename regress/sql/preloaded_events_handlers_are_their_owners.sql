@@ -232,10 +232,10 @@ SELECT name FROM aside.handlers ORDER BY name;
 SELECT async_event_resume('whose');
 SELECT async_event_emit('behind') > 0;
 CALL until('NOT EXISTS (SELECT FROM aside.event_handler WHERE channel = ''whose'')');
-CALL until('NOT EXISTS (SELECT FROM aside.event_unique)');
+CALL until('NOT EXISTS (SELECT FROM aside.event_unique WHERE channel = ''super'')');
 SELECT async_event_on('whose', command => 'SELECT 1'), async_event_off('whose'), async_event_off('behind');
 SELECT count(*) AS proxies FROM pg_type WHERE typnamespace = 'aside'::regnamespace AND NOT typisdefined;
-SELECT state FROM aside.coordinators WHERE database = current_database();
+CALL until('(SELECT state = ''idle'' FROM aside.coordinators WHERE database = current_database())');
 
 DROP TABLE behind;
 DROP FUNCTION waits;

@@ -72,12 +72,6 @@ all_idle($mon, 'until that is committed');
 $one->value(q{BEGIN; SELECT async_event_on('c', command => $$INSERT INTO public.effects VALUES ($1 #>> '{}')$$); PREPARE TRANSACTION 'on'});
 $one->value(q{COMMIT PREPARED 'on'});
 handles($one, 'prepared', 'one that was made by a prepared transaction works');
-# By pg_restore, which may do without triggers.
-$one->value($_) for ('CREATE TABLE kept AS SELECT * FROM aside.event_handler', 'DELETE FROM aside.event_handler');
-all_idle($mon, 'no row, no coordinator');
-$one->value($_) for ('ALTER TABLE aside.event_handler DISABLE TRIGGER ALL',
-	'INSERT INTO aside.event_handler OVERRIDING SYSTEM VALUE SELECT * FROM kept', 'ALTER TABLE aside.event_handler ENABLE TRIGGER ALL');
-handles($one, 'restored', 'rows that came without triggers bring one');
 $one->value('DROP EXTENSION pg_aside CASCADE');
 ok($mon->until(q{SELECT state = 'no extension' FROM aside.coordinators WHERE database = 'd1'}), 'without the extension there is none');
 $one->value("CREATE EXTENSION pg_aside; DROP TABLE effects; $setup");

@@ -256,6 +256,16 @@ pub enum SinkStop {
     CallerGone,
 }
 
+/// What a handler has done about a batch of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ran {
+    Done,
+    /// Nothing: the events are not where they were looked for.
+    Misplaced,
+    /// Nothing: the handler is paused, gone, or another one than it was.
+    Unwanted,
+}
+
 /// What a worker's main loop asks of its process.
 pub trait WorkerHost: World {
     /// A prepared statement, kept by the host.
@@ -314,9 +324,8 @@ pub trait WorkerHost: World {
     ) -> Result<u64, Saved>;
     /// Run a routine as the caller's shim described it; its result goes to the sink.
     fn run_routine(&self, routine: &[u8], args: &[Arg], columns: &[Column], sink: &mut dyn RowSink) -> Result<(), Saved>;
-    /// Have a handler handle a batch of events, and acknowledge them, in the transaction that is open. False: they
-    /// are not where they are said to be, and nothing was done.
-    fn run_events(&self, handler: &[u8], batch: &[u8]) -> Result<bool, Saved>;
+    /// Have a handler handle a batch of events, and acknowledge them, in the transaction that is open.
+    fn run_events(&self, handler: &[u8], batch: &[u8]) -> Result<Ran, Saved>;
     /// Make the effects of one statement visible to the next; one that controlled the transaction is
     /// carried out.
     fn next_statement(&self, controls: bool) -> Result<(), Saved>;

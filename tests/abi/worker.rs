@@ -182,7 +182,7 @@ unsafe extern "C" fn run_routine(
     // SAFETY: the sink is the one that this call was given; the row is lent.
     unsafe { aside_sink_row(sink, pg_aside::bytes::lend(&row)) }
 }
-unsafe extern "C" fn run_events(_: aside_bytes, _: aside_bytes, _: *mut bool) -> aside_status::Type {
+unsafe extern "C" fn run_events(_: aside_bytes, _: aside_bytes, _: *mut aside_ran::Type) -> aside_status::Type {
     aside_status::ASIDE_OK
 }
 unsafe extern "C" fn next_statement(_: bool) -> aside_status::Type {

@@ -199,7 +199,8 @@ impl Coordinator {
         let due = dues.map(|due| (due.saturating_sub(now).max(0) as u64).min(CLOCK_EVERY_US)).min().unwrap_or(u64::MAX);
         let held = self.handlers.values().filter_map(|handler| handler.held_until).min();
         let held = held.map_or(u64::MAX, |until| until.saturating_sub(mono));
-        let timers = self.fetch_at.saturating_sub(mono);
+        let reload = if self.told { self.reload_at } else { u64::MAX };
+        let timers = self.fetch_at.min(reload).saturating_sub(mono);
         let leases = if self.leases.is_empty() { LONGEST_WAIT_US } else { self.poll_us };
         let complaint = self.complain_at().map_or(u64::MAX, |at| at.saturating_sub(mono));
         let starved = if self.starved { START_RETRY_US } else { u64::MAX };

@@ -225,9 +225,7 @@ impl Coordinator {
                 Outcome::Misplaced(index) => {
                     misplaced = true;
                     let batch = said(index);
-                    if let Some(Work::Events { ids, .. }) = batch.as_ref().map(|batch| &batch.work) {
-                        self.recalled.extend(ids.iter().map(|id| (lease.handler, *id)));
-                    }
+                    self.recalled.extend(batch.iter().flat_map(ids_of).map(|id| (lease.handler, *id)));
                     handler.take_back(batch.into_iter().collect(), ledger, now);
                 }
                 Outcome::Lost { began: Some(index) } => {
@@ -238,6 +236,7 @@ impl Coordinator {
             if over && let Some(lease) = self.leases.remove(&number) {
                 handler.learn(&lease, h.now_us());
                 let rest: Vec<Batch> = lease.batches.into_iter().flatten().collect();
+                self.recalled.extend(rest.iter().flat_map(ids_of).map(|id| (lease.handler, *id)));
                 removed |= handler.removed;
                 handler.finish(lease.notes, rest, &mut self.ledger, now);
             }
@@ -250,5 +249,12 @@ impl Coordinator {
             self.misplaced = true;
             self.recall_of(|lease| !lease.notes);
         }
+    }
+}
+
+fn ids_of(batch: &Batch) -> &[i64] {
+    match &batch.work {
+        Work::Events { ids, .. } => ids,
+        Work::Notifications(_) => &[],
     }
 }

@@ -74,6 +74,8 @@ pub struct Entry {
     /// There may be something new: events; handlers.
     events: AtomicU32,
     handlers: AtomicU32,
+    /// How often the latter was said.
+    changes: AtomicU32,
     /// Failures in a row, and when to try again.
     failures: AtomicU32,
     /// Partition that new events go to, plus one; 0: not known.
@@ -232,8 +234,14 @@ impl Entry {
         self.events.swap(1, SeqCst) == 0
     }
 
+    /// The coordinator will hear it before it starts anything that a worker refuses for it.
     pub fn say_handlers(&self) {
         self.handlers.store(1, SeqCst);
+        self.changes.fetch_add(1, SeqCst);
+    }
+
+    pub fn changes(&self) -> u32 {
+        self.changes.load(SeqCst)
     }
 
     /// What was said since the last time: events, handlers.

@@ -154,6 +154,23 @@ fn what_is_taken_back_of_a_lease_is_not_begun_and_the_rest_of_it_is_told() {
 }
 
 #[test]
+fn of_a_handler_that_is_not_what_it_was_no_batch_is_begun() {
+    let world = World::new(1);
+    world.open("hold run_events");
+    let said = lease(&world, 5, |_| {
+        until(|| world.is_open("at run_events"), || "the first one runs".into());
+        world.open("run_events");
+        until(|| world.steps().contains("commit"), || "it is done".into());
+        world.open("unwanted");
+    });
+    let done = said.iter().filter(|said| matches!(said, Said::Batch(_, Became::Done))).count();
+    assert!((1..=5).contains(&done), "{said:?}");
+    assert_eq!(said.last(), Some(&Said::Over));
+    assert_eq!(said.len(), done + 1, "of the others nothing is said");
+    world.shut_down();
+}
+
+#[test]
 fn who_is_at_the_limit_of_its_role_slows_nobody_else() {
     let world = World::new(4);
     let mut at_limit = Coordinator::new(&world, 6, 1, 1);

@@ -331,12 +331,15 @@ impl WorkerHost for FakeWorker<'_> {
         self.try_step("run_routine")?;
         self.statement(std::str::from_utf8(routine).unwrap(), sink).map(drop)
     }
-    fn run_events(&self, _: &[u8], batch: &[u8]) -> Result<bool, Saved> {
+    fn run_events(&self, _: &[u8], batch: &[u8]) -> Result<Ran, Saved> {
         self.note("run_events");
         self.pass("run_events");
         self.try_step("run_events")?;
+        if self.world.is_open("unwanted") {
+            return Ok(Ran::Unwanted);
+        }
         self.pending.borrow_mut().push(format!("{batch:?}"));
-        Ok(true)
+        Ok(Ran::Done)
     }
     fn next_statement(&self, _: bool) -> Result<(), Saved> {
         self.note("next_statement");

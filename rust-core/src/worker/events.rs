@@ -1,10 +1,11 @@
 //! Events for one handler: batch after batch, each in a transaction that the handler's effects and the
 //! acknowledgement share. One that fails does not keep the next ones from being tried, but for those of
-//! its key, which are to follow it. Those that the coordinator has taken back are not begun.
+//! its key, which are to follow it. Those that the coordinator has taken back are not begun, nor is anything when the
+//! handler is not what it was: of what is not told the coordinator knows that it was not begun.
 
 use super::main_loop::Worker;
 use super::request::Failed;
-use crate::host::{Saved, WorkerHost};
+use crate::host::{Ran, Saved, WorkerHost};
 use crate::memory;
 use crate::pool::slot::Slot;
 use crate::report::*;
@@ -26,8 +27,12 @@ pub(super) fn execute_events<H: WorkerHost>(h: &H, worker: &Worker, slot: &Slot,
             Became::Skipped
         } else {
             match run_batch(h, request, handler, batch.data) {
-                Ok(true) => Became::Done,
-                Ok(false) => {
+                Ok(Ran::Done) => Became::Done,
+                Ok(Ran::Unwanted) => {
+                    h.abort();
+                    break;
+                }
+                Ok(Ran::Misplaced) => {
                     h.abort();
                     remember(&mut failed_keys, key, fit);
                     Became::Misplaced
@@ -62,11 +67,12 @@ fn remember(failed_keys: &mut Vec<u64>, key: u64, fit: &mut bool) {
     }
 }
 
-/// False: the events are not where they were looked for, and the transaction is to be aborted.
-fn run_batch<H: WorkerHost>(h: &H, request: &Request, handler: &[u8], batch: &[u8]) -> Result<bool, Saved> {
+/// Where it is not done, the transaction is to be aborted.
+fn run_batch<H: WorkerHost>(h: &H, request: &Request, handler: &[u8], batch: &[u8]) -> Result<Ran, Saved> {
     h.begin(request.command, false, request.timeout_ms)?;
-    if !h.run_events(handler, batch)? {
-        return Ok(false);
+    let ran = h.run_events(handler, batch)?;
+    if ran == Ran::Done {
+        h.commit()?;
     }
-    h.commit().map(|()| true)
+    Ok(ran)
 }

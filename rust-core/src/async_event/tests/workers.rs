@@ -149,6 +149,10 @@ impl State {
                 self.outcomes.push((number, Outcome::Misplaced(index)));
                 return;
             }
+            let now = self.specs.iter().find(|spec| spec.id == lease.spec.id);
+            if now.is_none_or(|now| now.paused || now.version != lease.spec.version) {
+                return self.end_lease(number, Outcome::Over);
+            }
             self.begin_batch(&lease, &batch);
             let takes = self.takes(&batch);
             let lease = self.leases.get_mut(&number).unwrap();
