@@ -881,6 +881,8 @@ BEGIN
         ORDER BY h.name;
 END $$;
 
+COMMENT ON FUNCTION aside.async_event_state(oid, bigint) IS 'async_event_state for the role that the first argument says';
+
 -- Each table is gone through once, whatever the number of handlers.
 CREATE VIEW aside.event_stats WITH (security_barrier) AS
     WITH w AS MATERIALIZED (

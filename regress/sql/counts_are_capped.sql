@@ -17,6 +17,6 @@ SELECT autonomous_exec('SELECT 1 WHERE $65535 = 1', VARIADIC array_fill(1, ARRAY
 
 SET statement_timeout = '10 s';
 SELECT async_wait_any(array_fill(1::bigint, ARRAY[6000000]), '0 s');
-SELECT async_wait_any(array_fill(1::bigint, ARRAY[65535]), '0 s');
+SELECT async_wait_any(array_fill(9223372036854775807, ARRAY[65535]), '0 s');
 SELECT async_exec('SELECT 1') AS task \gset
 SELECT async_wait_any(array_fill(:task::bigint, ARRAY[65535])) = :task AS ended;

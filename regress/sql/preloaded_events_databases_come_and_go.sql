@@ -97,10 +97,10 @@ CALL until('(SELECT state = ''running'' FROM here)');
 -- the handler's session is as the database says, so it says otherwise
 CREATE FUNCTION tells(t text) RETURNS void LANGUAGE sql SET search_path = public AS $$ INSERT INTO told (what) VALUES (t || ' ' || current_setting('timezone')) $$;
 SELECT async_event_on('db', 'tells(text)', backoff => '123 ms', max_attempts => 2, timeout => '1 min');
--- it cannot write
+-- it writes all the same
 SELECT async_event_emit('db', '"read only"') > 0;
 CALL until('NOT EXISTS (SELECT FROM todo)');
-SELECT payload, attempts, sqlstate FROM aside.dead_events WHERE handler = 'db';
+SELECT count(*) AS dead FROM aside.dead_events WHERE handler = 'db';
 ALTER DATABASE regress_aside_events RESET default_transaction_read_only;
 \c :main
 SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = 'regress_aside_events' AND backend_type = 'pg_aside worker';
@@ -109,7 +109,6 @@ SET statement_timeout = 0;
 SET lock_timeout = 0;
 SET search_path = public;
 SET client_encoding = 'UTF8';
-SELECT async_event_redrive('db');
 NOTIFY db, 'notified: äöü €';
 SELECT async_event_emit('db', '"emitted: äöü €"', delay => '100 ms') > 0;
 CALL until('(SELECT count(*) FROM told) = 3');

@@ -197,7 +197,7 @@ impl Coordinator {
         let (mono, now) = (h.now_us(), h.timestamp());
         let dues = self.handlers.values().filter_map(|handler| handler.next_due());
         let due = dues.map(|due| (due.saturating_sub(now).max(0) as u64).min(CLOCK_EVERY_US)).min().unwrap_or(u64::MAX);
-        let held = self.handlers.values().filter_map(|handler| handler.held_until).min();
+        let held = self.handlers.values().flat_map(|handler| [handler.held_until, handler.wider_at()]).flatten().min();
         let held = held.map_or(u64::MAX, |until| until.saturating_sub(mono));
         let reload = if self.told { self.reload_at } else { u64::MAX };
         let timers = self.fetch_at.min(reload).saturating_sub(mono);

@@ -9,6 +9,7 @@ use super::notes::Notes;
 use super::queue::Queue;
 use super::spec::{Batch, Entry, Fetched, Known, Spec, Work};
 use super::stats::Tally;
+use super::width::Width;
 use crate::report::CONNECTION_FAILURE;
 
 /// Events that a lease is given, at most; a full batch may have more.
@@ -31,6 +32,8 @@ pub(super) struct Handler {
     /// Workers that could not begin, in a row, and until when no other is asked for.
     pub refusals: u32,
     pub held_until: Option<u64>,
+    /// What its runs leave to calls of their own.
+    pub width: Width,
     /// It is there only for the leases that run.
     pub removed: bool,
     /// The last lease was one of notifications.
@@ -49,6 +52,7 @@ impl Handler {
             chunk: CHUNK,
             refusals: 0,
             held_until: None,
+            width: Width::default(),
             barred: false,
             removed: false,
             notes_last: false,
@@ -137,7 +141,7 @@ impl Handler {
     }
 
     fn could_run(&self) -> bool {
-        !self.removed && !self.spec.paused && self.held_until.is_none() && self.leases < self.spec.concurrency
+        !self.removed && !self.spec.paused && self.held_until.is_none() && self.leases < self.spec.concurrency.min(self.width.most())
     }
 
     fn can_run(&self) -> bool {
@@ -150,6 +154,11 @@ impl Handler {
         self.refusals = self.refusals.saturating_add(1);
         let wait = delay_us(self.refusals, SHORTAGE_US, LONGEST_REFUSAL_US, h.random());
         self.held_until = Some(h.now_us() + wait as u64);
+    }
+
+    /// When more of what is due may run, if only experience is against it.
+    pub fn wider_at(&self) -> Option<u64> {
+        self.width.wider_at().filter(|_| !self.barred && self.leases < self.spec.concurrency && self.queue.ready() > 0)
     }
 
     /// When there will be something to start that there is not now.

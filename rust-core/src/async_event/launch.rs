@@ -1,6 +1,6 @@
 //! Work goes out to workers, and what they say of it comes back.
 
-use super::backoff::refusal_counts;
+use super::backoff::{refusal_counts, shortage};
 use super::coordinator::{Coordinator, Lease};
 use super::handler::Handler;
 use super::host::EventHost;
@@ -29,6 +29,7 @@ impl Coordinator {
         for handler in self.handlers.values_mut() {
             handler.queue.promote(now);
             handler.held_until = handler.held_until.filter(|until| *until > mono);
+            handler.width.widen(mono);
         }
         self.ask_standing(h)?;
         let mut refused = Vec::new();
@@ -210,6 +211,9 @@ impl Coordinator {
                     said(index).into_iter().for_each(|batch| handler.done(&batch, ledger, now));
                 }
                 Outcome::Failed { batch, sqlstate, message } => {
+                    if shortage(sqlstate) {
+                        handler.width.was_short(handler.leases, h.now_us());
+                    }
                     let failure = Failure { sqlstate, message: &message, crash: false };
                     said(batch).into_iter().for_each(|batch| handler.failed(h, &batch, failure, ledger, now));
                 }

@@ -43,6 +43,7 @@ pub mod spec;
 pub mod stats;
 #[cfg(test)]
 mod tests;
+mod width;
 
 pub use coordinator::Coordinator;
 pub use host::EventHost;

@@ -3,7 +3,6 @@
 
 use super::call::*;
 use super::exchange::{Exchange, Keep, Terms};
-use super::width::Width;
 use crate::host::{Arg, ArgForm, CallerHost, Identity, Mode, Output};
 use crate::memory::{self, Grows, SMALL};
 use crate::pool::area::Area;
@@ -65,7 +64,6 @@ pub struct Leases {
     open: RefCell<Vec<Open>>,
     next: std::cell::Cell<u64>,
     ended_at: std::cell::Cell<Option<u64>>,
-    width: Width,
 }
 
 /// Whom a handler's worker acts as, and what it is to do.
@@ -93,7 +91,7 @@ impl Leases {
         limits: &Limits,
     ) -> Result<Option<u64>, Failed> {
         let key = Key { database: errand.database, user: errand.owner, superuser: errand.superuser };
-        if self.stands_aside(h, area) || !self.width.allows(self.count(), h.now_us()) {
+        if self.stands_aside(h, area) {
             return Ok(None);
         }
         // Handlers make calls of their own: leases must not take all workers that there are for these.
@@ -181,7 +179,6 @@ impl Leases {
     /// What has been said since the last time.
     pub fn listen<H: CallerHost>(&self, h: &H, area: &Area) -> Vec<(u64, Said)> {
         let mut said = Vec::new();
-        let leases = self.count();
         self.open.borrow_mut().retain_mut(|open| {
             let more = hear(h, area, open, &mut said);
             if !more {
@@ -192,10 +189,6 @@ impl Leases {
             }
             more
         });
-        let short = |said: &Said| matches!(said, Said::Batch(_, Became::Failed { sqlstate: CONFIGURATION_LIMIT_EXCEEDED, .. }));
-        if said.iter().any(|(_, said)| short(said)) {
-            self.width.was_short(leases, h.now_us());
-        }
         said
     }
 }

@@ -5,4 +5,3 @@ pub mod event;
 pub mod exchange;
 pub mod session;
 pub mod task;
-mod width;
