@@ -165,6 +165,9 @@ ASIDE_NORETURN extern void aside_throw_kept(void);
 extern void aside_fill_report(const ErrorData *edata, aside_report *out);
 extern ErrorData *aside_make_error_data(const aside_report *report);
 
+/* parse_hook.c */
+extern void aside_install_parse_hook(void);
+
 /* server_log.c */
 extern void aside_install_log_hook(void);
 extern char *aside_unname_work(char *context);

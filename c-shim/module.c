@@ -20,6 +20,7 @@ _PG_init(void)
 	aside_define_settings();
 	aside_install_hooks();
 	aside_install_log_hook();
+	aside_install_parse_hook();
 	if (process_shared_preload_libraries_in_progress)
 	{
 		aside_request_shmem();

@@ -162,7 +162,8 @@ collect_arguments(AsideArguments *to, FunctionCallInfo fcinfo, int first)
 		if (!OidIsValid(type))
 			ereport(ERROR,
 					(errcode(ERRCODE_INDETERMINATE_DATATYPE),
-					 errmsg("could not determine data type of argument $%d", i + 1)));
+					 errmsg("could not determine data type of argument $%d", i + 1),
+					 errhint("Cast the argument, for example to text.")));
 		if (type == UNKNOWNOID)
 		{
 			/* The statement in which it is used says what it is. */

@@ -134,3 +134,23 @@ DROP TABLE regress_kept, regress_typed, regress_new;
 DROP FUNCTION regress_keep();
 DROP TYPE regress_mood, regress_pair;
 DROP DOMAIN regress_positive;
+
+-- a parameter of the caller's for which nobody has said a type: the hint says what to do, at every entry
+\set VERBOSITY default
+SELECT autonomous_exec('SELECT 1');
+PREPARE untyped AS SELECT autonomous_exec('SELECT $1', $1);
+PREPARE untyped AS SELECT * FROM autonomous_query('SELECT $1', $1) AS (a int);
+PREPARE untyped AS SELECT * FROM autonomous_query_as(NULL::int, 'SELECT $1 + $2', 1, $1);
+PREPARE untyped AS SELECT * FROM autonomous_json('SELECT $1', $1);
+PREPARE untyped AS SELECT autonomous_session_exec('s', 'SELECT $1', $1);
+PREPARE untyped AS SELECT * FROM autonomous_session_query('s', 'SELECT $1', $1) AS (a int);
+PREPARE untyped AS SELECT autonomous_session_send('s', 'SELECT $1', $1);
+PREPARE untyped AS SELECT async_exec('SELECT $1', $1);
+PREPARE untyped AS SELECT async_exec_on_commit('SELECT $1', $1);
+PREPARE untyped AS SELECT async_run(1, 'SELECT $1', $1);
+PREPARE untyped AS WITH w AS (SELECT (SELECT async_exec('SELECT $1', $2)) AS a, $1::int) SELECT a FROM w;
+PREPARE typed AS SELECT * FROM autonomous_query('SELECT $1, $2', $1::text, $2::int) AS (a text, b int);
+EXECUTE typed('x', 2);
+DEALLOCATE typed;
+-- what is not ours is as it was
+PREPARE untyped AS SELECT concat($1, 1);

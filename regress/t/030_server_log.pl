@@ -207,4 +207,20 @@ SKIP:
 	$node->stop;
 }
 
+# plpgsql_check, as the guide for who comes from Oracle has it.
+SKIP:
+{
+	my $libdir = `pg_config --pkglibdir`;
+	chomp $libdir;
+	skip 'no plpgsql_check here', 1 unless -e "$libdir/plpgsql_check.so";
+	my $node = aside_node('checked', conf => "session_preload_libraries = 'plpgsql_check'\n");
+	$node->safe_psql('postgres', q{CREATE FUNCTION checked(a int) RETURNS int LANGUAGE plpgsql_autonomous AS $$
+		DECLARE x int; BEGIN IF a > 100 THEN SELECT nothing INTO x FROM pg_class; END IF; RETURN x; END $$});
+	my $s = session($node);
+	my $r = $s->run("SET plpgsql_check.mode = 'every_start'; SELECT checked(1)");
+	like($r->{err} . $r->{out}, qr/column "nothing" does not exist/, 'plpgsql_check finds an error in a branch that is not taken');
+	$s->quit;
+	$node->stop;
+}
+
 done_testing();
