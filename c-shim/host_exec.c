@@ -10,12 +10,14 @@
 #include "commands/async.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "nodes/params.h"
 #include "nodes/parsenodes.h"
 #include "parser/analyze.h"
 #include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/plancache.h"
@@ -224,6 +226,8 @@ run_statement(CachedPlanSource *source, bool several, const aside_arg *args, siz
 	PlannedStmt *query;
 	uint64		processed;
 	Node	   *statement = source->raw_parse_tree->stmt;
+	ParamsErrorCbData named = {.portalName = ""};
+	ErrorContextCallback named_context = {.callback = ParamsErrorCallback, .arg = &named};
 
 	aside_refuse_in_failed_transaction(statement);
 	aside_log_statement(statement, args, nargs);
@@ -236,6 +240,13 @@ run_statement(CachedPlanSource *source, bool several, const aside_arg *args, siz
 	if (snapshot)
 		PushActiveSnapshot(GetTransactionSnapshot());
 	params = bind_parameters(source, args, nargs);
+	if (params != NULL && log_parameter_max_length_on_error != 0)
+	{
+		params->paramValuesStr = BuildParamLogString(params, NULL, log_parameter_max_length_on_error);
+		named.params = params;
+		named_context.previous = error_context_stack;
+		error_context_stack = &named_context;
+	}
 	/* A plan that is kept is held by the resource owner, and so survives an error. */
 	plan = source->is_saved ? GetCachedPlan(source, params, CurrentResourceOwner, NULL) : NULL;
 	query = plan == NULL ? NULL : only_query(plan);
@@ -247,6 +258,8 @@ run_statement(CachedPlanSource *source, bool several, const aside_arg *args, siz
 		PopActiveSnapshot();
 	if (query == NULL)
 		processed = run_portal(source, params, output, columns, ncolumns, sink);
+	if (named.params != NULL)
+		error_context_stack = named_context.previous;
 	MemoryContextSwitchTo(old);
 	return processed;
 }

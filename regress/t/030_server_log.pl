@@ -42,6 +42,7 @@ foreach my $preload (1, 0)
 
 	# Each entry: a warning is logged by the worker, and by nobody else, whoever is told.
 	$s->run("SELECT autonomous_session_open('s')");
+	$s->run("CREATE EXTENSION aside_dblink; CREATE EXTENSION aside_pg_background; SELECT dblink_connect('d', 'dbname=postgres')");
 	$s->run(qq{CREATE FUNCTION warns(what text) RETURNS void LANGUAGE plpgsql_autonomous AS \$f\$
 		BEGIN RAISE WARNING '%', what USING DETAIL = 'a detail', HINT = 'a hint'; END \$f\$});
 	my %entry = (
@@ -54,6 +55,9 @@ foreach my $preload (1, 0)
 		sent => sub { $s->run("SELECT autonomous_session_send('s', \$q\$$_[0]\$q\$)");
 			$s->run("SELECT * FROM autonomous_session_result('s') AS (x text)") },
 		task => sub { $s->run("SELECT * FROM async_result(async_exec(\$q\$$_[0]; SELECT 1\$q\$)) AS r(n int)") },
+		on_commit => sub { $s->run("BEGIN"); $s->run("SELECT async_exec_on_commit(\$q\$$_[0]\$q\$)"); $s->run("COMMIT") },
+		dblink => sub { $s->run("SELECT dblink_exec('d', \$q\$$_[0]\$q\$)") },
+		pg_background => sub { $s->run("SELECT * FROM pg_background_result(pg_background_launch(\$q\$$_[0]\$q\$)) AS (tag text)") },
 		nested => sub { $s->run("SELECT autonomous_exec(\$n\$SELECT autonomous_exec(\$q\$$_[0]\$q\$)\$n\$)") });
 	foreach my $level ('warning', 'error', 'log')
 	{
@@ -122,6 +126,12 @@ foreach my $preload (1, 0)
 		qr/^$worker LOG:  duration: \S+ ms  execute <unnamed>: INSERT INTO t VALUES \(\$1, 8\)\n$worker DETAIL:  parameters: \$1 = 'timed'$/m,
 		"$mode: log_min_duration_statement shows how long a command took");
 	$s->run('RESET log_min_duration_statement; RESET log_statement');
+	$s->run('SET log_parameter_max_length_on_error = -1');
+	$from = here($node);
+	$s->run(q{SELECT autonomous_exec('SELECT $1 / $2', 9, 0)});
+	like(log_since($node, $from, qr/STATEMENT:  SELECT \$1/), qr/^$worker CONTEXT:  .*with parameters: \$1 = '9', \$2 = '0'$/m,
+		"$mode: log_parameter_max_length_on_error shows what a command was given");
+	$s->run('RESET log_parameter_max_length_on_error');
 
 	# Who may not set them has them as they are set for him.
 	$s->run("ALTER ROLE alice SET log_statement = 'ddl'");
@@ -162,6 +172,13 @@ foreach my $preload (1, 0)
 		$log = log_since($node, $from, qr/for good, in attempt 1.*\n.*DETAIL/);
 		is(count_of($log, qr/LOG:  event handler "h" failed for event \d+ for good, in attempt 1: no good\n.*DETAIL:  too bad$/m), 1,
 			'one line says that an event is dead');
+		$node->safe_psql('postgres', "ALTER ROLE CURRENT_USER SET log_statement = 'all'");
+		$from = here($node);
+		$node->safe_psql('postgres', q{SELECT async_event_on('ch2', command => 'INSERT INTO t SELECT $2, 1', name => 'c'), async_event_emit('ch2')});
+		$node->safe_psql('postgres', q{SELECT async_event_emit('ch', '"said"')});
+		log_since($node, $from, qr/pg_aside worker.*LOG:  statement: $_\n.*CONTEXT:  event handler/)
+		  foreach 'SELECT public\.handles\(\$1\)', 'INSERT INTO t SELECT \$2, 1';
+		pass('log_statement shows what handlers are called by, and their commands');
 		my $kept = "message = 'no good' AND detail = 'too bad' AND hint = 'mend it' AND context ~ '^PL/pgSQL function handles'";
 		is($node->safe_psql('postgres', "SELECT count(*) FROM aside.dead_events WHERE $kept"), 1, '... its error is kept with its fields');
 		is($node->safe_psql('postgres', "SELECT count(*) FROM aside.event_runs WHERE state = 'dead' AND $kept"), 1, '... in the attempt, too');
