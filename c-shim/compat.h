@@ -77,6 +77,13 @@
 #define TupleDescFinalize(desc) ((void) 0)
 #endif
 
+/* 19 lends it to hooks. */
+#if PG_VERSION_NUM >= 190000
+#define ASIDE_JUMBLE const JumbleState
+#else
+#define ASIDE_JUMBLE JumbleState
+#endif
+
 /* 16 moved the settings from an array into a hash table. */
 static inline struct config_generic **
 aside_guc_variables(int *count)

@@ -171,8 +171,11 @@ go_deeper(void)
 	};
 	ResultRelInfo *relation = makeNode(ResultRelInfo);
 	EState	   *estate = CreateExecutorState();
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(CreateTemplateTupleDesc(0), &TTSOpsVirtual);
+	TupleDesc	nothing = CreateTemplateTupleDesc(0);
+	TupleTableSlot *slot;
 
+	TupleDescFinalize(nothing);
+	slot = MakeSingleTupleTableSlot(nothing, &TTSOpsVirtual);
 	descents_left--;
 	relation->ri_TrigDesc = &triggers;
 	relation->ri_TrigFunctions = &info;

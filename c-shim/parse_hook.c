@@ -55,7 +55,7 @@ find_untyped(Node *node, void *found)
 }
 
 static void
-look_at_parameters(ParseState *pstate, Query *query, JumbleState *jumble)
+look_at_parameters(ParseState *pstate, Query *query, ASIDE_JUMBLE *jumble)
 {
 	Param	   *untyped = NULL;
 
