@@ -15,7 +15,7 @@
  */
 typedef struct AsideHandlerName
 {
-	int32		id;
+	uint32		id;
 	int32		version;
 	Oid			tables;
 } AsideHandlerName;

@@ -97,7 +97,7 @@ announce_deaths(void)
 static void
 bury_event(const aside_log_entry *entry)
 {
-	Oid			types[9] = {TIDOID, INT4OID, INT4OID, TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID};
+	Oid			types[9] = {TIDOID, INT8OID, INT4OID, TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID};
 	ItemPointerData tid;
 	Datum		values[9];
 	char		nulls[10] = "         ";
@@ -106,7 +106,7 @@ bury_event(const aside_log_entry *entry)
 
 	ItemPointerSet(&tid, entry->tid >> 16, entry->tid & 0xffff);
 	values[0] = PointerGetDatum(&tid);
-	values[1] = Int32GetDatum(entry->handler);
+	values[1] = Int64GetDatum(entry->handler);
 	values[2] = Int32GetDatum(entry->attempt);
 	values[3] = CStringGetTextDatum(unpack_sql_state(entry->sqlstate));
 	values[5] = Int64GetDatum(entry->events[0]);
@@ -137,12 +137,12 @@ static void
 write_entry(const aside_log_entry *entry)
 {
 	Oid			types[10] = {
-		INT4OID, CHAROID, INT8ARRAYOID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID
+		INT8OID, CHAROID, INT8ARRAYOID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID
 	};
 	Datum		values[10];
 	char		nulls[11] = "          ";
 
-	values[0] = Int32GetDatum(entry->handler);
+	values[0] = Int64GetDatum(entry->handler);
 	values[1] = CharGetDatum(entry->kind);
 	values[2] = aside_event_array(entry->events, entry->nevents);
 	values[3] = Int32GetDatum(entry->attempt);
@@ -186,7 +186,7 @@ static SPIPlanPtr
 spill_plan(int partition)
 {
 	static SPIPlanPtr plans[ASIDE_PARTITIONS];
-	Oid			types[4] = {TEXTOID, TEXTOID, INT4OID, INT4OID};
+	Oid			types[4] = {TEXTOID, TEXTOID, INT8OID, INT4OID};
 
 	if (partition < 0 || partition >= ASIDE_PARTITIONS)
 		elog(ERROR, "partition of events is not known");
@@ -221,7 +221,7 @@ aside_event_spill(const aside_note *notes, size_t count)
 		{
 			MemoryContext old = MemoryContextSwitchTo(each);
 			Datum		values[4] = {
-				aside_bytes_datum(notes[i].channel), aside_bytes_datum(notes[i].payload), Int32GetDatum(notes[i].handler),
+				aside_bytes_datum(notes[i].channel), aside_bytes_datum(notes[i].payload), Int64GetDatum(notes[i].handler),
 				Int32GetDatum(notes[i].pid)
 			};
 
@@ -245,11 +245,11 @@ aside_event_acknowledged(uint32_t handler, uint32_t partition, const int64_t *ev
 
 	ASIDE_TRY(status);
 	{
-		Oid			types[2] = {INT4OID, INT8ARRAYOID};
+		Oid			types[2] = {INT8OID, INT8ARRAYOID};
 		Datum		values[2];
 
 		aside_begin_work();
-		values[0] = Int32GetDatum(handler);
+		values[0] = Int64GetDatum(handler);
 		values[1] = aside_event_array(events, count);
 		aside_run_query(psprintf("SELECT 1 FROM aside.event_log_%u WHERE handler = $1 AND kind = 'd' AND events @> $2 LIMIT 1",
 						   partition), 2, types, values, NULL, SPI_OK_SELECT);

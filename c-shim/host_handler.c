@@ -197,8 +197,8 @@ static bool
 load_handler(const AsideHandlerName *name)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[1] = {INT4OID};
-	Datum		values[1] = {Int32GetDatum(name->id)};
+	Oid			types[1] = {INT8OID};
+	Datum		values[1] = {Int64GetDatum(name->id)};
 	uint32		changes = aside_handler_changes();
 	SPITupleTable *found;
 	bool		null;
@@ -635,7 +635,7 @@ free_keys(Datum *ids, int count)
 static void
 acknowledge(const Batch *batch, const Event *events)
 {
-	Oid			types[3] = {INT4OID, INT8ARRAYOID, INT4OID};
+	Oid			types[3] = {INT8OID, INT8ARRAYOID, INT4OID};
 	Datum	   *ids = palloc(sizeof(Datum) * batch->count);
 	Datum	   *unique = palloc(sizeof(Datum) * batch->count);
 	Datum		values[3];
@@ -647,7 +647,7 @@ acknowledge(const Batch *batch, const Event *events)
 		if (events[i].unique)
 			unique[count++] = ids[i];
 	}
-	values[0] = Int32GetDatum(handler.name.id);
+	values[0] = Int64GetDatum(handler.name.id);
 	values[1] = PointerGetDatum(construct_array(ids, batch->count, INT8OID, sizeof(int64),
 												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	values[2] = Int32GetDatum(batch->attempt);

@@ -198,7 +198,7 @@ aside_notifications(PG_FUNCTION_ARGS)
 	for (uint32 i = 0; aside_event_registry != NULL && aside_view_tally(aside_event_registry, i, &row); i++)
 	{
 		Datum		values[7] = {
-			Int32GetDatum(row.handler), Int64GetDatum(row.waiting), Int64GetDatum(row.done), Int64GetDatum(row.failed),
+			Int64GetDatum(row.handler), Int64GetDatum(row.waiting), Int64GetDatum(row.done), Int64GetDatum(row.failed),
 			Int64GetDatum(row.dropped), Int64GetDatum(row.recorded), (Datum) 0
 		};
 		bool		nulls[7] = {false};

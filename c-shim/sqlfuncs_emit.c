@@ -92,7 +92,7 @@ check_shape(Relation relation)
 {
 	static const Oid types[COLUMNS] = {
 		INT8OID, XID8OID, TEXTOID, JSONBOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, JSONBOID, TIMESTAMPTZOID, OIDOID,
-		INT4OID, INT4OID, TEXTOID, INT4OID
+		INT8OID, INT4OID, TEXTOID, INT4OID
 	};
 	TupleDesc	desc = RelationGetDescr(relation);
 	bool		same = desc->natts == COLUMNS && relation->rd_rel->relkind == RELKIND_RELATION;

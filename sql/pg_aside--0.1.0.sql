@@ -215,7 +215,7 @@ COMMENT ON TYPE aside.event IS 'an event as its handler gets it; id is NULL for 
 
 CREATE SEQUENCE aside.event_id;
 CREATE TABLE aside.event_handler (
-    id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id bigint GENERATED ALWAYS AS IDENTITY (MAXVALUE 4294967295) PRIMARY KEY CHECK (id BETWEEN 1 AND 4294967295),
     name text NOT NULL UNIQUE,
     channel text NOT NULL,
     owner text NOT NULL,
@@ -262,7 +262,7 @@ CREATE TABLE aside.event_0 (
     headers jsonb,
     emitted timestamptz NOT NULL,
     emitted_by oid NOT NULL,
-    target int,
+    target bigint,
     attempts int NOT NULL DEFAULT 0,
     command text,
     depth int NOT NULL DEFAULT 0
@@ -277,7 +277,7 @@ ALTER TABLE aside.event_0 REPLICA IDENTITY FULL;
 ALTER TABLE aside.event_1 REPLICA IDENTITY FULL;
 ALTER TABLE aside.event_2 REPLICA IDENTITY FULL;
 CREATE TABLE aside.event_log_0 (
-    handler int NOT NULL,
+    handler bigint NOT NULL,
     kind "char" NOT NULL,
     events bigint[] NOT NULL,
     attempt int,
@@ -301,7 +301,7 @@ COMMENT ON TABLE aside.event_log_2 IS 'as aside.event_log_0';
 
 CREATE TABLE aside.event_dead (
     id bigint NOT NULL,
-    handler int NOT NULL,
+    handler bigint NOT NULL,
     channel text NOT NULL,
     payload jsonb,
     key text,
@@ -392,7 +392,7 @@ COMMENT ON FUNCTION aside.events_ready() IS 'has the server a launcher, so that 
 CREATE FUNCTION aside.coordinator_rows(OUT database name, OUT state text, OUT pid int, OUT failures int, OUT since timestamptz)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_coordinators';
 COMMENT ON FUNCTION aside.coordinator_rows() IS 'rows of the view aside.coordinators';
-CREATE FUNCTION aside.notification_rows(OUT handler int, OUT waiting bigint, OUT done bigint, OUT failed bigint,
+CREATE FUNCTION aside.notification_rows(OUT handler bigint, OUT waiting bigint, OUT done bigint, OUT failed bigint,
     OUT dropped bigint, OUT recorded bigint, OUT failures jsonb)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_notifications';
 COMMENT ON FUNCTION aside.notification_rows() IS 'what has become of the notifications of each handler, for the view aside.event_stats';
@@ -457,7 +457,7 @@ DECLARE
     form text;
     signature text;
     new_name text := coalesce(name, channel);
-    new_id int;
+    new_id bigint;
     obstacle text;
     ended aside.event_handler;
 BEGIN
@@ -559,7 +559,7 @@ BEGIN
     RETURN found.paused;
 END $$;
 
-CREATE FUNCTION aside.event_put(channel text, payload jsonb, key text, priority int, headers jsonb, emitted_by oid, target int,
+CREATE FUNCTION aside.event_put(channel text, payload jsonb, key text, priority int, headers jsonb, emitted_by oid, target bigint,
     command text, unique_key text DEFAULT NULL, id bigint DEFAULT nextval('aside.event_id')) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     EXECUTE format('INSERT INTO aside.event_%s (id, txid, channel, payload, key, priority, headers, emitted, emitted_by, target, command, unique_key)
@@ -568,7 +568,7 @@ BEGIN
     USING id, channel, payload, key, priority, headers, emitted_by, target, command, unique_key;
     RETURN id;
 END $$;
-COMMENT ON FUNCTION aside.event_put(text, jsonb, text, int, jsonb, oid, int, text, text, bigint) IS 'emits what async_event_emit does not';
+COMMENT ON FUNCTION aside.event_put(text, jsonb, text, int, jsonb, oid, bigint, text, text, bigint) IS 'emits what async_event_emit does not';
 
 -- Plans are kept: one that was made while the table was small must not scan it when it is large.
 CREATE FUNCTION aside.event_claim_key(channel text, unique_key text, id bigint, conflict text, caller oid) RETURNS bigint
@@ -641,8 +641,8 @@ SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     emitter oid;
     its_channel text;
-    its_target int;
-    ended int[];
+    its_target bigint;
+    ended bigint[];
     had_key boolean;
 BEGIN
     IF id IS NULL THEN
@@ -1054,7 +1054,7 @@ REVOKE ALL ON FUNCTION
     aside.follow_definition(), aside.check_writer(),
     aside.async_event_on(oid, text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean),
     aside.async_event_off(oid, text), aside.async_event_pause(oid, text), aside.async_event_resume(oid, text),
-    aside.event_put(text, jsonb, text, int, jsonb, oid, int, text, text, bigint), aside.event_claim_key(text, text, bigint, text, oid),
+    aside.event_put(text, jsonb, text, int, jsonb, oid, bigint, text, text, bigint), aside.event_claim_key(text, text, bigint, text, oid),
     aside.event_unique_compact(), aside.async_event_cancel(oid, bigint), aside.async_event_redrive(oid, text, bigint[]),
     aside.plpgsql_call(), aside.plpgsql_inline(internal), aside.plpgsql_validate(oid),
     aside.worker_rows(), aside.stat_rows()

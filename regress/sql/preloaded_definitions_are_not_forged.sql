@@ -154,6 +154,23 @@ CALL happens('as it was said');
 ALTER FUNCTION regress_old.f(text) OWNER TO regress_aside_writer;
 CALL happens('handed on by its owner');
 
+-- handlers of large numbers are handlers, and of larger ones none
+SELECT last_value FROM aside.event_handler_id_seq \gset before_
+SELECT setval('aside.event_handler_id_seq', 4000000000);
+SELECT async_event_on('regress_l', command => 'INSERT INTO public.told (what) VALUES (''large: '' || pg_typeof($1))', name => 'large');
+SELECT async_event_on('regress_l', command => 'SELECT 1/0', name => 'large and dead', max_attempts => 1);
+SELECT async_event_emit('regress_l', '"emitted"') > 0;
+CALL until('(SELECT count(*) FROM told WHERE what ~ ''^large'') = 1');
+NOTIFY regress_l, 'notified';
+CALL until('(SELECT count(*) FROM told WHERE what ~ ''^large'') = 2 AND (SELECT count(*) FROM aside.dead_events WHERE handler = ''large and dead'') = 1');
+SELECT what FROM told WHERE what ~ '^large' ORDER BY what;
+SELECT async_event_redrive('large and dead');
+CALL until('(SELECT count(*) FROM aside.dead_events WHERE handler = ''large and dead'') = 1');
+SELECT handler, state FROM aside.events WHERE channel = 'regress_l' ORDER BY id, handler;
+SELECT handler, done > 0 AS done, notifications_done > 0 AS notified, dead FROM aside.event_stats WHERE channel = 'regress_l' ORDER BY handler;
+SELECT setval('aside.event_handler_id_seq', 4294967295) > 0 AS last;
+SELECT async_event_on('regress_l', command => 'SELECT 1', name => 'too large');
+SELECT setval('aside.event_handler_id_seq', :before_last_value) > 0 AS back;
 SELECT rolsuper FROM pg_roles WHERE rolname = 'regress_aside_writer';
 SELECT count(async_event_off(name)) FROM aside.handlers;
 SET client_min_messages = warning;
