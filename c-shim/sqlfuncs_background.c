@@ -169,6 +169,8 @@ aside_background_result(PG_FUNCTION_ARGS)
 	int64		task = handle->task;
 	aside_task_row row;
 
+	/* What cannot return rows leaves them to be read. */
+	(void) aside_wanted_columns(fcinfo);
 	if (handle->discard)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

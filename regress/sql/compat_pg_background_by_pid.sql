@@ -12,6 +12,8 @@ SELECT pg_background_launch('SELECT 42, pg_sleep(0.5)::text, pg_backend_pid()') 
 DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE 'SELECT 42%')
     LOOP PERFORM pg_stat_clear_snapshot(); END LOOP; END $$;
 SELECT count(*) FROM pg_stat_activity WHERE pid = :pid AND backend_type = 'pg_aside worker' AND query LIKE 'SELECT 42%';
+-- without a column list it cannot be read, and is still there
+SELECT pg_background_result(:pid);
 SELECT n, t, p = :pid AS that_process FROM pg_background_result(:pid) AS (n int, t text, p int);
 -- once
 \set VERBOSITY sqlstate

@@ -3,7 +3,9 @@
 -- its settings.
 \set SHOW_CONTEXT never
 \c -
-CREATE EXTENSION aside_pg_background;
+CREATE SCHEMA "Regress Outcomes";
+CREATE EXTENSION aside_pg_background SCHEMA "Regress Outcomes";
+SET search_path = public, "Regress Outcomes";
 CREATE TABLE regress_bg (n int CONSTRAINT small CHECK (n < 10), what text);
 
 -- settings: there once the functions are
@@ -92,10 +94,11 @@ CREATE FUNCTION regress_trap.clock_timestamp() RETURNS timestamptz LANGUAGE sql 
 CREATE FUNCTION regress_trap.less(int, int) RETURNS boolean LANGUAGE sql AS 'SELECT NULL::boolean';
 CREATE OPERATOR regress_trap.> (FUNCTION = regress_trap.less, LEFTARG = int, RIGHTARG = int);
 SET search_path = regress_trap, pg_catalog;
-SELECT * FROM public.pg_background_run_query_v2('SHOW search_path', col_def => 't text') AS r(t text);
-SELECT timed_out, elapsed_ms >= 0 AS took FROM public.pg_background_run_v2('SELECT pg_sleep(60)', timeout_ms => 50);
-RESET search_path;
+SELECT * FROM "Regress Outcomes".pg_background_run_query_v2('SHOW search_path', col_def => 't text') AS r(t text);
+SELECT timed_out, elapsed_ms >= 0 AS took FROM "Regress Outcomes".pg_background_run_v2('SELECT pg_sleep(60)', timeout_ms => 50);
+SET search_path = public;
 SET client_min_messages = warning;
 DROP SCHEMA regress_trap CASCADE;
 DROP EXTENSION aside_pg_background;
+DROP SCHEMA "Regress Outcomes";
 DROP TABLE regress_bg;

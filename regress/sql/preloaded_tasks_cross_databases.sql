@@ -23,6 +23,11 @@ SELECT a, b, c, d = 'regress_t'::regclass AS d, e, f FROM async_result(:task) AS
 SELECT * FROM async_result(:sad) AS t(a mood);
 SELECT * FROM async_result(:sad) AS t(a text);
 
+-- its worker is that database's
+\set VERBOSITY sqlstate
+SELECT async_run(:task, 'SELECT 1');
+\set VERBOSITY default
+
 -- another encoding
 \c regress_aside_latin
 SET client_encoding = 'UTF8';

@@ -128,7 +128,7 @@ pub fn submit<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call,
             session.tasks.pending.borrow_mut().room(1, "tasks that start with the commit")?;
         }
         let table = session.tasks.table().ok_or_else(|| Failed::from(protocol_violation()))?;
-        let prefer = start.after.map_or(Ok(None), |id| worker_of(h, area, session, id))?;
+        let prefer = start.after.map_or(Ok(None), |id| worker_of(h, area, session, call, id))?;
         let new = New {
             owner: call.identity.current_user,
             key: call.key,
@@ -217,8 +217,14 @@ fn write_down<H: CallerHost>(h: &H, table: &Table, ticket: Ticket, state: State)
 }
 
 /// Slot and process of the worker that runs a task, or that has run it and is still there; None: it has none yet.
-fn worker_of<H: CallerHost>(h: &H, area: &Area, session: &Session, id: u64) -> Result<Option<(u32, u32)>, Failed> {
+fn worker_of<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, id: u64) -> Result<Option<(u32, u32)>, Failed> {
     let (table, card) = find(h, session, Some(id.cast_signed()))?;
+    if card.key != call.key {
+        let message = format!("the worker of task {id} serves another database or user");
+        return Err(Report::error(OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+            .with(Field::Hint, "Start the command in any worker with async_exec.")
+            .into());
+    }
     let (index, pid) = match card.lease {
         Some(Lease { slot, .. }) => (slot, area.slots[slot as usize].worker_pid.load(Acquire)),
         None => table.ran_on(card.ticket).unwrap_or((u32::MAX, 0)),
