@@ -16,6 +16,7 @@
 #include "storage/itemptr.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -73,6 +74,11 @@ remember_snapshot(Snapshot snapshot)
 	EVENT_COLUMNS(n) " FROM aside.event_" n " e WHERE e.txid < $1 AND e.txid <> ALL ($2) AND e.id > $3 AND " \
 	"(e.command = 'cancel' OR e.channel IN (SELECT h.channel FROM aside.event_handler h WHERE h.since >= $3))"
 
+/* Handlers by what makes an event theirs: one equality, so that it is no loop over events and handlers. */
+#define HANDLERS_BY \
+	"(SELECT 'channel ' || channel AS by, since, id FROM aside.event_handler " \
+	"UNION ALL SELECT 'handler ' || id, 0, id FROM aside.event_handler)"
+
 /* Of a partition, all events that some handler has not ended, with what the log says of each of their handlers. */
 #define OPEN_EVENTS(n) \
 	EVENT_COLUMNS(n) ", k.handler::int8, k.attempts::int8, k.ended::int::int8, k.unfinished::int::int8, k.next_at " \
@@ -80,8 +86,8 @@ remember_snapshot(Snapshot snapshot)
 	"SELECT p.id, h.id AS handler, coalesce(l.attempts, 0) + p.attempts AS attempts, coalesce(l.ended, false) AS ended, " \
 	"coalesce(l.unfinished, false) AS unfinished, l.next_at, " \
 	"bool_and(coalesce(l.ended, false)) OVER (PARTITION BY p.id) AS over " \
-	"FROM aside.event_" n " p JOIN aside.event_handler h ON p.target = h.id " \
-	"OR (p.target IS NULL AND h.channel = p.channel AND h.since < p.id) LEFT JOIN (" \
+	"FROM aside.event_" n " p JOIN " HANDLERS_BY " h ON h.since < p.id AND " \
+	"h.by = CASE WHEN p.target IS NULL THEN 'channel ' || p.channel ELSE 'handler ' || p.target END LEFT JOIN (" \
 	"SELECT o.handler, ev, count(*) FILTER (WHERE o.kind = 'a') " \
 	"- count(*) FILTER (WHERE o.kind = 'w' OR (o.kind = 'f' AND o.attempt IS NULL)) AS attempts, " \
 	"bool_or(o.kind IN ('d', 'x', 'c')) AS ended, " \
@@ -159,6 +165,8 @@ fetch_first(const aside_fetched **events, size_t *count)
 	aside_fetched *all;
 	aside_known *known;
 
+	/* The tables have no statistics, and are guessed to be small. */
+	(void) set_config_option("enable_nestloop", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 	/* Read-only: by the snapshot that is remembered. */
 	if (SPI_execute("SELECT * FROM (" OPEN_EVENTS("0") " UNION ALL " OPEN_EVENTS("1") " UNION ALL " OPEN_EVENTS("2")
 					" UNION ALL " COMMANDS("0") " UNION ALL " COMMANDS("1") " UNION ALL " COMMANDS("2")

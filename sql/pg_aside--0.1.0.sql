@@ -332,10 +332,10 @@ CREATE TABLE aside.event_unique (
     unique_key text NOT NULL,
     event bigint NOT NULL,
     emitted_by oid NOT NULL,
-    PRIMARY KEY (channel, unique_key)
+    PRIMARY KEY (channel, unique_key, emitted_by)
 );
 CREATE INDEX event_unique_event ON aside.event_unique (event);
-COMMENT ON TABLE aside.event_unique IS 'unique keys of events that have not ended';
+COMMENT ON TABLE aside.event_unique IS 'unique keys of events that have not ended, for each emitter';
 
 CREATE FUNCTION aside.want_events() RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'aside_want_events';
 COMMENT ON FUNCTION aside.want_events() IS 'asks for a coordinator of events in this database, when the transaction commits';
@@ -575,7 +575,6 @@ CREATE FUNCTION aside.event_claim_key(channel text, unique_key text, id bigint, 
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
     other bigint;
-    emitter oid;
 BEGIN
     LOOP
         INSERT INTO aside.event_unique AS u VALUES (channel, unique_key, id, caller) ON CONFLICT DO NOTHING;
@@ -584,11 +583,11 @@ BEGIN
         END IF;
         -- Nobody is to wait for a transaction that has only looked.
         IF conflict = 'replace' THEN
-            SELECT u.event, u.emitted_by INTO other, emitter FROM aside.event_unique u
-                WHERE u.channel = event_claim_key.channel AND u.unique_key = event_claim_key.unique_key FOR UPDATE;
+            SELECT u.event INTO other FROM aside.event_unique u WHERE u.channel = event_claim_key.channel
+                AND u.unique_key = event_claim_key.unique_key AND u.emitted_by = caller FOR UPDATE;
         ELSE
-            SELECT u.event INTO other FROM aside.event_unique u
-                WHERE u.channel = event_claim_key.channel AND u.unique_key = event_claim_key.unique_key;
+            SELECT u.event INTO other FROM aside.event_unique u WHERE u.channel = event_claim_key.channel
+                AND u.unique_key = event_claim_key.unique_key AND u.emitted_by = caller;
         END IF;
         CONTINUE WHEN other IS NULL;
         IF conflict = 'keep' THEN
@@ -597,18 +596,14 @@ BEGIN
             RAISE EXCEPTION 'an event with unique key "%" is still to be handled', unique_key USING ERRCODE = '23505',
                 DETAIL = format('It is event %s of channel "%s".', other, channel);
         END IF;
-        IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = caller AND (r.rolsuper OR pg_has_role(caller, emitter, 'USAGE'))) THEN
-            RAISE EXCEPTION 'permission denied to replace event %', other USING ERRCODE = '42501',
-                DETAIL = 'It was emitted by another role.';
-        END IF;
-        UPDATE aside.event_unique u SET event = id, emitted_by = caller
-            WHERE u.channel = event_claim_key.channel AND u.unique_key = event_claim_key.unique_key;
+        UPDATE aside.event_unique u SET event = id WHERE u.channel = event_claim_key.channel
+            AND u.unique_key = event_claim_key.unique_key AND u.emitted_by = caller;
         PERFORM aside.event_put('', to_jsonb(other), NULL, 0, NULL, 0, NULL, 'cancel');
         RETURN 0;
     END LOOP;
 END $$;
 COMMENT ON FUNCTION aside.event_claim_key(text, text, bigint, text, oid) IS
-    'makes a unique key that of an event: 0; or the event that has it and keeps it';
+    'makes a unique key of an emitter that of an event: 0; or the event that has it and keeps it';
 
 -- Keys come and go row by row. Where others keep old snapshots alive no vacuum helps, so the table is written anew.
 CREATE FUNCTION aside.event_unique_compact() RETURNS void LANGUAGE plpgsql
@@ -644,6 +639,10 @@ DECLARE
     its_target bigint;
     ended bigint[];
     had_key boolean;
+    its_handler int;
+    may_run boolean;
+    is_handled boolean := false;
+    cancelled boolean := false;
 BEGIN
     IF id IS NULL THEN
         RAISE EXCEPTION 'event must not be null' USING ERRCODE = '22004';
@@ -653,18 +652,30 @@ BEGIN
     IF emitter IS NULL THEN
         RETURN false;
     END IF;
+    ended := ARRAY(SELECT o.handler FROM (SELECT l.handler, l.kind, l.events FROM aside.event_log_0 l
+            UNION ALL SELECT l.handler, l.kind, l.events FROM aside.event_log_1 l
+            UNION ALL SELECT l.handler, l.kind, l.events FROM aside.event_log_2 l) o
+        WHERE o.kind IN ('d', 'x', 'c') AND async_event_cancel.id = ANY (o.events));
     IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = caller AND (r.rolsuper OR pg_has_role(caller, emitter, 'USAGE'))) THEN
-        RAISE EXCEPTION 'permission denied for event %', id USING ERRCODE = '42501',
-            DETAIL = 'It was emitted by another role.';
+        -- Who has a handler of it cancels it for that.
+        FOR its_handler, may_run IN SELECT h.id, h.id <> ALL (ended) FROM aside.event_handlers h WHERE pg_has_role(caller, h.role, 'USAGE')
+            AND (h.id = its_target OR (its_target IS NULL AND h.channel = its_channel AND h.since < async_event_cancel.id)) LOOP
+            IF may_run THEN
+                PERFORM aside.event_put('', to_jsonb(id), NULL, 0, NULL, caller, its_handler, 'cancel');
+            END IF;
+            is_handled := true;
+            cancelled := cancelled OR may_run;
+        END LOOP;
+        IF NOT is_handled THEN
+            RAISE EXCEPTION 'permission denied for event %', id USING ERRCODE = '42501',
+                DETAIL = 'It was emitted by another role, and you have no handler that gets it.';
+        END IF;
+        RETURN cancelled;
     END IF;
     -- Free from here on, also for an event of this transaction. Of one that is just being replaced nobody waits for the key.
     DELETE FROM aside.event_unique u WHERE u.ctid = ANY (ARRAY(SELECT k.ctid FROM aside.event_unique k
         WHERE k.event = async_event_cancel.id FOR UPDATE SKIP LOCKED));
     had_key := FOUND;
-    ended := ARRAY(SELECT o.handler FROM (SELECT l.handler, l.kind, l.events FROM aside.event_log_0 l
-            UNION ALL SELECT l.handler, l.kind, l.events FROM aside.event_log_1 l
-            UNION ALL SELECT l.handler, l.kind, l.events FROM aside.event_log_2 l) o
-        WHERE o.kind IN ('d', 'x', 'c') AND async_event_cancel.id = ANY (o.events));
     IF NOT EXISTS (SELECT FROM aside.event_handler h WHERE h.id <> ALL (ended)
             AND (h.id = its_target OR (its_target IS NULL AND h.channel = its_channel AND h.since < async_event_cancel.id))) THEN
         -- It waits for nobody, but may still have its unique key.

@@ -94,9 +94,11 @@ SET ROLE regress_aside_no_heir;
 SELECT async_event_pause('whose');
 SELECT async_event_cancel(:e);
 RESET ROLE;
--- the owner of the handler has not emitted the event
+-- the owner of the handler has not emitted the event, and may cancel it for the handler
 SET ROLE regress_aside_owner;
+BEGIN;
 SELECT async_event_cancel(:e);
+ROLLBACK;
 RESET ROLE;
 \set VERBOSITY default
 -- the owner, its members, and superusers

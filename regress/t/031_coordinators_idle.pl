@@ -117,6 +117,23 @@ within(15, sub { $mon->value(q{SELECT async_wait(async_exec('SELECT 1'))}) }, 'a
 finish_all(@sessions, $one, $two, $mon);
 $node->stop;
 
+# A coordinator that comes to many events and many handlers is at work soon.
+$node = aside_node('crowd', conf => "aside.event_rotation_size = '1 GB'\n");
+$mon = session($node);
+$mon->value($_) for ($setup, q{SELECT async_event_pause('c')},
+	q{SELECT count(async_event_on('other ' || i, command => 'SELECT 1')) FROM generate_series(1, 400) i},
+	q{SELECT async_event_on('probe', command => $$INSERT INTO public.effects VALUES ('probe')$$)},
+	q{SELECT count(async_event_emit('c', to_jsonb(i))) FROM generate_series(1, 150000) i});
+$node->restart;
+$mon->quit;
+$mon = session($node);
+within(6, sub {
+	$mon->value(q{SELECT async_event_emit('probe')});
+	$mon->until(q{SELECT EXISTS (SELECT FROM effects)});
+}, 'what is emitted after a restart is handled, whatever waits');
+finish_all($mon);
+$node->stop;
+
 # Others have taken what was left for calls: a coordinator makes room.
 $node = aside_node('yields', conf => "max_worker_processes = 5\nmax_logical_replication_workers = 3\nmax_sync_workers_per_subscription = 0\n"
 	  . "wal_level = logical\nmax_wal_senders = 4\nmax_replication_slots = 8\naside.reserved_coordinators = 0\naside.checkout_timeout = '20 s'\n");

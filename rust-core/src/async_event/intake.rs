@@ -151,11 +151,11 @@ impl Coordinator {
         for event in fetched {
             self.rotation.soil(event.partition);
             match event.command {
-                Some(Command::Cancel(id)) => cancelled.push(id),
+                Some(Command::Cancel(id)) => cancelled.push((id, event.target)),
                 None => self.take_in(event, now),
             }
         }
-        cancelled.into_iter().for_each(|id| self.cancel(id, now));
+        cancelled.into_iter().for_each(|(id, handler)| self.cancel(id, handler, now));
         Ok(())
     }
 
@@ -193,17 +193,20 @@ impl Coordinator {
             }
         }
         self.late.clear();
-        for Command::Cancel(id) in passed.iter().filter_map(|event| event.command) {
-            self.cancel(id, now);
+        for event in &passed {
+            if let Some(Command::Cancel(id)) = event.command {
+                self.cancel(id, event.target, now);
+            }
         }
         Ok(())
     }
 
-    /// What waits is dropped, once it has been taken back where a worker has it; what runs may yet succeed, but is not tried again.
-    pub(super) fn cancel(&mut self, event: i64, now: i64) {
+    /// What waits is dropped, once it has been taken back where a worker has it; what runs may yet succeed, but is not
+    /// tried again. For one handler, or all that it is for.
+    pub(super) fn cancel(&mut self, event: i64, only: Option<u32>, now: i64) {
         let Some(partition) = self.ledger.find(event) else { return };
         let mut runs = false;
-        for (id, handler) in &mut self.handlers {
+        for (id, handler) in self.handlers.iter_mut().filter(|(id, _)| only.is_none_or(|only| only == **id)) {
             let Some(item) = handler.queue.get_mut(event) else { continue };
             if item.running() {
                 item.cancelled = true;

@@ -18,7 +18,7 @@ impl Coordinator {
         let now = h.timestamp();
         for (id, from) in self.ledger.events() {
             let Some((partition, tid)) = places.get(&id) else {
-                self.cancel(id, now);
+                self.cancel(id, None, now);
                 continue;
             };
             let queues = self.handlers.values_mut().map(|handler| &mut handler.queue);

@@ -197,6 +197,22 @@ fn what_waits_is_cancelled() {
 }
 
 #[test]
+fn what_is_cancelled_for_one_handler_runs_for_the_others() {
+    let mut sim = Sim::new(1, vec![Spec { paused: true, ..spec(1, "a") }, Spec { paused: true, ..spec(2, "a") }]);
+    let id = sim.act(|state| state.emit("a", Nature::Good));
+    sim.step();
+    sim.act(|state| {
+        let cancels = |row: &mut Fetched| (row.command, row.target) = (Some(Command::Cancel(id)), Some(2));
+        state.emit_as("", Nature::Good, cancels);
+        (1..=2).for_each(|handler| state.spec(handler, |spec| spec.paused = false));
+    });
+    sim.coordinator.reload();
+    sim.settle(10);
+    let state = sim.world.get();
+    assert_eq!([state.ended(id, 1), state.ended(id, 2)], [Some(End::Done), Some(End::Cancelled)]);
+}
+
+#[test]
 fn what_runs_is_cancelled_unless_it_succeeds() {
     let mut sim = one(Spec { concurrency: 2, ..spec(1, "a") }, &[Nature::Fails(1), Nature::Good]);
     sim.step();
