@@ -6,6 +6,10 @@
 #include "definition.h"
 #include "event_work.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include "commands/async.h"
 #include "common/pg_prng.h"
 #include "executor/spi.h"
@@ -128,6 +132,17 @@ host_listen(const aside_bytes *channels, size_t count)
 	return status;
 }
 
+/* The allocator keeps what is freed unless it is told otherwise. */
+static void
+host_give_back(void)
+{
+	if (aside_lent != NULL)
+		MemoryContextReset(aside_lent);
+#ifdef __GLIBC__
+	(void) malloc_trim(0);
+#endif
+}
+
 const struct aside_event_host *
 aside_get_event_host(void)
 {
@@ -149,6 +164,7 @@ aside_get_event_host(void)
 		.truncate = aside_event_truncate,
 		.carry_over = aside_event_carry_over,
 		.compact_keys = aside_event_compact_keys,
+		.give_back = host_give_back,
 		.size = aside_event_size,
 	};
 

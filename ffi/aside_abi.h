@@ -655,6 +655,8 @@ typedef struct aside_event_host
 	aside_status (*truncate) (uint32_t partition, bool *done);
 	aside_status (*carry_over) (uint32_t partition, const int64_t *events, size_t count);
 	aside_status (*compact_keys) (void);
+	/* What was needed for many events is not any more. */
+	void		(*give_back) (void);
 	uint64_t	(*size) (uint32_t partition);
 	/* A partition takes events until it is this large, or this old. */
 	uint64_t	rotation_bytes;

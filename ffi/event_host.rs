@@ -403,6 +403,10 @@ impl EventHost for Events<'_> {
     fn compact_keys(&self) -> Result<(), Saved> {
         done(host_call!(self.t, compact_keys()))
     }
+    fn give_back(&self) {
+        self.workers.places.borrow_mut().shrink_to(0);
+        host_call!(self.t, give_back());
+    }
     fn size(&self, partition: u8) -> u64 {
         host_call!(self.t, size(u32::from(partition)))
     }

@@ -88,6 +88,27 @@ is(coordinator(), $pid, 'it lives on where there can be no temporary file');
 
 is($mon->value('SELECT sum(notifications_dropped) FROM aside.event_stats'), 0, 'none was dropped');
 
+# Events of one large transaction: what they take in the coordinator is given back when they have ended.
+sub anonymous
+{
+	open my $f, '<', "/proc/$pid/status" or return 0;
+	my ($kb) = map { /^RssAnon:\s+(\d+) kB/ } <$f>;
+	return $kb / 1024;
+}
+$mon->value(q{CREATE TABLE done (id bigint); SELECT async_event_on('many', command => 'INSERT INTO done VALUES (1)', batch_size => 1000, concurrency => 4)});
+my ($small, $most, $emitted) = (anonymous(), 0, 2 * $many);
+$mon->value("SELECT count(async_event_emit('many', to_jsonb(i))) FROM generate_series(1, $emitted) i", 60);
+for (1 .. 1200)
+{
+	$most = anonymous() if anonymous() > $most;
+	last if $mon->value('SELECT count(*) FROM done') == $emitted;
+	usleep(50_000);
+}
+is($mon->value('SELECT count(*) FROM done'), $emitted, 'events of a large transaction are handled');
+sub given_back { for (1 .. 100) { return 1 if anonymous() < $small + 10; usleep(100_000) } return 0; }
+ok(given_back(), 'and the coordinator gives their memory back');
+diag(sprintf 'the coordinator had %.1f MB, then %.1f MB, and then %.1f MB', $small, $most, anonymous());
+
 # A table that is missing: an error in each turn, and pauses of 0.1, 0.2, ... 6.4 s.
 $mon->value('ALTER TABLE aside.event_2 RENAME TO event_gone');
 my $one = q{SELECT count(pg_notify('plain', rpad(i::text, 7900, ' x'))) FROM generate_series(1, 1000) i};
@@ -100,7 +121,7 @@ $mon->value('ALTER TABLE aside.event_gone RENAME TO event_2');
 
 $mon->quit;
 $node->stop;
-unlike(slurp_file($node->logfile), qr/PANIC|FATAL:  out|TRAP:|coordinator of events failed: (?!relation)/, 'the log complains of nothing');
+unlike(slurp_file($node->logfile), qr/PANIC|FATAL:  out|TRAP:|coordinator of events failed: (?!relation|the tables)/, 'the log complains of nothing');
 
 # Somebody has the tables locked: the server's queue is drained all the same.
 $node = aside_node('locked');

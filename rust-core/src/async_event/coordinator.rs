@@ -24,6 +24,9 @@ const LONGEST_WAIT_US: u64 = 24 * 3600 * 1_000_000;
 /// When the next look for a worker comes, if there was none and nothing happens.
 pub const START_RETRY_US: u64 = 50_000;
 
+/// So many events take memory that is worth giving back.
+const FLOOD: usize = 16 * 1024;
+
 /// What a worker runs.
 pub(super) struct Lease {
     pub handler: u32,
@@ -75,6 +78,8 @@ pub struct Coordinator {
     pub(super) starved: bool,
     /// When those are asked for again whose owners could not act.
     pub(super) look_again_at: u64,
+    /// The most events that were outstanding since memory was given back.
+    pub(super) grown: usize,
     /// The handler whose turn it is.
     pub(super) turn: u32,
 }
@@ -106,6 +111,7 @@ impl Coordinator {
             age_us: 0,
             window: 4,
             starved: false,
+            grown: 0,
             look_again_at: 0,
             turn: 0,
         }
@@ -164,7 +170,21 @@ impl Coordinator {
         self.recall(h);
         self.start(h)?;
         self.rotate(h)?;
+        self.subside(h);
         Ok(self.wait_us(h))
+    }
+
+    /// A flood is over: the memory that it took is for others again.
+    fn subside<H: EventHost>(&mut self, h: &H) {
+        let outstanding = self.ledger.len();
+        self.grown = self.grown.max(outstanding);
+        if self.grown > FLOOD && outstanding < self.grown / 4 {
+            self.handlers.values_mut().for_each(|handler| handler.queue.shrink());
+            self.recalled.shrink_to(self.recalled.len());
+            self.ledger.pending.shrink_to(self.ledger.pending.len());
+            self.grown = outstanding;
+            h.give_back();
+        }
     }
 
     /// The coordinator ends in good order: attempts that are under way, or were only recorded, do not count. Those

@@ -56,6 +56,8 @@ pub trait EventHost {
     fn carry_over(&self, partition: u8, events: &[i64]) -> Result<(), Saved>;
     /// Give back what unique keys that are free again still take, if it is much and nobody is in the way.
     fn compact_keys(&self) -> Result<(), Saved>;
+    /// Much memory has become free: it is for others again.
+    fn give_back(&self);
     /// Bytes of a partition; 0 only where it holds no row, not even one that is yet to be committed.
     fn size(&self, partition: u8) -> u64;
 }

@@ -41,6 +41,10 @@ impl Ledger {
         (0u8..).zip(&self.partitions).flat_map(of).collect()
     }
 
+    pub fn len(&self) -> usize {
+        self.partitions.iter().map(|partition| partition.events.len()).sum()
+    }
+
     pub fn pairs(&self, partition: u8) -> u64 {
         self.partitions.get(usize::from(partition)).map_or(0, |partition| partition.pairs)
     }

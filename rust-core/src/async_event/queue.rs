@@ -52,6 +52,14 @@ impl Queue {
         self.running
     }
 
+    /// Of what many events have needed, keep what these need.
+    pub fn shrink(&mut self) {
+        self.items.shrink_to(2 * self.items.len());
+        if let Some(lanes) = &mut self.lanes {
+            lanes.busy.shrink_to(2 * lanes.busy.len());
+        }
+    }
+
     /// When the first one in line became due.
     pub fn first_due(&self) -> Option<i64> {
         self.ready.first().and_then(|(_, id)| self.items.get(id)).map(|item| item.due)

@@ -228,6 +228,7 @@ impl EventHost for Bulk {
     fn compact_keys(&self) -> Result<(), Saved> {
         Ok(())
     }
+    fn give_back(&self) {}
     fn size(&self, _: u8) -> u64 {
         0
     }
@@ -263,6 +264,18 @@ fn an_event_costs_the_same_however_many_wait() {
         // Each of the many is one of twenty times as many; a busy machine accounts for the rest.
         assert!(many < 8.0 * few, "{few} and {many} us an event");
     }
+}
+
+#[test]
+fn what_a_flood_took_is_given_back_as_it_ends_and_not_all_the_time() {
+    let mut sim = Sim::new(1, vec![Spec { concurrency: 4, ..spec(1, "a") }]);
+    sim.world.set().batch_us = 10;
+    sim.act(|state| (0..40_000).for_each(|_| _ = state.emit("a", Nature::Good)));
+    sim.settle(600);
+    assert_eq!(sim.world.get().calls.get("give_back"), Some(&1));
+    sim.act(|state| (0..1_000).for_each(|_| _ = state.emit("a", Nature::Good)));
+    sim.settle(600);
+    assert_eq!(sim.world.get().calls.get("give_back"), Some(&1));
 }
 
 #[test]
