@@ -31,6 +31,9 @@ uint64_t	aside_messages_relayed = 0;
 /* Errors that the server reports to its client are for the caller; the log's own are not. */
 static bool relays_errors = true;
 
+/* For one message: the server's reporting gives back what it has taken itself, and no more. */
+static MemoryContext message_context = NULL;
+
 /*
  * A command may have named a client's encoding, into which the server then
  * converts.  What is no text of ours any more cannot be converted back without
@@ -52,6 +55,7 @@ unpack(const char *data, size_t len)
 	StringInfoData message = {.data = unconstify(char *, data), .len = len, .maxlen = -1};
 	ErrorData	edata;
 	aside_report report;
+	MemoryContext old = MemoryContextSwitchTo(message_context);
 
 	aside_messages_relayed++;
 	pq_parse_errornotice(&message, &edata);
@@ -70,6 +74,8 @@ unpack(const char *data, size_t len)
 		report.message = aside_text_bytes("terminating event handler due to its timeout");
 	}
 	(void) aside_sink_message(aside_worker_pool()->handle, aside_get_worker_host(), &report);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(message_context);
 }
 
 /* Notifications that have come for the session that keeps this worker, oldest first. */
@@ -223,6 +229,7 @@ aside_be_client(int (*put) (char type, const char *data, size_t len))
 void
 aside_relay_messages(void)
 {
+	message_context = AllocSetContextCreate(TopMemoryContext, "pg_aside message", ALLOCSET_DEFAULT_SIZES);
 	aside_be_client(put_message);
 }
 

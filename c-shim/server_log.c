@@ -109,6 +109,9 @@ aside_install_log_hook(void)
 void
 aside_raise_message(const aside_report *message)
 {
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "pg_aside message", ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(scratch);
+
 	relaying = true;
 	PG_TRY();
 	{
@@ -117,6 +120,8 @@ aside_raise_message(const aside_report *message)
 	PG_FINALLY();
 	{
 		relaying = false;
+		MemoryContextSwitchTo(old);
+		MemoryContextDelete(scratch);
 	}
 	PG_END_TRY();
 }

@@ -75,3 +75,10 @@ END
 $$;
 DROP TABLE regress_t;
 DROP FUNCTION regress_say(text), regress_quiet(), regress_at_commit();
+
+-- what they need is given back with each
+SELECT async_exec($$DO $do$ BEGIN FOR i IN 1..20000 LOOP RAISE NOTICE '%', repeat('x', 2000); END LOOP; END $do$ $$) AS task \gset
+SELECT async_wait(:task);
+SELECT async_run(:task, 'SELECT sum(total_bytes) < 1000000 FROM pg_backend_memory_contexts WHERE name IN (''ErrorContext'', ''pg_aside message'')') AS memory \gset
+SELECT * FROM async_result(:memory) AS (given_back bool);
+SELECT async_detach(:task), async_detach(:memory);
