@@ -181,6 +181,7 @@ extern void aside_log_duration(void);
 /* origin.c */
 extern bool aside_caller_stack;
 extern void aside_origin_current(aside_bytes *block, uint64_t *version);
+extern void aside_origin_of_task(aside_bytes *block, uint64_t *version);
 extern aside_bytes aside_stack_current(void);
 extern void aside_have_port(void);
 extern void aside_host_origin(aside_bytes block);

@@ -35,19 +35,25 @@
 
 PG_FUNCTION_INFO_V1(aside_caller);
 
-/* A longer text of a statement is cut. */
+/* A longer text of a statement is cut; a task keeps it for as long as it waits. */
 #define MOST_QUERY_BYTES (1024 * 1024)
+#define MOST_QUERY_BYTES_OF_TASK 4096
 /* A larger block is not kept for the next statement. */
 #define KEEP_BYTES (64 * 1024)
 
-/* There follow application_name, the client's host and port, and the query, each with its end. */
+/*
+ * There follow the client's address and the server's, and application_name,
+ * the client's host and port, and the query, each with its end; that of the
+ * query may have been cut off.
+ */
 typedef struct Origin
 {
 	int			pid;			/* of the process that makes the call */
 	int			client_pid;		/* of the client's backend at the top; 0: none */
 	bool		has_query;
-	SockAddr	remote;
-	SockAddr	local;
+	uint32		remote_length;
+	uint32		local_length;
+	uint32		query;			/* where it begins */
 } Origin;
 
 bool		aside_caller_stack = false;
@@ -85,14 +91,20 @@ describe(StringInfo to)
 	head.has_query = query != NULL;
 	if (MyProcPort != NULL)
 	{
-		head.remote = MyProcPort->raddr;
-		head.local = MyProcPort->laddr;
+		head.remote_length = Min(MyProcPort->raddr.salen, sizeof(MyProcPort->raddr.addr));
+		head.local_length = Min(MyProcPort->laddr.salen, sizeof(MyProcPort->laddr.addr));
 	}
 	resetStringInfo(to);
 	appendBinaryStringInfo(to, (const char *) &head, sizeof(head));
+	if (MyProcPort != NULL)
+	{
+		appendBinaryStringInfo(to, (const char *) &MyProcPort->raddr.addr, head.remote_length);
+		appendBinaryStringInfo(to, (const char *) &MyProcPort->laddr.addr, head.local_length);
+	}
 	append_text(to, application_name);
 	append_text(to, MyProcPort == NULL ? NULL : MyProcPort->remote_host);
 	append_text(to, MyProcPort == NULL ? NULL : MyProcPort->remote_port);
+	((Origin *) to->data)->query = to->len;
 	if (query != NULL)
 	{
 		size_t		length = strlen(query);
@@ -140,6 +152,19 @@ aside_origin_current(aside_bytes *block, uint64_t *version)
 	block->data = (const uint8_t *) text.data;
 	block->len = text.len;
 	*version = Max(hash_bytes_extended((const unsigned char *) &name, sizeof(name), 0), 1);
+}
+
+/* The same for a task, which cuts the query shorter. */
+void
+aside_origin_of_task(aside_bytes *block, uint64_t *version)
+{
+	size_t		before = ((const Origin *) block->data)->query;
+
+	if (block->len - before <= MOST_QUERY_BYTES_OF_TASK)
+		return;
+	block->len = before + pg_mbcliplen((const char *) block->data + before, block->len - before,
+									   MOST_QUERY_BYTES_OF_TASK);
+	*version = *version == PG_UINT64_MAX ? 1 : *version + 1;
 }
 
 /* Where the code is that makes the call; NULL: it is not to be told. */
@@ -211,9 +236,13 @@ aside_host_origin(aside_bytes block)
 	if (status != ASIDE_OK)
 		return;
 	origin = (const Origin *) known.data;
-	port.raddr = origin->remote;
-	port.laddr = origin->local;
 	text = known.data + sizeof(Origin);
+	port.raddr.salen = origin->remote_length;
+	memcpy(&port.raddr.addr, text, origin->remote_length);
+	text += origin->remote_length;
+	port.laddr.salen = origin->local_length;
+	memcpy(&port.laddr.addr, text, origin->local_length);
+	text += origin->local_length;
 	caller_application = text;
 	text += strlen(text) + 1;
 	port.remote_host = *text == '\0' ? NULL : unconstify(char *, text);

@@ -256,6 +256,8 @@ aside_fill_call(const AsideRequest *request, aside_call *out)
 	describe_caller(&call.identity);
 	aside_settings_current(&call.settings, &call.settings_version);
 	aside_origin_current(&call.origin, &call.origin_version);
+	if (request->kind == ASIDE_KIND_TASK)
+		aside_origin_of_task(&call.origin, &call.origin_version);
 	call.xid = U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
 	call.stack = aside_stack_current();
 	*out = call;

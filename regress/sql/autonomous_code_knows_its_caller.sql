@@ -129,6 +129,8 @@ SELECT 'SELECT l FROM autonomous_query(''SELECT length(current_query())'') AS q(
 SET client_encoding = utf8;
 SELECT l FROM autonomous_query('SELECT 1') AS q(l int);
 :long;
+SELECT 'SELECT l, q FROM async_result(async_exec(''SELECT octet_length(q), left(q, 14) FROM current_query() q'')) AS r(l int, q text) /* ' || repeat('é', 6000) || ' */' AS long \gset
+:long;
 
 -- nothing of it is for who may not call autonomous functions
 CREATE ROLE regress_aside_nobody;
