@@ -103,6 +103,7 @@ extern int	aside_task_memory;
 extern int	aside_task_result_limit;
 extern int	aside_task_retention;
 extern int	aside_task_timeout;
+extern int	aside_session_idle_timeout;
 extern char *aside_task_label;
 extern char *aside_allow_databases;
 extern void aside_define_settings(void);
@@ -188,6 +189,9 @@ extern void aside_host_origin(aside_bytes block);
 extern void aside_host_call_site(uint64_t xid, aside_bytes stack);
 extern const char *aside_caller_query(void);
 extern int	aside_caller_pid(void);
+
+/* sqlfuncs_session.c */
+extern void aside_discard_sessions(void);
 
 /* host_waits.c */
 extern uint64_t aside_host_lock_wait(uint32_t pid);

@@ -26,6 +26,7 @@ int			aside_task_memory = 2048;
 int			aside_task_result_limit = 1024 * 1024;
 int			aside_task_retention = 3600 * 1000;
 int			aside_task_timeout = 0;
+int			aside_session_idle_timeout = 0;
 char	   *aside_task_label = NULL;
 char	   *aside_databases = NULL;
 char	   *aside_allow_databases = NULL;
@@ -135,6 +136,11 @@ aside_define_settings(void)
 							"Maximum duration of the tasks that this session starts.",
 							"Zero means no limit.",
 							&aside_task_timeout, 0, 0, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("aside.session_idle_timeout",
+							"Time after which an autonomous session ends that runs nothing.",
+							"Zero means never.",
+							&aside_session_idle_timeout, 0, 0, INT_MAX,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomStringVariable("aside.task_label",
 							   "Label of the tasks that this session starts.",

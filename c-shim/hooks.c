@@ -310,6 +310,8 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only, ProcessUt
 				QueryCompletion *completion)
 {
 	const char *database = database_wanted(pstmt->utilityStmt);
+	bool		discards = IsA(pstmt->utilityStmt, DiscardStmt) &&
+		((DiscardStmt *) pstmt->utilityStmt)->target == DISCARD_ALL;
 	bool		commits_prepared = IsA(pstmt->utilityStmt, TransactionStmt) &&
 		((TransactionStmt *) pstmt->utilityStmt)->kind == TRANS_STMT_COMMIT_PREPARED;
 
@@ -329,6 +331,8 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only, ProcessUt
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	if (discards)
+		aside_discard_sessions();
 	if (database != NULL)
 		aside_note_databases();
 	/* In a database that was dropped nobody is to look for the extension. */

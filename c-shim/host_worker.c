@@ -57,6 +57,9 @@ host_config(aside_worker_config *out)
 	out->min_workers = aside_min_workers;
 	out->poll_us = aside_poll_time;
 	out->plan_cache_size = aside_plan_cache_size;
+	out->session_idle_ms = aside_session_idle_timeout;
+	out->block_idle_ms = IdleInTransactionSessionTimeout;
+	out->in_block = IsTransactionOrTransactionBlock();
 	out->result_bytes = (uint64) aside_task_result_limit * 1024;
 }
 
@@ -214,6 +217,10 @@ host_adopt(const aside_identity *who, const aside_bytes *settings)
 static TimeoutId task_timer = MAX_TIMEOUTS;
 static volatile sig_atomic_t task_timed_out = false;
 
+/* Does statement_timeout run for this command; and what it was. */
+static bool has_timer = false;
+static int	timeout_at_begin = 0;
+
 /* As the server does for a client: the timer of a session's command is set when it begins. */
 static void
 start_timer(void)
@@ -312,8 +319,10 @@ host_begin(aside_bytes command, bool session, uint32_t timeout_ms)
 		/* From here to the transaction's end; an abort restores the outer user. A session has its own. */
 		if (!session)
 			SetUserIdAndSecContext(acting.current_user, acting.security_context);
-		/* Of a single call the caller's own timer runs. */
-		if (session || aside_worker_task(aside_worker_pool()->handle) != 0)
+		/* Of a single call the caller's own timer runs, until the command sets one. */
+		has_timer = session || aside_worker_task(aside_worker_pool()->handle) != 0;
+		timeout_at_begin = StatementTimeout;
+		if (has_timer)
 			start_timer();
 	}
 	ASIDE_END_TRY();
@@ -352,6 +361,11 @@ host_next_statement(bool controls)
 		}
 		else
 			CommandCounterIncrement();
+		/* As for a client, each statement has the whole time, and what the one before has set holds. */
+		if (get_timeout_active(STATEMENT_TIMEOUT))
+			disable_timeout(STATEMENT_TIMEOUT, false);
+		if (has_timer || StatementTimeout != timeout_at_begin)
+			start_timer();
 	}
 	ASIDE_END_TRY();
 	return status;

@@ -405,6 +405,19 @@ aside_autonomous_session_close(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* DISCARD ALL: what a pooler hands on to its next client is not to hold the last one's sessions. */
+void
+aside_discard_sessions(void)
+{
+	AsidePool  *pool = aside_caller_pool(false);
+	aside_call	call;
+
+	if (pool == NULL)
+		return;
+	plain_call("close autonomous session", &call);
+	finish(aside_sessions_close(pool->handle, aside_get_caller_host(), &call));
+}
+
 static void
 put_session(ReturnSetInfo *result, const aside_session_row *row)
 {

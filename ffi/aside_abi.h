@@ -325,6 +325,10 @@ typedef struct aside_worker_config
 	uint32_t	min_workers;
 	uint32_t	poll_us;
 	uint32_t	plan_cache_size;
+	uint32_t	session_idle_ms;	/* after which a session ends that runs nothing; 0: never */
+	uint32_t	block_idle_ms;	/* the same within a transaction block */
+	uint32_t	in_block;
+	uint32_t	reserved;
 	uint64_t	result_bytes;	/* longest result of a task */
 } aside_worker_config;
 
@@ -777,6 +781,8 @@ extern aside_status aside_session_error(aside_pool *pool, const aside_caller_hos
 /* ASIDE_SAVED with the error of the last command, ASIDE_OK if it raised none. */
 extern aside_status aside_session_failure(aside_pool *pool, const aside_caller_host *host,
 										  const aside_call *call, aside_bytes name);
+/* Close all of this process: OK or SAVED. */
+extern aside_status aside_sessions_close(aside_pool *pool, const aside_caller_host *host, const aside_call *call);
 extern aside_status aside_session_close(aside_pool *pool, const aside_caller_host *host,
 										const aside_call *call, aside_bytes name);
 /* The database that a session is in; 0: there is no such session. */

@@ -119,6 +119,19 @@ pub unsafe extern "C" fn aside_session_close(
 /// # Safety
 /// As said at the top.
 #[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_sessions_close(
+    pool: *mut aside_pool,
+    host: *const aside_caller_host,
+    call: *const aside_call,
+) -> aside_status::Type {
+    let close_all = |h: &_, area: &_, session: &_, call: &_, _: Option<&[u8]>| session::close_all(h, area, session, call);
+    let all = aside_bytes::default();
+    with_call!(pool, host, call, all, close_all, |()| ())
+}
+
+/// # Safety
+/// As said at the top.
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn aside_session_is_busy(
     pool: *mut aside_pool,
     host: *const aside_caller_host,

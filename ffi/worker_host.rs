@@ -53,6 +53,8 @@ impl WorkerHost for WorkerSide<'_> {
             min_workers: out.min_workers,
             poll_us: out.poll_us,
             plan_cache_size: out.plan_cache_size,
+            session_idle_ms: out.session_idle_ms,
+            block_idle_ms: if out.in_block == 0 { 0 } else { out.block_idle_ms },
             result_bytes: out.result_bytes,
         }
     }

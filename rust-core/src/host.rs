@@ -234,6 +234,9 @@ pub struct WorkerConfig {
     pub min_workers: u32,
     pub poll_us: u32,
     pub plan_cache_size: u32,
+    /// After which a session ends that runs nothing; and where its transaction block is open. 0: never.
+    pub session_idle_ms: u32,
+    pub block_idle_ms: u32,
     /// Longest result of a task that is kept.
     pub result_bytes: u64,
 }

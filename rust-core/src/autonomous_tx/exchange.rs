@@ -10,7 +10,7 @@
 
 use super::call::{Call, Failed, Session};
 use super::ending::SIGTERM_AFTER_US;
-use crate::host::{CallerHost, Saved, Slept};
+use crate::host::{CallerHost, Saved};
 use crate::pool::area::Area;
 use crate::pool::borrow::Borrowed;
 use crate::pool::deadlock::Watch;
@@ -273,6 +273,7 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
 
     fn sleep_and_watch(&self, watch: &mut Watch, ready: &mut impl FnMut() -> bool) -> Result<(), Stop> {
         let mut tick = FIRST_TICK_MS;
+        let mut looked = self.h.now_us();
         loop {
             if ready() {
                 return Ok(());
@@ -280,13 +281,12 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
             if self.worker_gone() {
                 return if ready() { Ok(()) } else { Err(Stop::WorkerGone) };
             }
-            match self.h.sleep(tick) {
-                Ok(Slept::Woken) => {}
-                Ok(Slept::TimedOut) => {
-                    tick = (tick * 2).min(LONGEST_TICK_MS);
-                    self.look_for_deadlock(watch).map_err(|Saved| Stop::Saved)?;
-                }
-                Err(Saved) => return Err(Stop::Saved),
+            _ = self.h.sleep(tick).map_err(|Saved| Stop::Saved)?;
+            // Who is woken often, for others' sake, looks all the same.
+            if self.h.now_us().saturating_sub(looked) >= u64::from(tick) * 1000 {
+                looked = self.h.now_us();
+                tick = (tick * 2).min(LONGEST_TICK_MS);
+                self.look_for_deadlock(watch).map_err(|Saved| Stop::Saved)?;
             }
         }
     }

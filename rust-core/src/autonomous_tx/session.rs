@@ -122,7 +122,12 @@ fn busy(name: &[u8]) -> Report {
         .with(Field::Hint, "Read the results of the command that was sent, or close the session.")
 }
 
-fn lost(name: &[u8]) -> Report {
+fn lost(area: &Area, open: &Open, name: &[u8]) -> Report {
+    if slot_of(area, open.lease).expired(open.lease.generation) {
+        return about(CONNECTION_DOES_NOT_EXIST, "autonomous session", name, "was closed because it was idle for too long")
+            .with(Field::Detail, "A transaction that the session had open was rolled back.")
+            .with(Field::Hint, "The name is free. See \"aside.session_idle_timeout\" and \"idle_in_transaction_session_timeout\".");
+    }
     about(CONNECTION_DOES_NOT_EXIST, "worker of autonomous session", name, "has terminated")
         .with(Field::Detail, "A transaction that the session had open was rolled back.")
         .with(Field::Hint, "The name is free: open the session again.")
@@ -203,7 +208,7 @@ fn ready<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name
     }
     if !alive(area, &open) {
         bury(h, area, &session.sessions, name, open.lease);
-        return Err(lost(name).into());
+        return Err(lost(area, &open, name).into());
     }
     if open.phase == (Phase::Sent { read: true }) {
         // All that is left is the end of its transaction.
@@ -228,7 +233,7 @@ fn renew<H: CallerHost>(h: &H, area: &Area, session: &Session, name: &[u8], open
         }
         None => {
             bury(h, area, &session.sessions, name, open.lease);
-            Err(lost(name).into())
+            Err(lost(area, &open, name).into())
         }
     }
 }
@@ -272,7 +277,7 @@ fn run_as<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, nam
         let failed = match met {
             Met::Done(ending) => return Ok(ending),
             Met::Failed(failed) => failed,
-            Met::NeverTaken => lost(name).into(),
+            Met::NeverTaken => lost(area, &open, name).into(),
             Met::Complete(..) | Met::SettingsWanted => protocol_violation().into(),
         };
         session.sessions.remember_error(name, &failed);
@@ -312,7 +317,7 @@ pub fn send<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, n
                 settle(h, area, session, name, &mut open);
                 Err(match met {
                     Met::Failed(failed) => failed,
-                    _ => lost(name).into(),
+                    _ => lost(area, &open, name).into(),
                 })
             }
         }
@@ -342,7 +347,7 @@ fn next_result<H: CallerHost>(
     let failed = match met {
         Met::Done(_) => return Ok(None),
         Met::Failed(failed) => failed,
-        _ => lost(name).into(),
+        _ => lost(area, &open, name).into(),
     };
     session.sessions.remember_error(name, &failed);
     Err(failed)
@@ -370,7 +375,7 @@ pub fn result<H: CallerHost>(
                 Phase::Ready if alive(area, &open) => return Ok(None),
                 Phase::Ready => {
                     bury(h, area, &session.sessions, name, open.lease);
-                    return Err(lost(name).into());
+                    return Err(lost(area, &open, name).into());
                 }
             }
             match next_result(h, area, session, call, name, open)? {
@@ -397,7 +402,7 @@ pub fn is_busy<H: CallerHost>(h: &H, area: &Area, session: &Session, name: Optio
     let open = session.sessions.get(name).ok_or_else(|| unknown(name))?;
     if open.phase == Phase::Ready && !alive(area, &open) {
         bury(h, area, &session.sessions, name, open.lease);
-        return Err(lost(name).into());
+        return Err(lost(area, &open, name).into());
     }
     Ok(runs(area, &open) || open.phase == Phase::InUse)
 }
@@ -441,6 +446,20 @@ pub fn failure(session: &Session, call: &Call, name: Option<&[u8]>) -> Result<Op
             Ok(named.error.as_ref().filter(|_| named.failed).map(Report::copied))
         }
         None => Err(unknown(name).into()),
+    }
+}
+
+/// Close all sessions of this process that no call of its is using.
+pub fn close_all<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call) -> Result<(), Failed> {
+    loop {
+        let named = session.sessions.named.borrow();
+        let mut next = Vec::new();
+        match named.iter().find(|(_, named)| named.open.phase != Phase::InUse) {
+            Some((name, _)) => memory::append(&mut next, name, "the name of a session")?,
+            None => return Ok(()),
+        }
+        drop(named);
+        close(h, area, session, call, Some(&next))?;
     }
 }
 

@@ -6,7 +6,7 @@
 //! and while it is silent they look for a deadlock, as a single call does.
 
 use super::call::*;
-use crate::host::{CallerHost, Mode, Slept};
+use crate::host::{CallerHost, Mode};
 use crate::memory::{self, Grows, SMALL};
 use crate::pool::area::Area;
 use crate::pool::borrow::ancestors;
@@ -346,6 +346,9 @@ pub fn wait<H: CallerHost>(
     for place in tickets.iter().map_while(|ticket| table.enlist(h.my_pid(), h.my_proc(), ticket.id)) {
         memory::push(&mut places, place, "the tasks to wait for")?;
     }
+    if let Some(last) = places.last().filter(|_| places.len() < tickets.len()) {
+        table.not_all(*last);
+    }
     let result = sleep_until(h, area, session, &table, call, &tickets, timeout_us, ended);
     places.into_iter().for_each(|place| table.delist(place));
     result
@@ -388,6 +391,7 @@ fn sleep_and_watch<H: CallerHost>(
     ended: impl Fn() -> Option<i64>,
 ) -> Result<Option<i64>, Failed> {
     let start = h.now_us();
+    let mut looked = start;
     let mut tick = FIRST_TICK_MS;
     let mut victim = None;
     loop {
@@ -399,7 +403,10 @@ fn sleep_and_watch<H: CallerHost>(
         if left == Some(0) {
             return Ok(None);
         }
-        if h.sleep(left.map_or(tick, |ms| tick.min(ms as u32)))? == Slept::TimedOut {
+        _ = h.sleep(left.map_or(tick, |ms| tick.min(ms as u32)))?;
+        // Who is woken often, for others' sake, looks all the same.
+        if h.now_us().saturating_sub(looked) >= u64::from(tick) * 1000 {
+            looked = h.now_us();
             tick = (tick * 2).min(LONGEST_TICK_MS);
             look_for_deadlock(h, area, session, table, tickets, watch, &mut victim)?;
         }

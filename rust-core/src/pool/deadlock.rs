@@ -9,13 +9,15 @@
 #![expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "`Watch::look` has looked for what there may be of it")]
 
 use super::area::Area;
-use super::slot::State;
+use super::slot::{Slot, State};
 use super::waits::{Blocker, Step, Wait, Why, cycle, victims_caller};
 use crate::host::{CallerHost, Saved};
 use crate::memory::{self, NoMemory, SMALL};
-use crate::task::Table;
+use crate::task::{Card, State as TaskState, Table};
 use std::sync::atomic::Ordering::*;
 
+/// Between two looks where cycles have been seen.
+const KNOT_US: u64 = 200_000;
 /// Between two looks at who waits for a pin of this process.
 const TELL_PINS_US: u64 = 500_000;
 
@@ -70,12 +72,14 @@ impl Watch {
         if h.now_us() < self.next_look_us || look_for_graph(area).is_err() {
             return Ok(None);
         }
-        let mut chain = cycle(me, |pid| wait_of(h, area, tasks, pid))?.unwrap_or_default();
+        let mut chain = cycle(me, &self.suspect, |pid| wait_of(h, area, tasks, pid))?.unwrap_or_default();
         let mine = victims_caller(&chain).is_none_or(|caller| caller == me);
         let links: Vec<_> = chain.iter().map(|step| (step.pid, step.next)).collect();
         if links.is_empty() || !mine {
+            // Where there is a cycle there may be more, of which this one is the next: then not so late.
+            let pause = if links.is_empty() { self.period_us } else { self.period_us.min(KNOT_US) };
             self.suspect.clear();
-            self.next_look_us = h.now_us() + self.period_us;
+            self.next_look_us = h.now_us() + pause;
             return Ok(None);
         }
         if links != self.suspect {
@@ -165,20 +169,45 @@ fn wait_for_tasks(area: &Area, tasks: &Table, ids: &[u64]) -> Wait {
     match (ids, running.as_slice()) {
         ([_], [worker]) => Wait::Worker(*worker),
         _ if running.len() == ids.len() => Wait::Slot(running),
-        _ => match used(area) {
-            used if used.is_empty() => Wait::Nothing,
-            used => Wait::Slot([running, used].concat()),
-        },
+        _ => {
+            let mut any = running;
+            for card in ids.iter().map(|id| tasks.card(tasks.find(*id)?)) {
+                let on = match card {
+                    Some(card) if card.lease.is_some() => continue,
+                    Some(card) if card.state == TaskState::Queued => waits_in_queue(area, tasks, &card),
+                    // Its submitter's transaction has to commit.
+                    Some(card) if card.state == TaskState::Pending => vec![card.submitter],
+                    // It has ended, or is about to begin or to end.
+                    _ => Vec::new(),
+                };
+                if on.is_empty() {
+                    return Wait::Nothing;
+                }
+                any.extend(on);
+            }
+            Wait::Slot(any)
+        }
     }
 }
 
-/// The workers that are in use; none while another one comes or goes.
-fn used(area: &Area) -> Vec<u32> {
+/// The workers of which one has to come free for a queued task to run; none where one may come anyhow.
+fn waits_in_queue(area: &Area, tasks: &Table, card: &Card) -> Vec<u32> {
+    let (per_role, per_session) = card.quotas;
+    let of_session = || tasks.cards().filter(|other| other.lease.is_some() && other.submitter == card.submitter);
+    if per_session > 0 && of_session().count() as u32 >= per_session {
+        return of_session().filter_map(|other| Some(area.slot(other.lease?.slot)?.worker_pid.load(Acquire))).collect();
+    }
+    let of_role = used(area, |slot| slot.key().user == card.key.user);
+    if per_role > 0 && of_role.len() as u32 >= per_role { of_role } else { used(area, |_| true) }
+}
+
+/// Workers that are in use; none while another one comes or goes.
+fn used(area: &Area, which: impl Fn(&Slot) -> bool) -> Vec<u32> {
     if area.slots.iter().any(|slot| matches!(slot.state().0, State::Starting | State::Retiring | State::Dead)) {
         return Vec::new();
     }
     let used = area.slots.iter().filter(|slot| matches!(slot.state().0, State::Busy | State::Held | State::Tasked));
-    used.map(|slot| slot.worker_pid.load(Acquire)).collect()
+    used.filter(|slot| which(slot)).map(|slot| slot.worker_pid.load(Acquire)).collect()
 }
 
 /// The process without which this worker of a session does not go on.
@@ -200,10 +229,13 @@ fn wait_of<H: CallerHost>(h: &H, area: &Area, tasks: Option<&Table>, pid: u32) -
         return Ok(Wait::Worker(worker));
     }
     if area.waits_for_slot(pid) {
-        return Ok(Wait::Slot(used(area)));
+        return Ok(Wait::Slot(used(area, |_| true)));
     }
     if let Some(tasks) = tasks {
         let ids = tasks.waits_of(pid);
+        if tasks.waits_for_others(pid) {
+            return Ok(Wait::Nothing);
+        }
         if !ids.is_empty() {
             return Ok(wait_for_tasks(area, tasks, &ids));
         }

@@ -159,7 +159,9 @@ pub struct Slot {
     /// Has a worker come since the slot was claimed?
     come: AtomicU32,
     pad_come: u32,
-    pad_worker: [u64; 3],
+    /// Generation of the session that was idle for too long.
+    expired: AtomicU64,
+    pad_worker: [u64; 2],
 
     pub request: Ends,
     pub reply: Ends,
@@ -300,6 +302,15 @@ impl Slot {
     pub fn signals_coming(&self, generation: u64) -> bool {
         let word = self.signals.load(SeqCst);
         word >> 8 == generation && word & 0xff > 0
+    }
+
+    /// The worker ends the session of this generation, which was idle for too long.
+    pub fn expire(&self, generation: u64) {
+        self.expired.store(generation, SeqCst);
+    }
+
+    pub fn expired(&self, generation: u64) -> bool {
+        self.expired.load(SeqCst) == generation
     }
 
     /// The worker of this generation waits for its caller to read; or does no more.

@@ -48,8 +48,9 @@ pub struct Step {
     pub why: Why,
 }
 
-/// The chain of waits that leads from a process back to it, if there is one.
-pub fn cycle<E>(me: u32, mut wait_of: impl FnMut(u32) -> Result<Wait, E>) -> Result<Option<Vec<Step>>, E> {
+/// The chain of waits that leads from a process back to it, if there is one: the one suspected before, if it still is
+/// there. For where several cycles come and go, each look could find another one.
+pub fn cycle<E>(me: u32, suspect: &[(u32, u32)], mut wait_of: impl FnMut(u32) -> Result<Wait, E>) -> Result<Option<Vec<Step>>, E> {
     let mut graph: Vec<(u32, Wait)> = Vec::new();
     let mut left = vec![me];
     while let Some(pid) = left.pop() {
@@ -59,7 +60,18 @@ pub fn cycle<E>(me: u32, mut wait_of: impl FnMut(u32) -> Result<Wait, E>) -> Res
             graph.push((pid, wait));
         }
     }
-    Ok(chain(me, &rank(me, &graph), &graph))
+    let stuck = rank(me, &graph);
+    Ok(lasting(suspect, &stuck, &graph).or_else(|| chain(me, &stuck, &graph)))
+}
+
+/// That chain, if all its waits are there, and none of them ends by itself.
+fn lasting(links: &[(u32, u32)], stuck: &[u32], graph: &[(u32, Wait)]) -> Option<Vec<Step>> {
+    let there = |(pid, next): &(u32, u32)| {
+        let (_, wait) = graph.iter().find(|(known, _)| known == pid)?;
+        let lasts = stuck.contains(pid) && wait.targets().contains(next);
+        lasts.then(|| step(*pid, *next, wait)).flatten()
+    };
+    if links.is_empty() { None } else { links.iter().map(there).collect() }
 }
 
 impl Wait {
@@ -174,7 +186,7 @@ mod tests {
     }
 
     fn ask(me: u32, waits: &HashMap<u32, Wait>) -> Option<Vec<Step>> {
-        cycle::<()>(me, |pid| Ok(waits.get(&pid).cloned().unwrap_or(Wait::Nothing))).unwrap()
+        cycle::<()>(me, &[], |pid| Ok(waits.get(&pid).cloned().unwrap_or(Wait::Nothing))).unwrap()
     }
 
     #[test]
@@ -212,6 +224,21 @@ mod tests {
         assert_eq!(chain.iter().map(|s| (s.pid, s.next)).collect::<Vec<_>>(), [(1, 2), (2, 3), (3, 1)]);
         assert_eq!(chain[2].why, Why::Owner);
         assert_eq!(victims_caller(&chain), Some(1));
+    }
+
+    #[test]
+    fn a_chain_that_was_suspected_is_found_again_whatever_others_there_are() {
+        let mut waits = HashMap::from([(1, Wait::Worker(2)), (2, lock(&[3])), (3, Wait::Worker(4)), (4, lock(&[1]))]);
+        let links: Vec<_> = ask(1, &waits).unwrap().iter().map(|step| (step.pid, step.next)).collect();
+        waits.insert(2, lock(&[1, 3]));
+        assert_eq!(ask(1, &waits).unwrap().len(), 2, "a shorter one");
+        let again = |waits: &HashMap<u32, Wait>| {
+            let found = cycle::<()>(1, &links, |pid| Ok(waits.get(&pid).cloned().unwrap_or(Wait::Nothing))).unwrap();
+            found.map(|chain| chain.iter().map(|step| (step.pid, step.next)).collect::<Vec<_>>())
+        };
+        assert_eq!(again(&waits), Some(links.clone()));
+        waits.insert(4, Wait::Nothing);
+        assert_eq!(again(&waits), Some(vec![(1, 2), (2, 1)]), "not one that has gone");
     }
 
     #[test]

@@ -400,6 +400,10 @@ fn waiters_are_woken_by_the_task_that_they_wait_for() {
     assert!(t.enlist(9, 9, 1).is_some());
     t.delist(places[1]);
     assert_eq!(t.waits_of(9), [1], "a place given back is not given back again");
+    assert!(!t.waits_for_others(1000));
+    t.not_all(places[0]);
+    assert!(t.waits_for_others(1000) && !t.waits_for_others(1001));
+    assert_eq!((t.waits_of(1000), woken(1)[0]), (vec![1], 0), "what it has said of is known all the same");
 }
 
 #[test]

@@ -221,8 +221,15 @@ fn idle_workers_leave_after_their_time_but_for_those_that_are_to_stay() {
             first.call("put a").unwrap();
             until(|| world.count(State::Idle) == 4, || "all are there".into());
             // All see at once that their time is up.
-            *world.config.lock().unwrap() =
-                crate::host::WorkerConfig { idle_timeout_ms: 5_000, min_workers, poll_us: 0, plan_cache_size: 8, result_bytes: u64::MAX };
+            *world.config.lock().unwrap() = crate::host::WorkerConfig {
+                idle_timeout_ms: 5_000,
+                min_workers,
+                poll_us: 0,
+                plan_cache_size: 8,
+                session_idle_ms: 0,
+                block_idle_ms: 0,
+                result_bytes: u64::MAX,
+            };
             world.wake_all();
             let left = || world.count(State::Idle) == min_workers as usize && world.count(State::Free) == 4 - min_workers as usize;
             until(left, || format!("{min_workers} stay: {:?}", world.area.slots.iter().map(|s| s.state()).collect::<Vec<_>>()));

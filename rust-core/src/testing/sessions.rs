@@ -3,6 +3,7 @@
 use super::caller::{Client, Told, text};
 use super::world::{World, spawn, until};
 use crate::autonomous_tx::call::Call;
+use crate::autonomous_tx::session;
 use crate::host::Output;
 use crate::pool::slot::State;
 use crate::report::*;
@@ -265,6 +266,41 @@ fn a_worker_that_dies_between_commands_is_told_of_once_and_the_name_is_free() {
         assert!(!world.committed("a") && world.committed("b"));
         world.shut_down();
     }
+}
+
+#[test]
+fn a_session_that_is_idle_for_too_long_is_over_with_its_transaction_and_says_why() {
+    for (session, block) in [(1_000, 0), (0, 2_000), (60_000, 2_000)] {
+        let world = World::new(1);
+        (world.config.lock().unwrap().session_idle_ms, world.config.lock().unwrap().block_idle_ms) = (session, block);
+        let client = opened(&world);
+        client.exec("s", "begin; put a").unwrap();
+        until(|| world.count(State::Idle) == 1, || "the worker is free".into());
+        let report = client.exec("s", "commit").unwrap_err().report();
+        assert_eq!(report.sqlstate, CONNECTION_DOES_NOT_EXIST);
+        assert!(text(&report, Field::Message).contains("idle for too long"), "{}", text(&report, Field::Message));
+        assert!(!world.committed("a"));
+        client.call("put b").unwrap();
+        client.open("s").unwrap();
+        client.close("s").unwrap();
+        world.shut_down();
+    }
+}
+
+#[test]
+fn all_sessions_are_closed_at_once_whatever_they_are_at() {
+    let world = World::new(3);
+    let client = opened(&world);
+    client.open("t").unwrap();
+    client.open("u").unwrap();
+    client.exec("s", "begin; put a").unwrap();
+    client.send("t", "put b; wait never").unwrap();
+    until(|| world.is_open("at never"), || "it runs".into());
+    client.ask("close", |call| session::close_all(&client, &world.area, client.session, call)).unwrap();
+    assert!(client.session.sessions.is_empty());
+    assert!(!world.committed("a") && !world.committed("b"));
+    assert_eq!(world.count(State::Held) + world.count(State::Busy), 0);
+    world.shut_down();
 }
 
 #[test]

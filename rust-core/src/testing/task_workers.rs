@@ -337,6 +337,38 @@ fn a_call_that_waits_for_a_task_which_waits_for_its_worker_is_a_deadlock() {
 }
 
 #[test]
+fn a_task_that_its_sessions_quota_keeps_waiting_behind_one_that_waits_for_its_waiter_is_a_deadlock() {
+    let world = world(3);
+    let other = Client::new(&world);
+    let busy = other.submit("wait done").unwrap();
+    at(&world, "done");
+    let mut client = Client::new(&world);
+    client.limits.per_session = 1;
+    client.lock("l");
+    client.submit("lock l").unwrap();
+    let queued = client.submit("put a").unwrap();
+    assert_eq!(said(client.wait(&[queued], None)).0, DEADLOCK_DETECTED, "though other workers go on");
+    world.unlock(client.me.pid);
+    assert_eq!(ends(&client, queued), State::Done);
+    world.open("done");
+    assert_eq!(ends(&client, busy), State::Done);
+    forget_all(&world, "");
+}
+
+#[test]
+fn who_waits_for_a_task_of_a_transaction_that_waits_for_it_is_in_a_deadlock() {
+    let world = world(1);
+    let (submitter, waiter) = (Client::new(&world), Client::new(&world));
+    let pending = submitter.submit_as("put a", |start| start.on_commit = Some(1)).unwrap();
+    submitter.me.waits_for.store(waiter.me.pid, SeqCst);
+    assert_eq!(said(waiter.wait(&[pending], None)).0, DEADLOCK_DETECTED);
+    submitter.me.waits_for.store(0, SeqCst);
+    submitter.end_transaction(true);
+    assert_eq!(ends(&waiter, pending), State::Done);
+    forget_all(&world, "");
+}
+
+#[test]
 fn a_chain_of_two_tasks_and_their_waiters_has_one_victim() {
     let world = world(2);
     let waiter = |name: &'static str, other: &'static str| {

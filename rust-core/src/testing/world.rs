@@ -152,6 +152,8 @@ impl World {
                 min_workers: 0,
                 poll_us: 0,
                 plan_cache_size: 8,
+                session_idle_ms: 0,
+                block_idle_ms: 0,
                 result_bytes: u64::MAX,
             }),
             doors: Mutex::default(),

@@ -8,7 +8,7 @@ use super::events::execute_events;
 use super::plan_cache::PlanCache;
 use super::reply::{Reply, Rows};
 use super::request::{Failed, execute, execute_in_session};
-use crate::host::{Mode, Slept, WorkerHost, World};
+use crate::host::{Mode, Slept, WorkerConfig, WorkerHost, World};
 use crate::memory::{self, SMALL};
 use crate::pool::area::Area;
 use crate::pool::poll::Poller;
@@ -279,6 +279,13 @@ impl<'a> Worker<'a> {
             }
             let config = h.config();
             let idle_ms = h.now_us().saturating_sub(idle_since) / 1000;
+            let session_left = self.session_left(&config, idle_ms);
+            if session_left == Some(0) {
+                if !self.expire(h, slot, state, generation) {
+                    return None;
+                }
+                continue;
+            }
             let left = u64::from(config.idle_timeout_ms).saturating_sub(idle_ms);
             if left == 0 && self.others(slot) >= config.min_workers && slot.change(generation, State::Idle, State::Retiring) {
                 // Others may have counted us as we counted them: look again now that they do not.
@@ -291,7 +298,39 @@ impl<'a> Worker<'a> {
             // Soon after a request once more, for what the host puts off while there is much to do; and
             // a worker that stays looks again now and then, as others may have come meanwhile.
             let longest = if idle_ms < SETTLED_MS { SETTLED_MS } else { left };
-            h.doze((longest as u32).max(TICK_MS * 10));
+            let longest = (longest as u32).max(TICK_MS * 10);
+            h.doze(session_left.map_or(longest, |left| longest.min(left)));
+        }
+    }
+
+    /// For how long the session that keeps this worker may still be idle; None: for ever, or there is none.
+    fn session_left(&self, config: &WorkerConfig, idle_ms: u64) -> Option<u32> {
+        let limits = [config.session_idle_ms, config.block_idle_ms].into_iter().filter(|limit| *limit > 0);
+        let limit = limits.min().filter(|_| self.in_session.get())?;
+        Some(u64::from(limit).saturating_sub(idle_ms) as u32)
+    }
+
+    /// A session was idle for too long: it is over, and its owner finds that out; false: leave. Not if its next
+    /// command comes first.
+    fn expire<H: WorkerHost>(&self, h: &H, slot: &Slot, state: State, generation: u64) -> bool {
+        match state {
+            State::Held => {
+                slot.expire(generation);
+                if !slot.change(generation, State::Held, State::Retiring) {
+                    return true;
+                }
+                let fit = self.end_session(h, slot);
+                if fit && slot.change(generation, State::Retiring, State::Idle) {
+                    h.signal_slot();
+                }
+                fit
+            }
+            // Its results wait to be read; whether its owner does at this moment, the slot says to both.
+            State::Busy if slot.finished(generation).is_some() => {
+                slot.expire(generation);
+                false
+            }
+            _ => true,
         }
     }
 
