@@ -26,9 +26,7 @@
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
@@ -71,6 +69,21 @@ find_proxy(const AsideDefinition *definition, Oid *owner)
 	}
 	ReleaseSysCache(tuple);
 	return proxy;
+}
+
+/* Is this type a proxy?  Asked of every type that somebody alters or drops. */
+bool
+aside_is_proxy(Oid type)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	bool		answer;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	answer = !((Form_pg_type) GETSTRUCT(tuple))->typisdefined &&
+		((Form_pg_type) GETSTRUCT(tuple))->typnamespace == get_namespace_oid("aside", true);
+	ReleaseSysCache(tuple);
+	return answer;
 }
 
 /* Whom it acts for; invalid: nobody, for it has ended. */
@@ -194,49 +207,6 @@ aside_definition_obstacle(Oid owner)
 	if (OidIsValid(users) && !has_privs_of_role(owner, users))
 		return psprintf("role \"%s\" is no member of role \"aside_user\"", name);
 	return NULL;
-}
-
-/* Hash values of the proxies whose changes this process is to hear of. */
-static uint32 *watched = NULL;
-static int	nwatched = 0;
-
-static void
-proxy_changed(Datum arg, int cache, uint32 hash)
-{
-	for (int i = 0; i < nwatched; i++)
-	{
-		if (hash == 0 || hash == watched[i])
-		{
-			aside_say_handlers();
-			return;
-		}
-	}
-}
-
-/* A coordinator is told when the owner of this one is another or gives it up; first: of none that was named before. */
-void
-aside_watch_definition(const AsideDefinition *definition, bool first)
-{
-	static int	room = 0;
-	Oid			owner;
-	Oid			proxy = find_proxy(definition, &owner);
-
-	if (watched == NULL)
-	{
-		room = 16;
-		watched = MemoryContextAlloc(TopMemoryContext, sizeof(uint32) * room);
-		CacheRegisterSyscacheCallback(TYPEOID, proxy_changed, (Datum) 0);
-	}
-	if (first)
-		nwatched = 0;
-	if (!OidIsValid(proxy))
-		return;
-	if (nwatched == room)
-	{
-		watched = repalloc(watched, sizeof(uint32) * room * 2);
-		room *= 2;
-	}
-	watched[nwatched++] = GetSysCacheHashValue1(TYPEOID, ObjectIdGetDatum(proxy));
 }
 
 /* Their owner may have put triggers on them: nobody writes to them whose privileges he has not got. */

@@ -23,7 +23,7 @@ extern void aside_rename_definition(const AsideDefinition *from, const AsideDefi
 extern void aside_end_definition(const AsideDefinition *definition);
 extern const char *aside_definition_obstacle(Oid owner);
 extern void aside_check_tables_owner(void);
-extern void aside_watch_definition(const AsideDefinition *definition, bool first);
+extern bool aside_is_proxy(Oid type);
 
 /* owners.c */
 extern void aside_check_one_owner(Oid owner);

@@ -2,14 +2,16 @@
  * hooks.c
  *	  Where the server calls us: at the end of a worker's transactions,
  *	  before commands that need a database for themselves, after COMMIT
- *	  PREPARED, and when the extension is dropped.
+ *	  PREPARED, and when the extension is dropped or the proxy of a
+ *	  definition altered or dropped.
  */
-#include "event.h"
+#include "definition.h"
 
 #include "access/xact.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_type.h"
 #include "catalog/storage.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
@@ -353,6 +355,9 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg
 	if (prev_object_access_hook != NULL)
 		prev_object_access_hook(access, class, object, sub, arg);
 	if (access == OAT_DROP && class == ExtensionRelationId)
+		aside_note_handlers();
+	/* A definition is handed on, or given up. */
+	if ((access == OAT_DROP || access == OAT_POST_ALTER) && class == TypeRelationId && aside_is_proxy(object))
 		aside_note_handlers();
 }
 

@@ -73,12 +73,6 @@ host_handlers(const aside_handler_spec **specs, size_t *count)
 			spec->name = aside_lend_text(i, 13);
 			spec->channel = aside_lend_text(i, 14);
 		}
-		for (size_t i = 0; i < *count; i++)
-		{
-			AsideDefinition definition = definition_of(&all[i]);
-
-			aside_watch_definition(&definition, i == 0);
-		}
 		*specs = all;
 		aside_end_work();
 	}

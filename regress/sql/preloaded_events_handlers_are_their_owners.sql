@@ -232,7 +232,6 @@ DROP OWNED BY regress_aside_renamed, regress_aside_member;
 DROP ROLE regress_aside_renamed;
 SELECT name FROM aside.handlers ORDER BY name;
 SELECT async_event_resume('whose');
-SELECT async_event_emit('behind') > 0;
 CALL until('NOT EXISTS (SELECT FROM aside.event_handler WHERE channel = ''whose'')');
 CALL until('NOT EXISTS (SELECT FROM aside.event_unique WHERE channel = ''super'')');
 SELECT async_event_on('whose', command => 'SELECT 1'), async_event_off('whose'), async_event_off('behind');
