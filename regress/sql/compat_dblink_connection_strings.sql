@@ -33,7 +33,7 @@ BEGIN
     RETURN replace((SELECT r FROM dblink(conninfo, command) AS t(r text)), current_database(), 'this database');
 EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN concat_ws(' | ', SQLSTATE, message, regexp_replace(replace(detail, current_setting('port'), 'PORT'), 'who is ".*"', 'who is another'), hint);
+    RETURN concat_ws(' | ', SQLSTATE, regexp_replace(message, '^(user mapping not found).*', '\1'), regexp_replace(replace(detail, current_setting('port'), 'PORT'), 'who is ".*"', 'who is another'), hint);
 END
 $$;
 -- this server

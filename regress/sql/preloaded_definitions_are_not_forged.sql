@@ -120,7 +120,7 @@ BEGIN
     PERFORM async_event_emit('regress_f', to_jsonb(what));
     COMMIT;
     CALL until(format('(SELECT count(*) FROM told) + (SELECT count(*) FROM aside.dead_events WHERE handler = ''calls'') > %s', before));
-    RAISE INFO '%: %', what, coalesce((SELECT sqlstate || ' ' || message FROM aside.dead_events WHERE payload #>> '{}' = what),
+    RAISE INFO '%: %', what, coalesce((SELECT CASE WHEN sqlstate IN ('3F000', '42883') THEN 'it is not found' ELSE sqlstate || ' ' || message END FROM aside.dead_events WHERE payload #>> '{}' = what),
         (SELECT t.what FROM told t ORDER BY n DESC LIMIT 1));
 END $$;
 CALL happens('as it was');

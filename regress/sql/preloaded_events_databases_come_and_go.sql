@@ -67,6 +67,8 @@ CREATE EXTENSION pg_aside;
 RESET client_min_messages;
 CREATE VIEW here AS SELECT state, pid, failures FROM aside.coordinators WHERE database = current_database();
 CREATE VIEW todo AS SELECT FROM aside.events WHERE channel ~ '^db' AND state IN ('waiting', 'running', 'retrying', 'delayed');
+-- it stays for as long as there is a handler
+SELECT async_event_on('stays', command => 'SELECT 1');
 CALL until('(SELECT state = ''running'' FROM here)');
 TRUNCATE told;
 

@@ -179,6 +179,7 @@ pub fn world(me: &'static Process) -> aside_world {
         wake: Some(wake),
         timestamp: Some(timestamp),
         fail: Some(fail),
+        pins_wanted: Some(nobody_waits),
     }
 }
 
@@ -278,6 +279,16 @@ pub unsafe extern "C" fn make_room() -> bool {
     false
 }
 
+unsafe extern "C" fn nobody_waits(_: *mut u32, _: usize) -> usize {
+    0
+}
+unsafe extern "C" fn no_pin_wait(_: u32) -> bool {
+    false
+}
+unsafe extern "C" fn no_group(_: u32, _: *mut u32, _: usize) -> usize {
+    0
+}
+
 pub fn caller_host(me: &'static Process) -> aside_caller_host {
     aside_caller_host {
         world: world(me),
@@ -291,6 +302,8 @@ pub fn caller_host(me: &'static Process) -> aside_caller_host {
         make_room: Some(make_room),
         lock_wait: Some(lock_wait),
         blockers: Some(blockers),
+        pin_wait: Some(no_pin_wait),
+        group: Some(no_group),
         activity: Some(activity),
         outcome: Some(outcome),
         relay: Some(relay),
