@@ -254,6 +254,7 @@ extern void aside_return_store(FunctionCallInfo fcinfo, AsideRows *rows, TupleDe
 
 /* foreign_text.c */
 extern void aside_refuse_encoding(Oid database, const char *message, const char *hint);
+extern aside_bytes aside_shown_bytes(aside_bytes text, Oid database);
 extern Datum aside_shown_text(aside_bytes text, Oid database);
 
 /* styles.c */

@@ -4,7 +4,8 @@
  *	  value, converted or escaped where a view shows it.
  *
  * Memory that all databases share has commands, labels and messages in the
- * encoding of the database that they are from.
+ * encoding of the database that they are from.  So has what the server shows
+ * of other processes.
  */
 #include "aside.h"
 
@@ -71,12 +72,13 @@ append_character(StringInfo out, const unsigned char *at, int len, int from)
 	return true;
 }
 
-/* As a text of this database: what cannot be said in its encoding is in hexadecimal, as \xe4. */
-Datum
-aside_shown_text(aside_bytes text, Oid database)
+/* In the encoding of this database: what it has no character for is in hexadecimal, as \xe4. */
+aside_bytes
+aside_shown_bytes(aside_bytes text, Oid database)
 {
 	int			from = encoding_of(database);
 	StringInfoData out;
+	aside_bytes bytes;
 
 	/* Of those nothing is known but that they are to be valid here. */
 	if (from == PG_SQL_ASCII || GetDatabaseEncoding() == PG_SQL_ASCII)
@@ -96,5 +98,16 @@ aside_shown_text(aside_bytes text, Oid database)
 			i++;
 		}
 	}
-	return PointerGetDatum(cstring_to_text_with_len(out.data, out.len));
+	bytes.data = (uint8_t *) out.data;
+	bytes.len = out.len;
+	return bytes;
+}
+
+/* The same as a text. */
+Datum
+aside_shown_text(aside_bytes text, Oid database)
+{
+	aside_bytes shown = aside_shown_bytes(text, database);
+
+	return PointerGetDatum(cstring_to_text_with_len((const char *) shown.data, shown.len));
 }

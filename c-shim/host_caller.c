@@ -66,8 +66,12 @@ host_activity(uint32_t pid, aside_bytes *query)
 
 	ASIDE_TRY(status);
 	{
-		/* Of others it says only that this user may not know. */
+		PGPROC	   *proc = BackendPidGetProc(pid);
+
+		/* Of others it says only that this user may not know. What it says is in the encoding of the process's database. */
 		*query = aside_text_bytes(pgstat_get_backend_current_activity(pid, true));
+		if (proc != NULL && proc->databaseId != MyDatabaseId)
+			*query = aside_shown_bytes(*query, proc->databaseId);
 	}
 	ASIDE_END_TRY();
 	return status == ASIDE_OK ? ASIDE_OK : ASIDE_GONE;
