@@ -1,6 +1,6 @@
 # Claim: cycles of three sessions, two cycles at once, and cycles in the middle of a
 # stream of rows each cost exactly one autonomous transaction, within deadlock_timeout
-# and a second or so; a caller that is cancelled while it looks leaves nothing behind.
+# and a second or so; in a storm of tasks that wait for tasks all the same; a caller that is cancelled while it looks leaves nothing behind.
 
 use strict;
 use warnings;
@@ -8,6 +8,8 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 use AsideTest;
+use IPC::Run ();
+use PostgreSQL::Test::Utils qw(append_to_file slurp_file);
 use Test::More;
 use Time::HiRes qw(usleep);
 
@@ -155,4 +157,40 @@ sub waits_for_pin
 is($mon->value(q{SELECT count(*) FROM aside.workers WHERE state NOT IN ('idle', 'leaving')}), 0, 'no worker is left taken');
 finish_all($mon);
 $node->stop;
+
+# A storm: forty clients whose tasks wait for tasks, over the same few rows and locks. One cycle is formed after the other,
+# so that a statement may wait for long; but never do all of them stand still for longer than it takes to find one.
+my $storm = aside_node('storm', conf => q{
+	aside.max_workers = 150
+	max_worker_processes = 160
+	aside.queue_size = 64
+	max_connections = 60
+	log_min_messages = panic
+	deadlock_timeout = '100ms'});
+$storm->safe_psql('postgres', 'CREATE TABLE r AS SELECT g AS id, 0 AS n FROM generate_series(1, 12) g; ALTER TABLE r ADD PRIMARY KEY (id)');
+my $script = $storm->basedir . '/storm.sql';
+append_to_file($script, join("\n", map("\\set $_ random(1, 12)", qw(a b c d)), q{BEGIN;
+SELECT pg_advisory_xact_lock(:a);
+UPDATE r SET n = n + 1 WHERE id = :b;
+SELECT async_wait_any(ARRAY[
+	async_exec('SELECT pg_advisory_xact_lock($1), async_wait(async_exec(''UPDATE r SET n = n + 1 WHERE id = $1'', $2))', :b::bigint, :c::int),
+	async_exec('UPDATE r SET n = n + 1 WHERE id = $1; SELECT async_wait_any(ARRAY[async_exec(''SELECT pg_advisory_xact_lock($1)'', $2)])', :d::int, :c::bigint)]);
+SELECT pg_advisory_xact_lock(:c);
+COMMIT;
+}) =~ s/\n\t+/ /gr);
+my $log = $storm->basedir . '/ends';
+my ($out, $err) = ('', '');
+IPC::Run::run([ $storm->installed_command('pgbench'), '-n', '-c', 40, '-j', 2, '-T', 10, '--failures-detailed', '-l', "--log-prefix=$log",
+		'-f', $script, '-d', $storm->connstr('postgres') ], '>', \$out, '2>', \$err);
+my @ends = map { my @f = split / /; $f[4] + $f[5] / 1e6 } map { split /\n/, slurp_file($_) } glob "$log.*";
+cmp_ok(scalar @ends, '>', 40, 'a storm: it goes on');
+# Clients that have gone have left tasks.
+push @ends, split /\n/, $storm->safe_psql('postgres', 'SELECT extract(epoch FROM finished) FROM aside.tasks WHERE finished IS NOT NULL');
+@ends = sort { $a <=> $b } @ends;
+my $still = 0;
+for (1 .. $#ends) { $still = $ends[$_] - $ends[ $_ - 1 ] if $ends[$_] - $ends[ $_ - 1 ] > $still }
+like($out, qr/deadlock failures: [1-9]/, 'a storm: there were deadlocks');
+cmp_ok($still, '<', 5, 'a storm: never do all stand still')
+  or note join(' ', map { sprintf '%.1f', $_ - $ends[0] } @ends), "\n$out\n", substr($err, 0, 2000);
+$storm->stop;
 done_testing();

@@ -123,9 +123,17 @@ impl<'a> Table<'a> {
         Some(index)
     }
 
+    /// The one that was read and ended longest ago, else the one that ended longest ago; but a failure that nobody has
+    /// read outlasts its owner's results.
     fn victim(&self) -> Option<Ticket> {
-        let finished = self.finished().filter(|(_, hold, _)| hold & (PINS | DOOMED) == 0);
-        finished.min_by_key(|&(ticket, hold, at)| (hold & READ == 0, at, ticket.id)).map(|(ticket, ..)| ticket)
+        let finished = || self.finished().filter(|(_, hold, _)| hold & (PINS | DOOMED) == 0);
+        let (first, hold, _) = finished().min_by_key(|&(ticket, hold, at)| (hold & READ == 0, at, ticket.id))?;
+        if hold & READ != 0 || self.state(first) == Some(State::Done) {
+            return Some(first);
+        }
+        let owner = |ticket: Ticket| self.entries[ticket.index as usize].owner.load(Relaxed);
+        let instead = finished().filter(|&(ticket, ..)| self.state(ticket) == Some(State::Done) && owner(ticket) == owner(first));
+        Some(instead.min_by_key(|&(ticket, _, at)| (at, ticket.id)).map_or(first, |(ticket, ..)| ticket))
     }
 
     /// Finished tasks with their hold and when they finished.

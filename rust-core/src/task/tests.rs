@@ -407,6 +407,30 @@ fn waiters_are_woken_by_the_task_that_they_wait_for() {
 }
 
 #[test]
+fn a_failure_that_nobody_has_read_outlasts_its_owners_results_and_nobody_elses() {
+    let t = leak(4, 0);
+    let end = |ticket: Ticket, how, at| _ = t.finish(ticket, lease(0, at as u64), &outcome(how), at);
+    let failed = t.running(lease(0, 1));
+    end(failed, How::Failed, 1);
+    let [first, second] = [2, 3].map(|at| {
+        let ticket = t.running(lease(0, at));
+        end(ticket, How::Done, at as i64);
+        ticket
+    });
+    let other = t.running(lease(0, 4));
+    t.entries[other.index as usize].owner.store(78, Relaxed);
+    end(other, How::Done, 4);
+    let evicted = || {
+        let (new, _) = t.submit(&new(100, b"select"), 9).unwrap();
+        let gone = [failed, first, second, other].into_iter().find(|old| old.index == new.index).unwrap();
+        assert_eq!(t.state(gone), None);
+        gone
+    };
+    assert_eq!([evicted(), evicted()], [first, second]);
+    assert_eq!([evicted(), evicted()], [failed, other]);
+}
+
+#[test]
 fn what_a_restart_swallows_comes_back_as_lost() {
     let t = leak(6, 0);
     t.seed_ids(40);
