@@ -179,6 +179,11 @@ foreach my $preload (1, 0)
 		log_since($node, $from, qr/pg_aside worker.*LOG:  statement: $_\n.*CONTEXT:  event handler/)
 		  foreach 'SELECT public\.handles\(\$1\)', 'INSERT INTO t SELECT \$2, 1';
 		pass('log_statement shows what handlers are called by, and their commands');
+		$node->safe_psql('postgres', q{SELECT async_event_on('ch3', name => 'd', command => $$INSERT INTO t
+				SELECT concat_ws(' ', coalesce(c.query, 'nobody'), current_query(), inet_client_addr()), 3 FROM aside.caller() AS c WHERE $2 <> ''$$),
+			async_event_emit('ch3')});
+		ok(session($node)->until(q{SELECT count(*) = 1 FROM t WHERE tag = 'nobody event handler d' AND n = 3}),
+			'in a handler aside.caller() tells of nobody');
 		my $kept = "message = 'no good' AND detail = 'too bad' AND hint = 'mend it' AND context ~ '^PL/pgSQL function handles'";
 		is($node->safe_psql('postgres', "SELECT count(*) FROM aside.dead_events WHERE $kept"), 1, '... its error is kept with its fields');
 		is($node->safe_psql('postgres', "SELECT count(*) FROM aside.event_runs WHERE state = 'dead' AND $kept"), 1, '... in the attempt, too');
