@@ -128,6 +128,9 @@ check_changed_row(TriggerData *trigger)
 	Oid			owner = was.inert ? InvalidOid : aside_definition_owner(&was.definition);
 
 	check_rights(trigger, &was, owner);
+	/* Written past this trigger, it may be kept as nobody's. */
+	if (!OidIsValid(owner) && !was.inert && row.inert)
+		return trigger->tg_newtuple;
 	if (!OidIsValid(owner) && !was.inert)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),

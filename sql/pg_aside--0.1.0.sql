@@ -434,7 +434,20 @@ COMMENT ON FUNCTION aside.event_handler_end(aside.event_handler) IS 'ends a hand
 CREATE FUNCTION aside.event_handlers_settle() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     found aside.event_handler;
+    mends text;
 BEGIN
+    -- pg_restore --disable-triggers writes rows past their triggers, and leaves these enabled in another way than they were.
+    IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = 'aside.event_handler'::regclass AND t.tgname = 'rights' AND t.tgenabled = 'D') THEN
+        RETURN;
+    END IF;
+    FOR mends IN SELECT format('ALTER TABLE %s ENABLE %s TRIGGER %I', t.tgrelid::regclass,
+            CASE t.tgname WHEN 'replicated' THEN 'REPLICA' ELSE 'ALWAYS' END, t.tgname) FROM pg_trigger t
+        WHERE t.tgrelid IN ('aside.event_handler'::regclass, 'aside.event_dead'::regclass) AND NOT t.tgisinternal AND t.tgenabled = 'O' LOOP
+        EXECUTE mends;
+    END LOOP;
+    IF mends IS NOT NULL THEN
+        UPDATE aside.event_handler h SET inert = true WHERE NOT h.inert AND aside.definition_owner('handler', h.id, h.name) IS NULL;
+    END IF;
     FOR found IN SELECT * FROM aside.event_handler h
         WHERE NOT h.inert AND aside.definition_owner('handler', h.id, h.name) IS NULL FOR UPDATE SKIP LOCKED LOOP
         RAISE LOG 'event handler "%" has ended: its owner, role "%", has given up what it owned', found.name, found.owner;
@@ -832,7 +845,7 @@ CREATE VIEW aside.handlers AS
                  WHERE p.prokind = 'f' AND p.pronargs = 1 AND p.proargtypes[0] OPERATOR(pg_catalog.=) CASE h.form WHEN 'e' THEN 'aside.event'::regtype
                      WHEN 'a' THEN 'aside.event[]'::regtype WHEN 'j' THEN 'jsonb'::regtype ELSE 'text'::regtype END
                  AND pg_catalog.strpos(h.handler, pg_catalog.format('%I.%I(', n.nspname, p.proname)) = 1) END AS exists,
-        CASE WHEN h.inert THEN pg_catalog.format('role "%s" did not exist when it was restored: it belongs to nobody', h.owner)
+        CASE WHEN h.inert THEN pg_catalog.format('its owner, role "%s", was lost in a restore: it belongs to nobody', h.owner)
              ELSE aside.definition_obstacle(h.role) END AS reason
     FROM aside.event_handlers h;
 CREATE VIEW aside.events WITH (security_barrier) AS

@@ -53,18 +53,30 @@ for my $how ('sql', 'no_owner.sql')
 	unlike($err, qr/event_handler.*ERROR|ERROR.*event_handler/, "$db: and keeps no other row out");
 	$there->value('GRANT aside_user TO alice, carol');
 	my $t = session($other, db => $db);
-	is($t->value($handlers), 'a alice, b bob role "bob" did n, c carol', "$db: each is its owner's, or nobody's");
+	is($t->value($handlers), 'a alice, b bob its owner, role , c carol', "$db: each is its owner's, or nobody's");
 	is($t->value($proxies), 'handler a (1) alice, handler c (3) carol', "$db: so are the proxies");
 	ok($t->until(q{SELECT EXISTS (SELECT FROM aside.coordinators WHERE database = current_database() AND state = 'running')}, 20), "$db: a coordinator");
 	$t->value("SELECT async_event_emit('$_', to_jsonb('$_'::text))") for ('a', 'b', 'c');
 	ok($t->until('SELECT count(*) = 2 FROM told', 20), "$db: events are handled");
 	is($t->value(q{SELECT string_agg(what || ' ' || who, ', ' ORDER BY what) FROM told}), 'a alice, c carol', "$db: as their owners");
 	$there->value('CREATE ROLE bob LOGIN SUPERUSER');
-	is($t->value($handlers), 'a alice, b bob role "bob" did n, c carol', "$db: a role that comes later is somebody else");
+	is($t->value($handlers), 'a alice, b bob its owner, role , c carol', "$db: a role that comes later is somebody else");
 	$there->value('DROP ROLE bob');
 	ok($t->run('DROP EXTENSION pg_aside')->{ok}, "$db: proxies go with the extension");
 	$t->quit;
 }
+
+# Rows that are restored past the triggers are nobody's, and the triggers hold again.
+$there->value('CREATE DATABASE past');
+my $p = session($other, db => 'past');
+$p->value($_) for (split(/; /, $made), q{SELECT setval('aside.event_handler_id_seq', 100)}, 'SET ROLE alice', on('kept'), 'RESET ROLE');
+command_ok([ 'pg_dump', '--no-sync', '-a', '--disable-triggers', '-f', "$file.data", '-d', $node->connstr('one') ], 'a dump of data');
+command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', $other->connstr('past'), '-f', "$file.data" ], 'is restored past the triggers');
+$p->value(q{SELECT async_event_pause('kept')});
+ok($p->until(q{SELECT count(*) = 3 FROM aside.event_handler WHERE inert}, 20), 'its handlers are kept as nobody\'s');
+is($p->value(q{SELECT string_agg(name, ', ') FROM aside.handlers WHERE reason IS NULL}), 'kept', 'the others are as they were');
+is($p->value(q{SELECT string_agg(DISTINCT tgrelid::regclass || ' ' || tgenabled::text, ', ') FROM pg_trigger WHERE tgname = 'rights' AND tgenabled <> 'A'}), '', 'and the triggers too');
+$p->quit;
 
 # Who may dump a database may dump what is defined there, and what he restores is what he may define.
 $mon->value(q{CREATE ROLE dumper LOGIN});
