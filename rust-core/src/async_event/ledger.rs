@@ -41,6 +41,11 @@ impl Ledger {
         (0u8..).zip(&self.partitions).flat_map(of).collect()
     }
 
+    /// How many events of a partition are outstanding.
+    pub fn left(&self, partition: u8) -> usize {
+        self.partitions.get(usize::from(partition)).map_or(0, |partition| partition.events.len())
+    }
+
     pub fn len(&self) -> usize {
         self.partitions.iter().map(|partition| partition.events.len()).sum()
     }

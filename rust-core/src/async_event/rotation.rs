@@ -48,6 +48,8 @@ pub(super) struct Rotation {
     bytes: u64,
     /// A change of partitions failed: which one is current is not known before it has succeeded.
     unsure: bool,
+    /// The partition of that change.
+    turning: usize,
     /// Events have been carried over, and there may be more.
     pub carrying: bool,
     pub max_bytes: u64,
@@ -63,6 +65,7 @@ impl Rotation {
             stirred: true,
             bytes: 0,
             unsure: false,
+            turning: 0,
             carrying: false,
             max_bytes: 256 << 20,
             max_us: 600_000_000,
@@ -165,13 +168,16 @@ impl Coordinator {
     /// True: it is time, but there is no empty one.
     fn advance<H: EventHost>(&mut self, h: &H, mono: u64) -> Result<bool, Saved> {
         let rotation = &mut self.rotation;
-        let next = (rotation.current + 1) % PARTITIONS;
+        let after = |n: usize| (rotation.current + n) % PARTITIONS;
+        let clean = (1..PARTITIONS).map(after).find(|p| rotation.partitions[*p].clean);
+        // A change that is not known to have failed is made again as it was.
+        let next = if rotation.unsure { Some(rotation.turning) } else { clean };
         let age = rotation.partitions[rotation.current].age(mono);
         let size = h.size(rotation.current as u8);
         rotation.bytes = size;
         let due = size > rotation.max_bytes || size > 0 && age > rotation.max_us;
-        if rotation.unsure || due && rotation.partitions[next].clean {
-            (rotation.unsure, rotation.stirred) = (true, true);
+        if let Some(next) = next.filter(|_| rotation.unsure || due) {
+            (rotation.unsure, rotation.turning, rotation.stirred) = (true, next, true);
             h.rotate(next as u8)?;
             rotation.unsure = false;
             rotation.partitions[rotation.current] = Partition { since: mono, not_before: mono, ..Partition::default() };
@@ -183,10 +189,20 @@ impl Coordinator {
         Ok(due)
     }
 
+    /// Few are taken along, so that their partition can be emptied. Many stay where they are, as long as another partition
+    /// can take its turn, or will when it has been emptied; of those that are in the way, the one goes of which less is left.
+    fn is_to_be_carried(&self, p: usize) -> bool {
+        let left = |p: usize| (self.ledger.left(p as u8), p);
+        let mut others = self.rotation.old().filter(|other| *other != p);
+        let mut in_the_way = || others.all(|other| left(other).0 > 0 && left(p) < left(other));
+        left(p).0 > 0 && (left(p).0 <= CARRIED_AT_ONCE || in_the_way())
+    }
+
     fn carry<H: EventHost>(&mut self, h: &H, p: usize, mono: u64) -> Result<(), Saved> {
+        let to_be_carried = self.is_to_be_carried(p);
         let partition = &mut self.rotation.partitions[p];
         let old = mono.saturating_sub(partition.since) > self.rotation.max_us;
-        if !old || mono < partition.not_before || self.ledger.settled(p as u8) {
+        if !old || mono < partition.not_before || !to_be_carried {
             return Ok(());
         }
         partition.not_before = mono + ROTATION_TICK_US;
@@ -221,6 +237,7 @@ impl Coordinator {
             match self.ledger.settled(p as u8) {
                 true if partition.clean => u64::MAX,
                 true => again,
+                false if !self.is_to_be_carried(p) => u64::MAX,
                 false => (partition.since + self.rotation.max_us + 1).saturating_sub(mono).max(again),
             }
         };

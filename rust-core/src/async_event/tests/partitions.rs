@@ -50,28 +50,33 @@ fn what_is_outstanding_is_counted_and_keeps_its_partition() {
 }
 
 #[test]
-fn a_late_event_is_taken_along() {
+fn late_events_stay_as_long_as_they_are_in_nobodys_way_and_the_fewer_of_them_are_taken_along() {
     let mut sim = sim(1 << 40, 60);
-    sim.act(|state| (0..1200).for_each(|_| _ = state.emit_as("a", Nature::Good, |event| event.run_at += 3600 * SECOND)));
-    // One of its handlers had it already.
-    sim.act(|state| {
-        for id in 1..=1200 {
-            state.logged(id, 2).end = Some(End::Done);
-        }
-    });
+    let late = |sim: &mut Sim, count: usize| {
+        sim.act(|state| (0..count).map(|_| state.emit_as("a", Nature::Good, |event| event.run_at += 7200 * SECOND)).collect::<Vec<i64>>())
+    };
+    let many = late(&mut sim, 3000);
+    // One of their handlers had them already.
+    sim.act(|state| many.iter().for_each(|id| state.logged(*id, 2).end = Some(End::Done)));
     sim.restart((1 << 40, 60 * SECOND as u64));
+    sim.idle(70 * SECOND);
+    let few = late(&mut sim, 1200);
     let mut places = Vec::new();
-    for _ in 0..12 {
+    for _ in 0..30 {
+        sim.act(|state| state.emit("a", Nature::Good));
         sim.idle(60 * SECOND);
-        places.push(sim.world.get().rows[&1].event.partition);
-        assert_eq!(sim.coordinator.outstanding().iter().sum::<u64>(), 1200);
-        let stats = sim.coordinator.stats(sim.world.get().wall);
-        assert_eq!((stats[0].delayed, stats[1].waiting), (1200, 0));
+        let state = sim.world.get();
+        places.push(state.rows[&few[0]].event.partition);
+        assert!(many.iter().all(|id| state.rows[id].event.partition == 0), "many stay");
+        assert!(few.iter().any(|id| state.rows[id].event.partition != 0), "few do not come to them");
+        assert_eq!(sim.coordinator.outstanding().iter().sum::<u64>(), 3000 + 2 * 1200);
+        let stats = sim.coordinator.stats(state.wall);
+        assert_eq!((stats[0].delayed, stats[1].delayed), (4200, 1200));
     }
     places.dedup();
     assert!(places.len() >= 4, "{places:?}");
     sim.world.set().batch_us = 10;
-    sim.settle(3600);
+    sim.settle(7200);
     assert!(sim.world.get().log.values().all(|logged| logged.end == Some(End::Done)));
 }
 
