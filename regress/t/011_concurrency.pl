@@ -91,7 +91,8 @@ for my $c (@run)
 		# An error of a nested call speaks of that call's transaction; the one around it has aborted.
 		my $levels = () = $rest =~ /^(?:CONTEXT:  )?autonomous transaction$/mg;
 		my $own = $levels == ($state eq '08006' ? 1 : 0);
-		$told{$id} = 1 if $own && $rest =~ /^DETAIL:.*\bcommitted/m;
+		# What is said of one at another depth is said of that one.
+		$told{$id} = 1 if $own && $rest =~ /^(?:DETAIL:  )?The autonomous transaction(?: \d+)? (?:had already )?committed/m;
 		$tally{"unknown outcome"}++ if $rest =~ /^DETAIL:.*\bunknown/m;
 	}
 }
