@@ -13,7 +13,7 @@ use crate::host::{CallerHost, Launch, Saved, World};
 use crate::report::{CONFIGURATION_LIMIT_EXCEEDED, DEADLOCK_DETECTED, Field, Report};
 use crate::task::{Table, dispatch};
 use std::cell::Cell;
-use std::sync::atomic::Ordering::*;
+use std::sync::atomic::{Ordering::*, fence};
 
 /// How long to sleep before looking again unasked.
 const TICK_MS: u32 = 100;
@@ -110,7 +110,7 @@ pub fn borrow<H: CallerHost>(
     let fair = area.waiters() == 0 || me.barges.get() < BARGES;
     if fair
         && beyond(area, h.my_pid(), key, limits).is_none()
-        && let Some(lease) = me.last.get().and_then(|index| claim_idle(h, area, index, key))
+        && let Some(lease) = me.last.get().and_then(|index| claim_idle(h, area, index, key, limits))
     {
         me.barges.set(me.barges.get() + 1);
         return Ok(Borrowed { lease, launched: false, waited_us: None });
@@ -180,7 +180,7 @@ fn delist<H: CallerHost>(h: &H, me: &Borrower, area: &Area) {
     h.end_wait_slot();
 }
 
-fn claim_idle<H: World>(h: &H, area: &Area, index: u32, key: Key) -> Option<Lease> {
+fn claim_idle<H: World>(h: &H, area: &Area, index: u32, key: Key, limits: &Limits) -> Option<Lease> {
     let slot = area.slot(index)?;
     let (state, generation) = slot.state();
     if state != State::Idle || slot.key() != key {
@@ -188,6 +188,12 @@ fn claim_idle<H: World>(h: &H, area: &Area, index: u32, key: Key) -> Option<Leas
     }
     let generation = slot.claim(State::Idle, generation, (h.my_pid(), h.my_proc()))?;
     area.header.busy.fetch_add(1, Relaxed);
+    if role_exceeds(area, key.user, limits.per_role) {
+        area.release(slot, generation);
+        // It may have looked for a task meanwhile.
+        slot.worker_proc().filter(|_| area.tasks_wait()).into_iter().for_each(|proc| h.wake(proc));
+        return None;
+    }
     Some(Lease { slot: index, generation })
 }
 
@@ -197,7 +203,7 @@ fn attempt<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) -> Resu
         return Ok(Err(short));
     }
     for index in 0..area.slots.len() as u32 {
-        if let Some(lease) = claim_idle(h, area, index, key) {
+        if let Some(lease) = claim_idle(h, area, index, key, limits) {
             return Ok(Ok((lease, false)));
         }
     }
@@ -215,6 +221,10 @@ fn attempt<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) -> Resu
         let Some(generation) = slot.claim(State::Free, generation, (h.my_pid(), h.my_proc())) else { continue };
         area.header.busy.fetch_add(1, Relaxed);
         slot.set_key(key);
+        if role_exceeds(area, key.user, limits.per_role) {
+            area.give_back(slot, generation);
+            return Ok(Err(Short::Role));
+        }
         let lease = Lease { slot: index as u32, generation };
         area.clear_rings(lease.slot);
         match h.launch(lease.slot, generation, key) {
@@ -244,6 +254,13 @@ fn beyond(area: &Area, pid: u32, key: Key, limits: &Limits) -> Option<Short> {
     }
     let of_role = || area.slots.iter().filter(|s| leased(s) && s.key().user == key.user).count() as u32;
     (limits.per_role > 0 && of_role() >= limits.per_role).then_some(Short::Role)
+}
+
+/// With a lease just claimed, has the role more than it may? Others that claimed at the same moment see the same, and
+/// each gives its own back.
+pub(crate) fn role_exceeds(area: &Area, user: u32, per_role: u32) -> bool {
+    fence(SeqCst);
+    per_role > 0 && area.slots.iter().filter(|s| leased(s) && s.key().user == user).count() as u32 > per_role
 }
 
 fn taken(slot: &Slot) -> bool {

@@ -10,7 +10,7 @@ use super::{Card, State as TaskState, Table, Ticket};
 use crate::host::{CallerHost, Launch, World};
 use crate::memory;
 use crate::pool::area::Area;
-use crate::pool::borrow::{leased, make_room, retire_one};
+use crate::pool::borrow::{leased, make_room, retire_one, role_exceeds};
 use crate::pool::slot::{Key, Lease, Slot, State};
 use std::cell::RefCell;
 use std::sync::atomic::Ordering::*;
@@ -147,6 +147,10 @@ fn assign<H: CallerHost>(h: &H, area: &Area, table: &Table, card: &Card) -> Foun
         let Some(generation) = slot.claim_as(State::Tasked, State::Free, generation, (h.my_pid(), h.my_proc())) else { continue };
         area.header.busy.fetch_add(1, Relaxed);
         slot.set_key(card.key);
+        if role_exceeds(area, card.key.user, card.quotas.0) {
+            area.untask(slot, generation, State::Free);
+            return Found::NotNow;
+        }
         slot.task.store(card.ticket.index, Relaxed);
         let lease = Lease { slot: index as u32, generation };
         area.clear_rings(lease.slot);
@@ -192,6 +196,10 @@ fn assign_preferred<H: CallerHost>(h: &H, area: &Area, table: &Table, card: &Car
 fn lend<H: CallerHost>(h: &H, area: &Area, table: &Table, card: &Card, index: usize, slot: &Slot, generation: u64) -> bool {
     let Some(generation) = slot.claim_as(State::Tasked, State::Idle, generation, (h.my_pid(), h.my_proc())) else { return false };
     area.header.busy.fetch_add(1, Relaxed);
+    if role_exceeds(area, card.key.user, card.quotas.0) {
+        area.untask(slot, generation, State::Idle);
+        return false;
+    }
     slot.task.store(card.ticket.index, Relaxed);
     if take(h, table, card.ticket, slot, Lease { slot: index as u32, generation }) {
         slot.post_unless_later(generation);

@@ -2,7 +2,7 @@
 //!
 //! A command is statements separated by semicolons: `put TAG` writes, `commit` commits in the midst of
 //! a body, `rows N LEN FILL` returns rows, `wait DOOR` can be interrupted, `stuck DOOR` can only be
-//! ended, `deaf DOOR` not even that, `lock` waits for the caller's lock, `nest COMMAND` calls, `iam
+//! ended, `deaf DOOR` not even that, `lock` waits for the caller's lock, `nest COMMAND` calls, `alone` sees that nobody else runs anything, `iam
 //! DATABASE USER` says whose call it is, `show` returns who the worker became. `lock NAME` takes a lock, to the
 //! end of the transaction; `begin`, `commit` and `rollback` are a session's; `async COMMAND` submits a task and
 //! waits for it.
@@ -11,7 +11,7 @@ use super::caller::{Client, Told};
 use super::worker::{Block, FakeWorker};
 use super::world::Fault;
 use crate::host::{World as World_, *};
-use crate::pool::slot::Key;
+use crate::pool::slot::{Key, Slot, State};
 use crate::report::*;
 use std::sync::atomic::Ordering::*;
 
@@ -60,6 +60,14 @@ impl FakeWorker<'_> {
         let number = |i: usize| words[i].parse::<usize>().unwrap();
         match words[0] {
             "ok" => {}
+            "alone" => {
+                let leased = |slot: &&Slot| matches!(slot.state().0, State::Busy | State::Held | State::Tasked);
+                let runs = |slot: &&Slot| leased(slot) && slot.taken(slot.state().1) && slot.finished(slot.state().1).is_none();
+                let running = self.world.area.slots.iter().filter(runs).count();
+                if running > 1 {
+                    self.world.violations.lock().unwrap().push(format!("{running} run at a time"));
+                }
+            }
             "put" => self.pending.borrow_mut().push(words[1].into()),
             "begin" => self.block.set(Block::Open),
             "rollback" => self.end_block(),

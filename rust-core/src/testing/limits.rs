@@ -51,6 +51,31 @@ fn a_role_at_its_limit_waits_and_others_do_not() {
 }
 
 #[test]
+fn a_role_never_has_more_workers_than_it_may_however_many_ask_at_once() {
+    let world = World::with_tasks(4, 100, 200);
+    let threads: Vec<_> = (0..4)
+        .map(|n| {
+            let world = world.clone();
+            spawn(move || {
+                let mut alice = client(&world, ALICE);
+                alice.limits = Limits { per_role: 1, ..alice.limits };
+                for m in 0..30 {
+                    if n == 0 {
+                        let task = alice.submit(&format!("alone; put t{m}")).unwrap();
+                        alice.wait(&[task], None).unwrap();
+                    } else {
+                        alice.call(&format!("alone; put c{n}-{m}")).unwrap();
+                    }
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    assert_eq!(world.commits.lock().unwrap().len(), 120);
+    world.shut_down();
+}
+
+#[test]
 fn a_full_pool_and_a_full_server_name_the_setting_that_is_short() {
     let world = World::new(1);
     let held = hold(&world, ALICE, "free");
