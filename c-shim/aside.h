@@ -253,6 +253,7 @@ extern void aside_open_session(aside_bytes session, Oid database);
 extern void aside_return_store(FunctionCallInfo fcinfo, AsideRows *rows, TupleDesc wanted);
 
 /* foreign_text.c */
+extern bool aside_same_encoding(Oid database);
 extern void aside_refuse_encoding(Oid database, const char *message, const char *hint);
 extern aside_bytes aside_shown_bytes(aside_bytes text, Oid database);
 extern Datum aside_shown_text(aside_bytes text, Oid database);

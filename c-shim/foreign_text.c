@@ -33,7 +33,13 @@ encoding_of(Oid database)
 	return encoding;
 }
 
-/* Values are not converted on their way. */
+/* Are values of that database ones of this?  They are not converted on their way. */
+bool
+aside_same_encoding(Oid database)
+{
+	return encoding_of(database) == GetDatabaseEncoding();
+}
+
 void
 aside_refuse_encoding(Oid database, const char *message, const char *hint)
 {

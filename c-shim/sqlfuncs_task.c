@@ -251,15 +251,19 @@ return_tags(FunctionCallInfo fcinfo, AsideRows *rows, TupleDesc wanted)
 	result->setDesc = wanted;
 }
 
-/* Its rows and messages would be values here. */
+/* Its rows and messages would be values here; an error is shown as aside.tasks shows it. */
 static void
 check_database(AsidePool *pool, int64 id)
 {
 	aside_task_row row;
 
-	if (aside_find_task(pool->handle, aside_get_caller_host(), id, &row) == ASIDE_OK)
-		aside_refuse_encoding(row.database, "cannot read the result of a task of a database of another encoding",
-							  "Read it in its own database; aside.tasks shows how the task ended.");
+	if (aside_find_task(pool->handle, aside_get_caller_host(), id, &row) != ASIDE_OK || aside_same_encoding(row.database))
+		return;
+	if (row.sqlstate != 0)
+		ereport(ERROR, (errcode(row.sqlstate), errmsg_internal("%s", TextDatumGetCString(aside_shown_text(row.message, row.database))),
+						errcontext("task " INT64_FORMAT, id)));
+	aside_refuse_encoding(row.database, "cannot read the result of a task of a database of another encoding",
+						  "Read it in its own database; aside.tasks shows how the task ended.");
 }
 
 static Datum
