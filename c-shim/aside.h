@@ -273,6 +273,10 @@ extern DestReceiver *aside_create_receiver(TupleDesc returned, uint32 output,
 										   const aside_column *columns, size_t ncolumns, void *sink);
 extern int	aside_row_shapes;
 extern Node *aside_text_cast(Node *value, Oid from, Oid to);
+
+/* type_layout.c */
+extern void aside_forget_layouts(void);
+extern bool aside_sees_type_alone(Oid type);
 extern void aside_check_type_visible(Oid type, const char *what, const char *name);
 
 /* settings.c */

@@ -310,6 +310,7 @@ host_begin(aside_bytes command, bool session, uint32_t timeout_ms)
 		SetCurrentStatementStartTimestamp();
 		pgstat_report_activity(STATE_RUNNING, shown_command(copy));
 		aside_in_session = session;
+		aside_forget_layouts();
 		InitializeQueryCompletion(&aside_last_completion);
 		task_timed_out = false;
 		aside_handler_runs = false;
@@ -352,6 +353,7 @@ host_next_statement(bool controls)
 {
 	aside_status status = ASIDE_OK;
 
+	aside_forget_layouts();
 	ASIDE_TRY(status);
 	{
 		if (controls)

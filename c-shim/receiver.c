@@ -9,21 +9,16 @@
 #include "aside.h"
 
 #include "access/detoast.h"
-#include "access/transam.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "funcapi.h"
-#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
-#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
-#include "utils/typcache.h"
 
 /* Row shapes that this process has made known to the server, which forgets none. */
 int			aside_row_shapes = 0;
@@ -43,60 +38,6 @@ typedef struct Receiver
 	TupleDesc	record;			/* of the rows, blessed, for to_jsonb */
 	MemoryContext row_context;
 } Receiver;
-
-/*
- * A value that crosses is read by the layout of its type here.  Composite
- * types anywhere within it are locked as tables are, so that a caller whose
- * own transaction has altered one meets a deadlock instead of nonsense.
- */
-static void
-lock_layout(Oid type)
-{
-	Oid			inner;
-	TupleDesc	desc;
-
-	check_stack_depth();
-	type = getBaseType(type);
-	if (type < FirstNormalObjectId)
-		return;
-	if (OidIsValid(inner = get_element_type(type)) || OidIsValid(inner = get_range_subtype(type)))
-	{
-		lock_layout(inner);
-		return;
-	}
-	if (OidIsValid(inner = get_multirange_range(type)))
-	{
-		lock_layout(inner);
-		return;
-	}
-	if (!OidIsValid(get_typ_typrelid(type)))
-		return;
-	LockRelationOid(get_typ_typrelid(type), AccessShareLock);
-	desc = lookup_rowtype_tupdesc_copy(type, -1);
-	for (int i = 0; i < desc->natts; i++)
-		if (!TupleDescAttr(desc, i)->attisdropped)
-			lock_layout(TupleDescAttr(desc, i)->atttypid);
-}
-
-/*
- * A type that the caller names and this transaction does not see was made by
- * the caller's own transaction, or dropped.  what and name: of what thing.
- */
-void
-aside_check_type_visible(Oid type, const char *what, const char *name)
-{
-	if (type < FirstNormalObjectId)
-		return;
-	if (SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(type)))
-	{
-		lock_layout(type);
-		return;
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("type of %s %s does not exist for the autonomous transaction", what, name),
-			 errhint("A type made by a transaction that has not committed is seen by that transaction alone.")));
-}
 
 ASIDE_NORETURN static void
 refuse_gone(void)
@@ -432,7 +373,7 @@ own_columns(TupleDesc returned, uint32 output)
 		else
 		{
 			columns[i].type = getBaseTypeAndTypmod(att->atttypid, &columns[i].typmod);
-			if (aside_crosses_as_text(columns[i].type, elsewhere))
+			if (aside_crosses_as_text(columns[i].type, elsewhere) || aside_sees_type_alone(columns[i].type))
 				columns[i].by_text = aside_fixed_styles();
 		}
 		if (columns[i].by_text != 0)

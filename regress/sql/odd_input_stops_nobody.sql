@@ -131,3 +131,21 @@ $$;
 SELECT autonomous_exec('INSERT INTO regress_shape VALUES (''y'')');
 DROP TABLE regress_shape;
 DROP FUNCTION regress_shape_check();
+
+-- a type within types within types is looked at once
+DO $$
+BEGIN
+    CREATE TYPE regress_n0 AS (a int);
+    FOR i IN 1..5 LOOP
+        EXECUTE format('CREATE TYPE regress_n%s AS (%s)', i, (SELECT string_agg(format('c%s regress_n%s', c, i - 1), ', ') FROM generate_series(1, 10) c));
+    END LOOP;
+END
+$$;
+\set VERBOSITY default
+SET statement_timeout = '10s';
+SELECT autonomous_exec('SELECT $1, $60', VARIADIC array_fill(NULL::regress_n5, ARRAY[60]));
+SELECT * FROM autonomous_query('SELECT NULL::regress_n5') AS (n regress_n5);
+SELECT * FROM async_result(async_exec('SELECT NULL::regress_n5')) AS (n regress_n5);
+RESET statement_timeout;
+\set VERBOSITY sqlstate
+DROP TYPE regress_n5, regress_n4, regress_n3, regress_n2, regress_n1, regress_n0;
