@@ -51,6 +51,23 @@ refuse_commit(void)
 }
 
 static void
+settle_task(aside_pool *pool)
+{
+	switch (aside_settle_task(pool, aside_get_worker_host()))
+	{
+		case ASIDE_OK:
+			return;
+		case ASIDE_SAVED:
+			aside_throw_kept();
+		default:
+			ereport(ERROR,
+					(errcode(ERRCODE_OUT_OF_MEMORY),
+					 errmsg("out of memory"),
+					 errdetail("There was no memory for the result of a task.")));
+	}
+}
+
+static void
 transaction_event(XactEvent event, void *arg)
 {
 	aside_pool *pool = aside_worker_pool()->handle;
@@ -60,6 +77,7 @@ transaction_event(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
+			settle_task(pool);
 			if (aside_gate_pre_commit(pool, U64FromFullTransactionId(GetTopFullTransactionIdIfAny())) != ASIDE_OK)
 				refuse_commit();
 			break;

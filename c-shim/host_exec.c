@@ -8,6 +8,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/async.h"
+#include "commands/prepare.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/params.h"
@@ -99,15 +100,29 @@ bind_parameters(CachedPlanSource *source, const aside_arg *args, size_t nargs)
 	return params;
 }
 
+/* A statement that names what is to return its rows: the server says so if that is not there. */
+static void
+require_source(Node *statement)
+{
+	if (IsA(statement, ExecuteStmt))
+		(void) FetchPreparedStatement(((ExecuteStmt *) statement)->name, true);
+	if (IsA(statement, FetchStmt) && !PortalIsValid(GetPortalByName(((FetchStmt *) statement)->portalname)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_CURSOR),
+				 errmsg("cursor \"%s\" does not exist", ((FetchStmt *) statement)->portalname)));
+}
+
 /* Where the rows of a statement go; desc is NULL if it returns none. */
 static DestReceiver *
-receiver_for(TupleDesc desc, uint32 output, const aside_column *columns, size_t ncolumns, void *sink)
+receiver_for(Node *statement, TupleDesc desc, uint32 output, const aside_column *columns, size_t ncolumns, void *sink)
 {
 	/* The end of a transaction has a row of no columns. */
 	if ((output == ASIDE_OUTPUT_DESCRIBED || output == ASIDE_OUTPUT_TEXT) && desc != NULL && desc->natts == 0)
 		return None_Receiver;
 	if (output != ASIDE_OUTPUT_NONE && desc != NULL)
 		return aside_create_receiver(desc, output, columns, ncolumns, sink);
+	if (output == ASIDE_OUTPUT_ROWS)
+		require_source(statement);
 	for (size_t i = 0; output == ASIDE_OUTPUT_ROWS && i < ncolumns; i++)
 		if (columns[i].type != 0)
 			ereport(ERROR,
@@ -154,7 +169,8 @@ run_query(PlannedStmt *statement, CommandTag tag, ParamListInfo params, uint32 o
 	uint64		processed;
 
 	ExecutorStart(query, 0);
-	receiver = receiver_for(returns_rows ? query->tupDesc : NULL, output, columns, ncolumns, sink);
+	receiver = receiver_for((Node *) statement, returns_rows ? query->tupDesc : NULL, output, columns, ncolumns,
+							sink);
 	query->dest = receiver;
 	aside_executor_run(query);
 	processed = query->estate->es_processed;
@@ -185,7 +201,7 @@ run_portal(CachedPlanSource *source, ParamListInfo params, uint32 output,
 	if (snapshot)
 		PopActiveSnapshot();
 	PortalStart(portal, params, 0, InvalidSnapshot);
-	receiver = receiver_for(portal->tupDesc, output, columns, ncolumns, sink);
+	receiver = receiver_for(source->raw_parse_tree->stmt, portal->tupDesc, output, columns, ncolumns, sink);
 	SetQueryCompletion(completion, source->commandTag, 0);
 	(void) aside_portal_run(portal, is_top_level(source->raw_parse_tree->stmt), receiver,
 							completion);

@@ -6,6 +6,8 @@
 #include "aside.h"
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "miscadmin.h"
@@ -15,6 +17,7 @@
 #include "parser/parse_param.h"
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/plancache.h"
 #include "utils/snapmgr.h"
@@ -127,6 +130,22 @@ has_true_option(List *options, const char *name)
 	return false;
 }
 
+/* What the server refuses by itself, or does without waiting, is left to it. */
+static uint32
+refusal_of_concurrently(const RangeVar *relation)
+{
+	Oid			oid;
+
+	if (list_length(statements) > 1 || IsTransactionBlock())
+		return ASIDE_ALLOWED;
+	if (relation == NULL)
+		return ASIDE_REFUSE_CONCURRENTLY;
+	oid = RangeVarGetRelid(relation, NoLock, true);
+	if (!OidIsValid(oid) || get_rel_persistence(oid) == RELPERSISTENCE_TEMP)
+		return ASIDE_ALLOWED;
+	return ASIDE_REFUSE_CONCURRENTLY;
+}
+
 static uint32
 refusal_of(Node *statement)
 {
@@ -140,10 +159,11 @@ refusal_of(Node *statement)
 		case T_UnlistenStmt:
 			return ASIDE_REFUSE_LISTEN;
 		case T_IndexStmt:
-			return ((IndexStmt *) statement)->concurrent ? ASIDE_REFUSE_CONCURRENTLY : ASIDE_ALLOWED;
+			return ((IndexStmt *) statement)->concurrent ?
+				refusal_of_concurrently(((IndexStmt *) statement)->relation) : ASIDE_ALLOWED;
 		case T_ReindexStmt:
 			return has_true_option(((ReindexStmt *) statement)->params, "concurrently") ?
-				ASIDE_REFUSE_CONCURRENTLY : ASIDE_ALLOWED;
+				refusal_of_concurrently(((ReindexStmt *) statement)->relation) : ASIDE_ALLOWED;
 		default:
 			return ASIDE_ALLOWED;
 	}

@@ -480,6 +480,19 @@ drop_temporary_tables(void)
 	aside_temp_touched = false;
 }
 
+/* Of a replica in the making: its origin, and the times that it gave to transactions. */
+static void
+forget_origin(void)
+{
+	LOCAL_FCINFO(fcinfo, 0);
+
+	InitFunctionCallInfoData(*fcinfo, NULL, 0, InvalidOid, NULL, NULL);
+	if (RecoveryInProgress() || !DatumGetBool(pg_replication_origin_session_is_setup(fcinfo)))
+		return;
+	(void) pg_replication_origin_session_reset(fcinfo);
+	(void) pg_replication_origin_xact_reset(fcinfo);
+}
+
 static void
 stop_listening(void)
 {
@@ -522,6 +535,7 @@ host_clean(bool session_goes_on, bool *settings_intact)
 			LockReleaseAll(USER_LOCKMETHOD, true);
 			ResetSequenceCaches();
 			aside_cleanup_replication_slots();
+			forget_origin();
 			/* What setseed() made predictable is so no more. */
 			(void) DirectFunctionCall1(setseed, Float8GetDatum(pg_prng_double(&pg_global_prng_state)));
 			if (aside_temp_touched)

@@ -10,6 +10,7 @@
 #include "event.h"
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/async.h"
 
@@ -34,19 +35,82 @@ static bool relays_errors = true;
 /* For one message: the server's reporting gives back what it has taken itself, and no more. */
 static MemoryContext message_context = NULL;
 
-/*
- * A command may have named a client's encoding, into which the server then
- * converts.  What is no text of ours any more cannot be converted back without
- * the risk of an error within an error: its bytes become question marks.
- */
-static void
-make_ours(char *text)
+static bool
+has_highbit(const char *text)
 {
-	if (text == NULL || pg_verify_mbstr(GetDatabaseEncoding(), text, strlen(text), true))
-		return;
 	for (; *text != '\0'; text++)
 		if (IS_HIGHBIT_SET(*text))
-			*text = '?';
+			return true;
+	return false;
+}
+
+/* The text in the database's encoding, if it can be had without the risk of an error within an error; else NULL. */
+static char *
+converted_back(char *text)
+{
+	int			ours = GetDatabaseEncoding();
+	int			theirs = pg_get_client_encoding();
+	Oid			proc = IsTransactionState() ? FindDefaultConversionProc(theirs, ours) : InvalidOid;
+	int			len = strlen(text);
+	Size		room = (Size) len * MAX_CONVERSION_GROWTH + 1;
+	char	   *out;
+
+	if (!OidIsValid(proc) || room > MaxAllocSize)
+		return NULL;
+	out = palloc(room);
+	if (pg_do_encoding_conversion_buf(proc, theirs, ours, (unsigned char *) text, len, (unsigned char *) out,
+									  room, true) != len)
+		return NULL;
+	return pg_verify_mbstr(ours, out, strlen(out), true) ? out : NULL;
+}
+
+/*
+ * A command may have named a client's encoding, into which the server then
+ * converts: the caller gets its own.
+ */
+static void
+make_ours(char **text)
+{
+	char	   *back;
+
+	if (*text == NULL || !has_highbit(*text))
+		return;
+	back = converted_back(*text);
+	if (back != NULL)
+	{
+		*text = back;
+		return;
+	}
+	for (char *c = *text; *c != '\0'; c++)
+		if (IS_HIGHBIT_SET(*c))
+			*c = '?';
+}
+
+static void
+make_message_ours(ErrorData *edata)
+{
+	int			theirs = pg_get_client_encoding();
+	char	  **texts[] = {
+		&edata->message, &edata->detail, &edata->hint, &edata->context, &edata->internalquery,
+		&edata->schema_name, &edata->table_name, &edata->column_name, &edata->datatype_name,
+		&edata->constraint_name
+	};
+
+	if (theirs == GetDatabaseEncoding() || theirs == PG_SQL_ASCII)
+		return;
+	for (int i = 0; i < lengthof(texts); i++)
+		make_ours(texts[i]);
+}
+
+/* Of a command that the caller's client has not sent: where in it, it cannot tell. */
+static void
+make_position_internal(ErrorData *edata)
+{
+	if (edata->cursorpos <= 0 || edata->internalquery != NULL || aside_command == NULL)
+		return;
+	edata->internalquery = unconstify(char *, aside_command);
+	edata->internalpos = edata->cursorpos;
+	edata->cursorpos = 0;
 }
 
 static void
@@ -59,13 +123,8 @@ unpack(const char *data, size_t len)
 
 	aside_messages_relayed++;
 	pq_parse_errornotice(&message, &edata);
-	if (pg_get_client_encoding() != GetDatabaseEncoding())
-	{
-		make_ours(edata.message);
-		make_ours(edata.detail);
-		make_ours(edata.hint);
-		make_ours(edata.context);
-	}
+	make_message_ours(&edata);
+	make_position_internal(&edata);
 	edata.context = aside_unname_work(edata.context);
 	aside_fill_report(&edata, &report);
 	if (edata.elevel == FATAL && aside_handler_runs && aside_ends_by_timer())

@@ -166,7 +166,11 @@ remember(Signature *signature)
 	scratch = old;
 }
 
-/* A session's temporary tables are not there in its worker: nor is their schema to be looked in. */
+/*
+ * A session's temporary tables are not there in its worker: what it makes where
+ * these were made goes to the next schema.  Further behind, pg_temp keeps its
+ * place, for what is not named is searched first.
+ */
 static char *
 without_pg_temp(const char *path)
 {
@@ -180,7 +184,7 @@ without_pg_temp(const char *path)
 	initStringInfo(&out);
 	foreach(cell, names)
 	{
-		if (strcmp(lfirst(cell), "pg_temp") == 0)
+		if (strcmp(lfirst(cell), "pg_temp") == 0 && out.len == 0)
 			continue;
 		if (out.len > 0)
 			appendStringInfoString(&out, ", ");

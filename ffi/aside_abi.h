@@ -903,6 +903,11 @@ extern aside_status aside_worker_run(aside_pool *pool, const aside_worker_host *
 extern void aside_worker_exit(aside_pool *pool, const aside_worker_host *host);
 
 /*
+ * Before a commit, when deferred triggers have run: what a task has said becomes its result.  OK, SAVED, NO_MEMORY,
+ * or GONE on a panic.
+ */
+extern aside_status aside_settle_task(aside_pool *pool, const aside_worker_host *host);
+/*
  * The gate: before a commit (OK, or GONE: the transaction must abort), after it (true: the command was cancelled
  * meanwhile, and is to end), after an abort.
  */

@@ -414,6 +414,18 @@ pub unsafe extern "C" fn aside_sink_message(
     sent.map_or(aside_status::ASIDE_GONE, |()| aside_status::ASIDE_OK)
 }
 
+/// Before a commit: what a task has said becomes its result.
+///
+/// # Safety
+/// As said at the top.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_settle_task(pool: *mut aside_pool, host: *const aside_worker_host) -> aside_status::Type {
+    // SAFETY: per the contract.
+    let (pool, host) = unsafe { (&*pool, &*host) };
+    let settled = caught(|| pool.worker.settle(&WorkerSide { t: host }));
+    settled.map_or(aside_status::ASIDE_GONE, |settled| settled.map_or_else(stopped, |()| aside_status::ASIDE_OK))
+}
+
 /// 0 on a panic.
 ///
 /// # Safety

@@ -85,6 +85,11 @@ SELECT autonomous_query_as(NULL::int, 'SELECT generate_series(1, 3)') AS in_the_
 SELECT * FROM autonomous_query_as(ROW(1, 2), 'SELECT 1, 2');
 SELECT * FROM autonomous_query_as(NULL, 'SELECT 1');
 
+-- what is to return the rows is not there
+SELECT * FROM autonomous_query('EXECUTE regress_nope') AS (a int);
+SELECT * FROM autonomous_query('FETCH regress_gone') AS (a int);
+SELECT * FROM autonomous_query('MOVE regress_gone') AS (a int);
+
 DROP FUNCTION regress_try(text);
 DROP TABLE regress_t;
 DROP DOMAIN regress_positive;

@@ -85,6 +85,9 @@ SET search_path = pg_temp, regress_one, public;
 SELECT * FROM autonomous_query('SELECT x FROM t') AS (x text);
 SELECT autonomous_exec('CREATE TABLE regress_not_temp ()');
 SELECT to_regclass('regress_one.regress_not_temp') IS NOT NULL AS made_in_one;
+-- where it is the last that is looked in, it is so there
+SET search_path = regress_one, pg_temp;
+SELECT * FROM public.autonomous_query('CREATE TEMP TABLE t AS SELECT ''temporary'' AS x; SELECT x FROM t') AS (x text);
 RESET search_path;
 SELECT autonomous_exec('SELECT x FROM t');
 

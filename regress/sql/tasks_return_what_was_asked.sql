@@ -132,6 +132,14 @@ SELECT async_progress(101);
 SELECT async_progress(-0.5);
 SELECT async_progress('NaN');
 
+-- what deferred triggers say at the commit
+CREATE FUNCTION regress_deferred() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE NOTICE 'at commit: %', NEW; RETURN NULL; END$$;
+CREATE TABLE regress_deferred (x int);
+CREATE CONSTRAINT TRIGGER t AFTER INSERT ON regress_deferred DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION regress_deferred();
+SELECT * FROM async_result(async_exec('INSERT INTO regress_deferred VALUES (1), (2) RETURNING x')) AS (x int);
+DROP TABLE regress_deferred;
+DROP FUNCTION regress_deferred;
+
 DROP TABLE regress_tasks;
 DROP FUNCTION regress_talks, regress_fails;
 DROP TYPE regress_pair, regress_mood, regress_small;

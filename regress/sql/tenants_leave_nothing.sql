@@ -104,6 +104,12 @@ SELECT * FROM autonomous_query('SELECT x FROM regress_t') AS (x text);
 -- and no temporary schema's leftovers in the catalog
 SELECT count(*) AS temp_relations FROM pg_class WHERE relpersistence = 't' AND relname LIKE 'regress%';
 
+-- nor a replica's origin, by which the next transactions would be taken for somebody else's
+SELECT pg_replication_origin_create('regress_origin') > 0;
+SELECT autonomous_exec('SELECT pg_replication_origin_session_setup(''regress_origin''), pg_replication_origin_xact_setup(''0/99'', now())');
+SELECT * FROM autonomous_query('SELECT pg_replication_origin_session_is_setup()') AS (set boolean);
+SELECT pg_replication_origin_drop('regress_origin');
+
 DROP TABLE regress_t;
 DROP FUNCTION regress_traces();
 DROP SEQUENCE regress_s;

@@ -15,6 +15,15 @@ CREATE INDEX regress_i ON regress_t (x);
 SELECT autonomous_exec('REINDEX INDEX CONCURRENTLY regress_i');
 SELECT autonomous_exec('REINDEX (CONCURRENTLY FALSE) INDEX regress_i');
 SELECT indisvalid, indisready FROM pg_index WHERE indexrelid = to_regclass('regress_i');
+-- what would not wait is left to the server
+SELECT autonomous_exec('CREATE INDEX CONCURRENTLY regress_i ON regress_nope (x)');
+SELECT autonomous_exec('REINDEX INDEX CONCURRENTLY regress_nope');
+SELECT autonomous_exec('SELECT 1; CREATE INDEX CONCURRENTLY regress_j ON regress_t (x)');
+SELECT autonomous_session_open('top'), autonomous_session_exec('top', 'CREATE TEMP TABLE regress_temp (x int)');
+SELECT autonomous_session_exec('top', 'CREATE INDEX CONCURRENTLY regress_k ON regress_temp (x)'), autonomous_session_exec('top', 'REINDEX TABLE CONCURRENTLY regress_temp');
+SELECT autonomous_session_exec('top', 'BEGIN');
+SELECT autonomous_session_exec('top', 'CREATE INDEX CONCURRENTLY regress_j ON regress_t (x)');
+SELECT autonomous_session_close('top');
 -- this one waits for the users of the table only
 SELECT autonomous_exec('DROP INDEX CONCURRENTLY regress_i');
 SELECT to_regclass('regress_i') IS NULL AS dropped;

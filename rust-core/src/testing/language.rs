@@ -16,9 +16,21 @@ use crate::report::*;
 use std::sync::atomic::Ordering::*;
 
 impl FakeWorker<'_> {
+    /// Deferred triggers talk, where a test wants it.
+    fn deferred(&self) {
+        if self.world.is_open("deferred triggers talk") {
+            let said = Report { severity: Severity::Notice, ..Report::error(0, "deferred") };
+            self.worker.message(self, &said);
+        }
+    }
+
     /// The gate, the commit record, and what comes after.
     pub(super) fn commit_now(&self) -> Result<(), Saved> {
         let xid = self.world.next_xid.fetch_add(1, SeqCst);
+        self.deferred();
+        if let Err(stop) = self.worker.settle(self) {
+            return if stop == SinkStop::Saved { Err(Saved) } else { self.fail(OUT_OF_MEMORY, "out of memory") };
+        }
         if !self.worker.gate_pre_commit(xid) {
             return self.fail(QUERY_CANCELED, "canceling autonomous transaction");
         }

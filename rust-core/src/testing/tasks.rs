@@ -72,6 +72,18 @@ fn an_error_is_the_readers_and_what_was_written_is_not_committed() {
 }
 
 #[test]
+fn what_deferred_triggers_say_at_the_commit_is_part_of_the_result() {
+    let world = world(1);
+    world.open("deferred triggers talk");
+    let client = Client::new(&world);
+    let id = client.submit("put a; rows 2 3 xyz").unwrap();
+    client.task_result(id).unwrap();
+    assert_eq!(client.relayed.take(), vec!["deferred".to_string()]);
+    assert!(world.committed("a"));
+    forget_all(&world, "a");
+}
+
+#[test]
 fn what_is_too_long_for_memory_passes_through_files_and_the_files_go() {
     let world = world(1);
     let client = Client::new(&world);

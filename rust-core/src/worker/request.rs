@@ -187,7 +187,6 @@ fn allows(request: &Request, what: Refusal) -> bool {
 /// nobody may be reading, the answer waits until the transaction has ended.
 fn commit<H: WorkerHost>(h: &H, worker: &Worker, request: &Request, ending: Ending) -> Result<(), Failed> {
     if request.tells_statements_apart() {
-        worker.settle(h)?;
         let before = worker.commits();
         let done = last_commit(h, worker);
         if done.is_ok() || worker.commits() > before {

@@ -7,7 +7,6 @@
 use super::main_loop::Worker;
 use super::plan_cache::PlanCache;
 use super::reply::Reply;
-use super::request::Failed;
 use super::spool::Spool;
 use crate::host::{SinkStop, WorkerHost};
 use crate::memory::{self, NoMemory, SMALL};
@@ -102,16 +101,17 @@ impl Worker<'_> {
         })
     }
 
-    /// Before the commit of a request that is answered by what it has said: a task's becomes its result.
-    pub(super) fn settle<H: WorkerHost>(&self, h: &H) -> Result<(), Failed> {
+    /// Before a commit, when its deferred triggers have run: if it is the last one of a task, what the task has said
+    /// becomes its result.
+    pub fn settle<H: WorkerHost>(&self, h: &H) -> Result<(), SinkStop> {
+        if !self.last_commit.get() {
+            return Ok(());
+        }
         let mut reply = self.reply.borrow_mut();
         let (Some(Reply::Task(spool)), Some(table), Some(ticket)) = (reply.as_mut(), self.tasks.get(), self.task.get()) else {
             return Ok(());
         };
-        spool.settle(h, &table, ticket).map_err(|stop| match stop {
-            SinkStop::Saved => Failed::Saved,
-            SinkStop::TooLong | SinkStop::CallerGone | SinkStop::NoMemory => NoMemory("the result of a task").into(),
-        })
+        spool.settle(h, &table, ticket)
     }
 
     /// The longest result is the setting's of the task, which holds by now.
