@@ -297,6 +297,14 @@ impl CallerHost for Client {
         self.world.launched.lock().unwrap().get(&slot).is_none_or(|p| p.gone.load(SeqCst))
     }
     fn make_room(&self) -> bool {
+        // One that has said that it leaves may not have gone yet, or just now.
+        let stays = |(slot, process): (&u32, &Arc<Proc>)| {
+            !process.gone.load(SeqCst) && self.world.area.slots[*slot as usize].state().0 != State::Free
+        };
+        let staying = self.world.launched.lock().unwrap().iter().filter(|launched| stays(*launched)).count();
+        if (staying as u32) < self.world.max_worker_processes.load(SeqCst) {
+            return false;
+        }
         // Who was asked leaves at once.
         let spare = self.world.spare_processes.fetch_update(SeqCst, SeqCst, |spare| spare.checked_sub(1)).is_ok();
         if spare {
