@@ -36,7 +36,14 @@ pub fn worker_main(memory: Memory, slot: u32, generation: u64, broken: bool) {
 unsafe extern "C" fn config(out: *mut aside_worker_config) {
     // SAFETY: writable.
     unsafe {
-        *out = aside_worker_config { idle_timeout_ms: 3_600_000, min_workers: 1, poll_us: 20, plan_cache_size: 4, result_bytes: u64::MAX }
+        *out = aside_worker_config {
+            idle_timeout_ms: 3_600_000,
+            min_workers: 1,
+            poll_us: 20,
+            plan_cache_size: 4,
+            result_bytes: u64::MAX,
+            ..aside_worker_config::default()
+        }
     };
 }
 unsafe extern "C" fn idle(_: bool) -> aside_status::Type {

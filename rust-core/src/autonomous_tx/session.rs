@@ -233,7 +233,7 @@ fn renew<H: CallerHost>(h: &H, area: &Area, session: &Session, name: &[u8], open
         }
         None => {
             bury(h, area, &session.sessions, name, open.lease);
-            Err(lost(area, &open, name).into())
+            Err(lost(area, open, name).into())
         }
     }
 }

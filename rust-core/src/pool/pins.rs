@@ -41,6 +41,7 @@ impl Area<'_> {
     }
 
     /// Those whose pin a process waits for, as far as they have said so.
+    #[expect(clippy::disallowed_methods, reason = "no more than there are places")]
     pub fn holders_of_pin(&self, waiter: u32) -> Vec<u32> {
         let of_waiter = |pin: u64| pin != 0 && (pin >> 32) as u32 == waiter;
         self.header.pins.iter().map(|place| place.load(SeqCst)).filter(|pin| of_waiter(*pin)).map(|pin| pin as u32).collect()
