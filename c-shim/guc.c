@@ -22,6 +22,9 @@ int			aside_poll_time = 50;
 int			aside_queue_size = 256;
 int			aside_plan_cache_size = 128;
 int			aside_max_tasks = 2000;
+int			aside_max_tasks_per_role = 0;
+int			aside_max_handlers_per_role = 0;
+int			aside_max_handlers_per_channel = 0;
 int			aside_task_memory = 2048;
 int			aside_task_result_limit = 1024 * 1024;
 int			aside_task_retention = 3600 * 1000;
@@ -117,6 +120,21 @@ aside_define_settings(void)
 							"Ended ones make room for new ones, those that were read first.",
 							&aside_max_tasks, 2000, 16, 1000000,
 							fixed, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("aside.max_tasks_per_role",
+							"Maximum number of tasks of one role that are known at a time.",
+							"Zero means no limit but that of aside.max_tasks. Ended ones make room for new ones of the role.",
+							&aside_max_tasks_per_role, 0, 0, 1000000,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("aside.max_handlers_per_role",
+							"Maximum number of event handlers that one role makes in a database.",
+							"Zero means no limit.",
+							&aside_max_handlers_per_role, 0, 0, 1000000,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("aside.max_handlers_per_channel",
+							"Maximum number of event handlers of one channel.",
+							"Zero means no limit.",
+							&aside_max_handlers_per_channel, 0, 0, 1000000,
+							PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("aside.task_memory",
 							"Memory for commands and results of tasks.",
 							"What does not fit is kept in temporary files.",

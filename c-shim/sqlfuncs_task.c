@@ -113,6 +113,7 @@ submit(FunctionCallInfo fcinfo, int at, bool on_commit, int64 after)
 		.label = clip(aside_text_bytes(aside_task_label == NULL ? "" : aside_task_label), ASIDE_TASK_LABEL),
 		.shown = clip(request.command, ASIDE_TASK_COMMAND),
 		.timeout_ms = aside_task_timeout,
+		.quota = aside_max_tasks_per_role,
 		.on_commit = on_commit,
 		.subtransaction = on_commit ? GetCurrentSubTransactionId() : 0,
 		.after = after,

@@ -262,7 +262,7 @@ typedef struct aside_task_start
 	uint32_t	timeout_ms;		/* 0: none */
 	uint32_t	on_commit;		/* only if the running transaction commits */
 	uint32_t	subtransaction; /* of which it is a part */
-	uint32_t	reserved;
+	uint32_t	quota;			/* tasks that its role may have; 0: no limit */
 	int64_t		after;			/* in the process that ran this task; 0: in any */
 } aside_task_start;
 

@@ -97,6 +97,7 @@ pub unsafe extern "C" fn aside_task_submit(
             label: label.unwrap_or_default(),
             shown: shown.unwrap_or_default(),
             timeout_ms: start.timeout_ms,
+            quota: start.quota,
             on_commit: (start.on_commit != 0).then_some(start.subtransaction),
             after: (start.after != 0).then_some(start.after.cast_unsigned()),
         };

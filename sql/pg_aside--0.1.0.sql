@@ -473,6 +473,7 @@ DECLARE
     new_id bigint;
     obstacle text;
     ended aside.event_handler;
+    quota int;
 BEGIN
     IF channel IS NULL OR channel = '' THEN
         RAISE EXCEPTION 'channel of an event handler must not be null or empty' USING ERRCODE = '22004';
@@ -534,6 +535,16 @@ BEGIN
     IF EXISTS (SELECT FROM aside.event_handler h WHERE h.name = new_name) THEN
         RAISE EXCEPTION 'event handler "%" already exists', new_name USING ERRCODE = '42710',
             HINT = 'Give it another name.';
+    END IF;
+    quota := current_setting('aside.max_handlers_per_role')::int;
+    IF quota > 0 AND (SELECT count(*) FROM aside.event_handlers h WHERE h.role = caller) >= quota THEN
+        RAISE EXCEPTION 'too many event handlers of role "%"', caller_name USING ERRCODE = '53400',
+            DETAIL = format('It may have %s.', quota), HINT = 'Consider increasing "aside.max_handlers_per_role".';
+    END IF;
+    quota := current_setting('aside.max_handlers_per_channel')::int;
+    IF quota > 0 AND (SELECT count(*) FROM aside.event_handlers h WHERE h.channel = async_event_on.channel) >= quota THEN
+        RAISE EXCEPTION 'too many event handlers of channel "%"', channel USING ERRCODE = '53400',
+            DETAIL = format('It may have %s.', quota), HINT = 'Consider increasing "aside.max_handlers_per_channel".';
     END IF;
     -- Whoever owns a proxy can rename it: none that bears this name by now is to be taken for that of a restored row.
     new_id := nextval('aside.event_handler_id_seq');

@@ -58,6 +58,8 @@ pub struct Start<'a> {
     /// The command's beginning, for those who look; clipped to whole characters.
     pub shown: &'a [u8],
     pub timeout_ms: u32,
+    /// Tasks that its role may have; 0 is no limit.
+    pub quota: u32,
     /// Only if the running transaction commits, as far as this subtransaction is part of it.
     pub on_commit: Option<u32>,
     /// In the process that runs, or ran, that task.
@@ -144,7 +146,7 @@ pub fn submit<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call,
         request.timeout_ms = start.timeout_ms;
         let mut buffer = session.take_buffer();
         encode(&request, &mut buffer)?;
-        let result = place(h, area, call, &table, &new).and_then(|ticket| {
+        let result = place(h, area, call, &table, &new, start.quota).and_then(|ticket| {
             let stored = store(h, &table, ticket, bytemuck::cast_slice(&buffer));
             stored.inspect_err(|_| forget_file(h, table.abandon(ticket, h.timestamp()), ticket.id))?;
             Ok(ticket)
@@ -169,24 +171,39 @@ pub fn submit<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call,
 }
 
 /// An entry for a new task, as soon as there is one.
-fn place<H: CallerHost>(h: &H, area: &Area, call: &Call, table: &Table, new: &New) -> Result<Ticket, Failed> {
+fn place<H: CallerHost>(h: &H, area: &Area, call: &Call, table: &Table, new: &New, quota: u32) -> Result<Ticket, Failed> {
     let start = h.now_us();
-    if let Some(ticket) = table.submit_if_free(new, h.timestamp()) {
+    let may = || table.may_have_more(new.owner, quota);
+    if may()
+        && let Some(ticket) = table.submit_if_free(new, h.timestamp())
+    {
         return Ok(ticket);
     }
     // Many at a time, so that not each submission looks through the table for one.
     table.make_room(|id| h.drop_file(id));
     loop {
-        if let Ok((ticket, file)) = table.submit(new, h.timestamp()) {
+        while !may() && table.make_room_of(new.owner, |id| h.drop_file(id)) {}
+        if may()
+            && let Ok((ticket, file)) = table.submit(new, h.timestamp())
+        {
             file.into_iter().for_each(|id| h.drop_file(id));
             return Ok(ticket);
         }
         table.reclaim(h.timestamp(), |pid| h.alive(pid), |id| h.drop_file(id));
         dispatch(h, area, table);
         if h.now_us().saturating_sub(start) / 1000 >= u64::from(call.limits.timeout_ms) {
-            let report = Report::error(CONFIGURATION_LIMIT_EXCEEDED, "too many tasks are waiting or running")
-                .with(Field::Detail, format!("There is room for {}.", table.entries.len()))
-                .with(Field::Hint, "Consider increasing \"aside.max_tasks\".");
+            let too_many = Report::error(CONFIGURATION_LIMIT_EXCEEDED, "too many tasks are waiting or running");
+            let report = match (may(), quota) {
+                (false, 1..) => too_many
+                    .with(Field::Detail, format!("A role may have {quota}."))
+                    .with(Field::Hint, "Consider increasing \"aside.max_tasks_per_role\"."),
+                (false, 0) => too_many
+                    .with(Field::Detail, format!("There is room for {}, the last of it for roles that have few.", table.entries.len()))
+                    .with(Field::Hint, "Consider increasing \"aside.max_tasks\"."),
+                (true, _) => too_many
+                    .with(Field::Detail, format!("There is room for {}.", table.entries.len()))
+                    .with(Field::Hint, "Consider increasing \"aside.max_tasks\"."),
+            };
             return Err(report.into());
         }
         h.sleep(FULL_TICK_MS)?;

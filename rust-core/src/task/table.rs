@@ -8,10 +8,18 @@ use super::pages::Page;
 use super::waiters::Waiters;
 use super::{CRASH_SHUTDOWN, Fate, Full, New, State, Ticket};
 use crate::memory;
+use std::cmp::Reverse;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 
 /// Finished tasks that make room at a time.
 const EVICTED_AT_ONCE: usize = 64;
+
+/// Roles whose tasks are counted when the table is full; those beyond are taken for the ones that have least.
+const COUNTED_ROLES: usize = 64;
+
+/// The last places of a large table, one in so many, are for roles that have fewer than that.
+const SHARE: usize = 16;
+const LARGE: usize = 64;
 
 /// How often a submitter whose place was snatched looks for another.
 const ATTEMPTS: usize = 64;
@@ -39,6 +47,8 @@ pub struct Header {
     pub tasks: AtomicU32,
     pub pages: AtomicU32,
     pub pages_used: AtomicU32,
+    /// Entries that are not free.
+    pub(super) used: AtomicU32,
     /// The last id given; 0 when there was none.
     pub next_id: AtomicU64,
     /// Where to look first.
@@ -84,7 +94,7 @@ impl<'a> Table<'a> {
         for _ in 0..ATTEMPTS {
             let (entry, index, file) = if let Some(index) = self.take_free(id) {
                 (&self.entries[index as usize], index, None)
-            } else if let Some(victim) = self.victim() {
+            } else if let Some(victim) = self.victim(|_| true) {
                 let entry = &self.entries[victim.index as usize];
                 let state = entry.at().1;
                 let Some(hold) = entry.close(victim.id) else { continue };
@@ -119,21 +129,67 @@ impl<'a> Table<'a> {
             let (old, state) = entry.at();
             state == State::Free && entry.replace((old, State::Free), (id, State::Filling))
         })? as u32;
+        self.header.used.fetch_add(1, Relaxed);
         self.header.task_hint.store(index + 1, Relaxed);
         Some(index)
     }
 
-    /// The one that was read and ended longest ago, else the one that ended longest ago; but a failure that nobody has
-    /// read outlasts its owner's results.
-    fn victim(&self) -> Option<Ticket> {
-        let finished = || self.finished().filter(|(_, hold, _)| hold & (PINS | DOOMED) == 0);
-        let (first, hold, _) = finished().min_by_key(|&(ticket, hold, at)| (hold & READ == 0, at, ticket.id))?;
-        if hold & READ != 0 || self.state(first) == Some(State::Done) {
+    /// Who makes room: of those that were read the one that finished longest ago, else one of the role that has the
+    /// most. So nobody's unread result goes for the tasks of one who has more; and a failure that nobody has read
+    /// outlasts its owner's results.
+    fn victim(&self, of: impl Fn(u32) -> bool) -> Option<Ticket> {
+        let owner = |ticket: &Ticket| self.entries[ticket.index as usize].owner.load(Relaxed);
+        let evictable = || self.finished().filter(|(ticket, hold, _)| hold & (PINS | DOOMED) == 0 && of(owner(ticket)));
+        let read = evictable().filter(|(_, hold, _)| hold & READ != 0).min_by_key(|&(ticket, _, at)| (at, ticket.id));
+        if let Some((ticket, ..)) = read {
+            return Some(ticket);
+        }
+        let counts = self.by_role();
+        let has = |role: u32| counts.iter().find(|(other, _)| *other == role).map_or(0, |(_, count)| *count);
+        let (first, ..) = evictable().min_by_key(|&(ticket, _, at)| (Reverse(has(owner(&ticket))), at, ticket.id))?;
+        if self.state(first) == Some(State::Done) {
             return Some(first);
         }
-        let owner = |ticket: Ticket| self.entries[ticket.index as usize].owner.load(Relaxed);
-        let instead = finished().filter(|&(ticket, ..)| self.state(ticket) == Some(State::Done) && owner(ticket) == owner(first));
+        let instead = evictable().filter(|(ticket, ..)| self.state(*ticket) == Some(State::Done) && owner(ticket) == owner(&first));
         Some(instead.min_by_key(|&(ticket, _, at)| (at, ticket.id)).map_or(first, |(ticket, ..)| ticket))
+    }
+
+    fn owners(&self) -> impl Iterator<Item = u32> + use<'a> {
+        self.entries.iter().filter(|entry| entry.at().1 != State::Free).map(|entry| entry.owner.load(Relaxed))
+    }
+
+    fn by_role(&self) -> [(u32, u32); COUNTED_ROLES] {
+        let mut counts = [(0, 0); COUNTED_ROLES];
+        for owner in self.owners() {
+            let place = counts.iter_mut().find(|(role, count)| *role == owner || *count == 0);
+            place.into_iter().for_each(|place| *place = (owner, place.1 + 1));
+        }
+        counts
+    }
+
+    /// May a role have one task more? Not beyond its quota, where there is one, nor of the last places of the table,
+    /// if it has its share.
+    pub fn may_have_more(&self, role: u32, quota: u32) -> bool {
+        let count = self.entries.len();
+        let kept = if count >= LARGE { count / SHARE } else { 0 };
+        let scarce = kept > 0 && self.header.used.load(Relaxed) as usize + kept >= count;
+        if quota == 0 && !scarce {
+            return true;
+        }
+        let has = self.owners().filter(|owner| *owner == role).count();
+        (quota == 0 || has < quota as usize) && (!scarce || has < kept)
+    }
+
+    /// Forget a finished task of this role, so that it may have another one. False: there is none. The callback deletes
+    /// the file of a task.
+    pub fn make_room_of(&self, role: u32, mut file: impl FnMut(u64)) -> bool {
+        let Some(victim) = self.victim(|owner| owner == role) else { return false };
+        let Some(hold) = self.live(victim).and_then(|entry| entry.close(victim.id)) else { return true };
+        self.header.stats.evicted.fetch_add(1, Relaxed);
+        if self.release(victim, hold) == (Fate::Freed { file: true }) {
+            file(victim.id);
+        }
+        true
     }
 
     /// Finished tasks with their hold and when they finished.
@@ -207,7 +263,9 @@ impl<'a> Table<'a> {
     pub(super) fn release(&self, ticket: Ticket, hold: u64) -> Fate {
         let Some(entry) = self.live(ticket) else { return Fate::Ignored };
         self.drop_payload(entry);
-        entry.replace(entry.at(), (ticket.id, State::Free));
+        if entry.replace(entry.at(), (ticket.id, State::Free)) {
+            self.header.used.fetch_sub(1, Relaxed);
+        }
         Fate::Freed { file: hold & DISK != 0 }
     }
 
@@ -252,6 +310,7 @@ impl<'a> Table<'a> {
         if state != State::Free || !entry.replace((old, State::Free), (id, State::Filling)) {
             return false;
         }
+        self.header.used.fetch_add(1, Relaxed);
         self.fill(entry, id, new, times[0]);
         entry.started.store(times[1], Relaxed);
         entry.finished.store(now, Relaxed);

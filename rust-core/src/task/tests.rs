@@ -59,8 +59,12 @@ impl Table<'_> {
         (self.header.pages_used.load(SeqCst), self.pages.iter().filter(|page| page.owner.load(SeqCst) != 0).count())
     }
 
+    fn owners_of(&self, owner: u32) -> usize {
+        (0..self.entries.len() as u32).filter_map(|index| self.view(index)).filter(|view| view.card.owner == owner).count()
+    }
+
     fn is_empty(&self) -> bool {
-        self.used() == (0, 0) && self.entries.iter().all(|entry| entry.at().1 == State::Free)
+        self.used() == (0, 0) && self.header.used.load(SeqCst) == 0 && self.entries.iter().all(|entry| entry.at().1 == State::Free)
     }
 }
 
@@ -177,6 +181,55 @@ fn who_finished_longest_ago_is_evicted_and_those_read_before_all_others() {
     assert_eq!(t.unpin(pinned), Fate::Kept);
     assert_eq!(t.submit(&new(1, b""), 100).unwrap().0.index, pinned.index);
     assert_eq!((t.header.stats.evicted.load(SeqCst), t.header.stats.refused.load(SeqCst)), (4, 1));
+}
+
+fn of(owner: u32) -> New<'static> {
+    New { owner, ..new(1, b"") }
+}
+
+#[test]
+fn nobodys_unread_result_goes_for_the_tasks_of_one_who_has_more() {
+    let t = leak(8, 0);
+    let done = |owner: u32, at: i64| {
+        let (ticket, _) = t.submit(&of(owner), at).unwrap();
+        assert!(t.offer(ticket, State::Queued) && t.take(ticket, lease(0, at as u64), at));
+        _ = t.finish(ticket, lease(0, at as u64), &outcome(How::Done), at);
+        ticket
+    };
+    let alice = [done(1, 10), done(1, 11)];
+    let mallory: Vec<_> = (20..26).map(|at| done(2, at)).collect();
+    for (at, victim) in (30..).zip(mallory) {
+        done(2, at);
+        assert_eq!(t.state(victim), None);
+    }
+    done(3, 40);
+    assert_eq!(alice.map(|ticket| t.state(ticket)), [Some(State::Done); 2]);
+    assert_eq!(t.owners_of(2), 5, "who comes new has the place of one of those that are most");
+}
+
+#[test]
+fn the_last_places_of_a_large_table_are_for_those_who_have_few() {
+    let t = leak(160, 0);
+    let sleeps = |owner: u32| t.may_have_more(owner, 0) && t.submit(&of(owner), 1).is_ok();
+    let mallory = (0..1000).take_while(|_| sleeps(2)).count();
+    assert_eq!(mallory, 150);
+    let alice = (0..1000).take_while(|_| sleeps(1)).count();
+    assert_eq!(alice, 10, "so nobody has all");
+}
+
+#[test]
+fn a_quota_counts_all_tasks_of_a_role_and_its_ended_ones_make_room() {
+    let t = leak(8, 0);
+    let first = t.submit(&of(2), 1).unwrap().0;
+    t.submit(&of(1), 1).unwrap();
+    assert!(t.may_have_more(2, 2));
+    t.submit(&of(2), 1).unwrap();
+    assert!(!t.may_have_more(2, 2) && t.may_have_more(1, 2) && t.may_have_more(2, 0));
+    assert!(!t.make_room_of(2, |_| ()), "none has ended");
+    assert!(t.offer(first, State::Queued) && t.take(first, lease(0, 1), 1));
+    _ = t.finish(first, lease(0, 1), &outcome(How::Done), 1);
+    assert!(t.make_room_of(2, |_| ()) && t.may_have_more(2, 2));
+    assert_eq!(t.state(first), None);
 }
 
 #[test]
@@ -375,6 +428,7 @@ fn a_submitter_that_has_not_written_its_name_yet_is_not_taken_for_an_earlier_one
     let old = t.submit(&new(1, b"x"), 1).unwrap().0;
     assert_eq!(t.abandon(old, 2), Fate::Freed { file: false });
     assert!(t.entries[0].replace((old.id, State::Free), (2, State::Filling)));
+    t.header.used.fetch_add(1, SeqCst);
     t.reclaim(9, |_| false, |_| ());
     assert_eq!(t.entries[0].at(), (2, State::Filling));
     t.fill(&t.entries[0], 2, &new(3, b"y"), 4);

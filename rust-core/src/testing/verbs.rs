@@ -56,7 +56,7 @@ impl Client {
 
     pub fn submit_as(&self, command: &str, adjust: impl FnOnce(&mut Start)) -> Result<i64, Told> {
         let clipped = &command.as_bytes()[..command.len().min(100)];
-        let mut start = Start { label: b"", shown: clipped, timeout_ms: 0, on_commit: None, after: None };
+        let mut start = Start { label: b"", shown: clipped, timeout_ms: 0, quota: 0, on_commit: None, after: None };
         adjust(&mut start);
         self.ask(command, |call| {
             call.output = Output::Described;

@@ -1,0 +1,34 @@
+-- Claim: a role that may have so many tasks or handlers, and a channel that may
+-- have so many handlers, gets no more, and is told which setting that is.
+\set VERBOSITY default
+\set SHOW_CONTEXT never
+CREATE ROLE regress_aside_quota LOGIN IN ROLE aside_user;
+SET aside.checkout_timeout = '100ms';
+-- tasks: ended ones make room, others do not
+SET aside.max_tasks_per_role = 2;
+SET ROLE regress_aside_quota;
+SELECT async_wait(async_exec('SELECT 1')) FROM generate_series(1, 4);
+SELECT count(*) FROM aside.tasks WHERE owner = current_user;
+SELECT pg_advisory_lock(4732);
+SELECT async_exec('SELECT pg_advisory_xact_lock_shared(4732)') AS one \gset
+SELECT async_exec('SELECT pg_advisory_xact_lock_shared(4732)') AS other \gset
+SELECT async_exec('SELECT 1');
+SELECT pg_advisory_unlock(4732);
+SELECT async_wait(:one), async_wait(:other);
+SELECT async_wait(async_exec('SELECT 1'));
+RESET ROLE;
+RESET aside.max_tasks_per_role;
+-- handlers
+SET aside.max_handlers_per_role = 2;
+SET ROLE regress_aside_quota;
+SELECT async_event_on('quota ' || i, command => 'SELECT 1') FROM generate_series(1, 2) i;
+SELECT async_event_on('quota 3', command => 'SELECT 1');
+RESET ROLE;
+RESET aside.max_handlers_per_role;
+SET aside.max_handlers_per_channel = 1;
+SELECT async_event_on('quota 1', command => 'SELECT 1', name => 'second');
+SELECT async_event_on('quota 3', command => 'SELECT 1');
+RESET aside.max_handlers_per_channel;
+SELECT count(async_event_off('quota ' || i)) FROM generate_series(1, 3) i;
+RESET aside.checkout_timeout;
+DROP ROLE regress_aside_quota;
