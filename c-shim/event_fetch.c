@@ -26,7 +26,6 @@
 static uint64 unseen_from = 0;
 static uint64 *unseen = NULL;
 static int	nunseen = 0;
-static bool fetched_before = false;
 
 /* With the epoch that the server is in, or was in just before. */
 static uint64
@@ -53,7 +52,6 @@ remember_snapshot(Snapshot snapshot)
 	for (int i = 0; i < nunseen; i++)
 		unseen[i] = full_xid(snapshot->xip[i], next);
 	unseen_from = full_xid(snapshot->xmax, next);
-	fetched_before = true;
 }
 
 #define EVENT_COLUMNS(n) \
@@ -76,16 +74,20 @@ remember_snapshot(Snapshot snapshot)
 
 /* Handlers by what makes an event theirs: one equality, so that it is no loop over events and handlers. */
 #define HANDLERS_BY \
-	"(SELECT 'channel ' || channel AS by, since, id FROM aside.event_handler " \
-	"UNION ALL SELECT 'handler ' || id, 0, id FROM aside.event_handler)"
+	"(SELECT 'channel ' || channel AS by, since, id, paused, ordered FROM aside.event_handler " \
+	"UNION ALL SELECT 'handler ' || id, 0, id, paused, ordered FROM aside.event_handler)"
 
-/* Of a partition, all events that some handler has not ended, with what the log says of each of their handlers. */
+/*
+ * Of a partition, each event and each handler for which it has not ended, with
+ * what the log says.  Later come handlers that are paused, and those that keep
+ * no order and are to have it at some other time.
+ */
 #define OPEN_EVENTS(n) \
-	EVENT_COLUMNS(n) ", k.handler::int8, k.attempts::int8, k.ended::int::int8, k.unfinished::int::int8, k.next_at " \
+	EVENT_COLUMNS(n) ", k.handler::int8, k.attempts::int8, k.paused::int::int8, k.unfinished::int::int8, k.next_at, " \
+	"(k.paused OR (NOT k.ordered AND coalesce(k.next_at, e.run_at, e.emitted) > now() + interval '10 minutes'))::int::int8 " \
 	"FROM aside.event_" n " e JOIN (" \
-	"SELECT p.id, h.id AS handler, coalesce(l.attempts, 0) + p.attempts AS attempts, coalesce(l.ended, false) AS ended, " \
-	"coalesce(l.unfinished, false) AS unfinished, l.next_at, " \
-	"bool_and(coalesce(l.ended, false)) OVER (PARTITION BY p.id) AS over " \
+	"SELECT p.id, h.id AS handler, coalesce(l.attempts, 0) + p.attempts AS attempts, " \
+	"coalesce(l.unfinished, false) AS unfinished, l.next_at, h.paused, h.ordered " \
 	"FROM aside.event_" n " p JOIN " HANDLERS_BY " h ON h.since < p.id AND " \
 	"h.by = CASE WHEN p.target IS NULL THEN 'channel ' || p.channel ELSE 'handler ' || p.target END LEFT JOIN (" \
 	"SELECT o.handler, ev, count(*) FILTER (WHERE o.kind = 'a') " \
@@ -94,12 +96,12 @@ remember_snapshot(Snapshot snapshot)
 	"count(*) FILTER (WHERE o.kind = 'a') > count(*) FILTER (WHERE o.kind IN ('w', 'f', 'x', 'd')) AS unfinished, " \
 	"max(o.next_at) AS next_at " \
 	"FROM aside.event_log_" n " o, unnest(o.events) ev GROUP BY o.handler, ev) l " \
-	"ON l.ev = p.id AND l.handler = h.id WHERE p.command IS NULL OR p.command = 'notify') k " \
-	"ON k.id = e.id AND NOT k.over"
+	"ON l.ev = p.id AND l.handler = h.id " \
+	"WHERE (p.command IS NULL OR p.command = 'notify') AND l.ended IS NOT TRUE) k ON k.id = e.id"
 
 /* What was asked of the coordinator, with no handlers. */
 #define COMMANDS(n) \
-	EVENT_COLUMNS(n) ", NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::timestamptz " \
+	EVENT_COLUMNS(n) ", NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::timestamptz, 0::int8 " \
 	"FROM aside.event_" n " e WHERE e.command = 'cancel'"
 
 /* Block and offset in one word. */
@@ -130,10 +132,11 @@ fill_fetched(aside_fetched *event, int row)
 	event->timed = aside_number_at(row, 11);
 }
 
-/* Rows of one event, one for each of its handlers, follow each other. */
+/* Rows of one event, one for each of its handlers, follow each other; are there no more than so many? */
 static size_t
-group_rows(aside_fetched *events, aside_known *known)
+group_rows(aside_fetched *events, aside_known *known, size_t most, bool *all)
 {
+	const aside_known *first = known;
 	size_t		count = 0;
 	bool		no_handler;
 
@@ -150,33 +153,39 @@ group_rows(aside_fetched *events, aside_known *known)
 			continue;
 		known->handler = aside_number_at(row, 12);
 		known->attempts = aside_number_at(row, 13);
-		known->ended = aside_number_at(row, 14);
+		known->paused = aside_number_at(row, 14);
 		known->unfinished = aside_number_at(row, 15);
 		known->next_at = aside_number_at(row, 16);
 		known++;
 		events[count - 1].nknown++;
 	}
+	*all = known - first <= most;
 	return count;
 }
 
-static void
-fetch_first(const aside_fetched **events, size_t *count)
+/* Are these all?  So many rows are looked at, and one more to see whether there are more. */
+static bool
+fetch_open(size_t most, const aside_fetched **events, size_t *count)
 {
 	aside_fetched *all;
 	aside_known *known;
+	Oid			types[1] = {INT8OID};
+	Datum		values[1] = {Int64GetDatum(Min(most, INT_MAX) + 1)};
+	bool		all_rows;
 
 	/* The tables have no statistics, and are guessed to be small. */
 	(void) set_config_option("enable_nestloop", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
-	/* Read-only: by the snapshot that is remembered. */
-	if (SPI_execute("SELECT * FROM (" OPEN_EVENTS("0") " UNION ALL " OPEN_EVENTS("1") " UNION ALL " OPEN_EVENTS("2")
-					" UNION ALL " COMMANDS("0") " UNION ALL " COMMANDS("1") " UNION ALL " COMMANDS("2")
-					") o ORDER BY 1, 3", true, 0) != SPI_OK_SELECT)
+	/* Read-only: by the snapshot that is remembered.  Commands come first, and all of them. */
+	if (SPI_execute_with_args("SELECT * FROM (" COMMANDS("0") " UNION ALL " COMMANDS("1") " UNION ALL " COMMANDS("2")
+					" UNION ALL (SELECT * FROM (" OPEN_EVENTS("0") " UNION ALL " OPEN_EVENTS("1") " UNION ALL " OPEN_EVENTS("2")
+					") o ORDER BY 17, 1, 3 LIMIT $1)) c", 1, types, values, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not look for open events");
 	all = MemoryContextAllocHuge(aside_lent, sizeof(aside_fetched) * Max(SPI_processed, 1));
 	known = MemoryContextAllocHuge(aside_lent, sizeof(aside_known) * Max(SPI_processed, 1));
 	memset(all, 0, sizeof(aside_fetched) * Max(SPI_processed, 1));
-	*count = group_rows(all, known);
+	*count = group_rows(all, known, most, &all_rows);
 	*events = all;
+	return all_rows;
 }
 
 /* The transactions that the last fetch did not see, as the two parameters of those who look for their events. */
@@ -205,8 +214,9 @@ lend_events(const aside_fetched **events, size_t *count)
 	*events = all;
 }
 
-static void
-fetch_new(const aside_fetched **events, size_t *count)
+/* Are these all? */
+static bool
+fetch_new(size_t most, const aside_fetched **events, size_t *count)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[2] = {XID8OID, XID8ARRAYOID};
@@ -219,9 +229,10 @@ fetch_new(const aside_fetched **events, size_t *count)
 			elog(ERROR, "could not prepare the look for new events: %s", SPI_result_code_string(SPI_result));
 	}
 	aside_unseen_transactions(values);
-	if (SPI_execute_plan(plan, values, NULL, true, 0) != SPI_OK_SELECT)
+	if (SPI_execute_plan(plan, values, NULL, true, Min(most, INT_MAX - 1) + 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not look for new events");
 	lend_events(events, count);
+	return *count <= most;
 }
 
 /*
@@ -240,7 +251,7 @@ hold_partitions(void)
 }
 
 aside_status
-aside_event_fetch(const aside_fetched **events, size_t *count)
+aside_event_fetch(bool open, size_t most, const aside_fetched **events, size_t *count, bool *all)
 {
 	aside_status status = ASIDE_OK;
 
@@ -252,11 +263,12 @@ aside_event_fetch(const aside_fetched **events, size_t *count)
 		hold_partitions();
 		/* Repeatable: what is remembered is what the query has seen. */
 		snapshot = GetActiveSnapshot();
-		if (fetched_before)
-			fetch_new(events, count);
+		if (open)
+			*all = fetch_open(most, events, count);
 		else
-			fetch_first(events, count);
-		remember_snapshot(snapshot);
+			*all = fetch_new(most, events, count);
+		if (*all)
+			remember_snapshot(snapshot);
 		aside_end_work();
 	}
 	ASIDE_END_TRY();

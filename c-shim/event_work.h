@@ -22,7 +22,7 @@ extern Datum aside_bytes_datum(aside_bytes bytes);
 
 /* event_fetch.c */
 extern void aside_unseen_transactions(Datum *values);
-extern aside_status aside_event_fetch(const aside_fetched **events, size_t *count);
+extern aside_status aside_event_fetch(bool open, size_t most, const aside_fetched **events, size_t *count, bool *all);
 extern aside_status aside_event_look_back(int64_t since, const aside_fetched **events, size_t *count);
 extern aside_status aside_event_places(const aside_place **places, size_t *count);
 

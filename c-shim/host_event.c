@@ -35,6 +35,12 @@ definition_of(const aside_handler_spec *handler)
 	return definition;
 }
 
+static bool
+host_short_of_memory(void)
+{
+	return aside_kept_error() != NULL && aside_kept_error()->sqlerrcode == ERRCODE_OUT_OF_MEMORY;
+}
+
 static aside_status
 host_handlers(const aside_handler_spec **specs, size_t *count)
 {
@@ -143,6 +149,7 @@ aside_get_event_host(void)
 	static aside_event_host host = {
 		.abi_version = ASIDE_ABI_VERSION,
 		.random = host_random,
+		.short_of_memory = host_short_of_memory,
 		.handlers = host_handlers,
 		.standing = host_standing,
 		.fetch = aside_event_fetch,

@@ -569,7 +569,7 @@ typedef struct aside_known
 {
 	uint32_t	handler;
 	uint32_t	attempts;
-	uint32_t	ended;
+	uint32_t	paused;			/* the handler was, when this was read */
 	uint32_t	unfinished;		/* an attempt began, and nothing came of it */
 	int64_t		next_at;		/* 0: none */
 } aside_known;
@@ -637,10 +637,13 @@ typedef struct aside_event_host
 	uint32_t	abi_version;
 	uint32_t	database;
 	double		(*random) (void);
+	/* Is the error that is kept one of memory? */
+	bool		(*short_of_memory) (void);
 	aside_status (*handlers) (const aside_handler_spec **specs, size_t *count);
 	/* Of these handlers, by id and name: may they run, and as whom? */
 	aside_status (*standing) (const aside_handler_spec *handlers, size_t count, aside_standing *out);
-	aside_status (*fetch) (const aside_fetched **events, size_t *count);
+	/* What is new since all were fetched last, or what is open; of this no more rows than that.  Were these all? */
+	aside_status (*fetch) (bool open, size_t most, const aside_fetched **events, size_t *count, bool *all);
 	/* What fetches went by, above this id, of channels of handlers that were made after it. */
 	aside_status (*look_back) (int64_t since, const aside_fetched **events, size_t *count);
 	/* Where all events lie now. */

@@ -69,10 +69,6 @@ fn encoded(batch: &Batch) -> Result<Vec<u8>, NoMemory> {
 }
 
 impl Events<'_> {
-    fn no_memory(&self, no: NoMemory) -> Saved {
-        no_memory(&self.h.t.world, no)
-    }
-
     fn saved(&self, failed: Failed) -> Saved {
         if let Failed::Report(report) = failed {
             self.h.fail(&report);
@@ -193,9 +189,9 @@ unsafe fn fetched(data: *const aside_fetched, count: usize) -> Result<Vec<Fetche
     let known = |k: &aside_known| Known {
         handler: k.handler,
         attempts: k.attempts,
-        ended: k.ended != 0,
         next_at: (k.next_at != 0).then_some(k.next_at),
         unfinished: k.unfinished != 0,
+        paused: k.paused != 0,
     };
     // SAFETY: as the caller promises.
     let fetched = |e: &aside_fetched| unsafe {
@@ -270,11 +266,18 @@ impl EventHost for Events<'_> {
         };
         memory::collect(out.iter().map(standing), WHAT).map_err(no)
     }
-    fn fetch(&self) -> Result<Vec<Fetched>, Saved> {
-        let (mut data, mut count) = (std::ptr::null(), 0);
-        done(host_call!(self.t, fetch(&mut data, &mut count)))?;
+    fn no_memory(&self, no: NoMemory) -> Saved {
+        no_memory(&self.h.t.world, no)
+    }
+    fn short_of_memory(&self) -> bool {
+        host_call!(self.t, short_of_memory())
+    }
+    fn fetch(&self, open: bool, most: usize) -> Result<(Vec<Fetched>, bool), Saved> {
+        let (mut data, mut count, mut all) = (std::ptr::null(), 0, false);
+        done(host_call!(self.t, fetch(open, most, &mut data, &mut count, &mut all)))?;
         // SAFETY: on ASIDE_OK the shim lends the arrays and their texts until its next call.
-        unsafe { fetched(data, count) }.map_err(|no| self.no_memory(no))
+        let fetched = unsafe { fetched(data, count) }.map_err(|no| self.no_memory(no))?;
+        Ok((fetched, all))
     }
     fn look_back(&self, since: i64) -> Result<Vec<Fetched>, Saved> {
         let (mut data, mut count) = (std::ptr::null(), 0);

@@ -1,5 +1,5 @@
 # Claim: a process for which there is no memory ends what it does with 53200, at worst itself, and takes nobody with it:
-# a caller, a worker. When there is memory again, all goes on.
+# a caller, a worker, a coordinator. When there is memory again, all goes on.
 
 use strict;
 use warnings;
@@ -90,6 +90,23 @@ for my $more (@slack)
 is("@odd", '', 'a worker without memory says so');
 cmp_ok($ended{53200} // 0, '>', 0, 'some did') or diag(explain(\%ended));
 diag(explain(\%ended));
+
+# In the coordinator: a backlog that it cannot hold, of many handlers.
+$mon->value(q{SELECT async_event_on('c', command => format('INSERT INTO public.t VALUES (%L, ($1 #>> ''{}'')::int)', n), name => 'h' || n, ordered => n = 1, batch_size => 100)
+	FROM generate_series(1, 40) n});
+$mon->value(q{SELECT async_event_pause('h' || n) FROM generate_series(1, 40) n});
+my $coordinator = q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'pg_aside coordinator' AND datname = 'postgres'};
+$mon->until("SELECT EXISTS ($coordinator)");
+limit($mon->value($coordinator), 16 * 1024);
+$mon->value(q{SELECT count(async_event_emit('c', to_jsonb(n))) FROM generate_series(1, 10000) n});
+$mon->value(q{SELECT async_event_resume('h' || n) FROM generate_series(1, 2) n});
+ok($mon->until('SELECT count(*) = 20000 FROM t', 60),
+	'a coordinator without memory for all does what it can');
+like(slurp_file($node->logfile), qr/coordinator of events failed: out of memory/, 'which it was short of');
+limit($mon->value($coordinator));
+$mon->value(q{SELECT async_event_resume('h' || n) FROM generate_series(3, 6) n});
+ok($mon->until('SELECT count(*) = 60000 FROM t', 120), 'and all of it when there is memory') or diag($mon->value('SELECT count(*) FROM t'));
+is($mon->value(q{SELECT count(*) FROM (SELECT tag, n FROM t GROUP BY 1, 2 HAVING count(*) > 1) twice}), 0, 'each once');
 
 is($mon->value(q{SELECT autonomous_exec('SELECT 1')}), 1, 'and all goes on');
 is(scalar(() = slurp_file($node->logfile) =~ /was terminated by signal|server process .* exited with exit code [2-9]/g), 0,

@@ -1,5 +1,6 @@
 //! The coordinator: all handlers, the leases that run, and what is done in which order.
 
+use super::backlog::Backlog;
 use super::clock::Clock;
 use super::complaints::SAY_EVERY_US;
 use super::handler::Handler;
@@ -51,6 +52,7 @@ pub struct Coordinator {
     pub(super) recalled: Vec<(u32, i64)>,
     pub(super) ledger: Ledger,
     pub(super) rotation: Rotation,
+    pub(super) backlog: Backlog,
     pub(super) clock: Clock,
     /// Handlers that came to be known after the first fetch: some of their events may have been fetched before.
     pub(super) late: BTreeSet<u32>,
@@ -101,6 +103,7 @@ impl Coordinator {
             unspilled_bytes: 0,
             deaf: false,
             misplaced: false,
+            backlog: Backlog::default(),
             woken: true,
             told: true,
             in_vain: false,
@@ -151,6 +154,14 @@ impl Coordinator {
     /// Do what can be done now. Microseconds until the next step is needed, if nothing happens before. After an
     /// error the next step goes on.
     pub fn step<H: EventHost>(&mut self, h: &H) -> Result<u64, Saved> {
+        let taken = self.take_turn(h);
+        if taken.is_err() && h.short_of_memory() {
+            self.shed(h);
+        }
+        taken
+    }
+
+    fn take_turn<H: EventHost>(&mut self, h: &H) -> Result<u64, Saved> {
         if !self.loaded {
             self.rotation.begin(h.now_us(), self.age_us);
         }
@@ -160,6 +171,7 @@ impl Coordinator {
         self.hear(h);
         self.recall(h);
         self.complain(h, h.now_us());
+        self.look_for_room(h)?;
         reloaded?;
         self.listen(h)?;
         drained?;
@@ -220,7 +232,8 @@ impl Coordinator {
         let held = self.handlers.values().flat_map(|handler| [handler.held_until, handler.wider_at()]).flatten().min();
         let held = held.map_or(u64::MAX, |until| until.saturating_sub(mono));
         let reload = if self.told { self.reload_at } else { u64::MAX };
-        let timers = self.fetch_at.min(reload).saturating_sub(mono);
+        let fetch_at = if self.backlog.partial { self.open_due() } else { self.fetch_at };
+        let timers = fetch_at.min(reload).saturating_sub(mono);
         let leases = if self.leases.is_empty() { LONGEST_WAIT_US } else { self.poll_us };
         let complaint = self.complain_at().map_or(u64::MAX, |at| at.saturating_sub(mono));
         let starved = if self.starved { START_RETRY_US } else { u64::MAX };

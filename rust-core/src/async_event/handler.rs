@@ -10,6 +10,7 @@ use super::queue::Queue;
 use super::spec::{Batch, Entry, Fetched, Known, Spec, Work};
 use super::stats::Tally;
 use super::width::Width;
+use crate::memory::NoMemory;
 use crate::report::CONNECTION_FAILURE;
 
 /// Events that a lease is given, at most; a full batch may have more.
@@ -79,24 +80,41 @@ impl Handler {
         ledger.note_bytes -= self.notes.waiting.drain(..).map(|note| note.size()).sum::<usize>();
     }
 
+    /// Forget what waits, which the tables have. Of attempts that the log has, it is told that they were not made: they are
+    /// few, and much has just become free.
+    pub fn shed(&mut self, ledger: &mut Ledger) {
+        let Self { spec, queue, notes, .. } = self;
+        queue.shed(|id, item| {
+            notes.spilled -= usize::from(item.spilled);
+            ledger.end(id, item.partition);
+            if item.logged && !item.cancelled {
+                let (handler, partition, attempt) = (spec.id, item.partition, item.attempts.saturating_add(1));
+                ledger.pending.push(Entry::Withdrawn { handler, partition, events: vec![id], attempt });
+            }
+        });
+    }
+
     /// Take in an event, unless it is not for this handler or has ended for it.
-    pub fn admit(&mut self, event: &Fetched, ledger: &mut Ledger, now: i64) {
-        if event.id <= self.spec.since || self.queue.get_mut(event.id).is_some() {
-            return;
+    pub fn admit(&mut self, event: &Fetched, known: &Known, ledger: &mut Ledger, now: i64) -> Result<(), NoMemory> {
+        if let Some(item) = self.queue.get_mut(event.id) {
+            // What comes before it has come too.
+            item.left = false;
+            return Ok(());
         }
-        let known = event.known.iter().find(|known| known.handler == self.spec.id).copied().unwrap_or_default();
-        if known.ended {
-            return;
+        if event.id <= self.spec.since {
+            return Ok(());
         }
+        self.queue.room()?;
         if known.unfinished && known.attempts > self.spec.max_attempts {
             self.tally.dead(CONNECTION_FAILURE, CRASHED);
             ledger.pending.push(self.epitaph(event.id, event.partition, known.attempts, CONNECTION_FAILURE, CRASHED));
-            return;
+            return Ok(());
         }
         let spilled = event.target.is_some() && known.attempts == 0;
         self.notes.spilled += usize::from(spilled);
         ledger.open(event.id, event.partition);
-        self.queue.insert(event.id, self.item_of(event, &known, spilled, now), now);
+        self.queue.insert(event.id, self.item_of(event, known, spilled, now), now);
+        Ok(())
     }
 
     /// No time that has been told from the clock is later than it would be if it were told now: whoever told it

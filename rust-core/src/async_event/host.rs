@@ -5,8 +5,13 @@ use super::complaints::Complaint;
 use super::spec::{Batch, Entry, Fetched, Notification, Outcome, Place, Spec};
 use crate::definition::Standing;
 use crate::host::Saved;
+use crate::memory::NoMemory;
 
 pub trait EventHost {
+    /// There is no memory for something: that is the error that is kept.
+    fn no_memory(&self, no: NoMemory) -> Saved;
+    /// Is it?
+    fn short_of_memory(&self) -> bool;
     /// Wall clock, microseconds since 2000-01-01, by which events are due; may step either way.
     fn timestamp(&self) -> i64;
     /// Monotonic microseconds.
@@ -17,9 +22,12 @@ pub trait EventHost {
     fn handlers(&self) -> Result<Vec<Spec>, Saved>;
     /// May these run now, each as whom? In their order.
     fn standing(&self, handlers: &[&Spec]) -> Result<Vec<Standing>, Saved>;
-    /// Events and commands that became visible since this coordinator's last fetch. The first one returns all
-    /// events that have not ended for some handler, and all commands. After an error: the same again.
-    fn fetch(&self) -> Result<Vec<Fetched>, Saved>;
+    /// Events and commands that became visible since the last fetch that returned all; or, `open`, the events that have
+    /// not ended for some handler, with what the log says, and all commands. Were these all? If not, of the open ones
+    /// `most` pairs of an event and a handler, those with the lowest ids, and of new ones any. After the pairs that are
+    /// handled soon come those whose handlers are paused, or not ordered and not due soon; an event may come in both.
+    /// After an error, and where these are not all: the same again.
+    fn fetch(&self, open: bool, most: usize) -> Result<(Vec<Fetched>, bool), Saved>;
     /// What fetches have gone by: of ids above this one, at least the events of channels whose handlers were made
     /// after it, and all commands.
     fn look_back(&self, since: i64) -> Result<Vec<Fetched>, Saved>;

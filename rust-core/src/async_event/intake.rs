@@ -3,7 +3,7 @@
 use super::coordinator::{Coordinator, RELOAD_EVERY_US};
 use super::handler::Handler;
 use super::host::EventHost;
-use super::spec::{Command, Entry, Fetched, Notification};
+use super::spec::{Command, Entry, Fetched, Known, Notification};
 use crate::host::Saved;
 use std::collections::BTreeSet;
 
@@ -53,6 +53,7 @@ impl Coordinator {
             }
         }
         self.recall_of(|lease| changed.contains(&lease.handler));
+        self.look_again_for(&changed, mono);
         self.deaf |= self.by_channel.len() != before.len() || !self.by_channel.keys().all(|channel| before.contains(channel));
         self.loaded = true;
         Ok(())
@@ -131,67 +132,26 @@ impl Coordinator {
         Ok(())
     }
 
-    pub(super) fn fetch<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
-        let mono = h.now_us();
-        if !self.woken && mono < self.fetch_at {
-            return Ok(());
-        }
-        let fetched = h.fetch()?;
-        self.in_vain = self.woken && fetched.is_empty();
-        let now = h.timestamp();
-        // Where nothing happens, nothing comes unsaid either.
-        let some = self.woken || !fetched.is_empty();
-        self.fetch_at = if some { mono + self.poll_us } else { u64::MAX };
-        if some {
-            self.rotation.stir();
-        }
-        self.woken = false;
-        self.handlers.values_mut().for_each(|handler| handler.notes.unfetched = false);
-        let mut cancelled = Vec::new();
-        for event in fetched {
-            self.rotation.soil(event.partition);
-            match event.command {
-                Some(Command::Cancel(id)) => cancelled.push((id, event.target)),
-                None => self.take_in(event, now),
-            }
-        }
-        cancelled.into_iter().for_each(|(id, handler)| self.cancel(id, handler, now));
-        Ok(())
-    }
-
-    fn take_in(&mut self, event: Fetched, now: i64) {
-        if let Some(from) = self.ledger.find(event.id) {
-            let moved = self.handlers.values_mut().map(|handler| &mut handler.queue);
-            moved.for_each(|queue| queue.relocate(event.id, event.partition, event.tid, now));
-            self.ledger.relocate(event.id, from, event.partition);
-            return;
-        }
-        let ids = match &event.target {
-            Some(target) => std::slice::from_ref(target),
-            None => self.by_channel.get(&event.channel).map_or(&[][..], |ids| &ids[..]),
-        };
-        for id in ids {
-            if let Some(handler) = self.handlers.get_mut(id).filter(|handler| !handler.removed) {
-                handler.admit(&event, &mut self.ledger, now);
-            }
-        }
-    }
-
     /// A handler gets what was emitted after it was made, also before its transaction had committed, or before
     /// that was known here: so look again at what fetches went by.
     pub(super) fn look_back<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
+        if self.backlog.partial {
+            return Ok(());
+        }
         self.late.retain(|id| self.handlers.get(id).is_some_and(|handler| !handler.removed));
         let since = self.late.iter().filter_map(|id| self.handlers.get(id)).map(|handler| handler.spec.since).min();
         let Some(since) = since else { return Ok(()) };
         let passed = h.look_back(since)?;
         let now = h.timestamp();
+        let mut taken = self.room_for(passed.len() * self.late.len());
         for event in passed.iter().filter(|event| event.command.is_none()) {
             for id in &self.late {
                 if let Some(handler) = self.handlers.get_mut(id).filter(|handler| is_for(event, handler)) {
-                    handler.admit(event, &mut self.ledger, now);
+                    taken = taken.and_then(|()| handler.admit(event, &Known::default(), &mut self.ledger, now));
                 }
             }
         }
+        self.all_taken(h, taken)?;
         self.late.clear();
         for event in &passed {
             if let Some(Command::Cancel(id)) = event.command {

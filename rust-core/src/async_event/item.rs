@@ -61,6 +61,8 @@ pub(super) struct Item {
     pub cancelled: bool,
     /// A notification that was recorded, and has not been tried.
     pub spilled: bool,
+    /// It runs, and what waited meanwhile was left to the tables.
+    pub left: bool,
     pub seat: Seat,
 }
 

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 const WINDOW: usize = 64;
 
 /// A lease that is asked for.
-struct Plan {
+pub(super) struct Plan {
     handler: u32,
     notes: bool,
     batches: Vec<Batch>,
@@ -113,7 +113,7 @@ impl Coordinator {
     }
 
     /// Write down what has happened, and the attempts that are about to be made.
-    fn record<H: EventHost>(&mut self, h: &H, plans: &[Plan]) -> Result<(), Saved> {
+    pub(super) fn record<H: EventHost>(&mut self, h: &H, plans: &[Plan]) -> Result<(), Saved> {
         let mut attempts: BTreeMap<(u32, u8, u32), Vec<i64>> = BTreeMap::new();
         for plan in plans {
             let Some(handler) = self.handlers.get_mut(&plan.handler) else { continue };

@@ -2,7 +2,8 @@
 //!
 //! One [`Coordinator`] for each database decides; it runs nothing itself. What becomes of it is in the log
 //! before it happens, and acknowledgements are part of the workers' own transactions: so a coordinator that
-//! vanishes leaves nothing behind, and the next one reads the log at its first fetch.
+//! vanishes leaves nothing behind, and the next one reads the log at its first fetch: all that is open is looked through,
+//! as it is whenever not all of it fits into memory (backlog.rs).
 //!
 //! ```text
 //!            notifications   events, commands        outcomes
@@ -22,6 +23,7 @@
 //! than it has by its handler's definition, in a lease of its own.
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros, reason = "a step looks for room before it takes things in")]
 
+pub mod backlog;
 pub mod backoff;
 mod clock;
 pub mod complaints;

@@ -7,6 +7,7 @@
 use super::filling::Filling;
 use super::item::{Item, Map, Seat, Solo};
 use super::spec::Batch;
+use crate::memory::{Grows, NoMemory, look_for};
 use std::collections::BTreeSet;
 
 #[derive(Default)]
@@ -54,6 +55,10 @@ impl Queue {
 
     /// Of what many events have needed, keep what these need.
     pub fn shrink(&mut self) {
+        // It is copied to a smaller place: not without room for that.
+        if look_for(self.items.len() * 4 * size_of::<(i64, Item)>(), "events that wait").is_err() {
+            return;
+        }
         self.items.shrink_to(2 * self.items.len());
         if let Some(lanes) = &mut self.lanes {
             lanes.busy.shrink_to(2 * lanes.busy.len());
@@ -86,6 +91,12 @@ impl Queue {
         let mut logged: Vec<(i64, Item)> = self.items.iter().filter(|(_, item)| item.logged).map(|(id, item)| (*id, *item)).collect();
         logged.sort_unstable_by_key(|(id, _)| *id);
         logged
+    }
+
+    /// For one more.
+    pub fn room(&mut self) -> Result<(), NoMemory> {
+        self.items.room(1, "events that wait")?;
+        self.lanes.as_mut().map_or(Ok(()), |lanes| lanes.busy.room(1, "keys of events"))
     }
 
     pub fn insert(&mut self, id: i64, item: Item, now: i64) {
@@ -255,6 +266,23 @@ impl Queue {
             self.seat_head(item.key, now);
         }
         Some(item)
+    }
+
+    /// Forget all that do not run; those that do are marked.
+    pub fn shed(&mut self, mut forget: impl FnMut(i64, &Item)) {
+        self.ready.clear();
+        self.delayed.clear();
+        self.lanes.iter_mut().for_each(|lanes| lanes.waiting.clear());
+        self.items.retain(|id, item| {
+            item.left = true;
+            if !item.running() {
+                forget(*id, item);
+            }
+            item.running()
+        });
+        if self.items.is_empty() {
+            self.items = Map::default();
+        }
     }
 
     /// One that waits may not start until [`Queue::relocate`]; it keeps its place before others of its key.

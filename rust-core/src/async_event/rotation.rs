@@ -128,6 +128,9 @@ impl Coordinator {
     pub(super) fn rotate<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
         let mono = h.now_us();
         self.rotation.carrying = false;
+        if self.backlog.partial {
+            return Ok(());
+        }
         let tick = mono >= self.rotation.tick_at();
         let mut again = false;
         if tick {
@@ -224,6 +227,9 @@ impl Coordinator {
 
     /// Microseconds until something here is to be tried again.
     pub(super) fn rotation_wait(&self, mono: u64) -> u64 {
+        if self.backlog.partial {
+            return u64::MAX;
+        }
         if self.rotation.carrying {
             return 0;
         }

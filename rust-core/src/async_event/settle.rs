@@ -68,8 +68,7 @@ impl Handler {
             (item.solo, item.logged) = (Solo::Batch, false);
             self.notes.spilled -= usize::from(std::mem::take(&mut item.spilled));
             item.set_due(now);
-            ledger.pause(*id, partition);
-            self.queue.again(*id, now);
+            self.waits_again(*id, ledger, now);
             events.push(*id);
         }
         ledger.pending.push(Entry::Withdrawn { handler: self.spec.id, partition, events, attempt });
@@ -122,7 +121,17 @@ impl Handler {
         let (handler, message) = (self.spec.id, message.to_vec());
         ledger.pending.push(Entry::Failed { handler, partition, event: id, attempt, sqlstate, message, next_at, counted });
         self.tally.retried += 1;
-        ledger.pause(id, partition);
+        self.waits_again(id, ledger, now);
+    }
+
+    /// One that ran waits; not here where what waits was left to the tables meanwhile, for others may come before it.
+    fn waits_again(&mut self, id: i64, ledger: &mut Ledger, now: i64) {
+        let Some(item) = self.queue.get_mut(id) else { return };
+        if item.left {
+            self.unlog(id, ledger);
+            return self.end(id, ledger, now);
+        }
+        ledger.pause(id, item.partition);
         self.queue.again(id, now);
     }
 
@@ -189,10 +198,7 @@ impl Handler {
         if self.give_up(id, ledger, now) {
             return;
         }
-        if let Some(item) = self.queue.get_mut(id) {
-            item.set_due(now);
-            ledger.pause(id, item.partition);
-        }
-        self.queue.again(id, now);
+        self.queue.get_mut(id).into_iter().for_each(|item| item.set_due(now));
+        self.waits_again(id, ledger, now);
     }
 }

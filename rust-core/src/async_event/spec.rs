@@ -47,7 +47,7 @@ pub struct Fetched {
     /// When it was emitted or, `timed`, the time that was asked for: it waits until the clock says so.
     pub run_at: i64,
     pub timed: bool,
-    /// At a coordinator's first fetch: what the log says, of handlers of which it says something.
+    /// At a look through all that is open: the handlers for which it is, or some of them, and what the log says.
     pub known: Vec<Known>,
     pub command: Option<Command>,
 }
@@ -73,11 +73,11 @@ pub struct Known {
     pub handler: u32,
     /// Attempts that count, one that is unfinished among them.
     pub attempts: u32,
-    /// Acknowledged, dead or cancelled.
-    pub ended: bool,
     pub next_at: Option<i64>,
     /// An attempt was recorded and nothing after it: whoever made it crashed.
     pub unfinished: bool,
+    /// The handler was paused when this was read.
+    pub paused: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,12 +1,13 @@
 //! The simulated world as the coordinator sees it; each call may fail, before or after it took effect.
 
-use super::world::{End, Nature, Row, State, World};
+use super::world::{End, Nature, Row, SECOND, State, World};
 use crate::async_event::backoff::{LONGEST_SHORTAGE_US, ceiling_us, shortage};
 use crate::async_event::complaints::Complaint;
 use crate::async_event::host::EventHost;
 use crate::async_event::spec::*;
 use crate::definition::Standing;
 use crate::host::Saved;
+use crate::memory::NoMemory;
 
 /// Notifications that are lent at a time.
 const LENT: usize = 7;
@@ -22,27 +23,40 @@ impl World {
     fn call<T>(&self, name: &'static str, atomic: bool, run: impl FnOnce(&mut State) -> T) -> Result<T, Saved> {
         let state = &mut *self.set();
         *state.calls.entry(name).or_default() += 1;
+        state.short = false;
         let chance = state.faults;
         if state.broken.contains(&name) || state.by_chance(chance) {
             state.failed = true;
+            state.short = state.by_chance(0.2);
             return Err(Saved);
         }
         let result = run(state);
         if !atomic && state.by_chance(chance) {
             state.failed = true;
+            state.short = state.by_chance(0.2);
             return Err(Saved);
         }
         Ok(result)
     }
 }
 
-fn known(state: &State, row: &Row) -> Vec<Known> {
-    let of = |handler: u32| {
-        let logged = state.log.get(&(row.event.id, handler))?;
-        let (attempts, next_at, unfinished) = (logged.attempts, logged.next_at, logged.unfinished);
-        Some(Known { handler, attempts, ended: logged.end.is_some(), next_at, unfinished })
-    };
-    state.handlers_of(&row.event).into_iter().filter_map(of).collect()
+/// Pairs of an event and a handler for which it has not ended; those that are handled soon come first, by their ids.
+fn open_pairs(state: &State) -> Vec<(bool, i64, Known)> {
+    let mut pairs = Vec::new();
+    for row in state.rows.values().filter(|row| row.committed && row.event.command.is_none()) {
+        for handler in state.handlers_of(&row.event) {
+            let spec = state.specs.iter().find(|spec| spec.id == handler).unwrap();
+            let logged = state.log.get(&(row.event.id, handler)).cloned().unwrap_or_default();
+            let due = logged.next_at.unwrap_or(row.event.run_at);
+            let later = spec.paused || !spec.ordered && due > state.wall + 600 * SECOND;
+            let (attempts, next_at, unfinished) = (logged.attempts, logged.next_at, logged.unfinished);
+            if logged.end.is_none() {
+                pairs.push((later, row.event.id, Known { handler, attempts, next_at, unfinished, paused: spec.paused }));
+            }
+        }
+    }
+    pairs.sort_by_key(|(later, id, known)| (*later, *id, known.handler));
+    pairs
 }
 
 fn write(state: &mut State, entry: &Entry) {
@@ -121,30 +135,49 @@ impl EventHost for World {
             handlers.iter().map(standing).collect()
         })
     }
-    fn fetch(&self) -> Result<Vec<Fetched>, Saved> {
+    fn no_memory(&self, no: NoMemory) -> Saved {
+        self.set().short = true;
+        _ = no;
+        Saved
+    }
+    fn short_of_memory(&self) -> bool {
+        self.get().short
+    }
+    fn fetch(&self, open: bool, most: usize) -> Result<(Vec<Fetched>, bool), Saved> {
         self.call("fetch", true, |state| {
-            let first = std::mem::take(&mut state.first_fetch);
-            let new = state.rows.values().filter(|row| row.committed && !row.fetched);
-            let mut new: Vec<Row> = new.cloned().collect();
-            if first {
-                let wanted = |row: &Row| {
-                    let handlers = state.handlers_of(&row.event);
-                    row.event.command.is_some() || handlers.iter().any(|handler| state.ended(row.event.id, *handler).is_none())
-                };
-                new.retain(wanted);
-                new.iter_mut().for_each(|row| row.event.known = known(state, row));
+            if !open && state.first_fetch {
+                state.wrong("the first fetch is not of all that is open".into());
+            }
+            let (mut events, all): (Vec<Fetched>, bool);
+            if open {
+                let commands = state.rows.values().filter(|row| row.committed && row.event.command.is_some());
+                events = commands.map(|row| row.event.clone()).collect();
+                let pairs = open_pairs(state);
+                all = pairs.len() <= most;
+                for (_, id, known) in pairs.into_iter().take(most) {
+                    match events.last_mut().filter(|event: &&mut Fetched| event.id == id) {
+                        Some(event) => event.known.push(known),
+                        None => events.push(Fetched { known: vec![known], ..state.rows[&id].event.clone() }),
+                    }
+                }
+            } else {
+                let new = state.rows.values().filter(|row| row.committed && !row.fetched);
+                // What nobody handles is not returned, now or later.
+                let new = new.filter(|row| row.event.command.is_some() || !state.handlers_of(&row.event).is_empty());
+                events = new.map(|row| row.event.clone()).collect();
+                all = events.len() <= most;
+                state.rng.shuffle(&mut events);
+            }
+            let step = state.step;
+            for event in events.iter().filter(|_| all || open) {
+                let row = state.rows.get_mut(&event.id).unwrap();
+                (row.fetched, row.fetched_at) = (true, if row.fetched { row.fetched_at } else { step });
+            }
+            if all {
+                state.first_fetch = false;
                 state.rows.values_mut().filter(|row| row.committed).for_each(|row| row.fetched = true);
             }
-            // What nobody handles is not returned, now or later.
-            state.rows.values_mut().filter(|row| row.committed).for_each(|row| row.fetched = true);
-            new.retain(|row| row.event.command.is_some() || !state.handlers_of(&row.event).is_empty());
-            let step = state.step;
-            for row in &new {
-                let row = state.rows.get_mut(&row.event.id).unwrap();
-                (row.fetched, row.fetched_at) = (true, step);
-            }
-            state.rng.shuffle(&mut new);
-            new.into_iter().map(|row| row.event).collect()
+            (events, all)
         })
     }
     fn look_back(&self, since: i64) -> Result<Vec<Fetched>, Saved> {

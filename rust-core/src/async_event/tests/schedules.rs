@@ -50,6 +50,10 @@ impl Chaos {
         let mut sim = Sim::new(seed, handlers(&mut rng));
         let rotation = *rng.choice(&[(2_000, 3_000_000), (1 << 40, 1 << 60), (500, 500_000)]).unwrap();
         sim.coordinator.set_rotation(rotation.0, rotation.1);
+        if rng.u32(..3) == 0 {
+            sim.most_held = *rng.choice(&[1, 7, 40]).unwrap();
+            sim.coordinator.set_most_held(sim.most_held);
+        }
         sim.world.set().workers = rng.usize(1..6);
         sim.world.set().batch_us = *rng.choice(&[10, 1000, 300_000]).unwrap();
         let (faults, deaths) = (*rng.choice(&[0.0, 0.1]).unwrap(), *rng.choice(&[0.0, 0.03]).unwrap());

@@ -12,6 +12,8 @@ pub struct Sim {
     pub due: u64,
     /// Those that were not in good order.
     pub restarts: u32,
+    /// Pairs that the coordinator may hold.
+    pub most_held: usize,
 }
 
 impl Sim {
@@ -20,7 +22,7 @@ impl Sim {
         world.set().specs = specs;
         let mut coordinator = Coordinator::new(0);
         coordinator.set_rotation(1 << 40, 1 << 60);
-        Self { world, coordinator, due: 0, restarts: 0 }
+        Self { world, coordinator, due: 0, restarts: 0, most_held: usize::MAX }
     }
 
     /// Change the world, and tell the coordinator.
@@ -35,6 +37,8 @@ impl Sim {
         self.world.set().step += 1;
         let drained = self.world.get().calls.get("notifications").copied().unwrap_or(0);
         let wait = self.coordinator.step(&self.world);
+        // It asks the log again: where calls fail after they took effect, that may have an attempt more than it knew of.
+        self.restarts += u32::from(wait.is_err() && self.world.get().short && self.world.get().faults > 0.0);
         let state = self.world.get();
         assert_eq!(state.wrong, Vec::<String>::new());
         assert!(state.calls["notifications"] > drained, "notifications are taken in each step");
@@ -81,6 +85,7 @@ impl Sim {
         state.rows.values_mut().for_each(|row| row.fetched = false);
         (state.first_fetch, state.server_died) = (true, false);
         self.coordinator = Coordinator::new(state.current);
+        self.coordinator.set_most_held(self.most_held);
         self.coordinator.set_rotation(rotation.0, rotation.1);
         self.due = 0;
     }

@@ -11,6 +11,7 @@ use crate::async_event::host::EventHost;
 use crate::async_event::spec::*;
 use crate::definition::Standing;
 use crate::host::Saved;
+use crate::memory::NoMemory;
 use std::cell::{Cell, RefCell};
 
 #[test]
@@ -180,8 +181,14 @@ impl EventHost for Bulk {
     fn standing(&self, handlers: &[&Spec]) -> Result<Vec<Standing>, Saved> {
         Ok(handlers.iter().map(|spec| Standing::Acts { owner: spec.owner, superuser: false }).collect())
     }
-    fn fetch(&self) -> Result<Vec<Fetched>, Saved> {
-        Ok(self.events.take())
+    fn no_memory(&self, _: NoMemory) -> Saved {
+        Saved
+    }
+    fn short_of_memory(&self) -> bool {
+        false
+    }
+    fn fetch(&self, _: bool, _: usize) -> Result<(Vec<Fetched>, bool), Saved> {
+        Ok((self.events.take(), true))
     }
     fn look_back(&self, _: i64) -> Result<Vec<Fetched>, Saved> {
         Ok(Vec::new())
@@ -239,7 +246,9 @@ fn bulk(count: i64, ordered: bool) -> f64 {
     let bulk = Bulk::default();
     let event = |id: i64| {
         let key = ordered.then(|| (id % 1000).to_le_bytes().to_vec());
-        Fetched { id, key, channel: b"a".to_vec(), priority: (id % 7) as i32, run_at: -id * 7919 % 10_000, ..Fetched::default() }
+        let known = vec![Known { handler: 1, ..Known::default() }];
+        let (priority, run_at) = ((id % 7) as i32, -id * 7919 % 10_000);
+        Fetched { id, key, channel: b"a".to_vec(), priority, run_at, known, ..Fetched::default() }
     };
     *bulk.events.borrow_mut() = (1..=count).map(event).collect();
     *bulk.handlers.borrow_mut() = vec![Spec { ordered, concurrency: 8, ..spec(1, "a") }];

@@ -103,6 +103,8 @@ pub struct State {
     pub rewritten: bool,
     /// The coordinator is being shut down.
     pub closing: bool,
+    /// The last one failed for want of memory.
+    pub short: bool,
     /// Calls have failed.
     pub failed: bool,
     pub wrong: Vec<String>,
@@ -146,6 +148,7 @@ impl World {
             refuses: None,
             rewritten: false,
             closing: false,
+            short: false,
             failed: false,
             wrong: Vec::new(),
         }))

@@ -1,0 +1,242 @@
+//! How much of what is open is in memory. All of it, as long as it fits: then each fetch brings what is new. Else the
+//! first of it: the rest lies in the tables, which are looked through again when half of what is held has ended.
+//!
+//! What is held of an ordered handler are always its first events by their ids; so nothing passes what was left behind.
+//! Partitions stay as they are meanwhile, for nobody knows what they hold.
+
+use super::coordinator::Coordinator;
+use super::host::EventHost;
+use super::spec::{Command, Fetched, Known};
+use crate::host::Saved;
+use crate::memory::{NoMemory, look_for};
+use std::collections::BTreeSet;
+
+/// Pairs of an event and a handler that are held, at most.
+pub const MOST_HELD: usize = 1_000_000;
+
+/// The least that is tried where there is no memory for more.
+const LEAST_HELD: usize = 1_000;
+
+/// To look through all that is open takes one part in so many of the time.
+const PATIENCE: u64 = 4;
+const SHORTEST_US: u64 = 100_000;
+const LONGEST_US: u64 = 60_000_000;
+const IN_VAIN_US: u64 = 5_000_000;
+
+/// What a pair takes: in its queue, in two trees, in the ledger.
+const PAIR_BYTES: usize = 512;
+
+/// Events are taken in by so many: there is room for all of them, or none is taken in.
+const AT_A_TIME: usize = 64;
+
+/// Over what else a step allocates in small pieces.
+const STEP_BYTES: usize = 64 * 1024;
+
+const WHAT: &str = "the events of a coordinator";
+
+#[derive(Debug)]
+pub(super) struct Backlog {
+    /// Some of what is open is in the tables only, or nothing has been fetched yet.
+    pub partial: bool,
+    /// So much may be held; so much is tried now.
+    limit: usize,
+    most: usize,
+    /// When the tables may be looked through, and when they are even though much is held.
+    look_at: u64,
+    look_anyway_at: u64,
+}
+
+impl Default for Backlog {
+    fn default() -> Self {
+        Self { partial: true, limit: MOST_HELD, most: MOST_HELD, look_at: 0, look_anyway_at: 0 }
+    }
+}
+
+impl Coordinator {
+    /// Hold no more than so many pairs of an event and a handler.
+    pub fn set_most_held(&mut self, pairs: usize) {
+        self.backlog.limit = pairs.max(1);
+        self.backlog.most = self.backlog.most.min(self.backlog.limit);
+    }
+
+    fn held(&self) -> usize {
+        self.handlers.values().map(|handler| handler.queue.len()).sum()
+    }
+
+    /// Is there room for what a step allocates without asking?
+    pub(super) fn look_for_room<H: EventHost>(&self, h: &H) -> Result<(), Saved> {
+        look_for(STEP_BYTES + self.handlers.len() * PAIR_BYTES, WHAT).map_err(|no| h.no_memory(no))
+    }
+
+    pub(super) fn fetch<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
+        let mono = h.now_us();
+        if self.backlog.partial {
+            return self.fetch_open(h, mono);
+        }
+        if !self.woken && mono < self.fetch_at {
+            return Ok(());
+        }
+        let (fetched, all) = h.fetch(false, self.backlog.most)?;
+        if !all || self.held() + self.pairs(&fetched) > self.backlog.limit {
+            // What is due first is looked for among all that is open.
+            self.backlog.partial = true;
+            self.backlog.look_at = mono;
+            self.leave_to_tables();
+            return self.fetch_open(h, mono);
+        }
+        self.in_vain = self.woken && fetched.is_empty();
+        // Where nothing happens, nothing comes unsaid either.
+        let some = self.woken || !fetched.is_empty();
+        self.fetch_at = if some { mono + self.poll_us } else { u64::MAX };
+        if some {
+            self.rotation.stir();
+        }
+        self.woken = false;
+        self.handlers.values_mut().for_each(|handler| handler.notes.unfetched = false);
+        self.take_all(h, &fetched, None)
+    }
+
+    /// Look through the tables, if it is time.
+    fn fetch_open<H: EventHost>(&mut self, h: &H, mono: u64) -> Result<(), Saved> {
+        if mono < self.open_due() {
+            return Ok(());
+        }
+        if !self.few() {
+            self.leave_to_tables();
+        }
+        // What has ended here is to have ended there.
+        self.record(h, &[])?;
+        let held = self.held();
+        let (fetched, all) = h.fetch(true, self.backlog.most + held)?;
+        let (looked, now) = (h.now_us().saturating_sub(mono), h.now_us());
+        self.backlog.look_at = now + looked.saturating_mul(PATIENCE).clamp(SHORTEST_US, LONGEST_US);
+        self.backlog.look_anyway_at = self.backlog.look_at + LONGEST_US;
+        (self.woken, self.in_vain) = (false, false);
+        self.rotation.stir();
+        self.take_all(h, &fetched, Some(all))?;
+        if self.held() == held {
+            // Nobody wants what there is.
+            self.backlog.look_at = self.backlog.look_at.max(now + IN_VAIN_US);
+        }
+        // There may be memory for more.
+        self.backlog.most = self.backlog.most.saturating_mul(2).min(self.backlog.limit);
+        if all {
+            self.backlog.partial = false;
+            self.fetch_at = now + self.poll_us;
+            // The look was for handlers of any age.
+            self.late.clear();
+            self.handlers.values_mut().for_each(|handler| handler.notes.unfetched = false);
+        }
+        Ok(())
+    }
+
+    fn few(&self) -> bool {
+        self.held() <= self.backlog.most / 2
+    }
+
+    /// When the tables are to be looked through.
+    pub(super) fn open_due(&self) -> u64 {
+        if self.few() { self.backlog.look_at } else { self.backlog.look_anyway_at }
+    }
+
+    fn pairs(&self, fetched: &[Fetched]) -> usize {
+        let of = |event: &Fetched| event.target.map_or_else(|| self.by_channel.get(&event.channel).map_or(0, Vec::len), |_| 1);
+        fetched.iter().map(of).sum()
+    }
+
+    /// What came for these handlers while they were paused may be before what is held of them.
+    pub(super) fn look_again_for(&mut self, changed: &BTreeSet<u32>, mono: u64) {
+        if self.backlog.partial && !changed.is_empty() {
+            let changed = self.handlers.iter_mut().filter(|(id, _)| changed.contains(id));
+            changed.for_each(|(_, handler)| handler.shed(&mut self.ledger));
+            self.backlog.look_at = self.backlog.look_at.min(mono);
+        }
+    }
+
+    /// All that waits is forgotten here.
+    fn leave_to_tables(&mut self) {
+        for handler in self.handlers.values_mut() {
+            handler.shed(&mut self.ledger);
+        }
+    }
+
+    /// `open`: they were looked for among all that is open; are these all?
+    fn take_all<H: EventHost>(&mut self, h: &H, fetched: &[Fetched], open: Option<bool>) -> Result<(), Saved> {
+        let now = h.timestamp();
+        for some in fetched.chunks(AT_A_TIME) {
+            let pairs = some.len() + self.pairs(some);
+            self.all_taken(h, self.room_for(pairs))?;
+            for event in some {
+                self.rotation.soil(event.partition);
+                if event.command.is_none() {
+                    let taken = self.take_in(event, open, now);
+                    self.all_taken(h, taken)?;
+                }
+            }
+        }
+        for event in fetched {
+            if let Some(Command::Cancel(id)) = event.command {
+                self.cancel(id, event.target, now);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn room_for(&self, pairs: usize) -> Result<(), NoMemory> {
+        look_for(STEP_BYTES + pairs.saturating_mul(PAIR_BYTES), WHAT)
+    }
+
+    /// What could not be taken in is where it was.
+    pub(super) fn all_taken<H: EventHost>(&mut self, h: &H, taken: Result<(), NoMemory>) -> Result<(), Saved> {
+        self.backlog.partial |= taken.is_err();
+        taken.map_err(|no| h.no_memory(no))
+    }
+
+    fn take_in(&mut self, event: &Fetched, open: Option<bool>, now: i64) -> Result<(), NoMemory> {
+        let known_here = self.ledger.find(event.id);
+        if let Some(from) = known_here {
+            let moved = self.handlers.values_mut().map(|handler| &mut handler.queue);
+            moved.for_each(|queue| queue.relocate(event.id, event.partition, event.tid, now));
+            self.ledger.relocate(event.id, from, event.partition);
+        }
+        match open {
+            // Where these are not all, handlers that are paused, or were when this was read, have none: what comes before it
+            // may not be here.
+            Some(all) => {
+                for known in &event.known {
+                    let Some(handler) = self.handlers.get_mut(&known.handler).filter(|handler| !handler.removed) else { continue };
+                    if all || !handler.spec.paused && !known.paused {
+                        handler.admit(event, known, &mut self.ledger, now)?;
+                    } else {
+                        handler.shed(&mut self.ledger);
+                    }
+                }
+            }
+            // It has only moved.
+            None if known_here.is_some() => {}
+            None => {
+                let ids = match &event.target {
+                    Some(target) => std::slice::from_ref(target),
+                    None => self.by_channel.get(&event.channel).map_or(&[][..], |ids| &ids[..]),
+                };
+                for id in ids {
+                    if let Some(handler) = self.handlers.get_mut(id).filter(|handler| !handler.removed) {
+                        handler.admit(event, &Known::default(), &mut self.ledger, now)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// There was no memory: what waits is left to the tables, and half as much is fetched as was there.
+    pub(super) fn shed<H: EventHost>(&mut self, h: &H) {
+        let held = self.held();
+        let base = if held > 0 { held } else { self.backlog.most };
+        self.backlog.most = (base / 2).max(LEAST_HELD.min(self.backlog.limit)).min(self.backlog.most);
+        self.backlog.partial = true;
+        self.backlog.look_at = h.now_us() + SHORTEST_US;
+        self.backlog.look_anyway_at = self.backlog.look_at;
+        self.leave_to_tables();
+    }
+}
