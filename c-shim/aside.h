@@ -286,6 +286,7 @@ extern void aside_check_type_visible(Oid type, const char *what, const char *nam
 extern void aside_settings_current(aside_bytes *block, uint64_t *version);
 extern void aside_settings_apply(const aside_bytes *block, bool elsewhere);
 extern uint64 aside_settings_version(void);
+extern void aside_settings_reset(const aside_bytes *block, const char *name, bool local);
 extern void aside_settings_mark(void);
 extern bool aside_settings_intact(void);
 
@@ -317,6 +318,7 @@ extern bool aside_in_session;
 
 /* The caller of the running request is in another database (host_worker.c). */
 extern bool aside_caller_is_elsewhere(void);
+extern void aside_reset_setting(const char *name, bool local);
 extern const aside_identity *aside_acting(void);
 
 /* The statement that ran last (host_exec.c). */

@@ -324,6 +324,20 @@ vacate(Node *statement, const char *database, ProcessUtilityContext context)
 	return oid;
 }
 
+/* In a worker, what was reset goes back to what the caller would get. */
+static void
+reset_as_caller(Node *statement)
+{
+	VariableSetStmt *set = (VariableSetStmt *) statement;
+
+	if (IsA(statement, DiscardStmt) && ((DiscardStmt *) statement)->target == DISCARD_ALL)
+		aside_reset_setting(NULL, false);
+	else if (IsA(statement, VariableSetStmt) && set->kind == VAR_RESET_ALL)
+		aside_reset_setting(NULL, false);
+	else if (IsA(statement, VariableSetStmt) && (set->kind == VAR_RESET || set->kind == VAR_SET_DEFAULT))
+		aside_reset_setting(set->name, set->is_local);
+}
+
 static void
 process_utility(PlannedStmt *pstmt, const char *query, bool read_only, ProcessUtilityContext context,
 				ParamListInfo params, QueryEnvironment *env, DestReceiver *dest,
@@ -351,6 +365,8 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only, ProcessUt
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	if (aside_worker_pool() != NULL)
+		reset_as_caller(pstmt->utilityStmt);
 	if (discards)
 		aside_discard_sessions();
 	if (database != NULL)

@@ -91,6 +91,16 @@ apply_settings(const aside_bytes *settings)
 	}
 }
 
+/* Of the settings applied last: what RESET goes back to. */
+void
+aside_reset_setting(const char *name, bool local)
+{
+	aside_bytes settings = {(uint8_t *) applied.data, applied.len};
+
+	if (applied.data != NULL)
+		aside_settings_reset(&settings, name, local);
+}
+
 /* The file may have changed what the last caller has not: its settings go on top again. */
 static void
 reload(void)

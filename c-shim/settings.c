@@ -24,6 +24,9 @@
 /* Beside an entry's context: no library that the caller has loaded defines this setting. */
 #define UNDEFINED_HERE 0x100
 
+/* The entry is what RESET goes back to for the caller; one with the value is in front of it. */
+#define RESET_TO 0x200
+
 /* What changes whenever a setting does; compared as bytes. */
 typedef struct Signature
 {
@@ -193,61 +196,62 @@ without_pg_temp(const char *path)
 	return out.data;
 }
 
-/* The value now, or the built-in default, in a form that is read back exactly. */
+/* Which value of a setting. */
+typedef enum Which
+{
+	VALUE_NOW,
+	VALUE_RESET,				/* what RESET goes back to */
+	VALUE_BOOT,
+} Which;
+
+#define CHOSEN(conf, which) \
+	((which) == VALUE_BOOT ? (conf)->boot_val : (which) == VALUE_RESET ? (conf)->reset_val : *(conf)->variable)
+
+/* A value in a form that is read back exactly. */
 static char *
-value_text(const struct config_generic *var, bool built_in)
+value_text(const struct config_generic *var, Which which)
 {
 	switch (var->vartype)
 	{
 		case PGC_BOOL:
-			{
-				const struct config_bool *conf = ASIDE_CONF(bool, var);
-
-				return pstrdup((built_in ? conf->boot_val : *conf->variable) ? "true" : "false");
-			}
+			return pstrdup(CHOSEN((const struct config_bool *) var, which) ? "true" : "false");
 		case PGC_INT:
-			{
-				const struct config_int *conf = ASIDE_CONF(int, var);
-
-				return psprintf("%d", built_in ? conf->boot_val : *conf->variable);
-			}
+			return psprintf("%d", CHOSEN((const struct config_int *) var, which));
 		case PGC_REAL:
-			{
-				const struct config_real *conf = ASIDE_CONF(real, var);
-
-				return psprintf("%.17g", built_in ? conf->boot_val : *conf->variable);
-			}
+			return psprintf("%.17g", CHOSEN((const struct config_real *) var, which));
 		case PGC_STRING:
 			{
-				const struct config_string *conf = ASIDE_CONF(string, var);
-				const char *text = built_in ? conf->boot_val : *conf->variable;
+				const char *text = CHOSEN((const struct config_string *) var, which);
 
 				if (strcmp(var->name, "search_path") == 0 && text != NULL)
 					return without_pg_temp(text);
 				return pstrdup(text == NULL ? "" : text);
 			}
 		case PGC_ENUM:
-			{
-				const struct config_enum *conf = ASIDE_CONF(enum, var);
-
-				return pstrdup(aside_enum_name(var, built_in ? conf->boot_val :
-														   *conf->variable));
-			}
+			return pstrdup(config_enum_lookup_by_value((struct config_enum *) var,
+													   CHOSEN((struct config_enum *) var, which)));
 	}
 	return pstrdup("");
 }
 
 static void
-append_entry(const struct config_generic *var)
+append_value(const struct config_generic *var, Which which, uint32 flags)
 {
-	char	   *value = value_text(var, false);
-	uint32		undefined = (var->flags & GUC_CUSTOM_PLACEHOLDER) != 0 ? UNDEFINED_HERE : 0;
-	uint32		head[4] = {strlen(var->name), strlen(value), var->scontext | undefined, var->srole};
+	char	   *value = value_text(var, which);
+	uint32		head[4] = {strlen(var->name), strlen(value), var->scontext | flags, var->srole};
 
 	appendBinaryStringInfo(&block, (char *) head, sizeof(head));
 	appendBinaryStringInfo(&block, var->name, head[0] + 1);
 	appendBinaryStringInfo(&block, value, head[1] + 1);
 	pfree(value);
+}
+
+static void
+append_entry(const struct config_generic *var)
+{
+	append_value(var, VALUE_NOW, (var->flags & GUC_CUSTOM_PLACEHOLDER) != 0 ? UNDEFINED_HERE : 0);
+	if (var->reset_source != PGC_S_DEFAULT)
+		append_value(var, VALUE_RESET, RESET_TO);
 }
 
 /* Of this session: the block, and a number that changes with it. */
@@ -287,6 +291,7 @@ typedef struct Entry
 	GucContext	scontext;
 	Oid			srole;
 	bool		undefined;
+	bool		reset_to;
 } Entry;
 
 /* The entry at *at, which then moves on; false at the end. */
@@ -300,8 +305,9 @@ next_entry(const aside_bytes *from, Size *at, Entry *entry)
 	memcpy(head, from->data + *at, sizeof(head));
 	entry->name = (const char *) from->data + *at + sizeof(head);
 	entry->value = entry->name + head[0] + 1;
-	entry->scontext = (GucContext) (head[2] & ~UNDEFINED_HERE);
+	entry->scontext = (GucContext) (head[2] & ~(UNDEFINED_HERE | RESET_TO));
 	entry->undefined = (head[2] & UNDEFINED_HERE) != 0;
+	entry->reset_to = (head[2] & RESET_TO) != 0;
 	entry->srole = head[3];
 	*at += sizeof(head) + head[0] + head[1] + 2;
 	return true;
@@ -331,7 +337,7 @@ withdraw(const aside_bytes *from)
 		if (vars[i]->source == PGC_S_DEFAULT || !is_shippable(vars[i]) ||
 			has_entry(from, vars[i]->name))
 			continue;
-		(void) set_config_option(vars[i]->name, value_text(vars[i], true), PGC_SUSET, PGC_S_SESSION,
+		(void) set_config_option(vars[i]->name, value_text(vars[i], VALUE_BOOT), PGC_SUSET, PGC_S_SESSION,
 								 GUC_ACTION_SET, true, DEBUG1, false);
 	}
 }
@@ -398,9 +404,31 @@ aside_settings_apply(const aside_bytes *from, bool elsewhere)
 		bool		tolerant = entry.undefined || strcmp(entry.name, "temp_buffers") == 0 ||
 			strcmp(entry.name, "temp_tablespaces") == 0;
 
+		if (entry.reset_to)
+			continue;
 		apply_entry(&entry, user, context, tolerant ? DEBUG1 : elsewhere ? WARNING : ERROR);
 	}
 	error_context_stack = callback.previous;
+}
+
+/*
+ * A RESET in the worker goes back to what it would for the caller, whose
+ * client may have asked for it when it connected; for name, or for all if that
+ * is NULL.
+ */
+void
+aside_settings_reset(const aside_bytes *from, const char *name, bool local)
+{
+	Size		at = 0;
+	Entry		entry;
+
+	while (next_entry(from, &at, &entry))
+	{
+		if (!entry.reset_to || (name != NULL && pg_strcasecmp(entry.name, name) != 0))
+			continue;
+		(void) set_config_option(entry.name, entry.value, superuser() || name == NULL ? PGC_SUSET : PGC_USERSET, PGC_S_SESSION,
+								 local ? GUC_ACTION_LOCAL : GUC_ACTION_SET, true, name == NULL ? DEBUG1 : 0, false);
+	}
 }
 
 /* The settings are now as they are to be found again. */

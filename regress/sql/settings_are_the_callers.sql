@@ -176,3 +176,17 @@ SET client_min_messages = warning;
 DROP SCHEMA regress_one, "regress, ""two""" CASCADE;
 DROP FUNCTION regress_with_set(), regress_there(text);
 DROP ROLE regress_aside_low;
+
+-- what was asked for when the session began is what RESET goes back to, there too
+\c -reuse-previous=on "options=-cwork_mem=5MB"
+SET work_mem = '6MB';
+SELECT * FROM autonomous_query('SET work_mem = ''7MB''; RESET work_mem; SELECT current_setting(''work_mem'')') AS (v text);
+SELECT * FROM autonomous_query('SET work_mem TO DEFAULT; SELECT current_setting(''work_mem'')') AS (v text);
+SELECT * FROM autonomous_query('RESET ALL; SELECT current_setting(''work_mem'')') AS (v text);
+SELECT autonomous_session_open('r'), autonomous_session_exec('r', 'BEGIN'), autonomous_session_exec('r', 'SET LOCAL work_mem TO DEFAULT');
+SELECT * FROM autonomous_session_query('r', 'SHOW work_mem') AS (v text);
+SELECT autonomous_session_exec('r', 'COMMIT');
+SELECT * FROM autonomous_session_query('r', 'SHOW work_mem') AS (v text);
+SELECT autonomous_session_close('r');
+\c -reuse-previous=on "options=-cclient_min_messages=notice"
+SELECT * FROM autonomous_query('RESET work_mem; SELECT current_setting(''work_mem'') = $1', current_setting('work_mem')) AS (same boolean);
