@@ -143,6 +143,26 @@ fn an_owner_who_may_not_begin_pays_with_attempts() {
 }
 
 #[test]
+fn a_handler_that_fails_does_not_slow_its_neighbours() {
+    let drained = |failing: usize| {
+        let plain = Spec { concurrency: 2, ..spec(1, "a") };
+        let mut sim = Sim::new(1, vec![plain, Spec { concurrency: 2, batch_size: 10, max_attempts: 5, ..spec(2, "b") }]);
+        sim.act(|state| {
+            (0..failing).for_each(|_| _ = state.emit("b", Nature::Fails(99)));
+            (0..500).for_each(|_| _ = state.emit("a", Nature::Good));
+        });
+        let left = |sim: &Sim| sim.world.get().outstanding().iter().filter(|(_, handler)| *handler == 1).count();
+        let start = sim.world.get().mono;
+        while left(&sim) > 0 {
+            sim.idle(5_000);
+        }
+        sim.world.get().mono - start
+    };
+    let (alone, beside) = (drained(0), drained(2_000));
+    assert!(beside <= alone * 5 / 4, "{alone} us, and {beside} us beside one that fails");
+}
+
+#[test]
 fn nobody_is_told_of_what_another_of_its_batch_has_done() {
     let mut natures = vec![Nature::Good; 10];
     natures[7] = Nature::Fails(1);
