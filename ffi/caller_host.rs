@@ -83,7 +83,7 @@ impl CallerHost for Caller<'_> {
     fn group(&self, pid: u32) -> Vec<u32> {
         let mut members = [0; 64];
         let count = host_call!(self.t, group(pid, members.as_mut_ptr(), members.len()));
-        memory::copy(&members[..count.min(members.len())], WHAT).unwrap_or_default()
+        members[..count.min(members.len())].to_vec()
     }
     fn activity(&self, pid: u32) -> Option<Vec<u8>> {
         let mut query = aside_bytes::default();

@@ -105,7 +105,7 @@ macro_rules! impl_world {
             fn pins_wanted(&self) -> Vec<u32> {
                 let mut waiters = [0; 16];
                 let count = $crate::host_call!(self.t.world, pins_wanted(waiters.as_mut_ptr(), waiters.len()));
-                aside_core::memory::copy(&waiters[..count.min(waiters.len())], "the look for a deadlock").unwrap_or_default()
+                waiters[..count.min(waiters.len())].to_vec()
             }
             fn relax(&self) {
                 std::hint::spin_loop();

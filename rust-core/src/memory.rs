@@ -27,6 +27,10 @@ pub fn may_fail() -> bool {
 
 /// Allocate something that can be refused.
 fn asking<T, E>(what: &'static str, allocate: impl FnOnce() -> Result<T, E>) -> Result<T, NoMemory> {
+    #[cfg(test)]
+    if tests::refused() {
+        return Err(NoMemory(what));
+    }
     let before = MAY_FAIL.replace(true);
     let result = allocate();
     MAY_FAIL.set(before);
@@ -144,8 +148,28 @@ pub fn look_for(bytes: usize, what: &'static str) -> Result<(), NoMemory> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
+
+    thread_local! {
+        static REFUSE: Cell<u64> = const { Cell::new(0) };
+    }
+
+    /// Refuse what this thread asks for the nth time from now on, once; 0: nothing.
+    pub fn refuse(nth: u64) {
+        REFUSE.set(nth);
+    }
+
+    /// Has it been refused?
+    pub fn was_refused() -> bool {
+        REFUSE.get() == 0
+    }
+
+    pub fn refused() -> bool {
+        let left = REFUSE.get();
+        REFUSE.set(left.saturating_sub(1));
+        left == 1
+    }
 
     #[test]
     fn what_cannot_be_had_is_refused_and_nothing_is_lost() {

@@ -4,6 +4,7 @@ use super::sim::Sim;
 use super::world::{End, Nature, SECOND, spec};
 use crate::async_event::Coordinator;
 use crate::async_event::spec::*;
+use crate::memory::tests::{refuse, was_refused};
 
 const NO_ROTATION: (u64, u64) = (1 << 40, 1 << 60);
 
@@ -158,6 +159,39 @@ fn a_target_gets_what_is_for_it_alone_whatever_its_channel() {
     sim.act(|state| [2, 3, 77].map(|target| state.emit_as("a", Nature::Good, |event| event.target = Some(target))));
     sim.settle(10);
     assert_eq!(sim.world.get().began, [(2, 1), (3, 2)]);
+}
+
+#[test]
+fn whatever_there_is_no_memory_for_everything_ends_once() {
+    for nth in 1.. {
+        let ordered = Spec { ordered: true, ..spec(1, "a") };
+        let mut sim = Sim::new(nth, vec![ordered, Spec { batch_size: 3, concurrency: 2, ..spec(2, "a") }]);
+        refuse(nth);
+        for round in 0..4 {
+            sim.act(|state| {
+                (0..9).for_each(|_| _ = state.emit("a", Nature::Good));
+                _ = state.emit("a", Nature::Fails(1));
+            });
+            _ = sim.try_step();
+            let until = sim.world.get().mono + 1000 * round;
+            sim.pass(until);
+        }
+        for _ in 0..20 {
+            let until = sim.world.get().mono + 200_000;
+            sim.pass(until);
+            _ = sim.try_step();
+        }
+        let met = was_refused();
+        refuse(0);
+        sim.settle(600);
+        let state = sim.world.get();
+        let all = state.log.values().filter(|logged| logged.end == Some(End::Done) && logged.effects == 1).count();
+        assert_eq!(all, 80, "allocation {nth}");
+        if !met {
+            assert!(nth > 100, "{nth}");
+            return;
+        }
+    }
 }
 
 #[test]
