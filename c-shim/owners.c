@@ -1,11 +1,12 @@
 /*
  * owners.c
- *	  Does one role own all tables and functions that are used in the name of
- *	  the tables' owner?
+ *	  Does one role own all tables, views and functions that are used in the
+ *	  name of the tables' owner, and all functions of the tables' triggers?
  *
- * Who owns one of them, and is no superuser, may have put a trigger on it or
- * another body into it, which would run with the rights of the others' owner.
- * Looked at when one of them has changed.
+ * Who owns one of them, and is no superuser, may have put a trigger or a rule
+ * on it or another body into it, which would run with the rights of the
+ * others' owner; so may who has the TRIGGER privilege.  Looked at when one of
+ * them has changed.
  */
 #include "definition.h"
 
@@ -19,6 +20,7 @@
 #include "catalog/pg_depend.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_trigger.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -28,10 +30,10 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
-/* Hash values by which the server tells that a member has changed. */
+/* What the server tells of a member that has changed: of a table its OID, of a function a hash value. */
 typedef struct Members
 {
-	uint32	   *hashes;
+	uint32	   *marks;
 	int			count;
 	int			room;
 } Members;
@@ -41,18 +43,25 @@ static Members functions;
 static bool checked = false;
 
 static bool
-is_one_of(const Members *members, uint32 hash)
+is_one_of(const Members *members, uint32 mark)
 {
 	for (int i = 0; i < members->count; i++)
-		if (members->hashes[i] == hash)
+		if (members->marks[i] == mark)
 			return true;
-	return hash == 0;
+	return mark == 0;
 }
 
 static void
-member_changed(Datum which, int cache, uint32 hash)
+table_changed(Datum arg, Oid table)
 {
-	if (checked && is_one_of((const Members *) DatumGetPointer(which), hash))
+	if (checked && is_one_of(&tables, table))
+		checked = false;
+}
+
+static void
+function_changed(Datum arg, int cache, uint32 hash)
+{
+	if (checked && is_one_of(&functions, hash))
 		checked = false;
 }
 
@@ -63,65 +72,105 @@ role_changed(Datum arg, int cache, uint32 hash)
 }
 
 static void
-add_member(Members *to, uint32 hash)
+add_member(Members *to, uint32 mark)
 {
 	if (to->count == to->room)
 	{
 		int			room = Max(32, to->room * 2);
 
-		to->hashes = to->hashes == NULL ? MemoryContextAlloc(TopMemoryContext, sizeof(uint32) * room) :
-			repalloc(to->hashes, sizeof(uint32) * room);
+		to->marks = to->marks == NULL ? MemoryContextAlloc(TopMemoryContext, sizeof(uint32) * room) :
+			repalloc(to->marks, sizeof(uint32) * room);
 		to->room = room;
 	}
-	to->hashes[to->count++] = hash;
+	to->marks[to->count++] = mark;
 }
 
 static void
-refuse(Oid owner, Oid other, const char *name)
+refuse(Oid owner, Oid other, const char *what)
 {
 	checked = false;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("tables and functions of pg_aside belong to several roles"),
-			 errdetail("\"aside.%s\" belongs to role \"%s\", and the table of handlers to role \"%s\".", name,
+			 errdetail("%s belongs to role \"%s\", and the table of handlers to role \"%s\".", what,
 					   GetUserNameFromId(other, true), GetUserNameFromId(owner, true)),
 			 errhint("A superuser is to own what belongs to the extension.")));
+}
+
+/* Invalid: there is no such function. */
+static Oid
+owner_of_function(Oid function, Oid *schema)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
+	*schema = ((Form_pg_proc) GETSTRUCT(tuple))->pronamespace;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+static void
+check_function(Oid function, Oid owner, Oid schema)
+{
+	Oid			in;
+	Oid			its = owner_of_function(function, &in);
+
+	if (!OidIsValid(its) || in != schema)
+		return;
+	add_member(&functions, GetSysCacheHashValue1(PROCOID, ObjectIdGetDatum(function)));
+	if (its != owner && !superuser_arg(its))
+		refuse(owner, its, psprintf("\"aside.%s\"", get_func_name(function)));
+}
+
+/* A trigger's function runs as whoever writes to the table. */
+static void
+check_triggers(Oid table, Oid owner)
+{
+	ScanKeyData key;
+	Relation	triggers = table_open(TriggerRelationId, AccessShareLock);
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(table));
+	scan = systable_beginscan(triggers, TriggerRelidNameIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+		Oid			schema;
+		Oid			its = form->tgisinternal ? InvalidOid : owner_of_function(form->tgfoid, &schema);
+
+		if (!OidIsValid(its))
+			continue;
+		add_member(&functions, GetSysCacheHashValue1(PROCOID, ObjectIdGetDatum(form->tgfoid)));
+		if (its != owner && !superuser_arg(its))
+			refuse(owner, its, psprintf("Function \"%s\" of trigger \"%s\" of \"aside.%s\"", get_func_name(form->tgfoid),
+										NameStr(form->tgname), get_rel_name(table)));
+	}
+	systable_endscan(scan);
+	table_close(triggers, AccessShareLock);
 }
 
 static void
 check_table(Oid table, Oid owner)
 {
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
-	Form_pg_class form;
+	Oid			its;
+	char		kind;
 
 	if (!HeapTupleIsValid(tuple))
 		return;
-	form = (Form_pg_class) GETSTRUCT(tuple);
-	if (form->relkind == RELKIND_RELATION || form->relkind == RELKIND_SEQUENCE)
-	{
-		add_member(&tables, GetSysCacheHashValue1(RELOID, ObjectIdGetDatum(table)));
-		if (form->relowner != owner && !superuser_arg(form->relowner))
-			refuse(owner, form->relowner, pstrdup(NameStr(form->relname)));
-	}
+	its = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	kind = ((Form_pg_class) GETSTRUCT(tuple))->relkind;
 	ReleaseSysCache(tuple);
-}
-
-static void
-check_function(Oid function, Oid owner, Oid schema)
-{
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	Form_pg_proc form;
-
-	if (!HeapTupleIsValid(tuple))
+	if (kind != RELKIND_RELATION && kind != RELKIND_SEQUENCE && kind != RELKIND_VIEW)
 		return;
-	form = (Form_pg_proc) GETSTRUCT(tuple);
-	if (form->pronamespace == schema)
-	{
-		add_member(&functions, GetSysCacheHashValue1(PROCOID, ObjectIdGetDatum(function)));
-		if (form->proowner != owner && !superuser_arg(form->proowner))
-			refuse(owner, form->proowner, pstrdup(NameStr(form->proname)));
-	}
-	ReleaseSysCache(tuple);
+	add_member(&tables, table);
+	if (its != owner && !superuser_arg(its))
+		refuse(owner, its, psprintf("\"aside.%s\"", get_rel_name(table)));
+	check_triggers(table, owner);
 }
 
 /* Of the members of the extension; an error if this role does not own them, or other superusers. */
@@ -136,12 +185,14 @@ aside_check_one_owner(Oid owner)
 	SysScanDesc scan;
 	HeapTuple	tuple;
 
+	/* A trigger may have come since this transaction began. */
+	AcceptInvalidationMessages();
 	if (likely(checked))
 		return;
 	if (!watching)
 	{
-		CacheRegisterSyscacheCallback(RELOID, member_changed, PointerGetDatum(&tables));
-		CacheRegisterSyscacheCallback(PROCOID, member_changed, PointerGetDatum(&functions));
+		CacheRegisterRelcacheCallback(table_changed, (Datum) 0);
+		CacheRegisterSyscacheCallback(PROCOID, function_changed, (Datum) 0);
 		CacheRegisterSyscacheCallback(AUTHOID, role_changed, (Datum) 0);
 		watching = true;
 	}

@@ -663,7 +663,7 @@ DECLARE
     its_target bigint;
     ended bigint[];
     had_key boolean;
-    its_handler int;
+    its_handler bigint;
     may_run boolean;
     is_handled boolean := false;
     cancelled boolean := false;
@@ -1091,6 +1091,7 @@ REVOKE ALL ON FUNCTION
     aside.async_event_off(oid, text), aside.async_event_pause(oid, text), aside.async_event_resume(oid, text),
     aside.event_put(text, jsonb, text, int, jsonb, oid, bigint, text, text, bigint), aside.event_claim_key(text, text, bigint, text, oid),
     aside.event_unique_compact(), aside.async_event_cancel(oid, bigint), aside.async_event_redrive(oid, text, bigint[]),
+    aside.async_event_state(oid, bigint), aside.event_state(boolean, boolean, boolean, bigint, bigint, bigint, timestamptz),
     aside.plpgsql_call(), aside.plpgsql_inline(internal), aside.plpgsql_validate(oid),
     aside.worker_rows(), aside.stat_rows()
 FROM PUBLIC;
@@ -1115,6 +1116,7 @@ GRANT EXECUTE ON FUNCTION
     async_event_emit(text, jsonb, text, interval, timestamptz, int, text, text, jsonb),
     async_event_cancel(bigint), async_event_redrive(text, bigint[]), async_event_state(bigint), aside.coordinator_rows(), aside.notification_rows(), aside.events_ready(),
     aside.definition_owner(text, bigint, text), aside.definition_obstacle(oid),
+    aside.event_state(boolean, boolean, boolean, bigint, bigint, bigint, timestamptz),
     autonomous_sessions(),
     aside.worker_rows(), aside.stat_rows()
 TO aside_user;

@@ -34,9 +34,9 @@ WHERE pronamespace = 'regress_aside_place'::regnamespace AND proname LIKE 'auton
 SELECT viewname FROM pg_views
 WHERE schemaname = 'aside' AND viewname IN ('workers', 'stat') ORDER BY 1;
 
--- nothing in the schema of the public functions is open to PUBLIC (no rows)
+-- no function of the extension is open to PUBLIC (no rows)
 SELECT oid::regprocedure FROM pg_proc
-WHERE pronamespace = 'regress_aside_place'::regnamespace
+WHERE pronamespace IN ('regress_aside_place'::regnamespace, 'aside'::regnamespace)
   AND has_function_privilege('public', oid, 'EXECUTE');
 -- and all of the contract's functions are open to aside_user (no rows)
 SELECT oid::regprocedure FROM pg_proc

@@ -168,6 +168,15 @@ SELECT async_event_redrive('large and dead');
 CALL until('(SELECT count(*) FROM aside.dead_events WHERE handler = ''large and dead'') = 1');
 SELECT handler, state FROM aside.events WHERE channel = 'regress_l' ORDER BY id, handler;
 SELECT handler, done > 0 AS done, notifications_done > 0 AS notified, dead FROM aside.event_stats WHERE channel = 'regress_l' ORDER BY handler;
+SELECT async_event_emit('regress_l', delay => '1 day') AS later \gset
+SET ROLE regress_aside_victim;
+SELECT async_event_on('regress_v', command => 'SELECT 1', name => 'of a large number');
+RESET ROLE;
+SELECT async_event_emit('regress_v', delay => '1 day') AS theirs \gset
+SET ROLE regress_aside_victim;
+SELECT async_event_cancel(:theirs);
+RESET ROLE;
+SELECT async_event_cancel(:later);
 SELECT setval('aside.event_handler_id_seq', 4294967295) > 0 AS last;
 SELECT async_event_on('regress_l', command => 'SELECT 1', name => 'too large');
 SELECT setval('aside.event_handler_id_seq', :before_last_value) > 0 AS back;

@@ -158,6 +158,31 @@ $s->value("DROP TRIGGER spy ON aside.$_") for ('event_0', 'event_log_0', 'event_
 $s->value('TRUNCATE ran_as');
 like($s->value(q{SELECT async_event_emit('a', unique_key => 'k3')}), qr/^\d+$/, 'all of it given back: it works again');
 ok($s->until(q{SELECT EXISTS (SELECT FROM told WHERE who = 'alice')}, 20), 'and what waited runs');
+# Who may put triggers on the tables, or rules on the views, runs nothing in the superuser's name either.
+$s->value('GRANT ALL ON ALL TABLES IN SCHEMA aside TO mallory');
+$s->value('CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$');
+$m->value('CREATE TRIGGER spy AFTER INSERT ON aside.event_log_0 EXECUTE FUNCTION audit()');
+like($s->value(q{SELECT async_event_emit('a')}), qr/^\d+$/, "a trigger with a superuser's function: events are emitted");
+$s->value('ALTER FUNCTION audit() OWNER TO mallory');
+is($s->run(q{SELECT async_event_emit('a')})->{sqlstate}, '42501', 'of another role: none');
+$s->value('DROP TRIGGER spy ON aside.event_log_0');
+# It comes while a handler runs, after its worker has looked.
+$s->value('CREATE TABLE held (); GRANT ALL ON held TO PUBLIC');
+$s->value(q{SELECT async_event_on('late', command => 'LOCK TABLE public.held', name => 'late')});
+$s->value('BEGIN; LOCK TABLE held');
+my $emitter = session($node, db => 'theirs');
+$emitter->value(q{SELECT async_event_emit('late')});
+ok($emitter->until(q{SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'held'::regclass AND NOT granted)}, 20), 'a handler waits');
+$m->value("CREATE TRIGGER spy AFTER INSERT ON aside.$_ EXECUTE FUNCTION spy()") for ('event_log_0', 'event_log_1', 'event_log_2');
+$s->value('COMMIT');
+ok($emitter->until(q{SELECT NOT EXISTS (SELECT FROM pg_locks WHERE relation = 'held'::regclass)}, 20), 'it has ended');
+is($s->value(q{SELECT string_agg(DISTINCT who, ', ') FROM ran_as}), '', 'a trigger that has come meanwhile has not run');
+$s->value("DROP TRIGGER spy ON aside.$_") for ('event_log_0', 'event_log_1', 'event_log_2');
+$s->value(q{SELECT async_event_off('late')});
+$s->value('ALTER VIEW aside.event_rows OWNER TO mallory');
+is($s->run(q{SELECT async_event_cancel(1)})->{sqlstate}, '42501', 'a view of another role: nothing is read by it');
+$s->value('ALTER VIEW aside.event_rows OWNER TO postgres');
+$emitter->quit;
 
 # A role of that name that is more than a group.
 $there->value('CREATE DATABASE warned');
