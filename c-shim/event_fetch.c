@@ -54,9 +54,15 @@ remember_snapshot(Snapshot snapshot)
 	unseen_from = full_xid(snapshot->xmax, next);
 }
 
+/*
+ * Of a key only which are the same is of account: one that is long takes no
+ * more of a coordinator's memory than another, for there may be many.
+ */
+#define SAME_KEY "CASE WHEN octet_length(e.key) > 100 THEN hashtextextended(e.key, 0)::text ELSE e.key END"
+
 #define EVENT_COLUMNS(n) \
 	"SELECT e.id, e.ctid, " n "::int8, coalesce(e.target, 0)::int8, e.priority::int8, " \
-	"coalesce(e.run_at, e.emitted), e.channel, e.key, " \
+	"coalesce(e.run_at, e.emitted), e.channel, " SAME_KEY ", " \
 	"e.command, CASE WHEN e.command = 'cancel' THEN (e.payload #>> '{}')::int8 END, (e.run_at IS NOT NULL)::int::int8"
 
 /* Those that somebody handles; an event that nobody does costs little. */

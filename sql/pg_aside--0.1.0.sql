@@ -482,6 +482,10 @@ BEGIN
         RAISE EXCEPTION 'name of an event handler is too long' USING ERRCODE = '54000',
             DETAIL = format('It has %s bytes, and may have 2000.', octet_length(coalesce(name, channel)));
     END IF;
+    IF octet_length(channel) > 2000 THEN
+        RAISE EXCEPTION 'channel name is too long' USING ERRCODE = '54000',
+            DETAIL = format('It has %s bytes, and that of a handler may have 2000.', octet_length(channel));
+    END IF;
     -- Events may have longer ones.
     IF octet_length(channel) > 63 AND durable THEN
         RAISE EXCEPTION 'channel name is too long' USING ERRCODE = '22023',

@@ -88,6 +88,18 @@ is(coordinator(), $pid, 'it lives on where there can be no temporary file');
 
 is($mon->value('SELECT sum(notifications_dropped) FROM aside.event_stats'), 0, 'none was dropped');
 
+# Keys that are long: the coordinator needs to know only which are the same.
+$mon->value(q{CREATE TABLE keyed (at bigserial, what text);
+	SELECT async_event_on('keyed', command => 'INSERT INTO keyed (what) VALUES ($1)', name => 'keyed', ordered => true, concurrency => 2)});
+$mon->value(q{SELECT count(async_event_emit('keyed', to_jsonb(i), key => i % 3 || repeat('k', 10000000))) FROM generate_series(1, 30) i}, 60);
+ok($mon->until('SELECT count(*) = 30 FROM keyed', 60), 'events with long keys are handled');
+is($mon->value(q{SELECT count(*) FROM (SELECT what::int < lag(what::int) OVER (PARTITION BY what::int % 3 ORDER BY at) AS wrong FROM keyed) x WHERE wrong}), 0,
+	'each key in its order');
+my ($keyed) = slurp_file("/proc/$pid/status") =~ /VmHWM:\s+(\d+) kB/;
+cmp_ok($keyed, '<', 200 * 1024, "and the coordinator's memory stays small");
+$mon->value(q{SELECT async_event_off('keyed')});
+is($mon->run(q{SELECT async_event_on(repeat('x', 2001), command => 'SELECT 1', name => 'long')})->{sqlstate}, '54000', 'no channel that is handled is that long');
+
 # Events of one large transaction: what they take in the coordinator is given back when they have ended.
 sub anonymous
 {
