@@ -104,6 +104,7 @@ extern int	aside_max_handlers_per_role;
 extern int	aside_max_handlers_per_channel;
 extern int	aside_task_memory;
 extern int	aside_task_result_limit;
+extern int	aside_task_results_per_role;
 extern int	aside_task_retention;
 extern int	aside_task_timeout;
 extern int	aside_session_idle_timeout;
@@ -270,6 +271,7 @@ extern int	aside_enter_styles(uint32 styles, bool names);
 extern void aside_leave_styles(int nest);
 
 /* receiver.c */
+ASIDE_NORETURN extern void aside_refuse_reply(aside_status status);
 extern void aside_send_slot(void *sink, TupleTableSlot *slot);
 extern void aside_send_values(void *sink, TupleDesc desc, Datum *values, bool *nulls);
 extern DestReceiver *aside_create_receiver(TupleDesc returned, uint32 output,

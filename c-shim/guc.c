@@ -27,6 +27,7 @@ int			aside_max_handlers_per_role = 0;
 int			aside_max_handlers_per_channel = 0;
 int			aside_task_memory = 2048;
 int			aside_task_result_limit = 1024 * 1024;
+int			aside_task_results_per_role = 0;
 int			aside_task_retention = 3600 * 1000;
 int			aside_task_timeout = 0;
 int			aside_session_idle_timeout = 0;
@@ -144,6 +145,11 @@ aside_define_settings(void)
 							"Maximum size of the result of a task.",
 							"A task that returns more fails.",
 							&aside_task_result_limit, 1024 * 1024, 0, INT_MAX,
+							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("aside.task_results_per_role",
+							"Maximum size of all results of the tasks of one role.",
+							"Zero means no limit. Results that were read make room; without room a task fails.",
+							&aside_task_results_per_role, 0, 0, INT_MAX,
 							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomIntVariable("aside.task_retention",
 							"Time for which a task that has ended is known.",

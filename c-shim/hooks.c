@@ -53,18 +53,10 @@ refuse_commit(void)
 static void
 settle_task(aside_pool *pool)
 {
-	switch (aside_settle_task(pool, aside_get_worker_host()))
-	{
-		case ASIDE_OK:
-			return;
-		case ASIDE_SAVED:
-			aside_throw_kept();
-		default:
-			ereport(ERROR,
-					(errcode(ERRCODE_OUT_OF_MEMORY),
-					 errmsg("out of memory"),
-					 errdetail("There was no memory for the result of a task.")));
-	}
+	aside_status status = aside_settle_task(pool, aside_get_worker_host());
+
+	if (status != ASIDE_OK)
+		aside_refuse_reply(status);
 }
 
 static void

@@ -61,6 +61,7 @@ host_config(aside_worker_config *out)
 	out->block_idle_ms = IdleInTransactionSessionTimeout;
 	out->in_block = IsTransactionOrTransactionBlock();
 	out->result_bytes = (uint64) aside_task_result_limit * 1024;
+	out->role_bytes = (uint64) aside_task_results_per_role * 1024;
 }
 
 const aside_identity *

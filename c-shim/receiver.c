@@ -39,50 +39,41 @@ typedef struct Receiver
 	MemoryContext row_context;
 } Receiver;
 
-ASIDE_NORETURN static void
-refuse_gone(void)
+/* What a task or a caller was to be told has not been taken. */
+void
+aside_refuse_reply(aside_status status)
 {
+	if (status == ASIDE_SAVED)
+		aside_throw_kept();
+	if (status == ASIDE_TOO_LONG)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("result of a task exceeds aside.task_result_limit (%d kB)", aside_task_result_limit),
+				 errhint("Have the command write to a table, or increase \"aside.task_result_limit\".")));
+	if (status == ASIDE_TOO_MUCH)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("results of the tasks of a role exceed aside.task_results_per_role (%d kB)",
+						aside_task_results_per_role),
+				 errhint("Read or detach earlier tasks, or increase \"aside.task_results_per_role\".")));
+	if (status == ASIDE_NO_MEMORY)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory"),
+				 errdetail("There was no memory for a row or the columns of a result.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_QUERY_CANCELED),
 			 errmsg("canceling autonomous transaction because its caller has gone")));
-}
-
-ASIDE_NORETURN static void
-refuse_memory(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_OUT_OF_MEMORY),
-			 errmsg("out of memory"),
-			 errdetail("There was no memory for a row or the columns of a result.")));
-}
-
-ASIDE_NORETURN static void
-refuse_length(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-			 errmsg("result of a task exceeds aside.task_result_limit (%d kB)", aside_task_result_limit),
-			 errhint("Have the command write to a table, or increase \"aside.task_result_limit\".")));
 }
 
 static void
 hand_on(void *sink, MinimalTuple tuple)
 {
 	aside_bytes bytes = {(const uint8_t *) tuple, tuple->t_len};
+	aside_status status = aside_sink_row(sink, bytes);
 
-	switch (aside_sink_row(sink, bytes))
-	{
-		case ASIDE_OK:
-			return;
-		case ASIDE_SAVED:
-			aside_throw_kept();
-		case ASIDE_TOO_LONG:
-			refuse_length();
-		case ASIDE_NO_MEMORY:
-			refuse_memory();
-		default:
-			refuse_gone();
-	}
+	if (status != ASIDE_OK)
+		aside_refuse_reply(status);
 }
 
 /* A value in a toast table may be gone by the time that the caller looks at it. */
@@ -388,17 +379,10 @@ own_columns(TupleDesc returned, uint32 output)
 static void
 describe(void *sink, const aside_column *columns, int count)
 {
-	switch (aside_sink_describe(sink, columns, count))
-	{
-		case ASIDE_OK:
-			return;
-		case ASIDE_SAVED:
-			aside_throw_kept();
-		case ASIDE_NO_MEMORY:
-			refuse_memory();
-		default:
-			refuse_gone();
-	}
+	aside_status status = aside_sink_describe(sink, columns, count);
+
+	if (status != ASIDE_OK)
+		aside_refuse_reply(status);
 }
 
 /* A receiver in the current context. Raises 42804 if the rows cannot be what the caller expects. */

@@ -36,6 +36,7 @@ typedef enum aside_status
 	ASIDE_PANIC = 6,			/* a bug: the export caught a panic */
 	ASIDE_TOO_LONG = 7,			/* the result of a task is longer than it may be */
 	ASIDE_NO_MEMORY = 8,		/* out of memory */
+	ASIDE_TOO_MUCH = 9,			/* the results of a role's tasks are longer than they may be together */
 } aside_status;
 
 typedef struct aside_bytes
@@ -330,6 +331,7 @@ typedef struct aside_worker_config
 	uint32_t	in_block;
 	uint32_t	reserved;
 	uint64_t	result_bytes;	/* longest result of a task */
+	uint64_t	role_bytes;		/* all results of a role's tasks; 0: no limit */
 } aside_worker_config;
 
 /* What a worker asks the shim about one statement of a command. */
@@ -907,7 +909,7 @@ extern void aside_worker_exit(aside_pool *pool, const aside_worker_host *host);
 
 /*
  * Before a commit, when deferred triggers have run: what a task has said becomes its result.  OK, SAVED, NO_MEMORY,
- * or GONE on a panic.
+ * TOO_MUCH, or GONE on a panic.
  */
 extern aside_status aside_settle_task(aside_pool *pool, const aside_worker_host *host);
 /*

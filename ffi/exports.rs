@@ -371,6 +371,7 @@ fn stopped(stop: SinkStop) -> aside_status::Type {
     match stop {
         SinkStop::Saved => aside_status::ASIDE_SAVED,
         SinkStop::TooLong => aside_status::ASIDE_TOO_LONG,
+        SinkStop::TooMuch => aside_status::ASIDE_TOO_MUCH,
         SinkStop::NoMemory => aside_status::ASIDE_NO_MEMORY,
         SinkStop::CallerGone => aside_status::ASIDE_GONE,
     }

@@ -56,6 +56,7 @@ impl WorkerHost for WorkerSide<'_> {
             session_idle_ms: out.session_idle_ms,
             block_idle_ms: if out.in_block == 0 { 0 } else { out.block_idle_ms },
             result_bytes: out.result_bytes,
+            role_bytes: out.role_bytes,
         }
     }
     fn idle(&self, going_to_sleep: bool) -> bool {

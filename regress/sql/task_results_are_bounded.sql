@@ -84,6 +84,40 @@ SELECT async_wait(:t);
 SELECT state, sqlstate FROM aside.tasks WHERE id = :t;
 RESET aside.task_result_limit;
 
+-- the limit of a role, in memory and in files together
+SET client_min_messages = warning;
+CREATE ROLE regress_aside_results LOGIN IN ROLE aside_user;
+RESET client_min_messages;
+SET aside.task_results_per_role = '200kB';
+SET ROLE regress_aside_results;
+SELECT async_exec('SELECT repeat(''x'', 1000) FROM generate_series(1, 120)') AS t \gset
+SELECT async_exec('SELECT repeat(''x'', 1000) FROM generate_series(1, 40)') AS u \gset
+SELECT async_wait(:t), async_wait(:u);
+SELECT state, bytes > 64 * 1024 AS large FROM aside.tasks WHERE id IN (:t, :u) ORDER BY id;
+-- beyond it a task fails: at its end, and while it returns rows
+SELECT async_exec('SELECT repeat(''x'', 1000) FROM generate_series(1, 50)') AS v \gset
+SELECT async_exec('SELECT repeat(''x'', 1000) FROM generate_series(1, 100000)') AS w \gset
+SELECT async_wait(:v), async_wait(:w);
+SELECT state, sqlstate, message FROM aside.tasks WHERE id IN (:v, :w) ORDER BY id;
+SELECT count(*) FROM async_result(:v) AS (x text);
+-- another role has its own
+RESET ROLE;
+SELECT async_exec('SELECT repeat(''x'', 1000) FROM generate_series(1, 100)') AS o \gset
+SELECT async_wait(:o);
+SELECT state FROM aside.tasks WHERE id = :o;
+SELECT async_detach(:o);
+SET ROLE regress_aside_results;
+-- what was read makes room
+SELECT count(*) FROM async_result(:t) AS (x text);
+SELECT async_exec('SELECT repeat(''x'', 1000) FROM generate_series(1, 120)') AS v \gset
+SELECT async_wait(:v);
+SELECT id = :v AS new, state FROM aside.tasks WHERE id IN (:t, :u, :v) ORDER BY id;
+SELECT async_detach(id) IS NOT NULL AS detached FROM aside.tasks WHERE owner = 'regress_aside_results';
+RESET ROLE;
+SELECT regress_files(:t) AS files;
+RESET aside.task_results_per_role;
+DROP ROLE regress_aside_results;
+
 -- a thousand tasks through four workers
 SET aside.max_workers_per_session = 4;
 SELECT array_agg(async_exec('INSERT INTO regress_tasks VALUES ($1) RETURNING x', g + 1000) ORDER BY g) AS ts FROM generate_series(1, 1000) g \gset

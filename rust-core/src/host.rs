@@ -239,6 +239,8 @@ pub struct WorkerConfig {
     pub block_idle_ms: u32,
     /// Longest result of a task that is kept.
     pub result_bytes: u64,
+    /// All results of its role's tasks; 0 is no limit.
+    pub role_bytes: u64,
 }
 
 /// Where rows go while a statement runs.
@@ -255,6 +257,8 @@ pub enum SinkStop {
     Saved,
     /// The result of a task is longer than it may be.
     TooLong,
+    /// The results of its role's tasks are longer than they may be together.
+    TooMuch,
     NoMemory,
     CallerGone,
 }

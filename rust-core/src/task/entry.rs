@@ -44,6 +44,8 @@ pub struct Entry {
 
     pub(super) started: AtomicI64,
     pub(super) rows: AtomicU64,
+    /// Bytes of its result, in memory or not; counted before they are written.
+    pub(super) kept: AtomicU64,
     pub(super) sqlstate: AtomicU32,
     pub(super) owner: AtomicU32,
     database: AtomicU32,

@@ -22,6 +22,7 @@
 //! close that word, which one process can do, and only while there are no pins. Who holds a pin when it
 //! exits gives it back in its exit callback.
 
+mod allowance;
 pub mod dispatch;
 pub mod entry;
 pub mod journal;

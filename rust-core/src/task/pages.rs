@@ -108,6 +108,7 @@ impl Table<'_> {
     pub fn clear_payload(&self, ticket: Ticket) -> bool {
         let Some(entry) = self.writable(ticket) else { return false };
         self.drop_payload(entry);
+        entry.kept.store(0, SeqCst);
         entry.unmark(ticket.id, DISK).is_some_and(|hold| hold & DISK != 0)
     }
 

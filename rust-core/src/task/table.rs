@@ -184,16 +184,22 @@ impl<'a> Table<'a> {
     /// the file of a task.
     pub fn make_room_of(&self, role: u32, mut file: impl FnMut(u64)) -> bool {
         let Some(victim) = self.victim(|owner| owner == role) else { return false };
-        let Some(hold) = self.live(victim).and_then(|entry| entry.close(victim.id)) else { return true };
+        self.evict(victim, &mut file);
+        true
+    }
+
+    /// Free a finished task, unless somebody was first or holds it.
+    pub(super) fn evict(&self, ticket: Ticket, file: &mut impl FnMut(u64)) -> bool {
+        let Some(hold) = self.live(ticket).and_then(|entry| entry.close(ticket.id)) else { return false };
         self.header.stats.evicted.fetch_add(1, Relaxed);
-        if self.release(victim, hold) == (Fate::Freed { file: true }) {
-            file(victim.id);
+        if self.release(ticket, hold) == (Fate::Freed { file: true }) {
+            file(ticket.id);
         }
         true
     }
 
     /// Finished tasks with their hold and when they finished.
-    fn finished(&self) -> impl Iterator<Item = (Ticket, u64, i64)> + use<'a> {
+    pub(super) fn finished(&self) -> impl Iterator<Item = (Ticket, u64, i64)> + use<'a> {
         self.entries.iter().zip(0..).filter_map(|(entry, index)| {
             let (id, state) = entry.at();
             let at = entry.finished.load(Relaxed);
@@ -210,12 +216,7 @@ impl<'a> Table<'a> {
         read.sort_unstable_by_key(|&(ticket, _, at)| (at, ticket.id));
         let mut some = false;
         for (ticket, ..) in read.into_iter().take(EVICTED_AT_ONCE) {
-            let Some(hold) = self.live(ticket).and_then(|entry| entry.close(ticket.id)) else { continue };
-            self.header.stats.evicted.fetch_add(1, Relaxed);
-            some = true;
-            if self.release(ticket, hold) == (Fate::Freed { file: true }) {
-                file(ticket.id);
-            }
+            some |= self.evict(ticket, &mut file);
         }
         some
     }
@@ -226,6 +227,7 @@ impl<'a> Table<'a> {
         entry.started.store(0, Relaxed);
         entry.finished.store(0, Relaxed);
         entry.rows.store(0, Relaxed);
+        entry.kept.store(0, SeqCst);
         entry.sqlstate.store(0, Relaxed);
         entry.owner.store(new.owner, Relaxed);
         entry.set_key(new.key);

@@ -233,6 +233,35 @@ fn a_quota_counts_all_tasks_of_a_role_and_its_ended_ones_make_room() {
 }
 
 #[test]
+fn results_of_a_role_that_were_read_make_room_for_its_new_ones_and_no_others_do() {
+    let t = leak(8, 8);
+    let of = |owner, at: i64| {
+        let ticket = t.submit(&New { owner, ..new(1, b"") }, at).unwrap().0;
+        assert!(t.offer(ticket, State::Queued) && t.take(ticket, lease(at as u32, 1), at));
+        ticket
+    };
+    let end = |ticket, at: i64| _ = t.finish(ticket, lease(at as u32, 1), &outcome(How::Done), at);
+    let (first, second, other) = (of(1, 1), of(1, 2), of(2, 3));
+    assert!(t.allow(first, 40, 100, |_| ()) && t.set_on_disk(first, 40) && t.allow(second, 50, 100, |_| ()));
+    assert!(t.allow(other, 100, 100, |_| ()), "each role for itself");
+    [(first, 1), (second, 2), (other, 3)].into_iter().for_each(|(ticket, at)| end(ticket, at));
+    assert!(t.mark_read(other));
+    let third = of(1, 4);
+    assert!(t.allow(third, 10, 100, |_| ()) && !t.allow(third, 11, 100, |_| ()), "nothing of its role was read");
+    assert!(t.allow(third, 11, 0, |_| ()) && t.allow(third, 10, 100, |_| ()), "0 is no limit");
+    assert!(t.mark_read(first) && t.mark_read(second) && t.pin(second));
+    let mut files = Vec::new();
+    assert!(t.allow(third, 50, 100, |id| files.push(id)), "what was read goes");
+    assert_eq!((files, t.state(first)), (vec![first.id], None));
+    assert!(!t.allow(third, 51, 100, |_| ()), "what is being read stays");
+    assert!(!t.allow(third, 51, 100, |_| ()) && t.allow(third, 50, 100, |_| ()), "what was refused is not counted");
+    assert!(!t.clear_payload(third));
+    let fourth = of(1, 5);
+    assert!(t.allow(fourth, 50, 100, |_| ()), "what the task has given up is not counted");
+    assert_eq!((t.state(second), t.state(other)), (Some(State::Done), Some(State::Done)));
+}
+
+#[test]
 fn the_file_of_an_evicted_task_is_named() {
     let t = leak(1, 2);
     let old = t.running(lease(0, 1));

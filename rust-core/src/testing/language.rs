@@ -29,7 +29,11 @@ impl FakeWorker<'_> {
         let xid = self.world.next_xid.fetch_add(1, SeqCst);
         self.deferred();
         if let Err(stop) = self.worker.settle(self) {
-            return if stop == SinkStop::Saved { Err(Saved) } else { self.fail(OUT_OF_MEMORY, "out of memory") };
+            return match stop {
+                SinkStop::Saved => Err(Saved),
+                SinkStop::TooMuch => self.fail(CONFIGURATION_LIMIT_EXCEEDED, "too much"),
+                _ => self.fail(OUT_OF_MEMORY, "out of memory"),
+            };
         }
         if !self.worker.gate_pre_commit(xid) {
             return self.fail(QUERY_CANCELED, "canceling autonomous transaction");
@@ -96,7 +100,7 @@ impl FakeWorker<'_> {
                     match sink.row(row.as_bytes()) {
                         Ok(()) => {}
                         Err(SinkStop::Saved) => return Err(Saved),
-                        Err(SinkStop::CallerGone | SinkStop::TooLong | SinkStop::NoMemory) => {
+                        Err(SinkStop::CallerGone | SinkStop::TooLong | SinkStop::TooMuch | SinkStop::NoMemory) => {
                             return self.fail(QUERY_CANCELED, "the caller has gone");
                         }
                     }

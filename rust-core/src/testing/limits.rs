@@ -254,6 +254,7 @@ fn idle_workers_leave_after_their_time_but_for_those_that_are_to_stay() {
                 session_idle_ms: 0,
                 block_idle_ms: 0,
                 result_bytes: u64::MAX,
+                role_bytes: 0,
             };
             world.wake_all();
             let left = || world.count(State::Idle) == min_workers as usize && world.count(State::Free) == 4 - min_workers as usize;

@@ -113,6 +113,27 @@ fn a_result_longer_than_allowed_fails_the_task_and_one_of_no_rows_is_always_kept
 }
 
 #[test]
+fn a_task_whose_role_may_keep_no_more_results_fails_and_leaves_nothing() {
+    let world = world(2);
+    let client = Client::new(&world);
+    world.config.lock().unwrap().role_bytes = 200_000;
+    let id = client.submit("put a; rows 25 6000 xy").unwrap();
+    client.wait(&[id], None).unwrap();
+    for rows in [10, 25] {
+        let failed = client.submit(&format!("put b; rows {rows} 6000 xy")).unwrap();
+        assert!(client.task_result(failed).is_err(), "as it ends, or while it returns rows");
+    }
+    assert!(world.committed("a") && !world.committed("b"));
+    assert_eq!(world.files.lock().unwrap().len(), 1, "of those that failed nothing is kept");
+    client.task_result(id).unwrap();
+    let next = client.submit("put c; rows 25 6000 xy").unwrap();
+    client.task_result(next).unwrap();
+    assert_eq!(client.state(id), None, "what was read has made room");
+    assert!(world.committed("c"));
+    forget_all(&world, "");
+}
+
+#[test]
 fn a_task_that_is_cancelled_commits_nothing_whether_it_had_begun_or_not() {
     let world = world(1);
     let client = Client::new(&world);

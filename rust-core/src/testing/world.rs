@@ -155,6 +155,7 @@ impl World {
                 session_idle_ms: 0,
                 block_idle_ms: 0,
                 result_bytes: u64::MAX,
+                role_bytes: 0,
             }),
             doors: Mutex::default(),
             max_worker_processes: AtomicU32::new(u32::MAX),

@@ -32,7 +32,10 @@ impl<H: WorkerHost> Rows<'_, '_, H> {
             None => Err(SinkStop::CallerGone),
             Some(Reply::Task(spool)) => {
                 spool.push(kind, payload)?;
-                spool.drain(self.h)
+                let (Some(table), Some(ticket)) = (self.worker.tasks.get(), self.worker.task.get()) else {
+                    return Err(SinkStop::CallerGone);
+                };
+                spool.drain(self.h, &table, ticket)
             }
             Some(Reply::Caller(writer)) => {
                 // A statement that is cancelled ends between two frames: its error is the next one.

@@ -20,6 +20,8 @@ pub struct Spool {
     /// Bytes in the file.
     written: u64,
     limit: u64,
+    /// For all results of the role; 0 is none.
+    of_role: u64,
     /// What a dying worker said.
     last_words: Option<Report>,
 }
@@ -32,11 +34,12 @@ impl Default for Spool {
 
 impl Spool {
     pub fn new(task: u64) -> Self {
-        Self { task, buffer: Vec::new(), written: 0, limit: u64::MAX, last_words: None }
+        Self { task, buffer: Vec::new(), written: 0, limit: u64::MAX, of_role: 0, last_words: None }
     }
 
-    pub fn limit(&mut self, bytes: u64) {
-        self.limit = bytes;
+    /// How long it may be, and all results of its role.
+    pub fn limit(&mut self, bytes: u64, of_role: u64) {
+        (self.limit, self.of_role) = (bytes, of_role);
     }
 
     fn length(&self) -> u64 {
@@ -70,11 +73,18 @@ impl Spool {
     }
 
     /// Make room in memory where there is too much.
-    pub fn drain<H: WorkerHost>(&mut self, h: &H) -> Result<(), SinkStop> {
+    pub fn drain<H: WorkerHost>(&mut self, h: &H, table: &Table, ticket: Ticket) -> Result<(), SinkStop> {
         if self.buffer.len() < MEMORY_PER_TASK {
             return Ok(());
         }
+        self.count(h, table, ticket)?;
         self.write(h)
+    }
+
+    /// What is there is going to be kept, if its role may have so much.
+    fn count<H: WorkerHost>(&self, h: &H, table: &Table, ticket: Ticket) -> Result<(), SinkStop> {
+        let allowed = table.allow(ticket, self.length(), self.of_role, |id| h.drop_file(id));
+        allowed.then_some(()).ok_or(SinkStop::TooMuch)
     }
 
     fn write<H: WorkerHost>(&mut self, h: &H) -> Result<(), SinkStop> {
@@ -86,6 +96,7 @@ impl Spool {
 
     /// All has been said: it becomes the task's result. To be done before the commit, for it may fail.
     pub fn settle<H: WorkerHost>(&mut self, h: &H, table: &Table, ticket: Ticket) -> Result<(), SinkStop> {
+        self.count(h, table, ticket)?;
         if self.written == 0 {
             let room = || table.make_room(|id| h.drop_file(id));
             let short = self.buffer.len() <= MEMORY_PER_TASK;

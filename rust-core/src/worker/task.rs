@@ -114,10 +114,11 @@ impl Worker<'_> {
         spool.settle(h, &table, ticket)
     }
 
-    /// The longest result is the setting's of the task, which holds by now.
+    /// What bounds its result is the setting's of the task, which holds by now.
     pub(super) fn limit_result<H: WorkerHost>(&self, h: &H) {
         if let Some(Reply::Task(spool)) = self.reply.borrow_mut().as_mut() {
-            spool.limit(h.config().result_bytes);
+            let config = h.config();
+            spool.limit(config.result_bytes, config.role_bytes);
         }
     }
 
