@@ -50,15 +50,16 @@ has_unseen(uint32 partition)
 	return SPI_processed > 0;
 }
 
-/* What the log knows of those that died goes with it otherwise. */
+/* What the log knows of those that died goes with it otherwise. As aside.event_errors has it. */
 static void
 keep_errors(uint32 partition)
 {
-	aside_run_query(psprintf("UPDATE aside.event_dead d SET errors = l.errors FROM (SELECT e AS event, handler, "
+	aside_run_query(psprintf("UPDATE aside.event_dead d SET errors = l.errors FROM (SELECT event, handler, "
 					   "jsonb_agg(jsonb_build_object('attempt', attempt, 'at', at, 'sqlstate', sqlstate, 'message', message) "
-					   "ORDER BY at) AS errors FROM aside.event_log_%u, unnest(events) e "
-					   "WHERE kind IN ('f', 'x') AND sqlstate IS NOT NULL "
-					   "GROUP BY e, handler HAVING bool_or(kind = 'x')) l "
+					   "ORDER BY at) AS errors FROM (SELECT e AS event, handler, kind, attempt, at, sqlstate, message, "
+					   "row_number() OVER (PARTITION BY e, handler ORDER BY at DESC) AS back "
+					   "FROM aside.event_log_%u, unnest(events) e WHERE kind IN ('f', 'x') AND sqlstate IS NOT NULL) o "
+					   "WHERE back <= 100 GROUP BY event, handler HAVING bool_or(kind = 'x')) l "
 					   "WHERE d.errors IS NULL AND d.id = l.event AND d.handler = l.handler", partition),
 			  0, NULL, NULL, NULL, SPI_OK_UPDATE);
 }

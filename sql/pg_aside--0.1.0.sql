@@ -321,7 +321,7 @@ CREATE TABLE aside.event_dead (
     PRIMARY KEY (id, handler)
 );
 COMMENT ON COLUMN aside.event_dead.emitted_by IS 'name of a role; NULL: it was a notification';
-COMMENT ON COLUMN aside.event_dead.errors IS 'of all attempts; NULL as long as the log has them';
+COMMENT ON COLUMN aside.event_dead.errors IS 'of the last 100 attempts; NULL as long as the log has them';
 COMMENT ON TABLE aside.event_dead IS 'events that no attempt of a handler could handle';
 SELECT pg_catalog.pg_extension_config_dump('aside.event_id', '');
 SELECT pg_catalog.pg_extension_config_dump('aside.event_handler', '');
@@ -800,8 +800,10 @@ CREATE VIEW aside.event_log AS
 CREATE VIEW aside.event_errors AS
     SELECT o.event, o.handler,
         pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('attempt', o.attempt, 'at', o.at, 'sqlstate', o.sqlstate, 'message', o.message) ORDER BY o.at) AS errors
-    FROM (SELECT DISTINCT l.event, l.handler, l.attempt, l.at, l.sqlstate, l.message FROM aside.event_log l
-          WHERE l.kind IN ('f', 'x') AND l.sqlstate IS NOT NULL) o
+    FROM (SELECT d.*, row_number() OVER (PARTITION BY d.event, d.handler ORDER BY d.at DESC) AS back
+          FROM (SELECT DISTINCT l.event, l.handler, l.attempt, l.at, l.sqlstate, l.message FROM aside.event_log l
+                WHERE l.kind IN ('f', 'x') AND l.sqlstate IS NOT NULL) d) o
+    WHERE o.back <= 100
     GROUP BY o.event, o.handler;
 -- For the views: of handlers that have not ended, the role that they act for; NULL: nobody. Asked once for each handler.
 CREATE VIEW aside.event_handlers AS
@@ -822,7 +824,8 @@ CREATE VIEW aside.event_fates AS
         -- one that was not made is the last that was begun
         max(o.attempt) - ((pg_catalog.array_agg(o.kind ORDER BY o.at DESC))[1] = 'w')::int AS counted, max(o.next_at) AS next_at, max(o.at) AS changed,
         (pg_catalog.array_agg(o.sqlstate ORDER BY o.at DESC) FILTER (WHERE o.sqlstate IS NOT NULL))[1] AS sqlstate,
-        (pg_catalog.array_agg(o.message ORDER BY o.at DESC) FILTER (WHERE o.message IS NOT NULL))[1] AS message
+        -- the last one, without holding all
+        (max(ARRAY[pg_catalog.to_char(o.at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'), o.message]) FILTER (WHERE o.message IS NOT NULL))[2] AS message
     FROM aside.event_log o GROUP BY o.event, o.handler;
 CREATE FUNCTION aside.event_state(done boolean, dead boolean, cancelled boolean, begun bigint, ended bigint, failed bigint, run_at timestamptz)
 RETURNS text LANGUAGE sql VOLATILE AS $$
@@ -970,7 +973,7 @@ CREATE VIEW aside.event_stats WITH (security_barrier) AS
 CREATE VIEW aside.coordinators AS SELECT * FROM aside.coordinator_rows();
 COMMENT ON VIEW aside.event_rows IS 'rows of all partitions of events';
 COMMENT ON VIEW aside.event_log IS 'lines of the log of events, one for each event';
-COMMENT ON VIEW aside.event_errors IS 'errors of the attempts of each event, as far as the log has them';
+COMMENT ON VIEW aside.event_errors IS 'errors of the last 100 attempts of each event, as far as the log has them';
 COMMENT ON VIEW aside.event_states IS 'what is known of each event and each of its handlers';
 COMMENT ON VIEW aside.event_handled_by IS 'what an event says of whom it is for, and the handlers that this means';
 COMMENT ON VIEW aside.event_fates IS 'what the log says of each event for each handler';

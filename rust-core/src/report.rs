@@ -3,7 +3,7 @@
 
 use crate::memory::{self, Grows, NoMemory};
 
-/// Of a DETAIL, a HINT or a CONTEXT that is kept.
+/// Of a text of an error that is kept.
 const LONGEST_TEXT: usize = 8192;
 
 /// The message in what [`Report::texts`] made.
@@ -147,14 +147,14 @@ impl Report {
     }
 
     /// What it says: the message, then DETAIL, HINT and CONTEXT, each after a NUL, which no text of the server's has; of
-    /// each of those so much at most. What there is no memory for is left out.
+    /// each so much at most. What there is no memory for is left out.
     pub fn texts(&self) -> Vec<u8> {
         const WHAT: &str = "an error";
-        let mut texts = memory::copy(self.get(Field::Message).unwrap_or_default(), WHAT).unwrap_or_default();
-        let more = [Field::Detail, Field::Hint, Field::Context].map(|field| self.get(field).unwrap_or_default());
+        let kept = |field| self.get(field).map(|text| text.get(..LONGEST_TEXT).unwrap_or(text)).unwrap_or_default();
+        let mut texts = memory::copy(kept(Field::Message), WHAT).unwrap_or_default();
+        let more = [Field::Detail, Field::Hint, Field::Context].map(kept);
         let last = more.iter().rposition(|text| !text.is_empty()).map_or(0, |last| last + 1);
         for text in &more[..last] {
-            let text = text.get(..LONGEST_TEXT).unwrap_or(text);
             if memory::append(&mut texts, b"\0", WHAT).and_then(|()| memory::append(&mut texts, text, WHAT)).is_err() {
                 break;
             }
@@ -196,6 +196,7 @@ mod tests {
         let parts: Vec<&[u8]> = texts.split(|byte| *byte == 0).collect();
         assert_eq!(parts[..3], [&b"message"[..], b"", b"hint"]);
         assert_eq!(parts[3].len(), LONGEST_TEXT);
+        assert_eq!(Report::error(INTERNAL_ERROR, vec![b'm'; LONGEST_TEXT + 1]).texts().len(), LONGEST_TEXT);
     }
 
     #[test]
