@@ -316,18 +316,42 @@ vacate(Node *statement, const char *database, ProcessUtilityContext context)
 	return oid;
 }
 
-/* In a worker, what was reset goes back to what the caller would get. */
-static void
-reset_as_caller(Node *statement)
+/*
+ * What is to be done when a command has ended.  It is taken from the command
+ * before it begins: a CALL that commits frees its own tree on the way.
+ */
+typedef struct Aftermath
+{
+	bool		resets;			/* in a worker: settings go back to what the caller would get */
+	bool		resets_locally;
+	char	   *setting;		/* NULL: all */
+	bool		discards;
+	bool		drops_database;
+	bool		commits_prepared;
+} Aftermath;
+
+static Aftermath
+aftermath_of(Node *statement)
 {
 	VariableSetStmt *set = (VariableSetStmt *) statement;
+	Aftermath	after = {
+		.discards = IsA(statement, DiscardStmt) && ((DiscardStmt *) statement)->target == DISCARD_ALL,
+		.drops_database = IsA(statement, DropdbStmt),
+		.commits_prepared = IsA(statement, TransactionStmt) &&
+		((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED,
+	};
 
-	if (IsA(statement, DiscardStmt) && ((DiscardStmt *) statement)->target == DISCARD_ALL)
-		aside_reset_setting(NULL, false);
-	else if (IsA(statement, VariableSetStmt) && set->kind == VAR_RESET_ALL)
-		aside_reset_setting(NULL, false);
+	if (aside_worker_pool() == NULL)
+		return after;
+	if (after.discards || (IsA(statement, VariableSetStmt) && set->kind == VAR_RESET_ALL))
+		after.resets = true;
 	else if (IsA(statement, VariableSetStmt) && (set->kind == VAR_RESET || set->kind == VAR_SET_DEFAULT))
-		aside_reset_setting(set->name, set->is_local);
+	{
+		after.resets = true;
+		after.resets_locally = set->is_local;
+		after.setting = pstrdup(set->name);
+	}
+	return after;
 }
 
 static void
@@ -336,11 +360,7 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only, ProcessUt
 				QueryCompletion *completion)
 {
 	const char *database = database_wanted(pstmt->utilityStmt);
-	bool		discards = IsA(pstmt->utilityStmt, DiscardStmt) &&
-		((DiscardStmt *) pstmt->utilityStmt)->target == DISCARD_ALL;
-	bool		commits_prepared = IsA(pstmt->utilityStmt, TransactionStmt) &&
-		((TransactionStmt *) pstmt->utilityStmt)->kind == TRANS_STMT_COMMIT_PREPARED;
-
+	Aftermath	after = aftermath_of(pstmt->utilityStmt);
 	Oid			vacated = database == NULL ? InvalidOid : vacate(pstmt->utilityStmt, database, context);
 
 	PG_TRY();
@@ -357,16 +377,16 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only, ProcessUt
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	if (aside_worker_pool() != NULL)
-		reset_as_caller(pstmt->utilityStmt);
-	if (discards)
+	if (after.resets)
+		aside_reset_setting(after.setting, after.resets_locally);
+	if (after.discards)
 		aside_discard_sessions();
 	if (database != NULL)
 		aside_note_databases();
 	/* In a database that was dropped nobody is to look for the extension. */
-	if (OidIsValid(vacated) && !IsA(pstmt->utilityStmt, DropdbStmt))
+	if (OidIsValid(vacated) && !after.drops_database)
 		aside_readmit_coordinator(vacated);
-	if (commits_prepared)
+	if (after.commits_prepared)
 	{
 		/* What that transaction has emitted, or which handlers it has changed, nobody remembers here. */
 		aside_say_handlers();
