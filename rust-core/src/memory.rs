@@ -150,25 +150,51 @@ pub fn look_for(bytes: usize, what: &'static str) -> Result<(), NoMemory> {
 #[cfg(test)]
 pub mod tests {
     use super::*;
+    use std::cell::RefCell;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
     thread_local! {
-        static REFUSE: Cell<u64> = const { Cell::new(0) };
+        static REFUSAL: RefCell<Refusal> = RefCell::default();
+    }
+
+    /// What is refused, to one thread or to several: the nth that is asked for from now on, once.
+    #[derive(Clone, Debug, Default)]
+    pub struct Refusal(Arc<AtomicU64>);
+
+    impl Refusal {
+        /// 0: nothing.
+        pub fn of(nth: u64) -> Self {
+            Self(Arc::new(AtomicU64::new(nth)))
+        }
+
+        pub fn was_met(&self) -> bool {
+            self.0.load(SeqCst) == 0
+        }
+
+        /// Refuse nothing more.
+        pub fn end(&self) {
+            self.0.store(0, SeqCst);
+        }
+
+        /// It holds for this thread.
+        pub fn hold(self) {
+            REFUSAL.set(self);
+        }
     }
 
     /// Refuse what this thread asks for the nth time from now on, once; 0: nothing.
     pub fn refuse(nth: u64) {
-        REFUSE.set(nth);
+        Refusal::of(nth).hold();
     }
 
     /// Has it been refused?
     pub fn was_refused() -> bool {
-        REFUSE.get() == 0
+        REFUSAL.with_borrow(Refusal::was_met)
     }
 
     pub fn refused() -> bool {
-        let left = REFUSE.get();
-        REFUSE.set(left.saturating_sub(1));
-        left == 1
+        REFUSAL.with_borrow(|refusal| refusal.0.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)) == Ok(1))
     }
 
     #[test]

@@ -290,7 +290,11 @@ impl CallerHost for Client {
         self.world.launched.lock().unwrap().insert(slot, me.clone());
         // Decided here, so that launches are counted in their order.
         let stillborn = world.step("start").is_some();
-        spawn(move || main(world, me, stillborn, Lease { slot, generation }, key));
+        let refusal = world.refusal.lock().unwrap().clone();
+        spawn(move || {
+            refusal.hold();
+            main(world, me, stillborn, Lease { slot, generation }, key);
+        });
         Ok(Launch::Started)
     }
     fn launch_failed(&self, slot: u32) -> bool {

@@ -5,7 +5,7 @@
 //! ended, `deaf DOOR` not even that, `lock` waits for the caller's lock, `nest COMMAND` calls, `alone` sees that nobody else runs anything, `iam
 //! DATABASE USER` says whose call it is, `show` returns who the worker became. `lock NAME` takes a lock, to the
 //! end of the transaction; `begin`, `commit` and `rollback` are a session's; `async COMMAND` submits a task and
-//! waits for it.
+//! waits for it. More words, as `$1`, are parameters that nothing is done with.
 
 use super::caller::{Client, Told};
 use super::worker::{Block, FakeWorker};
@@ -28,13 +28,7 @@ impl FakeWorker<'_> {
     pub(super) fn commit_now(&self) -> Result<(), Saved> {
         let xid = self.world.next_xid.fetch_add(1, SeqCst);
         self.deferred();
-        if let Err(stop) = self.worker.settle(self) {
-            return match stop {
-                SinkStop::Saved => Err(Saved),
-                SinkStop::TooMuch => self.fail(CONFIGURATION_LIMIT_EXCEEDED, "too much"),
-                _ => self.fail(OUT_OF_MEMORY, "out of memory"),
-            };
-        }
+        self.worker.settle(self).or_else(|stop| self.stopped(stop))?;
         if !self.worker.gate_pre_commit(xid) {
             return self.fail(QUERY_CANCELED, "canceling autonomous transaction");
         }
@@ -92,18 +86,13 @@ impl FakeWorker<'_> {
             "commit" => self.commit_now()?,
             "rows" => {
                 if self.described.get() {
-                    sink.describe(&[Column { type_oid: 25, typmod: -1, by_text: 0, name: b"column" }]).map_err(|_| Saved)?;
+                    let columns = [Column { type_oid: 25, typmod: -1, by_text: 0, name: b"column" }];
+                    sink.describe(&columns).or_else(|stop| self.stopped(stop))?;
                 }
                 let row = words[3].repeat(number(2) / words[3].len());
                 for _ in 0..number(1) {
                     self.try_step("sink")?;
-                    match sink.row(row.as_bytes()) {
-                        Ok(()) => {}
-                        Err(SinkStop::Saved) => return Err(Saved),
-                        Err(SinkStop::CallerGone | SinkStop::TooLong | SinkStop::TooMuch | SinkStop::NoMemory) => {
-                            return self.fail(QUERY_CANCELED, "the caller has gone");
-                        }
-                    }
+                    sink.row(row.as_bytes()).or_else(|stop| self.stopped(stop))?;
                 }
                 return Ok(number(1) as u64);
             }
@@ -177,6 +166,16 @@ impl FakeWorker<'_> {
             other => panic!("no such statement: {other}"),
         }
         Ok(0)
+    }
+
+    /// What was said did not get through.
+    fn stopped(&self, stop: SinkStop) -> Result<(), Saved> {
+        match stop {
+            SinkStop::Saved => Err(Saved),
+            SinkStop::NoMemory => self.fail(OUT_OF_MEMORY, "out of memory"),
+            SinkStop::TooMuch => self.fail(CONFIGURATION_LIMIT_EXCEEDED, "too much"),
+            SinkStop::CallerGone | SinkStop::TooLong => self.fail(QUERY_CANCELED, "the caller has gone"),
+        }
     }
 
     fn fail_as(&self, told: Told) -> Result<u64, Saved> {

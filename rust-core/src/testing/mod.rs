@@ -11,6 +11,7 @@ mod coordinators;
 mod endings;
 mod faults;
 mod limits;
+mod memory;
 mod order;
 mod schedules;
 mod session_faults;

@@ -295,8 +295,9 @@ impl WorkerHost for FakeWorker<'_> {
             return self.fail(FAILED_TRANSACTION, "current transaction is aborted");
         }
         let mut plans = self.plans.borrow_mut();
+        let params = text.matches('$').count() as u32;
         plans.push(text);
-        Ok(Statement { refused, cacheable: true, changes, params: 0, plan: plans.len() - 1 })
+        Ok(Statement { refused, cacheable: true, changes, params, plan: plans.len() - 1 })
     }
     fn keep_plan(&self, plan: usize) -> Result<(), Saved> {
         self.note("keep_plan");

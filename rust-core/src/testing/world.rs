@@ -2,6 +2,7 @@
 //! the faults that a test orders. Real time passes only while somebody sleeps, and then little of it.
 
 use crate::host::{Slept, WorkerConfig};
+use crate::memory::tests::Refusal;
 use crate::pool::area::{Area, tests::leak};
 use crate::pool::slot::State;
 use crate::task::{State as TaskState, Table, tests::leak as leak_tasks};
@@ -131,6 +132,8 @@ pub struct World {
     pub locks: Mutex<HashMap<String, u32>>,
     /// Parallel workers, by the process that waits for them.
     pub groups: Mutex<HashMap<u32, Vec<u32>>>,
+    /// Memory that workers do not get.
+    pub refusal: Mutex<Refusal>,
 }
 
 impl World {
@@ -166,6 +169,7 @@ impl World {
             table: Mutex::default(),
             locks: Mutex::default(),
             groups: Mutex::default(),
+            refusal: Mutex::default(),
         })
     }
 

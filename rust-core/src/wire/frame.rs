@@ -112,30 +112,35 @@ pub fn write<E>(
     Ok(())
 }
 
-/// Read a frame into `buffer` (cleared first); kind and length in bytes.
+/// Read a frame into `buffer` (cleared first); kind and length in bytes. One for which there is no memory is read all
+/// the same, to nowhere: its writer may be waiting for room for the rest of it.
 pub fn read<E>(
     reader: &mut Reader,
     buffer: &mut Vec<u64>,
     mut block: impl FnMut(Need, &mut Reader) -> Result<(), E>,
 ) -> Result<(Kind, usize), Broken<E>> {
-    buffer.clear();
-    buffer.room(1, "what has come").map_err(Broken::NoMemory)?;
-    while reader.pull(buffer, 1) == 0 {
+    let mut wait = |reader: &mut Reader| {
         reader.release();
-        block(Need::Data, reader).map_err(Broken::Stopped)?;
-    }
-    let header = buffer.pop().ok_or(Broken::Malformed)?;
+        block(Need::Data, reader).map_err(Broken::Stopped)
+    };
+    buffer.clear();
+    let header = loop {
+        match reader.take() {
+            Some(header) => break header,
+            None => wait(reader)?,
+        }
+    };
     let (kind, length) = decode_header(header).ok_or(Broken::Malformed)?;
-    let words = length.div_ceil(8);
-    buffer.room(words, "what has come").map_err(Broken::NoMemory)?;
-    while buffer.len() < words {
-        let wanted = words - buffer.len();
-        if reader.pull(buffer, wanted) == 0 {
-            reader.release();
-            block(Need::Data, reader).map_err(Broken::Stopped)?;
+    let mut left = length.div_ceil(8);
+    let room = buffer.room(left, "what has come");
+    while left > 0 {
+        let count = if room.is_ok() { reader.pull(buffer, left) } else { reader.skip(left) };
+        left -= count;
+        if count == 0 {
+            wait(reader)?;
         }
     }
-    Ok((kind, length))
+    room.map(|()| (kind, length)).map_err(Broken::NoMemory)
 }
 
 #[cfg(test)]

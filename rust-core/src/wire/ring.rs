@@ -146,11 +146,22 @@ impl Reader<'_> {
         count
     }
 
+    /// The next word, if it is there.
+    pub fn take(&mut self) -> Option<u64> {
+        let at = self.head & self.ring.mask();
+        (self.skip(1) == 1).then(|| self.ring.words[at as usize].load(Relaxed))
+    }
+
+    /// Pass over up to `count` words; returns how many there were.
+    pub fn skip(&mut self, count: usize) -> usize {
+        let count = count.min(self.available());
+        self.head += count as u64;
+        count
+    }
+
     /// Pass over what is there; were there any words?
     pub fn discard(&mut self) -> bool {
-        let count = self.available();
-        self.head += count as u64;
-        count > 0
+        self.skip(usize::MAX) > 0
     }
 
     /// Give the room of what was read back to the writer.
