@@ -903,7 +903,9 @@ fn schedule(rng: &mut fastrand::Rng) {
         if known.is_empty() || rng.u32(..6) == 0 {
             let free = known.len() < 6;
             let evictable = known.iter().filter(|k| k.state.finished() && k.pins == 0 && !free);
-            let victim = evictable.min_by_key(|k| (!k.read, k.finished, k.ticket.id)).cloned();
+            // Of those that nobody has read, a failure goes last.
+            let last = |k: &Known| !k.read && k.state != State::Done;
+            let victim = evictable.min_by_key(|k| (!k.read, last(k), k.finished, k.ticket.id)).cloned();
             match t.submit(&new(now as u32, b"model"), now) {
                 Err(Full) => assert!(!free && victim.is_none()),
                 Ok((ticket, file)) => {
