@@ -101,6 +101,7 @@ extern int	aside_plan_cache_size;
 extern int	aside_max_tasks;
 extern int	aside_max_tasks_per_role;
 extern int	aside_max_handlers_per_role;
+extern int	aside_max_events_per_role;
 extern int	aside_max_handlers_per_channel;
 extern int	aside_task_memory;
 extern int	aside_task_result_limit;

@@ -24,6 +24,7 @@ int			aside_plan_cache_size = 128;
 int			aside_max_tasks = 2000;
 int			aside_max_tasks_per_role = 0;
 int			aside_max_handlers_per_role = 0;
+int			aside_max_events_per_role = 0;
 int			aside_max_handlers_per_channel = 0;
 int			aside_task_memory = 2048;
 int			aside_task_result_limit = 1024 * 1024;
@@ -125,6 +126,11 @@ aside_define_settings(void)
 							"Maximum number of tasks of one role that are known at a time.",
 							"Zero means no limit but that of aside.max_tasks. Ended ones make room for new ones of the role.",
 							&aside_max_tasks_per_role, 0, 0, 1000000,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("aside.max_events_per_role",
+							"Maximum number of events that one role has emitted in a database and that are still to be handled.",
+							"Zero means no limit.",
+							&aside_max_events_per_role, 0, 0, INT_MAX,
 							PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("aside.max_handlers_per_role",
 							"Maximum number of event handlers that one role makes in a database.",

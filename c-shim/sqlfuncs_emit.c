@@ -200,6 +200,47 @@ claim_as_owner(FunctionCallInfo fcinfo, int *partition, int64 id, const char *co
 	return other;
 }
 
+/* Open events of a role, up to so many; this transaction's are among them. */
+static int
+count_open(Oid role, int most)
+{
+	Oid			types[2] = {OIDOID, INT4OID};
+	Datum		values[2] = {ObjectIdGetDatum(role), Int32GetDatum(most)};
+	Oid			user;
+	int			context;
+	int			count;
+	bool		null;
+
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(aside_events_owner(), context | SECURITY_LOCAL_USERID_CHANGE);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	if (SPI_execute_with_args("SELECT aside.event_count_open($1, $2)", 2, types, values, NULL,
+							  false, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not count the open events of a role");
+	count = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
+	SPI_finish();
+	SetUserIdAndSecContext(user, context);
+	return count;
+}
+
+/* The tables are looked through only where the quota may be used up. */
+static void
+check_quota(Oid role)
+{
+	int			quota = aside_max_events_per_role;
+
+	if (quota == 0 || aside_quota_take(aside_event_registry, MyDatabaseId, role, quota))
+		return;
+	aside_quota_counted(aside_event_registry, MyDatabaseId, role, count_open(role, quota));
+	if (!aside_quota_take(aside_event_registry, MyDatabaseId, role, quota))
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("too many events of role \"%s\" are still to be handled", GetUserNameFromId(role, false)),
+				 errdetail("It may have %d.", quota),
+				 errhint("Consider increasing \"aside.max_events_per_role\".")));
+}
+
 /*
  * async_event_emit(channel text, payload jsonb, key text, delay interval, run_at timestamptz, priority int,
  * unique_key text, on_conflict text, headers jsonb) returns bigint
@@ -240,6 +281,7 @@ aside_async_event_emit(PG_FUNCTION_ARGS)
 		if (other != 0)
 			PG_RETURN_INT64(other);
 	}
+	check_quota(GetUserId());
 	values[ID] = Int64GetDatum(id);
 	values[TXID] = FullTransactionIdGetDatum(GetTopFullTransactionId());
 	values[CHANNEL] = PG_GETARG_DATUM(0);

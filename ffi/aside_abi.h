@@ -862,6 +862,9 @@ extern bool aside_registry_vacate(aside_registry *registry, uint32_t database, i
 extern void aside_registry_readmit(aside_registry *registry, uint32_t database);
 extern int32_t aside_registry_partition(const aside_registry *registry, uint32_t database);
 extern void aside_registry_set_partition(aside_registry *registry, uint32_t entry, uint32_t partition);
+/* An event more of the role, within its quota; false: say how many it has. */
+extern bool aside_quota_take(const aside_registry *registry, uint32_t database, uint32_t role, uint32_t quota);
+extern void aside_quota_counted(const aside_registry *registry, uint32_t database, uint32_t role, uint32_t count);
 /* A process of the reserve waits at its place, finds out what it is to do, and goes; then kick the launcher. */
 extern void aside_reserve_wait(aside_registry *registry, uint32_t place, uint32_t proc);
 extern bool aside_reserve_take(aside_registry *registry, uint32_t place, aside_order *order);

@@ -304,6 +304,22 @@ pub unsafe extern "C" fn aside_registry_partition(registry: *const aside_registr
 /// # Safety
 /// As said at the top.
 #[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_quota_take(registry: *const aside_registry, database: u32, role: u32, quota: u32) -> bool {
+    // SAFETY: per the contract.
+    unsafe { &*registry }.registry.quotas.take(database, role, quota)
+}
+
+/// # Safety
+/// As said at the top.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aside_quota_counted(registry: *const aside_registry, database: u32, role: u32, count: u32) {
+    // SAFETY: per the contract.
+    unsafe { &*registry }.registry.quotas.counted(database, role, count);
+}
+
+/// # Safety
+/// As said at the top.
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn aside_registry_set_partition(registry: *mut aside_registry, index: u32, partition: u32) {
     // SAFETY: per the contract.
     if let Some(entry) = unsafe { entry(registry, index) } {

@@ -853,6 +853,12 @@ CREATE VIEW aside.event_states AS
     ) s
     WHERE s.id IS NOT NULL;
 
+-- For the quota of a role.
+CREATE FUNCTION aside.event_count_open(role oid, most int) RETURNS int LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT count(*)::int FROM (SELECT DISTINCT s.id FROM aside.event_states s
+        WHERE s.emitted_by = role AND s.state IN ('waiting', 'delayed', 'retrying', 'running') LIMIT most) o $$;
+COMMENT ON FUNCTION aside.event_count_open(oid, int) IS 'how many events that a role has emitted are still to be handled, up to so many';
+
 CREATE VIEW aside.handlers AS
     SELECT h.name, h.channel, coalesce(pg_catalog.pg_get_userbyid(h.role), h.owner) AS owner, h.handler,
         CASE WHEN pg_catalog.pg_has_role(h.role, 'USAGE') OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) current_user)
@@ -1096,7 +1102,7 @@ REVOKE ALL ON FUNCTION
     aside.follow_definition(), aside.check_writer(),
     aside.async_event_on(oid, text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean),
     aside.async_event_off(oid, text), aside.async_event_pause(oid, text), aside.async_event_resume(oid, text),
-    aside.event_put(text, jsonb, text, int, jsonb, oid, bigint, text, text, bigint), aside.event_claim_key(text, text, bigint, text, oid),
+    aside.event_put(text, jsonb, text, int, jsonb, oid, bigint, text, text, bigint), aside.event_claim_key(text, text, bigint, text, oid), aside.event_count_open(oid, int),
     aside.event_unique_compact(), aside.async_event_cancel(oid, bigint), aside.async_event_redrive(oid, text, bigint[]),
     aside.async_event_state(oid, bigint), aside.event_state(boolean, boolean, boolean, bigint, bigint, bigint, timestamptz),
     aside.plpgsql_call(), aside.plpgsql_inline(internal), aside.plpgsql_validate(oid),

@@ -1,5 +1,5 @@
--- Claim: a role that may have so many tasks or handlers, and a channel that may
--- have so many handlers, gets no more, and is told which setting that is.
+-- Claim: a role that may have so many tasks, events or handlers, and a channel
+-- that may have so many handlers, gets no more, and is told which setting that is.
 \set VERBOSITY default
 \set SHOW_CONTEXT never
 CREATE ROLE regress_aside_quota LOGIN IN ROLE aside_user;
@@ -18,6 +18,30 @@ SELECT async_wait(:one), async_wait(:other);
 SELECT async_wait(async_exec('SELECT 1'));
 RESET ROLE;
 RESET aside.max_tasks_per_role;
+-- events: what has ended makes room, what was rolled back or has no handler does not count
+SELECT pg_advisory_lock(4733);
+SELECT async_event_on('quota events', command => 'SELECT pg_advisory_xact_lock_shared(4733)');
+SET aside.max_events_per_role = 3;
+SET ROLE regress_aside_quota;
+SELECT count(async_event_emit('quota nobody')) FROM generate_series(1, 5);
+SELECT count(async_event_emit('quota events')) FROM generate_series(1, 4);
+BEGIN;
+SELECT count(async_event_emit('quota events')) FROM generate_series(1, 3);
+ROLLBACK;
+SELECT count(async_event_emit('quota events')) FROM generate_series(1, 2);
+SELECT async_event_emit('quota events') IS NOT NULL AS third;
+SELECT async_event_emit('quota events');
+RESET ROLE;
+SELECT count(async_event_emit('quota events')) AS of_another FROM generate_series(1, 2);
+SELECT pg_advisory_unlock(4733);
+DO $$ BEGIN
+    WHILE EXISTS (SELECT FROM aside.events WHERE channel = 'quota events' AND state <> 'done') LOOP PERFORM pg_sleep(0.01); END LOOP;
+END $$;
+SET ROLE regress_aside_quota;
+SELECT async_event_emit('quota events') IS NOT NULL AS room;
+RESET ROLE;
+RESET aside.max_events_per_role;
+SELECT async_event_off('quota events');
 -- handlers
 SET aside.max_handlers_per_role = 2;
 SET ROLE regress_aside_quota;

@@ -14,6 +14,7 @@
 //! All of it is atomic; all zeroes is an empty registry. A state is changed by compare-and-swap together
 //! with the entry's generation, so that a coordinator that comes late finds itself not wanted.
 
+use super::quotas::Quotas;
 use super::reserve::{self, Place};
 use super::tallies::Tallies;
 use crate::async_event::rotation::Rest;
@@ -104,6 +105,7 @@ pub struct Registry {
     pub reserve: [Place; reserve::PLACES],
     pub entries: [Entry; PLACES],
     pub tallies: Tallies,
+    pub quotas: Quotas,
 }
 
 impl Default for Registry {
@@ -116,6 +118,7 @@ impl Default for Registry {
             reserve: std::array::from_fn(|_| Place::default()),
             entries: std::array::from_fn(|_| Entry::default()),
             tallies: Tallies::default(),
+            quotas: Quotas::default(),
         }
     }
 }
