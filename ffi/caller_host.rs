@@ -79,6 +79,7 @@ impl CallerHost for Caller<'_> {
     fn pin_wait(&self, pid: u32) -> bool {
         host_call!(self.t, pin_wait(pid))
     }
+    #[expect(clippy::disallowed_methods, reason = "few, and never more")]
     fn group(&self, pid: u32) -> Vec<u32> {
         let mut members = [0; 64];
         let count = host_call!(self.t, group(pid, members.as_mut_ptr(), members.len()));

@@ -101,6 +101,7 @@ macro_rules! impl_world {
             fn wake(&self, proc: u32) {
                 $crate::host_call!(self.t.world, wake(proc));
             }
+            #[expect(clippy::disallowed_methods, reason = "few, and never more")]
             fn pins_wanted(&self) -> Vec<u32> {
                 let mut waiters = [0; 16];
                 let count = $crate::host_call!(self.t.world, pins_wanted(waiters.as_mut_ptr(), waiters.len()));

@@ -226,7 +226,7 @@ unsafe extern "C" fn origin(_: aside_bytes) {}
 unsafe extern "C" fn call_site(_: u64, _: aside_bytes) {}
 unsafe extern "C" fn log(error: *const aside_report, _: bool) {
     // SAFETY: readable during this call.
-    assert!(unsafe { !(*error).message.data.is_null() });
+    assert_ne!(unsafe { (*error).sqlstate }, 0);
 }
 unsafe extern "C" fn forget_cancel() {
     me().interrupted.store(0, SeqCst);
