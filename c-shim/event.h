@@ -32,7 +32,7 @@ typedef struct AsideEventTables
 extern void aside_check_events_ready(void);
 extern void aside_note_emitted(void);
 extern void aside_note_handlers(void);
-extern const AsideEventTables *aside_event_tables(void);
+extern AsideEventTables aside_event_tables(void);
 extern Oid	aside_event_type(void);
 extern Oid	aside_events_owner(void);
 extern Oid	aside_hold_tables(void);

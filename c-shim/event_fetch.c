@@ -248,10 +248,10 @@ fetch_new(size_t most, const aside_fetched **events, size_t *count)
 static void
 hold_partitions(void)
 {
-	const AsideEventTables *tables = aside_event_tables();
+	AsideEventTables tables = aside_event_tables();
 
 	for (int i = 0; i < ASIDE_PARTITIONS; i++)
-		LockRelationOid(tables->partitions[i], AccessShareLock);
+		LockRelationOid(tables.partitions[i], AccessShareLock);
 	PopActiveSnapshot();
 	PushActiveSnapshot(GetTransactionSnapshot());
 }

@@ -626,7 +626,7 @@ free_keys(Datum *ids, int count)
 	};
 
 	/* Before the snapshot. */
-	LockRelationOid(aside_event_tables()->unique_keys, RowExclusiveLock);
+	LockRelationOid(aside_event_tables().unique_keys, RowExclusiveLock);
 	execute_without_scans(&free_key_plan, "DELETE FROM aside.event_unique WHERE event OPERATOR(pg_catalog.=) ANY ($1)", 1,
 						  types, values);
 }

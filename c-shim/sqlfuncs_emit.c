@@ -250,7 +250,7 @@ aside_async_event_emit(PG_FUNCTION_ARGS)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	const char *conflict = PG_ARGISNULL(7) ? "reject" : text_to_cstring(PG_GETARG_TEXT_PP(7));
-	const AsideEventTables *tables;
+	AsideEventTables tables;
 	Datum		values[COLUMNS] = {0};
 	bool		nulls[COLUMNS] = {false};
 	int			partition;
@@ -273,7 +273,7 @@ aside_async_event_emit(PG_FUNCTION_ARGS)
 	tables = aside_event_tables();
 	aside_check_tables_owner();
 	partition = aside_current_partition();
-	id = nextval_internal(tables->sequence, false);
+	id = nextval_internal(tables.sequence, false);
 	if (partition < 0 || !PG_ARGISNULL(6))
 	{
 		int64		other = claim_as_owner(fcinfo, &partition, id, conflict);
@@ -298,7 +298,7 @@ aside_async_event_emit(PG_FUNCTION_ARGS)
 	nulls[UNIQUE_KEY] = PG_ARGISNULL(6);
 	nulls[HEADERS] = PG_ARGISNULL(8);
 	nulls[TARGET] = nulls[COMMAND] = true;
-	insert_event(tables->partitions[partition], values, nulls);
+	insert_event(tables.partitions[partition], values, nulls);
 	aside_note_emitted();
 	PG_RETURN_INT64(id);
 }

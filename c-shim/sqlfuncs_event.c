@@ -142,16 +142,19 @@ aside_events_owner(void)
 }
 
 /* Of the tables that are here until the transaction ends. */
-const AsideEventTables *
+AsideEventTables
 aside_event_tables(void)
 {
 	(void) aside_events_owner();
+	/* To ask whose they are is to hear what has changed. */
+	if (!OidIsValid(tables.sequence))
+		look_up();
 	for (int i = 0; i < ASIDE_PARTITIONS; i++)
 		if (!OidIsValid(tables.partitions[i]))
 			missing();
 	if (!OidIsValid(tables.sequence) || !OidIsValid(tables.unique_keys))
 		missing();
-	return &tables;
+	return tables;
 }
 
 Oid
