@@ -17,6 +17,7 @@
 #include "commands/defrem.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lock.h"
 #include "tcop/utility.h"
@@ -64,6 +65,9 @@ transaction_event(XactEvent event, void *arg)
 {
 	aside_pool *pool = aside_worker_pool()->handle;
 
+	/* A process that exits commits nothing of its caller's: it drops its temporary tables, whatever the gate says. */
+	if (proc_exit_inprogress && event != XACT_EVENT_ABORT)
+		return;
 	if ((MyXactFlags & XACT_FLAGS_ACCESSEDTEMPNAMESPACE) != 0)
 		aside_temp_touched = true;
 	switch (event)
