@@ -214,22 +214,21 @@ value_text(const struct config_generic *var, Which which)
 	switch (var->vartype)
 	{
 		case PGC_BOOL:
-			return pstrdup(CHOSEN((const struct config_bool *) var, which) ? "true" : "false");
+			return pstrdup(CHOSEN(ASIDE_CONF(bool, var), which) ? "true" : "false");
 		case PGC_INT:
-			return psprintf("%d", CHOSEN((const struct config_int *) var, which));
+			return psprintf("%d", CHOSEN(ASIDE_CONF(int, var), which));
 		case PGC_REAL:
-			return psprintf("%.17g", CHOSEN((const struct config_real *) var, which));
+			return psprintf("%.17g", CHOSEN(ASIDE_CONF(real, var), which));
 		case PGC_STRING:
 			{
-				const char *text = CHOSEN((const struct config_string *) var, which);
+				const char *text = CHOSEN(ASIDE_CONF(string, var), which);
 
 				if (strcmp(var->name, "search_path") == 0 && text != NULL)
 					return without_pg_temp(text);
 				return pstrdup(text == NULL ? "" : text);
 			}
 		case PGC_ENUM:
-			return pstrdup(config_enum_lookup_by_value((struct config_enum *) var,
-													   CHOSEN((struct config_enum *) var, which)));
+			return pstrdup(aside_enum_name(var, CHOSEN(ASIDE_CONF(enum, var), which)));
 	}
 	return pstrdup("");
 }
