@@ -25,6 +25,7 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
@@ -41,6 +42,9 @@ static bool emitted = false;
 static bool handlers_changed = false;
 static bool extension_made = false;
 static bool databases_changed = false;
+
+/* It has committed, and these are said when the others can hear of it. */
+static bool committed = false;
 
 /* Known until something of the catalog changes. */
 static Oid	events_owner = InvalidOid;
@@ -62,21 +66,34 @@ transaction_ends(XactEvent event, void *arg)
 	/* What is rolled back takes room in the tables all the same. */
 	if (emitted && (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT))
 		aside_say_events();
-	if (event == XACT_EVENT_COMMIT)
-	{
-		if (handlers_changed)
-			aside_say_handlers();
-		if (extension_made)
-			aside_want_coordinator();
-		if (databases_changed)
-			aside_look_for_databases();
-	}
+	committed = event == XACT_EVENT_COMMIT && (handlers_changed || extension_made || databases_changed);
 	/* Of what is prepared, COMMIT PREPARED tells (hooks.c). */
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
 	{
-		emitted = handlers_changed = extension_made = databases_changed = false;
+		emitted = false;
 		aside_event_depth = 0;
 	}
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		handlers_changed = extension_made = databases_changed = false;
+}
+
+/*
+ * What others have in their caches of the catalogs they are told after the
+ * callbacks of a commit.  Whoever were woken before would look there, find
+ * nothing new, and sleep.
+ */
+static void
+resources_released(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg)
+{
+	if (likely(!committed) || phase != RESOURCE_RELEASE_AFTER_LOCKS || !is_top_level)
+		return;
+	if (handlers_changed)
+		aside_say_handlers();
+	if (extension_made)
+		aside_want_coordinator();
+	if (databases_changed)
+		aside_look_for_databases();
+	committed = handlers_changed = extension_made = databases_changed = false;
 }
 
 static void
@@ -88,6 +105,7 @@ watch(void)
 	CacheRegisterSyscacheCallback(RELNAMENSP, forget_catalog, (Datum) 0);
 	CacheRegisterSyscacheCallback(TYPENAMENSP, forget_catalog, (Datum) 0);
 	RegisterXactCallback(transaction_ends, NULL);
+	RegisterResourceReleaseCallback(resources_released, NULL);
 }
 
 static void
