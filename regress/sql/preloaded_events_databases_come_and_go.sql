@@ -69,6 +69,8 @@ CREATE VIEW here AS SELECT state, pid, failures FROM aside.coordinators WHERE da
 CREATE VIEW todo AS SELECT FROM aside.events WHERE channel ~ '^db' AND state IN ('waiting', 'running', 'retrying', 'delayed');
 -- it stays for as long as there is a handler
 SELECT async_event_on('stays', command => 'SELECT 1');
+SELECT async_event_emit('stays') > 0;
+CALL until('EXISTS (SELECT FROM aside.events WHERE channel = ''stays'' AND state = ''done'')');
 CALL until('(SELECT state = ''running'' FROM here)');
 TRUNCATE told;
 
