@@ -210,8 +210,10 @@ is($mon->value(q{SELECT count(*) FROM aside.coordinators WHERE state IN ('starti
 my $offset = -s $node->logfile;
 for my $table (qw(event_log_0 event_handler event_control))
 {
-	$mon->value("ALTER TABLE aside.$table RENAME TO damaged");
+	# Who reads the tables hears at once that one has gone.
+	comes($mon, 'postgres');
 	my $coordinator = coordinator($mon, 'postgres');
+	$mon->value("ALTER TABLE aside.$table RENAME TO damaged");
 	like($coordinator, qr/^\d+$/, "$table is about to be damaged: there is a coordinator");
 	my $ticks = -r "/proc/$coordinator/stat" ? ticks($coordinator) : 0;
 	# Emitting may fail as long as this lasts.

@@ -59,8 +59,9 @@ ok($mon->until(q{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname =
 $mon->value('ALTER DATABASE shut ALLOW_CONNECTIONS false');
 $shut->value(q{SELECT count(async_event_emit('c')) FROM generate_series(1, 50)});
 my $refused = sub { () = slurp_file($node->logfile) =~ /database "shut" is not currently accepting connections/g };
-for (1 .. 200) { last if $refused->() >= 3; select undef, undef, undef, 0.05; }
-cmp_ok($refused->(), '>=', 3, 'workers are refused');
+for (1 .. 600) { last if $refused->() >= 3; select undef, undef, undef, 0.05; }
+cmp_ok($refused->(), '>=', 3, 'workers are refused')
+	or diag(map { $mon->value("SELECT * FROM $_") . "\n" } 'aside.workers', 'aside.coordinators', 'aside.event_stats', 'pg_stat_activity');
 is($shut->value('SELECT count(*) FROM aside.dead_events'), 0, 'no event dies of it');
 $mon->value('ALTER DATABASE shut ALLOW_CONNECTIONS true');
 ok($shut->until('SELECT count(*) = 100 FROM done', 30), 'events are handled when it allows connections');
