@@ -36,7 +36,7 @@ MODULE_big = pg_aside
 # PGXS sets srcdir only later.
 SOURCE = $(or $(VPATH),.)
 ifneq ($(VPATH),)
-$(shell mkdir -p c-shim)
+$(shell mkdir -p $(patsubst $(VPATH)/%,%,$(wildcard $(VPATH)/c-shim/*/)))
 endif
 # What is named with its directory is installed without it.
 EXTENSION = pg_aside $(patsubst $(SOURCE)/%.control,%,$(wildcard $(SOURCE)/sql/compat/*.control))
@@ -45,13 +45,13 @@ PGFILEDESC = "pg_aside - autonomous transactions"
 
 CARGO ?= cargo
 # yes has the core's copies of the server's constants compared with the server's own by pgrx-pg-sys as well, which brings
-# some 95 crates and needs rustfmt; c-shim/constants.c compares them in any case.
+# some 95 crates and needs rustfmt; c-shim/base/constants.c compares them in any case.
 PGRX ?= no
 CARGO_TARGET_DIR ?= target
 RUST_LIB = $(CARGO_TARGET_DIR)/release/libpg_aside.a
 
 # The archive is no member of OBJS: PGXS would hand it to llvm-lto at `make install`.
-OBJS = $(patsubst $(SOURCE)/%.c,%.o,$(sort $(wildcard $(SOURCE)/c-shim/*.c)))
+OBJS = $(patsubst $(SOURCE)/%.c,%.o,$(sort $(wildcard $(SOURCE)/c-shim/*/*.c)))
 PG_CPPFLAGS = -I$(srcdir)/ffi -I$(srcdir)/c-shim
 SHLIB_LINK = $(RUST_LIB) -lpthread -ldl -lm
 # The server loads modules RTLD_GLOBAL: whatever else were exported could shadow another module's symbols.
@@ -89,7 +89,7 @@ BUILD_FLAGS = $(VERSION) $(bindir) $(CC) $(CPPFLAGS) $(CFLAGS)
 build-flags:
 .build-flags: build-flags
 	@echo '$(subst ','\'',$(BUILD_FLAGS))' | cmp -s - $@ || echo '$(subst ','\'',$(BUILD_FLAGS))' > $@
-$(OBJS) $(OBJS:.o=.bc): .build-flags $(wildcard $(SOURCE)/c-shim/*.h $(SOURCE)/ffi/*.h)
+$(OBJS) $(OBJS:.o=.bc): .build-flags $(wildcard $(SOURCE)/c-shim/*/*.h $(SOURCE)/ffi/*.h)
 
 endif
 endif

@@ -48,7 +48,7 @@ typedef struct aside_bytes
 /*
  * SQLSTATEs that the core raises: its name, the server's name, the code.
  * Packed as the server's MAKE_SQLSTATE packs them; constants.rs compares them
- * with the core's, constants.c with the server's.
+ * with the core's, base/constants.c with the server's.
  */
 #define ASIDE_SQLSTATES(X) \
 	X(NULL_VALUE_NOT_ALLOWED, NULL_VALUE_NOT_ALLOWED, '2', '2', '0', '0', '4') \
@@ -141,7 +141,7 @@ typedef struct aside_column
 {
 	uint32_t	type;
 	int32_t		typmod;
-	uint32_t	by_text;		/* not 0: crosses as text, under these styles (styles.c) */
+	uint32_t	by_text;		/* not 0: crosses as text, under these styles (call/styles.c) */
 	uint32_t	reserved;
 	aside_bytes name;
 } aside_column;
@@ -204,14 +204,14 @@ typedef struct aside_call
 	uint32_t	deadlock_timeout_ms;
 	aside_identity identity;
 	aside_bytes command;		/* NULL raises 22004 */
-	aside_bytes settings;		/* what this session changed; see settings.c */
+	aside_bytes settings;		/* what this session changed; see call/settings.c */
 	uint64_t	settings_version;	/* changes with settings */
 	const aside_arg *args;
 	size_t		nargs;
 	const aside_column *columns;
 	size_t		ncolumns;
-	aside_bytes routine;		/* not NULL: run this instead of the command; see routine.h */
-	aside_bytes origin;			/* what the worker is to know of this caller; see origin.c */
+	aside_bytes routine;		/* not NULL: run this instead of the command; see language/routine.h */
+	aside_bytes origin;			/* what the worker is to know of this caller; see call/origin.c */
 	uint64_t	origin_version; /* names it, whoever the caller is; not 0 */
 	uint64_t	xid;			/* of the caller's transaction; 0: none */
 	aside_bytes stack;			/* where in its code the call is made; NULL: not told */

@@ -1,5 +1,5 @@
 //! Numbers of the core, SQLSTATEs above all, that must be those of `aside_abi.h`: asserted at compile time, without a server.
-//! `c-shim/constants.c` asserts those of the ABI against the server's own.
+//! `c-shim/base/constants.c` asserts those of the ABI against the server's own.
 
 use crate::abi::{aside_sqlstate as abi, aside_sqlstate_count::ASIDE_SQLSTATE_COUNT};
 use aside_core::report;

@@ -22,7 +22,7 @@ use std::collections::HashMap;
 
 const WHAT: &str = "the events of a coordinator";
 
-/// What those notifications take here that the shim lends at a time: see heard.c.
+/// What those notifications take here that the shim lends at a time: see coordinator/heard.c.
 const NOTES_BYTES: usize = 8 << 20;
 
 /// Places of events that were given to workers are remembered for as many, for the few that die.
@@ -49,7 +49,7 @@ pub struct Events<'a> {
     pub workers: &'a Workers,
 }
 
-/// What names a handler to its worker: see event.h.
+/// What names a handler to its worker: see events/events.h.
 fn handler_name(spec: &Spec, tables: u32) -> [u8; 12] {
     let mut name = [0; 12];
     for (to, from) in name.chunks_exact_mut(4).zip([spec.id, spec.version as u32, tables]) {

@@ -187,7 +187,7 @@ REVOKE ALL ON LANGUAGE plpgsql_autonomous FROM PUBLIC;
 GRANT USAGE ON LANGUAGE plpgsql_autonomous TO aside_user;
 
 -- Definitions: rows that have something run for a role later. Each has a proxy in the catalog, a type without a body that
--- the role owns: so DROP ROLE, REASSIGN OWNED, DROP OWNED and pg_dump do what they do for a table. See c-shim/definition.c.
+-- the role owns: so DROP ROLE, REASSIGN OWNED, DROP OWNED and pg_dump do what they do for a table. See c-shim/definitions/definition.c.
 CREATE FUNCTION aside.definition_owner(kind text, id bigint, name text) RETURNS oid
 LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'aside_definition_owner_sql';
 COMMENT ON FUNCTION aside.definition_owner(text, bigint, text) IS 'the role that a definition acts for; NULL: it has ended';

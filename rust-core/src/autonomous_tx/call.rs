@@ -52,7 +52,7 @@ pub struct Call<'a> {
     pub command: Option<&'a [u8]>,
     pub settings: &'a [u8],
     pub settings_version: u64,
-    /// What a worker is to know of this caller, and its name; see origin.c.
+    /// What a worker is to know of this caller, and its name; see call/origin.c.
     pub origin: &'a [u8],
     pub origin_version: u64,
     pub xid: u64,

@@ -20,7 +20,7 @@ const LEASE: &str = "events that a worker is to handle";
 /// Most of what a worker says is no longer.
 const FRAME_WORDS: usize = 64;
 
-/// Settings of a worker that are its user's own, not a caller's; see settings.c.
+/// Settings of a worker that are its user's own, not a caller's; see call/settings.c.
 const OWN_DEFAULTS: &[u8] = b"D";
 /// Their name: no hash of a caller's settings is even.
 const OWN_DEFAULTS_NAME: [u64; 2] = [2, 0];

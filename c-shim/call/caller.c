@@ -1,0 +1,234 @@
+/*
+ * call/caller.c
+ *	  What the caller's side of an autonomous transaction asks of its backend.
+ */
+#include "events/events.h"
+
+#include <signal.h>
+
+#include "access/transam.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/procarray.h"
+#include "utils/acl.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+AsideRows  *aside_rows = NULL;
+
+static aside_status
+host_wait_slot(uint32_t timeout_ms)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		if (ConditionVariableTimedSleep(&aside_caller_pool(false)->prefix->slot_free, timeout_ms,
+										ASIDE_WAIT_EVENT("AsideWorkerSlot")))
+			*status_ = ASIDE_TIMEOUT;
+		CHECK_FOR_INTERRUPTS();
+	}
+	ASIDE_END_TRY();
+	return status;
+}
+
+static void
+host_end_wait_slot(void)
+{
+	ConditionVariableCancelSleep();
+}
+
+static void
+host_signal_slot(void)
+{
+	ConditionVariableSignal(&aside_caller_pool(false)->prefix->slot_free);
+}
+
+static void
+host_interrupt(uint32_t pid, bool terminate)
+{
+	/* Never SIGKILL: the postmaster would restart the cluster. */
+	if (BackendPidGetProc(pid) != NULL)
+		(void) kill(pid, terminate ? SIGTERM : SIGINT);
+}
+
+static bool
+host_alive(uint32_t pid)
+{
+	return BackendPidGetProc(pid) != NULL;
+}
+
+static aside_status
+host_activity(uint32_t pid, aside_bytes *query)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		PGPROC	   *proc = BackendPidGetProc(pid);
+
+		/* Of others it says only that this user may not know. What it says is in the encoding of the process's database. */
+		*query = aside_text_bytes(pgstat_get_backend_current_activity(pid, true));
+		if (proc != NULL && proc->databaseId != MyDatabaseId)
+			*query = aside_shown_bytes(*query, proc->databaseId);
+	}
+	ASIDE_END_TRY();
+	return status == ASIDE_OK ? ASIDE_OK : ASIDE_GONE;
+}
+
+static aside_outcome
+host_outcome(uint64_t xid)
+{
+	aside_status status = ASIDE_OK;
+	aside_outcome outcome = ASIDE_UNKNOWN;
+	volatile aside_outcome *result = &outcome;
+
+	ASIDE_TRY(status);
+	{
+		if (!TransactionIdIsInProgress((TransactionId) xid))
+			*result = TransactionIdDidCommit((TransactionId) xid) ? ASIDE_COMMITTED : ASIDE_ABORTED;
+	}
+	ASIDE_END_TRY();
+	return status == ASIDE_OK ? outcome : ASIDE_UNKNOWN;
+}
+
+static aside_status
+host_relay(const aside_report *message)
+{
+	aside_status status = ASIDE_OK;
+
+	if (aside_rows != NULL && aside_rows->peek)
+		return ASIDE_OK;
+	ASIDE_TRY(status);
+	{
+		aside_raise_message(message);
+	}
+	ASIDE_END_TRY();
+	return status;
+}
+
+static aside_status
+host_row(aside_bytes tuple)
+{
+	aside_status status = ASIDE_OK;
+
+	if (aside_rows == NULL || aside_rows->peek)
+		return ASIDE_OK;
+	ASIDE_TRY(status);
+	{
+		if (aside_rows->store == NULL)
+			aside_rows->single = aside_copy_minimal_tuple((MinimalTuple) tuple.data);
+		else
+		{
+			ExecStoreMinimalTuple((MinimalTuple) tuple.data, aside_rows->slot, false);
+			tuplestore_puttupleslot(aside_rows->store, aside_rows->slot);
+		}
+	}
+	ASIDE_END_TRY();
+	return status;
+}
+
+/* The result that follows is the one that is kept. */
+static aside_status
+host_describe(const aside_column *columns, size_t count)
+{
+	aside_status status = ASIDE_OK;
+
+	if (aside_rows == NULL || aside_rows->store == NULL)
+		return ASIDE_OK;
+	ASIDE_TRY(status);
+	{
+		MemoryContext old = MemoryContextSwitchTo(aside_rows->context);
+		TupleDesc	desc = CreateTemplateTupleDesc(count);
+
+		aside_rows->fresh = false;
+		aside_rows->styles = palloc0(sizeof(uint32) * Max(count, 1));
+		for (size_t i = 0; i < count; i++)
+		{
+			const aside_column *column = &columns[i];
+
+			TupleDescInitEntry(desc, i + 1, pnstrdup((const char *) column->name.data, column->name.len),
+							   column->type, column->typmod, 0);
+			aside_rows->styles[i] = column->by_text;
+		}
+		TupleDescFinalize(desc);
+		if (aside_rows->slot != NULL)
+			ExecDropSingleTupleTableSlot(aside_rows->slot);
+		aside_rows->slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+		aside_rows->described = desc;
+		tuplestore_clear(aside_rows->store);
+		MemoryContextSwitchTo(old);
+	}
+	ASIDE_END_TRY();
+	return status;
+}
+
+static aside_status
+host_complete(const aside_ending *ending)
+{
+	aside_status status = ASIDE_OK;
+
+	if (aside_rows == NULL || (aside_rows->store == NULL && !aside_rows->peek))
+		return ASIDE_OK;
+	ASIDE_TRY(status);
+	{
+		MemoryContext old = MemoryContextSwitchTo(aside_rows->context);
+
+		if (aside_rows->fresh || aside_rows->peek)
+			aside_rows->tags = lappend(aside_rows->tags, pnstrdup(ending->tag, ending->tag_len));
+		aside_rows->fresh = true;
+		MemoryContextSwitchTo(old);
+	}
+	ASIDE_END_TRY();
+	return status;
+}
+
+static aside_status
+host_may_act_for(uint32_t role, bool *may)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		*may = GetUserId() == role || superuser() ||
+			(SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)) && has_privs_of_role(GetUserId(), role));
+	}
+	ASIDE_END_TRY();
+	return status;
+}
+
+const aside_caller_host *
+aside_get_caller_host(void)
+{
+	static aside_caller_host host = {
+		.launch = aside_launch_worker,
+		.launch_failed = aside_launch_failed,
+		.wait_slot = host_wait_slot,
+		.end_wait_slot = host_end_wait_slot,
+		.signal_slot = host_signal_slot,
+		.interrupt = host_interrupt,
+		.alive = host_alive,
+		.make_room = aside_make_room,
+		.lock_wait = aside_host_lock_wait,
+		.blockers = aside_host_blockers,
+		.pin_wait = aside_host_pin_wait,
+		.group = aside_host_group,
+		.activity = host_activity,
+		.outcome = host_outcome,
+		.relay = host_relay,
+		.row = host_row,
+		.describe = host_describe,
+		.complete = host_complete,
+		.may_act_for = host_may_act_for,
+		.write_file = aside_write_task_file,
+		.read_file = aside_read_task_file,
+		.drop_file = aside_drop_task_file,
+		.write_down = aside_write_down_task,
+		.amend = aside_amend_error,
+	};
+
+	if (unlikely(host.world.abi_version == 0))
+		aside_fill_world(&host.world);
+	return &host;
+}

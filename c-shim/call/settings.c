@@ -1,0 +1,467 @@
+/*
+ * call/settings.c
+ *	  The settings of a session as a block of bytes: made in the caller,
+ *	  applied in the worker.
+ *
+ * Shipped is every setting that a session may change and that is not at its
+ * built-in default, whatever its source: a worker may have been started
+ * before or after the configuration file or a role's defaults changed.  Who
+ * set it, and in which context, goes along, so that nobody gains a setting
+ * by the way.  Not shipped: client_encoding (there is no client), the
+ * current transaction's properties, and transaction_timeout (the worker's
+ * transaction begins at the call).
+ */
+#include "base/aside.h"
+
+#include "catalog/pg_authid.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/varlena.h"
+
+/* Beside an entry's context: no library that the caller has loaded defines this setting. */
+#define UNDEFINED_HERE 0x100
+
+/* The entry is what RESET goes back to for the caller; one with the value is in front of it. */
+#define RESET_TO 0x200
+
+/* What changes whenever a setting does; compared as bytes. */
+typedef struct Signature
+{
+	char	   *data;
+	Size		len;
+	Size		room;
+} Signature;
+
+static Signature seen_by_caller;
+static Signature marked_in_worker;
+static Signature scratch;
+
+static StringInfoData block;
+static uint64 block_version = 0;
+
+static bool
+is_shippable(const struct config_generic *var)
+{
+	static const char *const never[] = {"client_encoding", "transaction_timeout"};
+
+	if ((var->context != PGC_USERSET && var->context != PGC_SUSET) ||
+		(var->flags & GUC_NO_RESET_ALL) != 0)
+		return false;
+	for (int i = 0; i < lengthof(never); i++)
+		if (strcmp(var->name, never[i]) == 0)
+			return false;
+	return true;
+}
+
+/* At its built-in default, as far as a worker can know.  One that nobody defined is known by being set. */
+static bool
+is_default(const struct config_generic *var)
+{
+	return var->source == PGC_S_DEFAULT && (var->flags & GUC_CUSTOM_PLACEHOLDER) == 0;
+}
+
+static void
+reserve(Signature *signature, Size room)
+{
+	if (signature->room >= room)
+		return;
+	if (signature->data != NULL)
+		pfree(signature->data);
+	signature->data = MemoryContextAlloc(TopMemoryContext, room);
+	signature->room = room;
+}
+
+#ifdef ASIDE_CHEAP_SETTINGS_SCAN
+
+/* Of one setting. A string is named by content too: its memory may have been used again. */
+typedef struct Trace
+{
+	const struct config_generic *var;
+	int			source;
+	int			scontext;
+	Oid			srole;
+	uint32		reserved;
+	uint64		value;
+	uint64		hash;
+} Trace;
+
+static void
+trace_setting(const struct config_generic *var, Trace *trace)
+{
+	memset(trace, 0, sizeof(*trace));
+	trace->var = var;
+	trace->source = var->source;
+	trace->scontext = var->scontext;
+	trace->srole = var->srole;
+	switch (var->vartype)
+	{
+		case PGC_BOOL:
+			trace->value = *ASIDE_CONF(bool, var)->variable;
+			break;
+		case PGC_INT:
+			trace->value = (uint32) *ASIDE_CONF(int, var)->variable;
+			break;
+		case PGC_REAL:
+			memcpy(&trace->value, ASIDE_CONF(real, var)->variable, sizeof(double));
+			break;
+		case PGC_STRING:
+			{
+				const char *text = *ASIDE_CONF(string, var)->variable;
+
+				trace->value = (uint64) (uintptr_t) text;
+				if (text != NULL)
+					trace->hash = hash_bytes_extended((const unsigned char *) text, strlen(text), 0);
+				break;
+			}
+		case PGC_ENUM:
+			trace->value = (uint32) *ASIDE_CONF(enum, var)->variable;
+			break;
+	}
+}
+
+static void
+sign(Signature *out)
+{
+	int			count;
+	struct config_generic **vars = aside_guc_variables(&count);
+	Trace	   *next;
+
+	reserve(out, sizeof(Trace) * count);
+	next = (Trace *) out->data;
+	for (int i = 0; i < count; i++)
+		if (!is_default(vars[i]) &&
+			(vars[i]->context == PGC_USERSET || vars[i]->context == PGC_SUSET))
+			trace_setting(vars[i], next++);
+	out->len = (char *) next - out->data;
+}
+
+#else
+
+/* The server keeps a list of what is not at its default, and only this function shows it. */
+static void
+sign(Signature *out)
+{
+	Size		room = EstimateGUCStateSpace();
+
+	reserve(out, room);
+	SerializeGUCState(out->room, out->data);
+	memcpy(&out->len, out->data, sizeof(Size));
+	out->len += sizeof(Size);
+}
+
+#endif
+
+static bool
+same(const Signature *a, const Signature *b)
+{
+	return a->len == b->len && memcmp(a->data, b->data, a->len) == 0;
+}
+
+static void
+remember(Signature *signature)
+{
+	Signature	old = *signature;
+
+	*signature = scratch;
+	scratch = old;
+}
+
+/*
+ * A session's temporary tables are not there in its worker: what it makes where
+ * these were made goes to the next schema.  Further behind, pg_temp keeps its
+ * place, for what is not named is searched first.
+ */
+static char *
+without_pg_temp(const char *path)
+{
+	char	   *copy = pstrdup(path);
+	List	   *names;
+	ListCell   *cell;
+	StringInfoData out;
+
+	if (strstr(path, "pg_temp") == NULL || !SplitIdentifierString(copy, ',', &names))
+		return pstrdup(path);
+	initStringInfo(&out);
+	foreach(cell, names)
+	{
+		if (strcmp(lfirst(cell), "pg_temp") == 0 && out.len == 0)
+			continue;
+		if (out.len > 0)
+			appendStringInfoString(&out, ", ");
+		appendStringInfoString(&out, quote_identifier(lfirst(cell)));
+	}
+	return out.data;
+}
+
+/* Which value of a setting. */
+typedef enum Which
+{
+	VALUE_NOW,
+	VALUE_RESET,				/* what RESET goes back to */
+	VALUE_BOOT,
+} Which;
+
+#define CHOSEN(conf, which) \
+	((which) == VALUE_BOOT ? (conf)->boot_val : (which) == VALUE_RESET ? (conf)->reset_val : *(conf)->variable)
+
+/* A value in a form that is read back exactly. */
+static char *
+value_text(const struct config_generic *var, Which which)
+{
+	switch (var->vartype)
+	{
+		case PGC_BOOL:
+			return pstrdup(CHOSEN(ASIDE_CONF(bool, var), which) ? "true" : "false");
+		case PGC_INT:
+			return psprintf("%d", CHOSEN(ASIDE_CONF(int, var), which));
+		case PGC_REAL:
+			return psprintf("%.17g", CHOSEN(ASIDE_CONF(real, var), which));
+		case PGC_STRING:
+			{
+				const char *text = CHOSEN(ASIDE_CONF(string, var), which);
+
+				if (strcmp(var->name, "search_path") == 0 && text != NULL)
+					return without_pg_temp(text);
+				return pstrdup(text == NULL ? "" : text);
+			}
+		case PGC_ENUM:
+			return pstrdup(aside_enum_name(var, CHOSEN(ASIDE_CONF(enum, var), which)));
+	}
+	return pstrdup("");
+}
+
+static void
+append_value(const struct config_generic *var, Which which, uint32 flags)
+{
+	char	   *value = value_text(var, which);
+	uint32		head[4] = {strlen(var->name), strlen(value), var->scontext | flags, var->srole};
+
+	appendBinaryStringInfo(&block, (char *) head, sizeof(head));
+	appendBinaryStringInfo(&block, var->name, head[0] + 1);
+	appendBinaryStringInfo(&block, value, head[1] + 1);
+	pfree(value);
+}
+
+static void
+append_entry(const struct config_generic *var)
+{
+	append_value(var, VALUE_NOW, (var->flags & GUC_CUSTOM_PLACEHOLDER) != 0 ? UNDEFINED_HERE : 0);
+	if (var->reset_source != PGC_S_DEFAULT)
+		append_value(var, VALUE_RESET, RESET_TO);
+}
+
+/* Of this session: the block, and a number that changes with it. */
+void
+aside_settings_current(aside_bytes *out, uint64_t *version)
+{
+	sign(&scratch);
+	if (block.data == NULL || !same(&scratch, &seen_by_caller))
+	{
+		int			count;
+		struct config_generic **vars = aside_guc_variables(&count);
+
+		if (block.data == NULL)
+		{
+			MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+			initStringInfo(&block);
+			MemoryContextSwitchTo(old);
+		}
+		resetStringInfo(&block);
+		seen_by_caller.len = 0;
+		for (int i = 0; i < count; i++)
+			if (!is_default(vars[i]) && is_shippable(vars[i]))
+				append_entry(vars[i]);
+		remember(&seen_by_caller);
+		block_version++;
+	}
+	out->data = (const uint8_t *) block.data;
+	out->len = block.len;
+	*version = block_version;
+}
+
+typedef struct Entry
+{
+	const char *name;
+	const char *value;
+	GucContext	scontext;
+	Oid			srole;
+	bool		undefined;
+	bool		reset_to;
+} Entry;
+
+/* The entry at *at, which then moves on; false at the end. */
+static bool
+next_entry(const aside_bytes *from, Size *at, Entry *entry)
+{
+	uint32		head[4];
+
+	if (*at + sizeof(head) > from->len)
+		return false;
+	memcpy(head, from->data + *at, sizeof(head));
+	entry->name = (const char *) from->data + *at + sizeof(head);
+	entry->value = entry->name + head[0] + 1;
+	entry->scontext = (GucContext) (head[2] & ~(UNDEFINED_HERE | RESET_TO));
+	entry->undefined = (head[2] & UNDEFINED_HERE) != 0;
+	entry->reset_to = (head[2] & RESET_TO) != 0;
+	entry->srole = head[3];
+	*at += sizeof(head) + head[0] + head[1] + 2;
+	return true;
+}
+
+static bool
+has_entry(const aside_bytes *from, const char *name)
+{
+	Size		at = 0;
+	Entry		entry;
+
+	while (next_entry(from, &at, &entry))
+		if (strcmp(entry.name, name) == 0)
+			return true;
+	return false;
+}
+
+/* Whatever a worker has from elsewhere and the caller has at its default goes back to that. */
+static void
+withdraw(const aside_bytes *from)
+{
+	int			count;
+	struct config_generic **vars = aside_guc_variables(&count);
+
+	for (int i = 0; i < count; i++)
+	{
+		if (vars[i]->source == PGC_S_DEFAULT || !is_shippable(vars[i]) ||
+			has_entry(from, vars[i]->name))
+			continue;
+		(void) set_config_option(vars[i]->name, value_text(vars[i], VALUE_BOOT), PGC_SUSET, PGC_S_SESSION,
+								 GUC_ACTION_SET, true, DEBUG1, false);
+	}
+}
+
+/* Of a handler of events: no caller's settings but those of its user. */
+static bool
+is_own_defaults(const aside_bytes *from)
+{
+	return from->len == 1 && from->data[0] == 'D';
+}
+
+static void
+name_setting(void *arg)
+{
+	Entry	   *entry = arg;
+
+	if (entry->name != NULL)
+		errcontext("setting \"%s\" of the caller", entry->name);
+}
+
+/*
+ * The caller has these values.  Whether its role of now could have set them is
+ * not asked again: a schema or the like that one names may be closed to it.
+ * But for temporary tablespaces, of which the server takes those that it may use.
+ */
+static void
+apply_entry(const Entry *entry, Oid user, int context, int level)
+{
+	if (strcmp(entry->name, "temp_tablespaces") != 0)
+		SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE);
+	(void) set_config_option_ext(entry->name, entry->value, entry->scontext, PGC_S_SESSION,
+								 entry->srole, GUC_ACTION_SET, true, level, true);
+	SetUserIdAndSecContext(user, context);
+}
+
+/* Within a transaction: what the block says, and nothing else, holds. */
+void
+aside_settings_apply(const aside_bytes *from, bool elsewhere)
+{
+	Size		at = 0;
+	Entry		entry = {0};
+	ErrorContextCallback callback = {
+		.previous = error_context_stack,
+		.callback = name_setting,
+		.arg = &entry,
+	};
+	Oid			user;
+	int			context;
+
+	GetUserIdAndSecContext(&user, &context);
+	ResetAllOptions();
+	if (is_own_defaults(from))
+		return;
+	withdraw(from);
+	error_context_stack = &callback;
+	while (next_entry(from, &at, &entry))
+	{
+		/*
+		 * Where the caller's server would have ignored the value, so does the
+		 * worker: when a library comes to define the setting, when temporary
+		 * tables have been used, and where a tablespace is not for this role.
+		 * In another database than the caller's it may name what is not there.
+		 */
+		bool		tolerant = entry.undefined || strcmp(entry.name, "temp_buffers") == 0 ||
+			strcmp(entry.name, "temp_tablespaces") == 0;
+
+		if (entry.reset_to)
+			continue;
+		apply_entry(&entry, user, context, tolerant ? DEBUG1 : elsewhere ? WARNING : ERROR);
+	}
+	error_context_stack = callback.previous;
+}
+
+/*
+ * A RESET in the worker goes back to what it would for the caller, whose
+ * client may have asked for it when it connected; for name, or for all if that
+ * is NULL.
+ */
+void
+aside_settings_reset(const aside_bytes *from, const char *name, bool local)
+{
+	Size		at = 0;
+	Entry		entry;
+
+	while (next_entry(from, &at, &entry))
+	{
+		if (!entry.reset_to || (name != NULL && pg_strcasecmp(entry.name, name) != 0))
+			continue;
+		(void) set_config_option(entry.name, entry.value, superuser() || name == NULL ? PGC_SUSET : PGC_USERSET, PGC_S_SESSION,
+								 local ? GUC_ACTION_LOCAL : GUC_ACTION_SET, true, name == NULL ? DEBUG1 : 0, false);
+	}
+}
+
+/* The settings are now as they are to be found again. */
+void
+aside_settings_mark(void)
+{
+	sign(&scratch);
+	remember(&marked_in_worker);
+}
+
+bool
+aside_settings_intact(void)
+{
+	if (marked_in_worker.data == NULL)
+		return true;
+	sign(&scratch);
+	return same(&scratch, &marked_in_worker);
+}
+
+/* A number that changes whenever a setting does. */
+uint64
+aside_settings_version(void)
+{
+	static Signature seen;
+	static uint64 version = 0;
+
+	sign(&scratch);
+	if (version == 0 || !same(&scratch, &seen))
+	{
+		Signature	old = seen;
+
+		seen = scratch;
+		scratch = old;
+		version++;
+	}
+	return version;
+}

@@ -1,0 +1,62 @@
+/*
+ * coordinator/listening.c
+ *	  A coordinator listens as a client would: what the server sends it comes
+ *	  here.
+ */
+#include "events/events.h"
+
+#include "access/xact.h"
+#include "commands/async.h"
+#include "libpq/pqformat.h"
+#include "storage/sinval.h"
+
+/* Of what the server says to its client, notifications are heard. */
+static int
+put_message(char type, const char *data, size_t len)
+{
+	if (type == 'A')
+	{
+		StringInfoData message = {.data = unconstify(char *, data), .len = len, .maxlen = -1};
+		int			pid = pq_getmsgint(&message, 4);
+		const char *channel = pq_getmsgrawstring(&message);
+
+		aside_hear(pid, channel, pq_getmsgrawstring(&message));
+	}
+	return 0;
+}
+
+void
+aside_listen_to_server(void)
+{
+	aside_be_client(put_message);
+}
+
+/* What the server has for it. After an error the rest is for the next time. */
+bool
+aside_hear_server(void)
+{
+	static bool failed = false;
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		if (notifyInterruptPending)
+			ProcessNotifyInterrupt(false);
+		if (catchupInterruptPending)
+			ProcessCatchupInterrupt();
+	}
+	ASIDE_END_TRY();
+	if (status == ASIDE_OK)
+	{
+		failed = false;
+		return true;
+	}
+	AbortOutOfAnyTransaction();
+	notifyInterruptPending = true;
+	if (!failed && aside_kept_error() != NULL)
+		ereport(LOG,
+				(errcode(aside_kept_error()->sqlerrcode),
+				 errmsg("coordinator of events failed: %s", aside_kept_error()->message)));
+	failed = true;
+	return false;
+}

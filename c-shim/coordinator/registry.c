@@ -1,0 +1,212 @@
+/*
+ * coordinator/registry.c
+ *	  The registry of coordinators: what the launcher, the coordinators and
+ *	  everybody else say to one another, aside.coordinators, and what has
+ *	  become of notifications.
+ */
+#include "events/events.h"
+
+#include "commands/dbcommands.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+aside_registry *aside_event_registry = NULL;
+
+size_t
+aside_registry_bytes(void)
+{
+	return aside_registry_size();
+}
+
+/* While shared memory is laid out, and in processes that inherit it. */
+void
+aside_lay_out_registry(void)
+{
+	bool		found;
+	void	   *memory = ShmemInitStruct("pg_aside coordinators", aside_registry_size(), &found);
+
+	if (!found)
+	{
+		memset(memory, 0, aside_registry_size());
+		if (!aside_registry_init(memory, aside_registry_size()))
+			elog(ERROR, "could not lay out the coordinators of pg_aside");
+	}
+	aside_event_registry = aside_registry_attach(memory, aside_registry_size());
+}
+
+bool
+aside_has_launcher(void)
+{
+	return aside_event_registry != NULL;
+}
+
+/* -1: nobody's. */
+void
+aside_set_latch(int64_t proc)
+{
+	if (proc >= 0 && proc < ProcGlobal->allProcCount)
+		SetLatch(&ProcGlobal->allProcs[proc].procLatch);
+}
+
+/* The partition that new events of this database go to; -1: nobody has said so yet. */
+int
+aside_current_partition(void)
+{
+	return aside_event_registry == NULL ? -1 : aside_registry_partition(aside_event_registry, MyDatabaseId);
+}
+
+void
+aside_say_events(void)
+{
+	if (aside_event_registry != NULL)
+		aside_set_latch(aside_registry_say(aside_event_registry, MyDatabaseId, false, GetCurrentTimestamp()));
+}
+
+void
+aside_say_handlers(void)
+{
+	if (aside_event_registry != NULL)
+		aside_set_latch(aside_registry_say(aside_event_registry, MyDatabaseId, true, GetCurrentTimestamp()));
+}
+
+/* Counts what was said of this database's handlers. */
+uint32
+aside_handler_changes(void)
+{
+	return aside_event_registry == NULL ? 0 : aside_registry_changes(aside_event_registry, MyDatabaseId);
+}
+
+/* CREATE EXTENSION has committed here. */
+void
+aside_want_coordinator(void)
+{
+	if (aside_event_registry == NULL)
+		return;
+	aside_registry_want(aside_event_registry, MyDatabaseId, GetCurrentTimestamp());
+	aside_set_latch(aside_launcher_kick(aside_event_registry));
+}
+
+/* A call has no worker process: does a coordinator leave its own to it? */
+bool
+aside_make_room(void)
+{
+	int64_t		latch = -1;
+	bool		made;
+
+	if (aside_event_registry == NULL)
+		return false;
+	made = aside_registry_make_room(aside_event_registry, GetCurrentTimestamp(), &latch);
+	aside_set_latch(latch);
+	return made;
+}
+
+/* Somebody wants a database for himself: false once no coordinator is in it. */
+bool
+aside_vacate_coordinator(Oid database)
+{
+	int64_t		latch = -1;
+	bool		there;
+
+	if (aside_event_registry == NULL)
+		return false;
+	there = aside_registry_vacate(aside_event_registry, database, GetCurrentTimestamp() + 10 * USECS_PER_SEC, &latch);
+	aside_set_latch(latch);
+	return there;
+}
+
+/* There are other databases than before. */
+void
+aside_look_for_databases(void)
+{
+	if (aside_event_registry != NULL)
+		aside_set_latch(aside_launcher_kick(aside_event_registry));
+}
+
+/* Nobody wants it for himself any more. */
+void
+aside_readmit_coordinator(Oid database)
+{
+	if (aside_event_registry == NULL)
+		return;
+	aside_registry_readmit(aside_event_registry, database);
+	aside_set_latch(aside_launcher_kick(aside_event_registry));
+}
+
+PG_FUNCTION_INFO_V1(aside_coordinators);
+
+/* Rows of aside.coordinators. */
+Datum
+aside_coordinators(PG_FUNCTION_ARGS)
+{
+	static const char *const states[] = {"free", "starting", "starting", "running", "no extension", "failed", "idle"};
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	aside_coordinator_row row;
+
+	aside_begin_rows(fcinfo);
+	for (uint32 i = 0; aside_event_registry != NULL && aside_view_coordinator(aside_event_registry, i, &row); i++)
+	{
+		char	   *database = row.state == 0 ? NULL : get_database_name(row.database);
+		Datum		values[5];
+		bool		nulls[5] = {false};
+
+		/* The launcher forgets those that were dropped when it looks next. */
+		if (row.state == 0 || database == NULL)
+			continue;
+		values[0] = DirectFunctionCall1(namein, CStringGetDatum(database));
+		/* One that runs, but whose turns fail. */
+		values[1] = CStringGetTextDatum(row.state == 3 && row.failures > 0 ? "failing" : states[row.state % lengthof(states)]);
+		nulls[2] = row.pid == 0;
+		values[2] = Int32GetDatum(row.pid);
+		values[3] = Int32GetDatum(row.failures);
+		values[4] = TimestampTzGetDatum(row.since);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/* Failures by SQLSTATE. */
+static Datum
+note_failures(const aside_tally_row *row)
+{
+	StringInfoData json;
+
+	initStringInfo(&json);
+	for (int i = 0; i < ASIDE_NOTE_ERRORS; i++)
+		if (row->failures[i] != 0)
+			appendStringInfo(&json, "%c\"%s\": %u", json.len == 0 ? '{' : ',', unpack_sql_state(row->sqlstates[i]),
+							 row->failures[i]);
+	appendStringInfoString(&json, json.len == 0 ? "{}" : "}");
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
+}
+
+PG_FUNCTION_INFO_V1(aside_notifications);
+
+/* Of each handler of this database, what its coordinator has counted. */
+Datum
+aside_notifications(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	aside_tally_row row;
+
+	aside_begin_rows(fcinfo);
+	for (uint32 i = 0; aside_event_registry != NULL && aside_view_tally(aside_event_registry, i, &row); i++)
+	{
+		Datum		values[7] = {
+			Int64GetDatum(row.handler), Int64GetDatum(row.waiting), Int64GetDatum(row.done), Int64GetDatum(row.failed),
+			Int64GetDatum(row.dropped), Int64GetDatum(row.recorded), (Datum) 0
+		};
+		bool		nulls[7] = {false};
+
+		if (row.database != MyDatabaseId)
+			continue;
+		values[6] = note_failures(&row);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}

@@ -1,0 +1,283 @@
+/*
+ * definitions/definition.c
+ *	  The proxies of definitions, and whether what a role has defined may run.
+ *
+ * The server knows nothing of rows that act for a role.  So each has a proxy
+ * in schema aside: a type without a body, which the role owns.  The server then
+ * does for a definition what it does for a table: it refuses to drop a role
+ * that owns one, from whatever database; REASSIGN OWNED and ALTER TYPE hand
+ * it on; DROP OWNED ends it; pg_dump carries its owner by name.  The owner of
+ * the proxy is whom a definition acts for.  Its row has a copy of the name, by
+ * which a restored row finds its owner (definitions/triggers.c).
+ */
+#include "definitions/definition.h"
+
+#include "access/htup_details.h"
+#include "catalog/dependency.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_type.h"
+#include "commands/dbcommands.h"
+#include "commands/extension.h"
+#include "commands/typecmds.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(aside_definition_owner_sql);
+PG_FUNCTION_INFO_V1(aside_definition_obstacle_sql);
+PG_FUNCTION_INFO_V1(aside_definition_end_sql);
+PG_FUNCTION_INFO_V1(aside_definition_keep_sql);
+
+/* "handler orders (12)": for whoever reads why a role cannot be dropped. The id tells apart what is cut off. */
+static void
+proxy_name(const AsideDefinition *definition, char *out)
+{
+	char		tail[32];
+	int			room;
+
+	snprintf(tail, sizeof(tail), " (" INT64_FORMAT ")", definition->id);
+	room = NAMEDATALEN - 1 - strlen(definition->kind) - 1 - strlen(tail);
+	snprintf(out, NAMEDATALEN, "%s %.*s%s", definition->kind,
+			 pg_mbcliplen(definition->name, strlen(definition->name), room), definition->name, tail);
+}
+
+/* Invalid: there is none, or what bears its name is no proxy. */
+static Oid
+find_proxy(const AsideDefinition *definition, Oid *owner)
+{
+	Oid			schema = get_namespace_oid("aside", true);
+	Oid			proxy = InvalidOid;
+	char		name[NAMEDATALEN];
+	HeapTuple	tuple;
+
+	*owner = InvalidOid;
+	proxy_name(definition, name);
+	tuple = SearchSysCache2(TYPENAMENSP, CStringGetDatum(name), ObjectIdGetDatum(schema));
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	if (!((Form_pg_type) GETSTRUCT(tuple))->typisdefined)
+	{
+		proxy = ((Form_pg_type) GETSTRUCT(tuple))->oid;
+		*owner = ((Form_pg_type) GETSTRUCT(tuple))->typowner;
+	}
+	ReleaseSysCache(tuple);
+	return proxy;
+}
+
+/* Is this type a proxy?  Asked of every type that somebody alters or drops. */
+bool
+aside_is_proxy(Oid type)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	bool		answer;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	answer = !((Form_pg_type) GETSTRUCT(tuple))->typisdefined &&
+		((Form_pg_type) GETSTRUCT(tuple))->typnamespace == get_namespace_oid("aside", true);
+	ReleaseSysCache(tuple);
+	return answer;
+}
+
+/* Whom it acts for; invalid: nobody, for it has ended. */
+Oid
+aside_definition_owner(const AsideDefinition *definition)
+{
+	Oid			owner;
+
+	(void) find_proxy(definition, &owner);
+	return owner;
+}
+
+/* DROP EXTENSION takes the proxies along, though pg_dump is to dump them. Neither pg_dump nor pg_upgrade keeps this. */
+static void
+depend_on_extension(Oid proxy)
+{
+	Oid			extension = get_extension_oid("pg_aside", true);
+	ObjectAddress own = {TypeRelationId, proxy, 0};
+	ObjectAddress other = {ExtensionRelationId, extension, 0};
+
+	if (!OidIsValid(extension) || list_member_oid(getAutoExtensionsOfObject(TypeRelationId, proxy), extension))
+		return;
+	/* It may have been dropped meanwhile. */
+	LockDatabaseObject(TypeRelationId, proxy, 0, AccessShareLock);
+	if (SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(proxy)))
+		recordDependencyOn(&own, &other, DEPENDENCY_AUTO_EXTENSION);
+}
+
+/* Give it a proxy of this owner, whatever it has had. Whether that may be is the caller's to ask. */
+void
+aside_define(const AsideDefinition *definition, Oid owner)
+{
+	Oid			was;
+	Oid			proxy = find_proxy(definition, &was);
+
+	if (!OidIsValid(proxy))
+	{
+		char		name[NAMEDATALEN];
+
+		proxy_name(definition, name);
+		proxy = TypeShellMake(name, get_namespace_oid("aside", false), owner).objectId;
+		CommandCounterIncrement();
+	}
+	else if (was != owner)
+	{
+		AlterTypeOwner_oid(proxy, owner, true);
+		CommandCounterIncrement();
+	}
+	depend_on_extension(proxy);
+}
+
+void
+aside_rename_definition(const AsideDefinition *from, const AsideDefinition *to)
+{
+	Oid			owner;
+	Oid			proxy = find_proxy(from, &owner);
+	char		before[NAMEDATALEN];
+	char		after[NAMEDATALEN];
+
+	proxy_name(from, before);
+	proxy_name(to, after);
+	if (!OidIsValid(proxy) || strcmp(before, after) == 0)
+		return;
+	RenameTypeInternal(proxy, after, get_namespace_oid("aside", false));
+	CommandCounterIncrement();
+}
+
+/* Whatever somebody has made depend on a proxy goes along. */
+void
+aside_end_definition(const AsideDefinition *definition)
+{
+	Oid			owner;
+	ObjectAddress proxy = {TypeRelationId, find_proxy(definition, &owner), 0};
+
+	if (!OidIsValid(proxy.objectId))
+		return;
+	performDeletion(&proxy, DROP_CASCADE, PERFORM_DELETION_INTERNAL | PERFORM_DELETION_QUIETLY);
+	CommandCounterIncrement();
+}
+
+static bool
+has_expired(HeapTuple role)
+{
+	bool		never;
+	Datum		until = SysCacheGetAttr(AUTHOID, role, Anum_pg_authid_rolvaliduntil, &never);
+
+	return !never && DatumGetTimestampTz(until) < GetCurrentTimestamp();
+}
+
+/*
+ * Why nothing that this role has defined may run now; NULL: it may.  The
+ * server asks the same of who connects.  The owner of the tables could have
+ * written any of their rows: so what they say is done for nobody whose
+ * privileges he has not got.
+ */
+const char *
+aside_definition_obstacle(Oid owner)
+{
+	Oid			tables_owner = aside_events_owner();
+	Oid			users = get_role_oid("aside_user", true);
+	HeapTuple	role = SearchSysCache1(AUTHOID, ObjectIdGetDatum(owner));
+	const char *name;
+	bool		can_login;
+	bool		expired;
+
+	if (!HeapTupleIsValid(role))
+		return "its owner does not exist";
+	name = pstrdup(NameStr(((Form_pg_authid) GETSTRUCT(role))->rolname));
+	can_login = ((Form_pg_authid) GETSTRUCT(role))->rolcanlogin;
+	expired = has_expired(role);
+	ReleaseSysCache(role);
+	if (!has_privs_of_role(tables_owner, owner))
+		return psprintf("the tables of pg_aside belong to role \"%s\", which has not the privileges of role \"%s\"",
+						GetUserNameFromId(tables_owner, false), name);
+	if (!can_login)
+		return psprintf("role \"%s\" is not permitted to log in", name);
+	if (expired)
+		return psprintf("role \"%s\" has expired", name);
+	if (aside_database_aclcheck(MyDatabaseId, owner) != ACLCHECK_OK)
+		return psprintf("role \"%s\" has no CONNECT privilege for this database", name);
+	if (OidIsValid(users) && !has_privs_of_role(owner, users))
+		return psprintf("role \"%s\" is no member of role \"aside_user\"", name);
+	return NULL;
+}
+
+/* Their owner may have put triggers on them: nobody writes to them whose privileges he has not got. */
+void
+aside_check_tables_owner(void)
+{
+	Oid			owner = aside_events_owner();
+
+	if (!has_privs_of_role(owner, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("the tables of pg_aside belong to role \"%s\", which has not the privileges of role \"%s\"",
+						GetUserNameFromId(owner, false), GetUserNameFromId(GetUserId(), false)),
+				 errhint("A superuser is to own what belongs to the extension.")));
+}
+
+/* What all of these functions have as arguments: kind text, id bigint, name text. */
+static AsideDefinition
+definition_argument(FunctionCallInfo fcinfo)
+{
+	AsideDefinition definition = {
+		.kind = text_to_cstring(PG_GETARG_TEXT_PP(0)),
+		.id = PG_GETARG_INT64(1),
+		.name = text_to_cstring(PG_GETARG_TEXT_PP(2)),
+	};
+
+	return definition;
+}
+
+/* aside.definition_owner(kind, id, name) returns oid */
+Datum
+aside_definition_owner_sql(PG_FUNCTION_ARGS)
+{
+	AsideDefinition definition = definition_argument(fcinfo);
+	Oid			owner = aside_definition_owner(&definition);
+
+	if (!OidIsValid(owner))
+		PG_RETURN_NULL();
+	PG_RETURN_OID(owner);
+}
+
+/* aside.definition_obstacle(owner oid) returns text */
+Datum
+aside_definition_obstacle_sql(PG_FUNCTION_ARGS)
+{
+	const char *obstacle = aside_definition_obstacle(PG_GETARG_OID(0));
+
+	if (obstacle == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(obstacle));
+}
+
+/* aside.definition_end(kind, id, name) */
+Datum
+aside_definition_end_sql(PG_FUNCTION_ARGS)
+{
+	AsideDefinition definition = definition_argument(fcinfo);
+
+	aside_end_definition(&definition);
+	PG_RETURN_VOID();
+}
+
+/* aside.definition_keep(kind, id, name): what pg_upgrade and pg_dump do not keep of its proxy */
+Datum
+aside_definition_keep_sql(PG_FUNCTION_ARGS)
+{
+	AsideDefinition definition = definition_argument(fcinfo);
+	Oid			owner;
+	Oid			proxy = find_proxy(&definition, &owner);
+
+	if (OidIsValid(proxy))
+		depend_on_extension(proxy);
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,333 @@
+/*
+ * events/fetch.c
+ *	  Which events have become visible.
+ *
+ * That is told by snapshots: those of transactions that the last snapshot did
+ * not see and this one does.  So an event is found once, in whatever order
+ * transactions commit, and what has been found is not looked through again,
+ * however long some other transaction keeps old snapshots alive.
+ */
+#include "coordinator/work.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "storage/itemptr.h"
+#include "storage/lmgr.h"
+#include "utils/array.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/xid8.h"
+
+/* Transactions that the last fetch did not see: those from next on, and these. */
+static uint64 unseen_from = 0;
+static uint64 *unseen = NULL;
+static int	nunseen = 0;
+
+/* With the epoch that the server is in, or was in just before. */
+static uint64
+full_xid(TransactionId xid, FullTransactionId next)
+{
+	uint32		epoch = EpochFromFullTransactionId(next);
+
+	if (xid > XidFromFullTransactionId(next))
+		epoch--;
+	return U64FromFullTransactionId(FullTransactionIdFromEpochAndXid(epoch, xid));
+}
+
+/* What this snapshot does not see is for the next fetch. */
+static void
+remember_snapshot(Snapshot snapshot)
+{
+	FullTransactionId next = ReadNextFullTransactionId();
+	uint64	   *larger = MemoryContextAlloc(TopMemoryContext, sizeof(uint64) * Max(snapshot->xcnt, 1));
+
+	if (unseen != NULL)
+		pfree(unseen);
+	nunseen = snapshot->xcnt;
+	unseen = larger;
+	for (int i = 0; i < nunseen; i++)
+		unseen[i] = full_xid(snapshot->xip[i], next);
+	unseen_from = full_xid(snapshot->xmax, next);
+}
+
+/*
+ * Of a key only which are the same is of account: one that is long takes no
+ * more of a coordinator's memory than another, for there may be many.
+ */
+#define SAME_KEY "CASE WHEN octet_length(e.key) > 100 THEN hashtextextended(e.key, 0)::text ELSE e.key END"
+
+#define EVENT_COLUMNS(n) \
+	"SELECT e.id, e.ctid, " n "::int8, coalesce(e.target, 0)::int8, e.priority::int8, " \
+	"coalesce(e.run_at, e.emitted), e.channel, " SAME_KEY ", " \
+	"e.command, CASE WHEN e.command = 'cancel' THEN (e.payload #>> '{}')::int8 END, (e.run_at IS NOT NULL)::int::int8"
+
+/* Those that somebody handles; an event that nobody does costs little. */
+#define FOR_SOMEBODY \
+	" AND (e.target IS NOT NULL OR e.command IS NOT NULL OR e.channel IN (SELECT h.channel FROM aside.event_handler h))"
+
+#define NEW_EVENTS(n) \
+	EVENT_COLUMNS(n) " FROM aside.event_" n " e WHERE e.txid >= $1" FOR_SOMEBODY " UNION ALL " \
+	EVENT_COLUMNS(n) " FROM aside.event_" n " e WHERE e.txid = ANY ($2)" FOR_SOMEBODY
+
+/* What the last fetch, or one before it, could see, of channels whose handlers were made after $3. */
+#define PASSED_EVENTS(n) \
+	EVENT_COLUMNS(n) " FROM aside.event_" n " e WHERE e.txid < $1 AND e.txid <> ALL ($2) AND e.id > $3 AND " \
+	"(e.command = 'cancel' OR e.channel IN (SELECT h.channel FROM aside.event_handler h WHERE h.since >= $3))"
+
+/* Handlers by what makes an event theirs: one equality, so that it is no loop over events and handlers. */
+#define HANDLERS_BY \
+	"(SELECT 'channel ' || channel AS by, since, id, paused, ordered FROM aside.event_handler " \
+	"UNION ALL SELECT 'handler ' || id, 0, id, paused, ordered FROM aside.event_handler)"
+
+/*
+ * Of a partition, each event and each handler for which it has not ended, with
+ * what the log says.  Later come handlers that are paused, and those that keep
+ * no order and are to have it at some other time.
+ */
+#define OPEN_EVENTS(n) \
+	EVENT_COLUMNS(n) ", k.handler::int8, k.attempts::int8, k.paused::int::int8, k.unfinished::int::int8, k.next_at, " \
+	"(k.paused OR (NOT k.ordered AND coalesce(k.next_at, e.run_at, e.emitted) > now() + interval '10 minutes'))::int::int8 " \
+	"FROM aside.event_" n " e JOIN (" \
+	"SELECT p.id, h.id AS handler, coalesce(l.attempts, 0) + p.attempts AS attempts, " \
+	"coalesce(l.unfinished, false) AS unfinished, l.next_at, h.paused, h.ordered " \
+	"FROM aside.event_" n " p JOIN " HANDLERS_BY " h ON h.since < p.id AND " \
+	"h.by = CASE WHEN p.target IS NULL THEN 'channel ' || p.channel ELSE 'handler ' || p.target END LEFT JOIN (" \
+	"SELECT o.handler, ev, count(*) FILTER (WHERE o.kind = 'a') " \
+	"- count(*) FILTER (WHERE o.kind = 'w' OR (o.kind = 'f' AND o.attempt IS NULL)) AS attempts, " \
+	"bool_or(o.kind IN ('d', 'x', 'c')) AS ended, " \
+	"count(*) FILTER (WHERE o.kind = 'a') > count(*) FILTER (WHERE o.kind IN ('w', 'f', 'x', 'd')) AS unfinished, " \
+	"max(o.next_at) AS next_at " \
+	"FROM aside.event_log_" n " o, unnest(o.events) ev GROUP BY o.handler, ev) l " \
+	"ON l.ev = p.id AND l.handler = h.id " \
+	"WHERE (p.command IS NULL OR p.command = 'notify') AND l.ended IS NOT TRUE) k ON k.id = e.id"
+
+/* What was asked of the coordinator, with no handlers. */
+#define COMMANDS(n) \
+	EVENT_COLUMNS(n) ", NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::timestamptz, 0::int8 " \
+	"FROM aside.event_" n " e WHERE e.command = 'cancel'"
+
+/* Block and offset in one word. */
+static uint64
+place_at(int row, int number)
+{
+	bool		null;
+	ItemPointer tid = (ItemPointer) DatumGetPointer(aside_value_at(row, number, &null));
+
+	return (uint64) ItemPointerGetBlockNumber(tid) << 16 | ItemPointerGetOffsetNumber(tid);
+}
+
+static void
+fill_fetched(aside_fetched *event, int row)
+{
+	aside_bytes command = aside_lend_text(row, 9);
+
+	event->id = aside_number_at(row, 1);
+	event->tid = place_at(row, 2);
+	event->partition = aside_number_at(row, 3);
+	event->target = aside_number_at(row, 4);
+	event->priority = (int32) aside_number_at(row, 5);
+	event->run_at = aside_number_at(row, 6);
+	event->channel = aside_lend_text(row, 7);
+	event->key = aside_lend_text(row, 8);
+	event->cancels = command.len == strlen("cancel") && memcmp(command.data, "cancel", command.len) == 0;
+	event->cancelled = aside_number_at(row, 10);
+	event->timed = aside_number_at(row, 11);
+}
+
+/* Rows of one event, one for each of its handlers, follow each other; are there no more than so many? */
+static size_t
+group_rows(aside_fetched *events, aside_known *known, size_t most, bool *all)
+{
+	const aside_known *first = known;
+	size_t		count = 0;
+	bool		no_handler;
+
+	for (uint64 row = 0; row < SPI_processed; row++)
+	{
+		if (count == 0 || events[count - 1].id != aside_number_at(row, 1))
+		{
+			fill_fetched(&events[count], row);
+			events[count].known = known;
+			count++;
+		}
+		(void) aside_value_at(row, 12, &no_handler);
+		if (no_handler)
+			continue;
+		known->handler = aside_number_at(row, 12);
+		known->attempts = aside_number_at(row, 13);
+		known->paused = aside_number_at(row, 14);
+		known->unfinished = aside_number_at(row, 15);
+		known->next_at = aside_number_at(row, 16);
+		known++;
+		events[count - 1].nknown++;
+	}
+	*all = known - first <= most;
+	return count;
+}
+
+/* Are these all?  So many rows are looked at, and one more to see whether there are more. */
+static bool
+fetch_open(size_t most, const aside_fetched **events, size_t *count)
+{
+	aside_fetched *all;
+	aside_known *known;
+	Oid			types[1] = {INT8OID};
+	Datum		values[1] = {Int64GetDatum(Min(most, INT_MAX) + 1)};
+	bool		all_rows;
+
+	/* The tables have no statistics, and are guessed to be small. */
+	(void) set_config_option("enable_nestloop", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	/* Read-only: by the snapshot that is remembered.  Commands come first, and all of them. */
+	if (SPI_execute_with_args("SELECT * FROM (" COMMANDS("0") " UNION ALL " COMMANDS("1") " UNION ALL " COMMANDS("2")
+					" UNION ALL (SELECT * FROM (" OPEN_EVENTS("0") " UNION ALL " OPEN_EVENTS("1") " UNION ALL " OPEN_EVENTS("2")
+					") o ORDER BY 17, 1, 3 LIMIT $1)) c", 1, types, values, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not look for open events");
+	all = MemoryContextAllocHuge(aside_lent, sizeof(aside_fetched) * Max(SPI_processed, 1));
+	known = MemoryContextAllocHuge(aside_lent, sizeof(aside_known) * Max(SPI_processed, 1));
+	memset(all, 0, sizeof(aside_fetched) * Max(SPI_processed, 1));
+	*count = group_rows(all, known, most, &all_rows);
+	*events = all;
+	return all_rows;
+}
+
+/* The transactions that the last fetch did not see, as the two parameters of those who look for their events. */
+void
+aside_unseen_transactions(Datum *values)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * Max(nunseen, 1));
+
+	for (int i = 0; i < nunseen; i++)
+		elements[i] = FullTransactionIdGetDatum(FullTransactionIdFromU64(unseen[i]));
+	values[0] = FullTransactionIdGetDatum(FullTransactionIdFromU64(unseen_from));
+	values[1] = PointerGetDatum(construct_array(elements, nunseen, XID8OID, sizeof(uint64),
+												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+/* Without what the log says of them. */
+static void
+lend_events(const aside_fetched **events, size_t *count)
+{
+	aside_fetched *all = MemoryContextAllocHuge(aside_lent, sizeof(aside_fetched) * Max(SPI_processed, 1));
+
+	memset(all, 0, sizeof(aside_fetched) * Max(SPI_processed, 1));
+	for (uint64 i = 0; i < SPI_processed; i++)
+		fill_fetched(&all[i], i);
+	*count = SPI_processed;
+	*events = all;
+}
+
+/* Are these all? */
+static bool
+fetch_new(size_t most, const aside_fetched **events, size_t *count)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[2] = {XID8OID, XID8ARRAYOID};
+	Datum		values[2];
+
+	if (plan == NULL)
+	{
+		plan = SPI_prepare(NEW_EVENTS("0") " UNION ALL " NEW_EVENTS("1") " UNION ALL " NEW_EVENTS("2"), 2, types);
+		if (plan == NULL || SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not prepare the look for new events: %s", SPI_result_code_string(SPI_result));
+	}
+	aside_unseen_transactions(values);
+	if (SPI_execute_plan(plan, values, NULL, true, Min(most, INT_MAX - 1) + 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not look for new events");
+	lend_events(events, count);
+	return *count <= most;
+}
+
+/*
+ * Whoever writes a table anew makes its rows look as if they had been
+ * inserted just then: a snapshot of before that would miss them.
+ */
+static void
+hold_partitions(void)
+{
+	AsideEventTables tables = aside_event_tables();
+
+	for (int i = 0; i < ASIDE_PARTITIONS; i++)
+		LockRelationOid(tables.partitions[i], AccessShareLock);
+	PopActiveSnapshot();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+aside_status
+aside_event_fetch(bool open, size_t most, const aside_fetched **events, size_t *count, bool *all)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		Snapshot	snapshot;
+
+		aside_begin_work();
+		hold_partitions();
+		/* Repeatable: what is remembered is what the query has seen. */
+		snapshot = GetActiveSnapshot();
+		if (open)
+			*all = fetch_open(most, events, count);
+		else
+			*all = fetch_new(most, events, count);
+		if (*all)
+			remember_snapshot(snapshot);
+		aside_end_work();
+	}
+	ASIDE_END_TRY();
+	aside_drop_work(status);
+	return status;
+}
+
+/* Rarely asked, when there is a new handler: no index is kept for it. */
+aside_status
+aside_event_look_back(int64_t since, const aside_fetched **events, size_t *count)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		Oid			types[3] = {XID8OID, XID8ARRAYOID, INT8OID};
+		Datum		values[3];
+
+		aside_begin_work();
+		aside_unseen_transactions(values);
+		values[2] = Int64GetDatum(since);
+		aside_run_query(PASSED_EVENTS("0") " UNION ALL " PASSED_EVENTS("1") " UNION ALL " PASSED_EVENTS("2"), 3, types, values,
+				  NULL, SPI_OK_SELECT);
+		lend_events(events, count);
+		aside_end_work();
+	}
+	ASIDE_END_TRY();
+	aside_drop_work(status);
+	return status;
+}
+
+#define PLACES(n) "SELECT id, ctid, " n "::int8 FROM aside.event_" n " WHERE command IS NULL OR command = 'notify'"
+
+/* After a table was written anew, which moves its rows. */
+aside_status
+aside_event_places(const aside_place **places, size_t *count)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		aside_place *all;
+
+		aside_begin_work();
+		aside_run_query(PLACES("0") " UNION ALL " PLACES("1") " UNION ALL " PLACES("2"), 0, NULL, NULL, NULL, SPI_OK_SELECT);
+		*count = SPI_processed;
+		all = MemoryContextAllocHuge(aside_lent, sizeof(aside_place) * Max(*count, 1));
+		for (size_t i = 0; i < *count; i++)
+			all[i] = (aside_place) {.id = aside_number_at(i, 1), .tid = place_at(i, 2), .partition = aside_number_at(i, 3)};
+		*places = all;
+		aside_end_work();
+	}
+	ASIDE_END_TRY();
+	aside_drop_work(status);
+	return status;
+}

@@ -1,0 +1,292 @@
+/*
+ * events/record.c
+ *	  What a coordinator writes down: lines of the log, the dead, notifications
+ *	  that are recorded, and lines of the server log.
+ */
+#include "coordinator/work.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "mb/pg_wchar.h"
+#include "storage/itemptr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#define BURY \
+	"INSERT INTO aside.event_dead (id, handler, channel, payload, key, priority, headers, emitted, " \
+	"emitted_by, unique_key, attempts, sqlstate, message, detail, hint, context) SELECT id, $2, channel, payload, key, priority, headers, " \
+	"emitted, CASE WHEN emitted_by <> 0 THEN pg_get_userbyid(emitted_by) END, unique_key, $3, $4, $5, $7, $8, $9 FROM aside.event_%u WHERE id = $6"
+#define NAMED " ON CONFLICT DO NOTHING RETURNING (SELECT h.name FROM aside.event_handler h WHERE h.id = $2)"
+
+/* What an error says besides its message, in the order in which it comes. */
+typedef enum ErrorText
+{
+	ERROR_MESSAGE,
+	ERROR_DETAIL,
+	ERROR_HINT,
+	ERROR_CONTEXT,
+} ErrorText;
+
+#define ERROR_TEXTS 4
+
+/* Each of an error's texts; none has an end of its own. */
+static void
+split_error(aside_bytes packed, aside_bytes *texts)
+{
+	memset(texts, 0, sizeof(aside_bytes) * ERROR_TEXTS);
+	for (int i = 0; i < ERROR_TEXTS && packed.data != NULL; i++)
+	{
+		const uint8_t *end = memchr(packed.data, '\0', packed.len);
+
+		texts[i].data = packed.data;
+		texts[i].len = end == NULL ? packed.len : end - packed.data;
+		packed.len -= end == NULL ? packed.len : texts[i].len + 1;
+		packed.data = end == NULL ? NULL : end + 1;
+	}
+}
+
+/* As parameters; one without a text is NULL, but for the message. What was cut may have been so within a character. */
+static void
+put_error(aside_bytes packed, Datum *values, char *nulls)
+{
+	aside_bytes texts[ERROR_TEXTS];
+
+	split_error(packed, texts);
+	for (int i = 0; i < ERROR_TEXTS; i++)
+	{
+		bool		null = texts[i].data == NULL || (i != ERROR_MESSAGE && texts[i].len == 0);
+
+		if (!null)
+			texts[i].len = pg_mbcliplen((const char *) texts[i].data, texts[i].len, texts[i].len);
+		values[i] = null ? (Datum) 0 : aside_bytes_datum(texts[i]);
+		nulls[i] = null ? 'n' : ' ';
+	}
+}
+
+/* A line of the server's log for each event that has died, when that is written down. */
+typedef struct Death
+{
+	const aside_log_entry *entry;
+	const char *handler;
+} Death;
+
+static Death *deaths = NULL;
+static size_t ndeaths = 0;
+
+static void
+announce_deaths(void)
+{
+	for (size_t i = 0; i < ndeaths; i++)
+	{
+		const aside_log_entry *entry = deaths[i].entry;
+		aside_bytes texts[ERROR_TEXTS];
+
+		split_error(entry->message, texts);
+		ereport(LOG,
+				(errcode(entry->sqlstate),
+				 errmsg("event handler \"%s\" failed for event %lld for good, in attempt %u: %.*s", deaths[i].handler,
+						(long long) entry->events[0], entry->attempt, (int) texts[ERROR_MESSAGE].len,
+						(const char *) texts[ERROR_MESSAGE].data),
+				 texts[ERROR_DETAIL].len == 0 ? 0 :
+				 errdetail("%.*s", (int) texts[ERROR_DETAIL].len, (const char *) texts[ERROR_DETAIL].data)));
+	}
+}
+
+/* Among the dead, with what the event was.  Where it lies is known to who has run it. */
+static void
+bury_event(const aside_log_entry *entry)
+{
+	Oid			types[9] = {TIDOID, INT8OID, INT4OID, TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID};
+	ItemPointerData tid;
+	Datum		values[9];
+	char		nulls[10] = "         ";
+	Datum		error[ERROR_TEXTS];
+	char		no_error[ERROR_TEXTS];
+
+	ItemPointerSet(&tid, entry->tid >> 16, entry->tid & 0xffff);
+	values[0] = PointerGetDatum(&tid);
+	values[1] = Int64GetDatum(entry->handler);
+	values[2] = Int32GetDatum(entry->attempt);
+	values[3] = CStringGetTextDatum(unpack_sql_state(entry->sqlstate));
+	values[5] = Int64GetDatum(entry->events[0]);
+	put_error(entry->message, error, no_error);
+	values[4] = error[ERROR_MESSAGE];
+	nulls[4] = no_error[ERROR_MESSAGE];
+	memcpy(&values[6], &error[ERROR_DETAIL], sizeof(Datum) * (ERROR_TEXTS - 1));
+	memcpy(&nulls[6], &no_error[ERROR_DETAIL], ERROR_TEXTS - 1);
+	aside_run_query(psprintf(BURY " AND ctid = $1" NAMED, entry->partition), 9, types, values, nulls,
+			  SPI_OK_INSERT_RETURNING);
+	if (SPI_processed == 0)
+		aside_run_query(psprintf(BURY NAMED, entry->partition), 9, types, values, nulls, SPI_OK_INSERT_RETURNING);
+	if (SPI_processed > 0)
+	{
+		char	   *name = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+
+		deaths[ndeaths].entry = entry;
+		deaths[ndeaths++].handler = MemoryContextStrdup(aside_lent, name == NULL ? "?" : name);
+	}
+}
+
+/* Who replaces an event has its key locked: a coordinator waits for nobody's transaction. */
+#define FREE_KEYS \
+	"DELETE FROM aside.event_unique WHERE ctid = ANY (ARRAY(SELECT u.ctid FROM aside.event_unique u " \
+	"WHERE u.event = ANY ($1) FOR UPDATE SKIP LOCKED))"
+
+static void
+write_entry(const aside_log_entry *entry)
+{
+	Oid			types[10] = {
+		INT8OID, CHAROID, INT8ARRAYOID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID
+	};
+	Datum		values[10];
+	char		nulls[11] = "          ";
+
+	values[0] = Int64GetDatum(entry->handler);
+	values[1] = CharGetDatum(entry->kind);
+	values[2] = aside_event_array(entry->events, entry->nevents);
+	values[3] = Int32GetDatum(entry->attempt);
+	nulls[3] = entry->attempt == 0 ? 'n' : ' ';
+	values[4] = TimestampTzGetDatum(entry->next_at);
+	nulls[4] = entry->next_at == 0 ? 'n' : ' ';
+	values[5] = CStringGetTextDatum(unpack_sql_state(entry->sqlstate));
+	nulls[5] = entry->sqlstate == 0 ? 'n' : ' ';
+	put_error(entry->message, &values[6], &nulls[6]);
+	aside_run_query(psprintf("INSERT INTO aside.event_log_%u (handler, kind, events, attempt, next_at, sqlstate, message, "
+					   "detail, hint, context) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", entry->partition),
+			  10, types, values, nulls, SPI_OK_INSERT);
+	if (entry->kind == 'x')
+		bury_event(entry);
+	if (entry->kind == 'x' || entry->kind == 'c')
+		aside_run_query(FREE_KEYS, 1, &types[2], &values[2], NULL, SPI_OK_DELETE);
+}
+
+aside_status
+aside_event_record(const aside_log_entry *entries, size_t count)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		aside_begin_work();
+		deaths = MemoryContextAllocHuge(aside_lent, sizeof(Death) * Max(count, 1));
+		ndeaths = 0;
+		for (size_t i = 0; i < count; i++)
+			write_entry(&entries[i]);
+		aside_end_work();
+		announce_deaths();
+	}
+	ASIDE_END_TRY();
+	aside_drop_work(status);
+	return status;
+}
+
+/* They may be many. */
+static SPIPlanPtr
+spill_plan(int partition)
+{
+	static SPIPlanPtr plans[ASIDE_PARTITIONS];
+	Oid			types[4] = {TEXTOID, TEXTOID, INT8OID, INT4OID};
+
+	if (partition < 0 || partition >= ASIDE_PARTITIONS)
+		elog(ERROR, "partition of events is not known");
+	if (plans[partition] == NULL)
+	{
+		SPIPlanPtr	plan = SPI_prepare(psprintf("INSERT INTO aside.event_%d (id, txid, channel, payload, priority, headers, emitted, "
+												"emitted_by, target, command) VALUES (nextval('aside.event_id'), pg_current_xact_id(), $1, "
+												"to_jsonb($2), 0, jsonb_build_object('pid', $4), clock_timestamp(), 0, $3, 'notify')",
+												partition), 4, types);
+
+		if (plan == NULL || SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not prepare to record notifications: %s", SPI_result_code_string(SPI_result));
+		plans[partition] = plan;
+	}
+	return plans[partition];
+}
+
+aside_status
+aside_event_spill(const aside_note *notes, size_t count)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		SPIPlanPtr	plan;
+		MemoryContext each;
+
+		aside_begin_work();
+		plan = spill_plan(aside_current_partition());
+		each = AllocSetContextCreate(CurrentMemoryContext, "pg_aside notification", ALLOCSET_DEFAULT_SIZES);
+		for (size_t i = 0; i < count; i++)
+		{
+			MemoryContext old = MemoryContextSwitchTo(each);
+			Datum		values[4] = {
+				aside_bytes_datum(notes[i].channel), aside_bytes_datum(notes[i].payload), Int64GetDatum(notes[i].handler),
+				Int32GetDatum(notes[i].pid)
+			};
+
+			if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_INSERT)
+				elog(ERROR, "could not record notifications: %s", SPI_result_code_string(SPI_result));
+			MemoryContextSwitchTo(old);
+			MemoryContextReset(each);
+		}
+		aside_end_work();
+	}
+	ASIDE_END_TRY();
+	aside_drop_work(status);
+	return status;
+}
+
+/* Of a worker that has gone: rarely asked, so that the log needs no index. */
+aside_status
+aside_event_acknowledged(uint32_t handler, uint32_t partition, const int64_t *events, size_t count, bool *are)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		Oid			types[2] = {INT8OID, INT8ARRAYOID};
+		Datum		values[2];
+
+		aside_begin_work();
+		values[0] = Int64GetDatum(handler);
+		values[1] = aside_event_array(events, count);
+		aside_run_query(psprintf("SELECT 1 FROM aside.event_log_%u WHERE handler = $1 AND kind = 'd' AND events @> $2 LIMIT 1",
+						   partition), 2, types, values, NULL, SPI_OK_SELECT);
+		*are = SPI_processed > 0;
+		aside_end_work();
+	}
+	ASIDE_END_TRY();
+	aside_drop_work(status);
+	return status;
+}
+
+void
+aside_event_complain(aside_bytes handler, uint64_t times, uint32_t sqlstate, aside_bytes message)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		int			name_len = handler.len;
+		const char *name = (const char *) handler.data;
+		int			len = message.len;
+		const char *text = (const char *) message.data;
+
+		if (times == 0)
+			ereport(LOG,
+					(errcode(ERRCODE_OUT_OF_MEMORY),
+					 errmsg("notifications for event handler \"%.*s\" are dropped: they could be neither kept in memory nor recorded",
+							name_len, name)));
+		else if (times == 1)
+			ereport(LOG,
+					(errcode(sqlstate),
+					 errmsg("event handler \"%.*s\" failed for a notification: %.*s", name_len, name, len, text)));
+		else
+			ereport(LOG,
+					(errcode(sqlstate),
+					 errmsg("event handler \"%.*s\" failed for %llu notifications, the last time: %.*s", name_len, name,
+							(unsigned long long) times, len, text)));
+	}
+	ASIDE_END_TRY();
+}

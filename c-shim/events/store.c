@@ -1,0 +1,177 @@
+/*
+ * events/store.c
+ *	  What a coordinator asks of its database: handlers and channels here,
+ *	  events, lines of the log and partitions in event_*.c.
+ */
+#include "definitions/definition.h"
+#include "coordinator/work.h"
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+#include "commands/async.h"
+#include "common/pg_prng.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+
+static double
+host_random(void)
+{
+	return pg_prng_double(&pg_global_prng_state);
+}
+
+static AsideDefinition
+definition_of(const aside_handler_spec *handler)
+{
+	AsideDefinition definition = {
+		.kind = "handler",
+		.id = handler->id,
+		.name = pnstrdup((const char *) handler->name.data, handler->name.len),
+	};
+
+	return definition;
+}
+
+static bool
+host_short_of_memory(void)
+{
+	return aside_kept_error() != NULL && aside_kept_error()->sqlerrcode == ERRCODE_OUT_OF_MEMORY;
+}
+
+static aside_status
+host_handlers(const aside_handler_spec **specs, size_t *count)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		aside_handler_spec *all;
+
+		aside_begin_work();
+		aside_run_query("SELECT aside.event_handlers_settle()", 0, NULL, NULL, NULL, SPI_OK_SELECT);
+		aside_run_query("SELECT id::int8, version::int8, concurrency::int8, batch_size::int8, "
+				  "max_attempts::int8, coalesce(least(ceil(extract(epoch FROM timeout) * 1000), 2147483647), 0)::int8, "
+				  "ordered::int::int8, durable::int::int8, paused::int::int8, "
+				  "least(extract(epoch FROM backoff) * 1000000, 1e18)::int8, "
+				  "least(extract(epoch FROM backoff_cap) * 1000000, 1e18)::int8, since, name, channel "
+				  "FROM aside.event_handler WHERE NOT inert ORDER BY id", 0, NULL, NULL, NULL, SPI_OK_SELECT);
+		*count = SPI_processed;
+		all = MemoryContextAllocZero(aside_lent, sizeof(aside_handler_spec) * Max(*count, 1));
+		for (size_t i = 0; i < *count; i++)
+		{
+			aside_handler_spec *spec = &all[i];
+
+			spec->id = aside_number_at(i, 1);
+			spec->version = aside_number_at(i, 2);
+			spec->concurrency = aside_number_at(i, 3);
+			spec->batch_size = aside_number_at(i, 4);
+			spec->max_attempts = aside_number_at(i, 5);
+			spec->timeout_ms = aside_number_at(i, 6);
+			spec->ordered = aside_number_at(i, 7);
+			spec->durable = aside_number_at(i, 8);
+			spec->paused = aside_number_at(i, 9);
+			spec->backoff_us = aside_number_at(i, 10);
+			spec->cap_us = aside_number_at(i, 11);
+			spec->since = aside_number_at(i, 12);
+			spec->name = aside_lend_text(i, 13);
+			spec->channel = aside_lend_text(i, 14);
+		}
+		*specs = all;
+		aside_end_work();
+	}
+	ASIDE_END_TRY();
+	aside_drop_work(status);
+	return status;
+}
+
+/* As it is now: definitions are handed on and ended without a word to their tables. */
+static aside_status
+host_standing(const aside_handler_spec *handlers, size_t count, aside_standing *out)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		aside_begin_work();
+		for (size_t i = 0; i < count; i++)
+		{
+			AsideDefinition definition = definition_of(&handlers[i]);
+
+			memset(&out[i], 0, sizeof(out[i]));
+			out[i].owner = aside_definition_owner(&definition);
+			if (!OidIsValid(out[i].owner))
+				continue;
+			out[i].superuser = aside_is_superuser(out[i].owner);
+			out[i].state = aside_definition_obstacle(out[i].owner) == NULL ? ASIDE_DEFINITION_ACTS : ASIDE_DEFINITION_WAITS;
+		}
+		aside_end_work();
+	}
+	ASIDE_END_TRY();
+	aside_drop_work(status);
+	return status;
+}
+
+static aside_status
+host_listen(const aside_bytes *channels, size_t count)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		aside_begin_work();
+		Async_UnlistenAll();
+		for (size_t i = 0; i < count; i++)
+			Async_Listen(pnstrdup((const char *) channels[i].data, channels[i].len));
+		aside_end_work();
+	}
+	ASIDE_END_TRY();
+	aside_drop_work(status);
+	return status;
+}
+
+/* The allocator keeps what is freed unless it is told otherwise. */
+static void
+host_give_back(void)
+{
+	if (aside_lent != NULL)
+		MemoryContextReset(aside_lent);
+#ifdef __GLIBC__
+	(void) malloc_trim(0);
+#endif
+}
+
+const struct aside_event_host *
+aside_get_event_host(void)
+{
+	static aside_event_host host = {
+		.abi_version = ASIDE_ABI_VERSION,
+		.random = host_random,
+		.short_of_memory = host_short_of_memory,
+		.handlers = host_handlers,
+		.standing = host_standing,
+		.fetch = aside_event_fetch,
+		.look_back = aside_event_look_back,
+		.places = aside_event_places,
+		.record = aside_event_record,
+		.listen = host_listen,
+		.notifications = aside_lend_heard,
+		.spill = aside_event_spill,
+		.acknowledged = aside_event_acknowledged,
+		.complain = aside_event_complain,
+		.rotate = aside_event_rotate,
+		.truncate = aside_event_truncate,
+		.carry_over = aside_event_carry_over,
+		.compact_keys = aside_event_compact_keys,
+		.give_back = host_give_back,
+		.size = aside_event_size,
+	};
+
+	host.database = MyDatabaseId;
+	host.tables = aside_tables_of_coordinator();
+	host.rotation_bytes = (uint64) aside_event_rotation_size * 1024;
+	host.rotation_us = (uint64) aside_event_rotation_time * 1000;
+	return &host;
+}

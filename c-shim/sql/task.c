@@ -1,0 +1,423 @@
+/*
+ * sql/task.c
+ *	  The SQL functions of tasks.
+ */
+#include "base/aside.h"
+
+#include <math.h>
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/dbcommands.h"
+#include "executor/executor.h"
+#include "funcapi.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(aside_async_exec);
+PG_FUNCTION_INFO_V1(aside_async_exec_on_commit);
+PG_FUNCTION_INFO_V1(aside_async_run);
+PG_FUNCTION_INFO_V1(aside_async_wait);
+PG_FUNCTION_INFO_V1(aside_async_wait_any);
+PG_FUNCTION_INFO_V1(aside_async_result);
+PG_FUNCTION_INFO_V1(aside_async_cancel);
+PG_FUNCTION_INFO_V1(aside_async_detach);
+PG_FUNCTION_INFO_V1(aside_async_progress);
+PG_FUNCTION_INFO_V1(aside_task_result_tags);
+PG_FUNCTION_INFO_V1(aside_tasks);
+PG_FUNCTION_INFO_V1(aside_is_preloaded);
+
+#define NO_ID PG_INT64_MIN
+
+/* Give workers to queued tasks, in a process that may have nothing else to do with them. */
+void
+aside_kick_tasks(AsidePool *pool)
+{
+	if (!aside_find_tasks(pool, false))
+		return;
+	/* It may launch a worker, which is the pool's that this process borrows from. */
+	(void) aside_caller_pool(false);
+	aside_tasks_kick(pool->handle, aside_get_caller_host(),
+					 (int64) aside_task_retention * 1000);
+}
+
+/* The pool, with tasks. */
+static AsidePool *
+task_pool(void)
+{
+	AsidePool  *pool = aside_caller_pool(true);
+
+	(void) aside_find_tasks(pool, true);
+	return pool;
+}
+
+/* For what does not ask a worker, which would refuse: no index function of somebody's ends tasks or forgets them. */
+static void
+refuse_if_restricted(void)
+{
+	if (InSecurityRestrictedOperation())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("cannot use a task within a security-restricted operation")));
+}
+
+static void
+finish(aside_status status)
+{
+	aside_rows = NULL;
+	if (status != ASIDE_OK)
+		aside_throw_kept();
+	AcceptInvalidationMessages();
+}
+
+static int64
+id_argument(FunctionCallInfo fcinfo, int at)
+{
+	return PG_ARGISNULL(at) ? NO_ID : PG_GETARG_INT64(at);
+}
+
+static void
+plain_call(const char *what, aside_call *call)
+{
+	AsideRequest request = {.kind = ASIDE_KIND_TASK, .command = aside_text_bytes(what)};
+
+	aside_fill_call(&request, call);
+}
+
+/* The first bytes of a text that are whole characters. */
+static aside_bytes
+clip(aside_bytes text, int limit)
+{
+	if (text.data != NULL && text.len > limit)
+		text.len = pg_mbcliplen((const char *) text.data, text.len, limit);
+	return text;
+}
+
+/* Start a task whose command is argument `at`. */
+static Datum
+submit(FunctionCallInfo fcinfo, int at, bool on_commit, int64 after)
+{
+	AsidePool  *pool = task_pool();
+	AsideArguments arguments;
+	AsideRequest request = {
+		.kind = ASIDE_KIND_TASK,
+		.output = ASIDE_OUTPUT_DESCRIBED,
+		.command = aside_text_argument(fcinfo, at),
+		.arguments = &arguments,
+	};
+	aside_task_start start = {
+		.label = clip(aside_text_bytes(aside_task_label == NULL ? "" : aside_task_label), ASIDE_TASK_LABEL),
+		.shown = clip(request.command, ASIDE_TASK_COMMAND),
+		.timeout_ms = aside_task_timeout,
+		.quota = aside_max_tasks_per_role,
+		.on_commit = on_commit,
+		.subtransaction = on_commit ? GetCurrentSubTransactionId() : 0,
+		.after = after,
+	};
+	aside_call	call;
+	int64		id = 0;
+
+	if (on_commit)
+		aside_watch_submitter();
+	aside_collect_arguments(&arguments, fcinfo, at + 1, false);
+	aside_fill_call(&request, &call);
+	finish(aside_task_submit(pool->handle, aside_get_caller_host(), &call, &start, &id));
+	PG_RETURN_INT64(id);
+}
+
+/* async_exec(command text [, VARIADIC args "any"]) returns bigint */
+Datum
+aside_async_exec(PG_FUNCTION_ARGS)
+{
+	return submit(fcinfo, 0, false, 0);
+}
+
+/* async_exec_on_commit(command text [, VARIADIC args "any"]) returns bigint */
+Datum
+aside_async_exec_on_commit(PG_FUNCTION_ARGS)
+{
+	return submit(fcinfo, 0, true, 0);
+}
+
+static void
+refuse_null_task(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+			 errmsg("task must not be null")));
+}
+
+/* async_run(task bigint, command text [, VARIADIC args "any"]) returns bigint */
+Datum
+aside_async_run(PG_FUNCTION_ARGS)
+{
+	int64		after = id_argument(fcinfo, 0);
+
+	if (after == NO_ID)
+		refuse_null_task();
+	/* 0 is no task's id, but means none here. */
+	return submit(fcinfo, 1, false, after == 0 ? -1 : after);
+}
+
+/* Microseconds; -1: NULL.  Months are of 30 days, as extract(epoch) has it. */
+static int64
+microseconds(FunctionCallInfo fcinfo, int at)
+{
+	Interval   *interval;
+	double		us;
+
+	if (PG_ARGISNULL(at))
+		return -1;
+	interval = PG_GETARG_INTERVAL_P(at);
+	us = (double) interval->time + ((double) interval->day + 30.0 * interval->month) * USECS_PER_DAY;
+	if (us <= 0)
+		return 0;
+	return us > 1e18 ? -1 : (int64) us;
+}
+
+/* async_wait(task bigint, timeout interval) returns boolean */
+Datum
+aside_async_wait(PG_FUNCTION_ARGS)
+{
+	AsidePool  *pool = task_pool();
+	int64		id = id_argument(fcinfo, 0);
+	int64		ended = 0;
+	aside_call	call;
+
+	plain_call("wait for task", &call);
+	finish(aside_task_wait(pool->handle, aside_get_caller_host(), &call, &id, 1,
+						   microseconds(fcinfo, 1), &ended));
+	PG_RETURN_BOOL(ended != 0);
+}
+
+/* async_wait_any(tasks bigint[], timeout interval) returns bigint */
+Datum
+aside_async_wait_any(PG_FUNCTION_ARGS)
+{
+	AsidePool  *pool = task_pool();
+	ArrayType  *array;
+	Datum	   *elements;
+	bool	   *nulls;
+	int64	   *ids;
+	int			count;
+	int64		ended = 0;
+	aside_call	call;
+
+	if (PG_ARGISNULL(0))
+		refuse_null_task();
+	array = PG_GETARG_ARRAYTYPE_P(0);
+	count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	if (count > ASIDE_MOST_VALUES)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("too many tasks to wait for"),
+				 errdetail("There may be %d, but %d were given.", ASIDE_MOST_VALUES, count)));
+	deconstruct_array(array, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
+					  &elements, &nulls, &count);
+	ids = palloc(sizeof(int64) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+		ids[i] = nulls[i] ? NO_ID : DatumGetInt64(elements[i]);
+	plain_call("wait for tasks", &call);
+	finish(aside_task_wait(pool->handle, aside_get_caller_host(), &call, ids, count,
+						   microseconds(fcinfo, 1), &ended));
+	if (ended == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(ended);
+}
+
+/* The tags of statements without rows, one a row. */
+static void
+return_tags(FunctionCallInfo fcinfo, AsideRows *rows, TupleDesc wanted)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	ListCell   *cell;
+
+	if (wanted->natts != 1 || TupleDescAttr(wanted, 0)->atttypid != TEXTOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("command did not return a result set, but result rowtype is not a single text column")));
+	foreach(cell, rows->tags)
+	{
+		Datum		tag = CStringGetTextDatum(lfirst(cell));
+		bool		null = false;
+
+		tuplestore_putvalues(rows->store, wanted, &tag, &null);
+	}
+	result->returnMode = SFRM_Materialize;
+	result->setResult = rows->store;
+	result->setDesc = wanted;
+}
+
+/* Its rows and messages would be values here; an error is shown as aside.tasks shows it. */
+static void
+check_database(AsidePool *pool, int64 id)
+{
+	aside_task_row row;
+
+	if (aside_find_task(pool->handle, aside_get_caller_host(), id, &row) != ASIDE_OK || aside_same_encoding(row.database))
+		return;
+	if (row.sqlstate != 0)
+		ereport(ERROR, (errcode(row.sqlstate), errmsg_internal("%s", TextDatumGetCString(aside_shown_text(row.message, row.database))),
+						errcontext("task " INT64_FORMAT, id)));
+	aside_refuse_encoding(row.database, "cannot read the result of a task of a database of another encoding",
+						  "Read it in its own database; aside.tasks shows how the task ended.");
+}
+
+static Datum
+read_result(FunctionCallInfo fcinfo, bool tags)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	AsidePool  *pool = task_pool();
+	TupleDesc	wanted = aside_wanted_columns(fcinfo);
+	AsideRows	rows = {.context = result->econtext->ecxt_per_query_memory, .fresh = true};
+	MemoryContext old = MemoryContextSwitchTo(rows.context);
+	aside_call	call;
+
+	rows.store = tuplestore_begin_heap((result->allowedModes & SFRM_Materialize_Random) != 0,
+									   false, work_mem);
+	wanted = CreateTupleDescCopy(wanted);
+	MemoryContextSwitchTo(old);
+	check_database(pool, id_argument(fcinfo, 0));
+	plain_call("read result of task", &call);
+	aside_rows = &rows;
+	finish(aside_task_result(pool->handle, aside_get_caller_host(), &call, id_argument(fcinfo, 0), false));
+	if (rows.described != NULL)
+		aside_return_store(fcinfo, &rows, wanted);
+	else if (tags)
+		return_tags(fcinfo, &rows, wanted);
+	else
+	{
+		result->returnMode = SFRM_Materialize;
+		result->setResult = rows.store;
+		result->setDesc = wanted;
+	}
+	return (Datum) 0;
+}
+
+/* async_result(task bigint) returns setof record */
+Datum
+aside_async_result(PG_FUNCTION_ARGS)
+{
+	return read_result(fcinfo, false);
+}
+
+/* aside.task_result_tags(task bigint) returns setof record: pg_background_result */
+Datum
+aside_task_result_tags(PG_FUNCTION_ARGS)
+{
+	return read_result(fcinfo, true);
+}
+
+/* async_cancel(task bigint, grace interval) returns boolean */
+Datum
+aside_async_cancel(PG_FUNCTION_ARGS)
+{
+	AsidePool  *pool = task_pool();
+	bool		cancelled = false;
+	aside_call	call;
+
+	refuse_if_restricted();
+	plain_call("cancel task", &call);
+	finish(aside_task_cancel(pool->handle, aside_get_caller_host(), &call, id_argument(fcinfo, 0),
+							 microseconds(fcinfo, 1), &cancelled));
+	PG_RETURN_BOOL(cancelled);
+}
+
+/* async_detach(task bigint) */
+Datum
+aside_async_detach(PG_FUNCTION_ARGS)
+{
+	refuse_if_restricted();
+	finish(aside_task_detach(task_pool()->handle, aside_get_caller_host(), id_argument(fcinfo, 0)));
+	PG_RETURN_VOID();
+}
+
+/* async_progress(percent float8, message text) */
+Datum
+aside_async_progress(PG_FUNCTION_ARGS)
+{
+	AsidePool  *pool = aside_caller_pool(false);
+	double		percent = PG_ARGISNULL(0) ? NAN : PG_GETARG_FLOAT8(0);
+
+	refuse_if_restricted();
+	if (!isnan(percent) && (percent < 0 || percent > 100))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("progress must be between 0 and 100 percent")));
+	if (pool != NULL && aside_find_tasks(pool, false))
+		(void) aside_task_progress(pool->handle, aside_get_caller_host(), percent,
+								   clip(aside_text_argument(fcinfo, 1), ASIDE_TASK_PROGRESS));
+	PG_RETURN_VOID();
+}
+
+#define TASK_COLUMNS 18
+
+static void
+put_task(ReturnSetInfo *result, const aside_task_row *row)
+{
+	static const char *const states[] = {"free", "new", "pending", "queued", "running", "ending",
+	"done", "failed", "cancelled", "lost"};
+	char	   *owner = GetUserNameFromId(row->owner, true);
+	char	   *database = get_database_name(row->database);
+	Datum		values[TASK_COLUMNS] = {0};
+	bool		nulls[TASK_COLUMNS];
+	int			i = 0;
+
+#define PUT(known, value) do { nulls[i] = !(known); if (known) values[i] = (value); i++; } while (0)
+	PUT(true, Int64GetDatum(row->id));
+	PUT(true, CStringGetTextDatum(states[row->state % lengthof(states)]));
+	PUT(owner != NULL, DirectFunctionCall1(namein, CStringGetDatum(owner)));
+	PUT(database != NULL, DirectFunctionCall1(namein, CStringGetDatum(database)));
+	PUT(true, aside_shown_text(row->command, row->database));
+	PUT(row->label.len > 0, aside_shown_text(row->label, row->database));
+	PUT(true, TimestampTzGetDatum(row->submitted));
+	PUT(row->started != 0, TimestampTzGetDatum(row->started));
+	PUT(row->finished != 0, TimestampTzGetDatum(row->finished));
+	PUT(row->finished != 0, Int64GetDatum(row->rows));
+	PUT(row->sqlstate != 0, CStringGetTextDatum(unpack_sql_state(row->sqlstate)));
+	PUT(row->message.len > 0, aside_shown_text(row->message, row->database));
+	PUT(row->has_progress && !isnan(row->percent), Float8GetDatum(row->percent));
+	PUT(row->has_progress && row->progress.len > 0, aside_shown_text(row->progress, row->database));
+	PUT(row->pid != 0, Int32GetDatum(row->pid));
+	PUT(true, Int32GetDatum(row->submitter));
+	PUT(row->finished != 0, Int64GetDatum(row->bytes));
+	PUT(true, BoolGetDatum(row->detached != 0));
+#undef PUT
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/* Rows of aside.tasks: those of roles that this user may act for. */
+Datum
+aside_tasks(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	AsidePool  *pool = aside_caller_pool(false);
+	aside_task_row row;
+
+	aside_begin_rows(fcinfo);
+	if (pool == NULL || !aside_find_tasks(pool, false))
+		return (Datum) 0;
+	for (uint32 index = 0;; index++)
+	{
+		aside_status status = aside_view_task(pool->handle, aside_get_caller_host(), index, &row);
+
+		if (status == ASIDE_LEAVE)
+			break;
+		if (status == ASIDE_OK)
+			put_task(result, &row);
+		else if (status != ASIDE_GONE)
+			aside_throw_kept();
+	}
+	return (Datum) 0;
+}
+
+/* Does the server, and not each session, have workers? */
+Datum
+aside_is_preloaded(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(aside_tasks_are_shared());
+}

@@ -1,0 +1,188 @@
+/*
+ * worker/kept_plan.c
+ *	  What a kept plan stands on: the catalogs as they were when its command
+ *	  was analyzed, and nothing else that changes.
+ *
+ * The server's own plan cache watches the objects that a plan names.  That is
+ * not enough for a command's text to mean what it would mean if it came anew:
+ * a better function, a cast, a table earlier in the search_path are named by
+ * no plan.  So any change counts, and the core forgets every plan.
+ *
+ * Called by worker/prepare.c and events/handler.c, in workers only.
+ */
+#include "base/aside.h"
+
+#include "access/transam.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "nodes/parsenodes.h"
+#include "storage/lmgr.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+static uint64_t changes = 1;
+
+static void
+catalog_changed(Datum arg, int cache, uint32 hash)
+{
+	changes++;
+}
+
+static void
+relation_changed(Datum arg, Oid relation)
+{
+	changes++;
+}
+
+/*
+ * One cache of each catalog that analysis, rewriting or planning look into.
+ * Columns, constraints, rules, policies and the like come as changes of their
+ * relation.  What only the planner needs, of operator families and foreign
+ * servers, the server watches.
+ */
+void
+aside_watch_catalogs(void)
+{
+	static const int caches[] = {
+		TYPEOID, PROCOID, OPEROID, CASTSOURCETARGET, ENUMOID, COLLOID, NAMESPACEOID,
+		AUTHOID, AUTHMEMROLEMEM, TSCONFIGOID, TSCONFIGMAP, TSDICTOID
+	};
+
+	for (int i = 0; i < lengthof(caches); i++)
+		CacheRegisterSyscacheCallback(caches[i], catalog_changed, (Datum) 0);
+	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+}
+
+/* A number that changes whenever this process hears that the catalogs have. */
+uint64_t
+aside_catalog_changes(void)
+{
+	return changes;
+}
+
+/* What a plan's queries read is locked as the server would lock it; so this process hears of what was done to it. */
+static bool
+lock_relations(Node *node, void *context)
+{
+	ListCell   *cell;
+
+	if (node == NULL)
+		return false;
+	if (!IsA(node, Query))
+		return expression_tree_walker(node, lock_relations, context);
+	foreach(cell, ((Query *) node)->rtable)
+	{
+		RangeTblEntry *entry = lfirst_node(RangeTblEntry, cell);
+
+		if (entry->rtekind == RTE_RELATION)
+			LockRelationOid(entry->relid, entry->rellockmode);
+	}
+	return query_tree_walker((Query *) node, lock_relations, context, 0);
+}
+
+/* Of queries that were analyzed and rewritten: the number of changes, when they are locked. */
+uint64_t
+aside_lock_queries(List *queries)
+{
+	(void) lock_relations((Node *) queries, NULL);
+	return changes;
+}
+
+/*
+ * May the text of a literal of this type mean another value at another time?
+ * Times may: 'now'.  Names are looked up in catalogs that are watched, and
+ * what else is not immutable here goes by settings, by which a plan is found.
+ */
+static bool
+goes_by_the_clock(Oid type)
+{
+	Oid			inner;
+	Oid			io_param;
+
+	check_stack_depth();
+	type = getBaseType(type);
+	if (OidIsValid(inner = get_element_type(type)) || OidIsValid(inner = get_range_subtype(type)) ||
+		OidIsValid(inner = get_multirange_range(type)))
+		return goes_by_the_clock(inner);
+	switch (type)
+	{
+		case REGCLASSOID:
+		case REGCOLLATIONOID:
+		case REGCONFIGOID:
+		case REGDICTIONARYOID:
+		case REGNAMESPACEOID:
+		case REGOPERATOROID:
+		case REGOPEROID:
+		case REGPROCEDUREOID:
+		case REGPROCOID:
+		case REGROLEOID:
+		case REGTYPEOID:
+		case INTERVALOID:
+		case MONEYOID:
+		case XMLOID:
+			return false;
+		default:
+			break;
+	}
+	if (get_typtype(type) == TYPTYPE_ENUM)
+		return false;
+	getTypeInputInfo(type, &inner, &io_param);
+	return func_volatile(inner) != PROVOLATILE_IMMUTABLE;
+}
+
+/* Of a query as analyzed: does it hold a literal that would be another one at another time? */
+bool
+aside_has_fleeting_literal(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Const))
+		return !((Const *) node)->constisnull && goes_by_the_clock(((Const *) node)->consttype);
+	if (!IsA(node, Query))
+		return expression_tree_walker(node, aside_has_fleeting_literal, context);
+	if (((Query *) node)->utilityStmt != NULL)
+		return IsA(((Query *) node)->utilityStmt, CallStmt) &&
+			(aside_has_fleeting_literal((Node *) ((CallStmt *) ((Query *) node)->utilityStmt)->funcexpr, context) ||
+			 aside_has_fleeting_literal((Node *) ((CallStmt *) ((Query *) node)->utilityStmt)->outargs, context));
+	return query_tree_walker((Query *) node, aside_has_fleeting_literal, context, 0);
+}
+
+/*
+ * The planner takes the body of a function in SQL in, literals and all, and
+ * evaluates what calls itself immutable.  Compiled code is taken at its word.
+ */
+static bool
+is_evaluated_by_planner(Oid function, void *context)
+{
+	HeapTuple	tuple;
+	Form_pg_proc proc;
+	bool		evaluated;
+
+	if (function < FirstNormalObjectId)
+		return false;
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	if (!HeapTupleIsValid(tuple))
+		return true;
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
+	evaluated = proc->prolang == SQLlanguageId ||
+		(proc->provolatile == PROVOLATILE_IMMUTABLE && proc->prolang != ClanguageId &&
+		 proc->prolang != INTERNALlanguageId);
+	ReleaseSysCache(tuple);
+	return evaluated;
+}
+
+/* Of queries as rewritten: do they call a function whose result a plan would hold on to? */
+bool
+aside_has_fleeting_call(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, aside_has_fleeting_call, context, 0);
+	return check_functions_in_node(node, is_evaluated_by_planner, context) ||
+		expression_tree_walker(node, aside_has_fleeting_call, context);
+}
