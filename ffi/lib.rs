@@ -21,21 +21,12 @@ pub mod abi {
     include!(concat!(env!("OUT_DIR"), "/abi.rs"));
 }
 
-pub mod allocator;
 pub mod bytes;
-pub mod caller_host;
 mod constants;
-pub mod event_exports;
-pub mod event_host;
+pub mod convert;
 pub mod exports;
 pub mod guard;
+pub mod hosts;
+pub mod memory;
 #[cfg(any(feature = "pg15", feature = "pg16", feature = "pg17", feature = "pg18"))]
-mod pg_consts;
-pub mod pool;
-pub mod registry_exports;
-pub mod reports;
-pub mod session_exports;
-pub mod task_exports;
-pub mod tasks;
-pub mod worker_host;
-pub mod world;
+mod pg_constants;

@@ -8,7 +8,7 @@ mod worker;
 use aside_core::report::{CONNECTION_FAILURE, DEADLOCK_DETECTED, FEATURE_NOT_SUPPORTED, Field, INTERNAL_ERROR, Report, Severity};
 use pg_aside::abi::*;
 use pg_aside::bytes::lend;
-use pg_aside::exports::*;
+use pg_aside::exports::{calls::*, pool::*, worker::*};
 use shim::*;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering::*;

@@ -6,8 +6,8 @@
 use super::worker::worker_main;
 use aside_core::report::Report;
 use pg_aside::abi::*;
-use pg_aside::exports::*;
-use pg_aside::reports::copied;
+use pg_aside::convert::copied;
+use pg_aside::exports::pool::*;
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::ptr::null;
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::*};
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-pub use pg_aside::pool::aside_pool;
+pub use pg_aside::memory::pool::aside_pool;
 
 /// A process: its latch, and the flags that its signal handlers write.
 pub struct Process {

@@ -3,8 +3,8 @@
 use super::shim::*;
 use aside_core::report::{Field, Report, Severity};
 use pg_aside::abi::*;
-use pg_aside::exports::*;
-use pg_aside::reports::lent;
+use pg_aside::convert::lent;
+use pg_aside::exports::{pool::*, worker::*};
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::ptr::null_mut;

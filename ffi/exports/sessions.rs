@@ -1,13 +1,14 @@
-//! The functions that C calls for autonomous sessions; what `exports.rs` says at its top holds here too.
+//! The functions that C calls for autonomous sessions; what `exports/mod.rs` says at its top holds here too.
 //!
 //! For all of them: `name` is readable; outputs are writable.
 
 use crate::abi::*;
 use crate::bytes::{lend, lend_optional, optional};
-use crate::caller_host::Caller;
-use crate::exports::{call_of, settled};
+use crate::convert::{call_of, ending_of};
+use crate::exports::calls::settled;
 use crate::guard::caught;
-use crate::pool::aside_pool;
+use crate::hosts::caller::Caller;
+use crate::memory::pool::aside_pool;
 use aside_core::autonomous_tx::call::{self, Failed};
 use aside_core::autonomous_tx::session;
 use aside_core::wire::message::Ending;
@@ -21,16 +22,6 @@ macro_rules! with_call {
         let run = || unsafe { $f(&Caller { t: host }, &pool.area, &pool.session, &call_of(raw)?, optional(&$name)) };
         settled(host, run, $write)
     }};
-}
-
-/// How a statement ended, as C reads it.
-pub(crate) fn ending_of(ending: &Ending, found: bool, rows: bool) -> aside_ending {
-    let mut out = aside_ending { processed: ending.processed, found: u32::from(found), rows: u32::from(rows), tag_len: 0, tag: [0; 68] };
-    for (to, from) in out.tag.iter_mut().zip(ending.tag.iter().flatten()) {
-        *to = from.cast_signed();
-        out.tag_len += 1;
-    }
-    out
 }
 
 /// ASIDE_SAVED on a panic, with an error that tells of it; so with all that return a status here.

@@ -1,8 +1,8 @@
 //! The core's `World` over `aside_world`: time, latches, interrupts.
 
 use crate::abi::{aside_status, aside_world};
+use crate::convert::lent;
 use crate::host_call;
-use crate::reports::lent;
 use aside_core::host::{Saved, Slept};
 use aside_core::memory::NoMemory;
 use aside_core::report::Report;
@@ -70,13 +70,13 @@ macro_rules! impl_world {
     ($type:ty) => {
         impl aside_core::host::World for $type {
             fn now_us(&self) -> u64 {
-                $crate::world::now_us()
+                $crate::hosts::world::now_us()
             }
             fn timestamp(&self) -> i64 {
                 $crate::host_call!(self.t.world, timestamp())
             }
             fn cpus(&self) -> u32 {
-                $crate::world::cpus()
+                $crate::hosts::world::cpus()
             }
             fn my_pid(&self) -> u32 {
                 self.t.world.my_pid
@@ -86,17 +86,17 @@ macro_rules! impl_world {
             }
             fn interrupt_pending(&self) -> bool {
                 // SAFETY: the shim points it at the server's InterruptPending.
-                unsafe { $crate::world::flag(self.t.world.interrupt_pending) }
+                unsafe { $crate::hosts::world::flag(self.t.world.interrupt_pending) }
             }
             fn terminating(&self) -> bool {
                 // SAFETY: the shim points it at the server's ProcDiePending.
-                unsafe { $crate::world::flag(self.t.world.die_pending) }
+                unsafe { $crate::hosts::world::flag(self.t.world.die_pending) }
             }
             fn sleep(&self, timeout_ms: u32) -> Result<aside_core::host::Slept, aside_core::host::Saved> {
-                $crate::world::slept($crate::host_call!(self.t.world, sleep(timeout_ms)))
+                $crate::hosts::world::slept($crate::host_call!(self.t.world, sleep(timeout_ms)))
             }
             fn doze(&self, timeout_ms: u32) -> aside_core::host::Slept {
-                $crate::world::slept($crate::host_call!(self.t.world, doze(timeout_ms))).unwrap_or(aside_core::host::Slept::Woken)
+                $crate::hosts::world::slept($crate::host_call!(self.t.world, doze(timeout_ms))).unwrap_or(aside_core::host::Slept::Woken)
             }
             fn wake(&self, proc: u32) {
                 $crate::host_call!(self.t.world, wake(proc));

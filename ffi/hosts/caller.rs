@@ -2,10 +2,10 @@
 
 use crate::abi::{aside_blocker, aside_bytes, aside_caller_host, aside_outcome, aside_status};
 use crate::bytes::{lend, optional, slice};
-use crate::reports::lent;
-use crate::session_exports::ending_of;
-use crate::worker_host::lend_column;
-use crate::world::{done, no_memory, slept};
+use crate::convert::ending_of;
+use crate::convert::lent;
+use crate::hosts::worker::lend_column;
+use crate::hosts::world::{done, no_memory, slept};
 use crate::{host_call, impl_world};
 use aside_core::host::{CallerHost, Column, Launch, Outcome, Saved, Slept};
 use aside_core::memory;

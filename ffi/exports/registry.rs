@@ -1,14 +1,13 @@
-//! The functions that C calls for the registry of coordinators, and for the launcher. What `exports.rs` says at its
+//! The functions that C calls for the registry of coordinators, and for the launcher. What `exports/mod.rs` says at its
 //! top holds here too; `registry` came from `aside_registry_attach`.
 
 use crate::abi::*;
-use crate::bytes::slice;
 use crate::guard::caught;
+use crate::hosts::launcher::{Host, raw_order};
 use aside_core::async_event::stats::ERRORS;
 use aside_core::launcher::registry::{Entry, PLACES, Registry, State};
-use aside_core::launcher::reserve::{self, Order};
-use aside_core::launcher::{Launcher, LauncherHost, Note, backoff, cedes, refuse};
-use aside_core::memory;
+use aside_core::launcher::reserve;
+use aside_core::launcher::{Launcher, backoff, cedes, refuse};
 use std::cell::RefCell;
 use std::ffi::c_void;
 use std::sync::atomic::Ordering::*;
@@ -60,40 +59,6 @@ pub unsafe extern "C" fn aside_registry_attach(memory: *mut c_void, len: usize) 
         return std::ptr::null_mut();
     }
     Box::into_raw(Box::new(aside_registry { registry, launcher: RefCell::default() }))
-}
-
-struct Host<'a>(&'a aside_launcher_host);
-
-impl LauncherHost for Host<'_> {
-    fn timestamp(&self) -> i64 {
-        crate::host_call!(self.0, timestamp())
-    }
-    fn databases(&self) -> Option<Vec<u32>> {
-        let (mut data, mut count) = (std::ptr::null(), 0);
-        // SAFETY: when true is returned the shim lends the array until its next call.
-        crate::host_call!(self.0, databases(&mut data, &mut count))
-            .then(|| unsafe { memory::copy(slice(data, count), "the databases") })?
-            .ok()
-    }
-    fn free_slots(&self) -> u32 {
-        crate::host_call!(self.0, free_slots())
-    }
-    fn workers(&self) -> u32 {
-        crate::host_call!(self.0, workers())
-    }
-    fn start(&self, order: Order) -> bool {
-        crate::host_call!(self.0, start(&raw_order(order)))
-    }
-    fn wake(&self, proc: u32) {
-        crate::host_call!(self.0, wake(proc));
-    }
-    fn note(&self, _: u32, what: Note) {
-        crate::host_call!(self.0, note(if what == Note::NoWorkerSlot { 0 } else { 1 }));
-    }
-}
-
-fn raw_order(order: Order) -> aside_order {
-    aside_order { entry: order.entry, database: order.database, generation: order.generation }
 }
 
 /// A second on a panic.

@@ -2,9 +2,9 @@
 
 use crate::abi::*;
 use crate::bytes::{lend, optional, slice};
-use crate::caller_host::Caller;
 use crate::host_call;
-use crate::world::{done, no_memory};
+use crate::hosts::caller::Caller;
+use crate::hosts::world::{done, no_memory};
 use aside_core::async_event::EventHost;
 use aside_core::async_event::complaints::Complaint;
 use aside_core::async_event::spec::*;

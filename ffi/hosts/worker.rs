@@ -2,8 +2,8 @@
 
 use crate::abi::{self, aside_output, aside_ran, aside_refusal, aside_status, aside_worker_host};
 use crate::bytes::{lend, lend_optional, optional};
-use crate::reports::{copied, lent};
-use crate::world::{done, no_memory};
+use crate::convert::{copied, lent};
+use crate::hosts::world::{done, no_memory};
 use crate::{host_call, impl_world};
 use aside_core::host::*;
 use aside_core::memory;

@@ -1,13 +1,14 @@
-//! The functions that C calls for a coordinator of events. What `exports.rs` says at its top holds here too;
+//! The functions that C calls for a coordinator of events. What `exports/mod.rs` says at its top holds here too;
 //! `registry` and `coordinator` came from the functions that make them.
 
 use crate::abi::*;
-use crate::caller_host::Caller;
-use crate::event_host::{Events, Workers};
-use crate::exports::{call_of, settled};
+use crate::convert::call_of;
+use crate::exports::calls::settled;
+use crate::exports::registry::aside_registry;
 use crate::guard::caught;
-use crate::pool::aside_pool;
-use crate::registry_exports::aside_registry;
+use crate::hosts::caller::Caller;
+use crate::hosts::event::{Events, Workers};
+use crate::memory::pool::aside_pool;
 use aside_core::async_event::Coordinator;
 use aside_core::autonomous_tx::call::Failed;
 use aside_core::host::Saved;

@@ -1,23 +1,17 @@
-//! The functions that C calls for tasks; what `exports.rs` says at its top holds here too.
+//! The functions that C calls for tasks; what `exports/mod.rs` says at its top holds here too.
 
 use crate::abi::*;
-use crate::bytes::{lend, optional, slice};
-use crate::caller_host::Caller;
-use crate::exports::{call_of, settled};
+use crate::bytes::{optional, slice};
+use crate::convert::{call_of, id_of, task_row};
+use crate::exports::calls::settled;
 use crate::guard::caught;
-use crate::pool::aside_pool;
-use crate::tasks;
+use crate::hosts::caller::Caller;
+use crate::memory::pool::aside_pool;
+use crate::memory::tasks;
 use aside_core::autonomous_tx::call::{Call, Failed};
 use aside_core::autonomous_tx::task::{self, End, Start};
 use aside_core::memory;
-use aside_core::task::View;
 use std::ffi::c_void;
-use std::sync::atomic::Ordering::*;
-
-/// How C says that an id is NULL.
-fn id_of(id: i64) -> Option<i64> {
-    (id != i64::MIN).then_some(id)
-}
 
 /// 0 on a panic.
 #[unsafe(no_mangle)]
@@ -110,7 +104,7 @@ pub unsafe extern "C" fn aside_task_submit(
 /// Run `f` with a call that C handed over.
 ///
 /// # Safety
-/// As said at the top of `exports.rs`.
+/// As said at the top of `exports/mod.rs`.
 unsafe fn with_call<T>(
     pool: *mut aside_pool,
     host: *const aside_caller_host,
@@ -264,33 +258,6 @@ pub unsafe extern "C" fn aside_tasks_kick(pool: *mut aside_pool, host: *const as
     _ = caught(|| task::kick(&Caller { t: host }, &pool.area, &pool.session, retention_us));
 }
 
-fn row_of(pool: &aside_pool, view: &View, lent: &mut [Vec<u8>; 4]) -> aside_task_row {
-    let (percent, progress) = view.progress.clone().unwrap_or_default();
-    *lent = [view.command.clone(), view.label.clone(), view.message.clone(), progress];
-    let slot = view.card.lease.and_then(|lease| pool.area.slot(lease.slot));
-    aside_task_row {
-        id: view.card.ticket.id.cast_signed(),
-        state: u32::from(view.card.state as u8),
-        owner: view.card.owner,
-        database: view.card.key.database,
-        pid: slot.map_or(0, |slot| slot.worker_pid.load(Relaxed)),
-        submitter: view.card.submitter,
-        sqlstate: view.sqlstate,
-        has_progress: u32::from(view.progress.is_some()),
-        detached: u32::from(view.detached),
-        submitted: view.card.submitted,
-        started: view.started.unwrap_or(0),
-        finished: view.finished.unwrap_or(0),
-        rows: view.rows,
-        bytes: view.payload,
-        percent,
-        command: lend(&lent[0]),
-        label: lend(&lent[1]),
-        message: lend(&lent[2]),
-        progress: lend(&lent[3]),
-    }
-}
-
 /// ASIDE_LEAVE on a panic.
 ///
 /// # Safety
@@ -309,7 +276,7 @@ pub unsafe extern "C" fn aside_view_task(
         return aside_status::ASIDE_LEAVE;
     }
     let mut found = false;
-    let run = || Ok(task::view(&h, &pool.session, index)?.map(|view| row_of(pool, &view, &mut pool.lent_texts.borrow_mut())));
+    let run = || Ok(task::view(&h, &pool.session, index)?.map(|view| task_row(pool, &view, &mut pool.lent_texts.borrow_mut())));
     let status = settled(host, run, |row| {
         if let Some(row) = row {
             // SAFETY: writable, per the contract.

@@ -1,0 +1,43 @@
+//! The core's `LauncherHost` over `aside_launcher_host`.
+
+use crate::abi::{aside_launcher_host, aside_order};
+use crate::bytes::slice;
+use aside_core::launcher::reserve::Order;
+use aside_core::launcher::{LauncherHost, Note};
+use aside_core::memory;
+
+/// Borrows a vtable for the duration of an export.
+pub struct Host<'a>(pub &'a aside_launcher_host);
+
+impl LauncherHost for Host<'_> {
+    fn timestamp(&self) -> i64 {
+        crate::host_call!(self.0, timestamp())
+    }
+    fn databases(&self) -> Option<Vec<u32>> {
+        let (mut data, mut count) = (std::ptr::null(), 0);
+        // SAFETY: when true is returned the shim lends the array until its next call.
+        crate::host_call!(self.0, databases(&mut data, &mut count))
+            .then(|| unsafe { memory::copy(slice(data, count), "the databases") })?
+            .ok()
+    }
+    fn free_slots(&self) -> u32 {
+        crate::host_call!(self.0, free_slots())
+    }
+    fn workers(&self) -> u32 {
+        crate::host_call!(self.0, workers())
+    }
+    fn start(&self, order: Order) -> bool {
+        crate::host_call!(self.0, start(&raw_order(order)))
+    }
+    fn wake(&self, proc: u32) {
+        crate::host_call!(self.0, wake(proc));
+    }
+    fn note(&self, _: u32, what: Note) {
+        crate::host_call!(self.0, note(if what == Note::NoWorkerSlot { 0 } else { 1 }));
+    }
+}
+
+/// An order as C reads it.
+pub fn raw_order(order: Order) -> aside_order {
+    aside_order { entry: order.entry, database: order.database, generation: order.generation }
+}

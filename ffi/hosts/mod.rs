@@ -1,0 +1,7 @@
+//! The core's traits over the vtables that the shim fills: each member calls the shim's, and turns what crosses.
+
+pub mod caller;
+pub mod event;
+pub mod launcher;
+pub mod worker;
+pub mod world;
