@@ -40,7 +40,10 @@ $(shell mkdir -p $(patsubst $(VPATH)/%,%,$(wildcard $(VPATH)/c-shim/*/)))
 endif
 # What is named with its directory is installed without it.
 EXTENSION = pg_aside $(patsubst $(SOURCE)/%.control,%,$(wildcard $(SOURCE)/sql/compat/*.control))
-DATA = $(patsubst $(SOURCE)/%,%,$(wildcard $(SOURCE)/sql/pg_aside--*.sql $(SOURCE)/sql/compat/*.sql))
+# The extension's script is one file for the server, and one file a topic in sql/src, in the order of their numbers.
+SQL := sql/pg_aside--$(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(SOURCE)/pg_aside.control).sql
+DATA_built = $(SQL)
+DATA = $(patsubst $(SOURCE)/%,%,$(wildcard $(SOURCE)/sql/compat/*.sql))
 PGFILEDESC = "pg_aside - autonomous transactions"
 
 CARGO ?= cargo
@@ -78,6 +81,10 @@ $(RUST_LIB): rust
 	@:
 endif
 $(shlib): $(RUST_LIB)
+
+$(SQL): $(sort $(wildcard $(SOURCE)/sql/src/*.sql))
+	@mkdir -p $(@D)
+	awk 'BEGIN { print "-- Made by make of the files in sql/src." } FNR == 1 { print "" } 1' $^ >$@.part && mv $@.part $@
 
 clean: rust-clean
 rust-clean:

@@ -1,0 +1,134 @@
+-- Role: the tables of events: handlers, events with their log in partitions that are emptied by TRUNCATE, and the events that
+-- no attempt could handle. In C: c-shim/events/tables.c.
+
+CREATE TYPE aside.event AS (
+    id bigint, channel text, payload jsonb, key text, headers jsonb, attempt int, emitted timestamptz, emitted_by name, priority int
+);
+COMMENT ON TYPE aside.event IS 'an event as its handler gets it; id is NULL for a notification that was not recorded';
+
+CREATE SEQUENCE aside.event_id;
+CREATE TABLE aside.event_handler (
+    id bigint GENERATED ALWAYS AS IDENTITY (MAXVALUE 4294967295) PRIMARY KEY CHECK (id BETWEEN 1 AND 4294967295),
+    name text NOT NULL UNIQUE,
+    channel text NOT NULL,
+    owner text NOT NULL,
+    inert boolean NOT NULL DEFAULT false,
+    handler text,
+    function oid,
+    function_owner oid,
+    command text,
+    form text NOT NULL CHECK (form IN ('c', 'e', 'a', 'j', 't')),
+    concurrency int NOT NULL,
+    batch_size int NOT NULL,
+    max_attempts int NOT NULL,
+    backoff interval NOT NULL,
+    backoff_cap interval NOT NULL,
+    timeout interval,
+    ordered boolean NOT NULL,
+    durable boolean NOT NULL,
+    paused boolean NOT NULL DEFAULT false,
+    since bigint NOT NULL,
+    version int NOT NULL DEFAULT 1,
+    created timestamptz NOT NULL DEFAULT now(),
+    CHECK ((form = 'c') = (command IS NOT NULL) AND (form = 'c') = (handler IS NULL)),
+    CHECK (channel <> '' AND concurrency > 0 AND batch_size > 0 AND max_attempts > 0),
+    CHECK (backoff >= interval '0' AND backoff_cap >= interval '0' AND timeout > interval '0')
+);
+COMMENT ON COLUMN aside.event_handler.owner IS 'name of its role; the owner of its proxy is the role that it acts for';
+COMMENT ON COLUMN aside.event_handler.inert IS 'it was restored where there was no such role, and belongs to nobody';
+COMMENT ON COLUMN aside.event_handler.function IS 'the function as it was when the row was written, here or by a restore; another one is called only if its owner is function_owner, the handler''s, or a superuser';
+COMMENT ON COLUMN aside.event_handler.function_owner IS 'who owned the function then';
+COMMENT ON TABLE aside.event_handler IS 'handlers of events, as async_event_on has made them; the view aside.handlers shows them';
+CREATE TABLE aside.event_control (partition int NOT NULL);
+INSERT INTO aside.event_control VALUES (0);
+COMMENT ON TABLE aside.event_control IS 'the partition that new events go to';
+
+CREATE TABLE aside.event_0 (
+    id bigint NOT NULL,
+    txid xid8 NOT NULL,
+    channel text NOT NULL,
+    payload jsonb,
+    key text,
+    priority int NOT NULL,
+    run_at timestamptz,
+    unique_key text,
+    headers jsonb,
+    emitted timestamptz NOT NULL,
+    emitted_by oid NOT NULL,
+    target bigint,
+    attempts int NOT NULL DEFAULT 0,
+    command text,
+    depth int NOT NULL DEFAULT 0
+) WITH (autovacuum_enabled = false);
+CREATE INDEX event_0_txid ON aside.event_0 (txid);
+CREATE INDEX event_0_id ON aside.event_0 (id);
+CREATE TABLE aside.event_1 (LIKE aside.event_0 INCLUDING ALL) WITH (autovacuum_enabled = false);
+CREATE TABLE aside.event_2 (LIKE aside.event_0 INCLUDING ALL) WITH (autovacuum_enabled = false);
+-- Whoever publishes all tables of the database must not keep these from being updated.
+ALTER TABLE aside.event_control REPLICA IDENTITY FULL;
+ALTER TABLE aside.event_0 REPLICA IDENTITY FULL;
+ALTER TABLE aside.event_1 REPLICA IDENTITY FULL;
+ALTER TABLE aside.event_2 REPLICA IDENTITY FULL;
+CREATE TABLE aside.event_log_0 (
+    handler bigint NOT NULL,
+    kind "char" NOT NULL,
+    events bigint[] NOT NULL,
+    attempt int,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    next_at timestamptz,
+    sqlstate text,
+    message text,
+    detail text,
+    hint text,
+    context text
+) WITH (autovacuum_enabled = false);
+CREATE TABLE aside.event_log_1 (LIKE aside.event_log_0 INCLUDING ALL) WITH (autovacuum_enabled = false);
+CREATE TABLE aside.event_log_2 (LIKE aside.event_log_0 INCLUDING ALL) WITH (autovacuum_enabled = false);
+COMMENT ON TABLE aside.event_0 IS 'emitted events; one of three partitions that are used by turns';
+COMMENT ON TABLE aside.event_1 IS 'as aside.event_0';
+COMMENT ON TABLE aside.event_2 IS 'as aside.event_0';
+COMMENT ON TABLE aside.event_log_0 IS
+    'what became of the events of the same partition: a attempt begins, w it was not made after all, d done, f failed and is retried, x dead, c cancelled';
+COMMENT ON TABLE aside.event_log_1 IS 'as aside.event_log_0';
+COMMENT ON TABLE aside.event_log_2 IS 'as aside.event_log_0';
+
+CREATE TABLE aside.event_dead (
+    id bigint NOT NULL,
+    handler bigint NOT NULL,
+    channel text NOT NULL,
+    payload jsonb,
+    key text,
+    priority int NOT NULL,
+    headers jsonb,
+    emitted timestamptz NOT NULL,
+    emitted_by text,
+    attempts int NOT NULL,
+    sqlstate text,
+    message text,
+    detail text,
+    hint text,
+    context text,
+    died timestamptz NOT NULL DEFAULT clock_timestamp(),
+    errors jsonb,
+    unique_key text,
+    PRIMARY KEY (id, handler)
+);
+COMMENT ON COLUMN aside.event_dead.emitted_by IS 'name of a role; NULL: it was a notification';
+COMMENT ON COLUMN aside.event_dead.errors IS 'of the last 100 attempts; NULL as long as the log has them';
+COMMENT ON TABLE aside.event_dead IS 'events that no attempt of a handler could handle';
+SELECT pg_catalog.pg_extension_config_dump('aside.event_id', '');
+SELECT pg_catalog.pg_extension_config_dump('aside.event_handler', '');
+SELECT pg_catalog.pg_extension_config_dump('aside.event_handler_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('aside.event_dead', '');
+CREATE TABLE aside.event_unique (
+    channel text NOT NULL,
+    unique_key text NOT NULL,
+    event bigint NOT NULL,
+    emitted_by oid NOT NULL,
+    PRIMARY KEY (channel, unique_key, emitted_by)
+);
+CREATE INDEX event_unique_event ON aside.event_unique (event);
+COMMENT ON TABLE aside.event_unique IS 'unique keys of events that have not ended, for each emitter';
+
+-- Who owns the database can dump it.
+GRANT SELECT ON aside.event_id, aside.event_handler, aside.event_handler_id_seq, aside.event_dead TO pg_database_owner;

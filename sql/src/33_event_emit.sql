@@ -1,0 +1,189 @@
+-- Role: events are emitted, cancelled and emitted again. What users call is in c-shim/sql/emit.c and c-shim/sql/event.c.
+
+CREATE FUNCTION aside.event_put(channel text, payload jsonb, key text, priority int, headers jsonb, emitted_by oid, target bigint,
+    command text, unique_key text DEFAULT NULL, id bigint DEFAULT nextval('aside.event_id')) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    EXECUTE format('INSERT INTO aside.event_%s (id, txid, channel, payload, key, priority, headers, emitted, emitted_by, target, command, unique_key)
+        VALUES ($1, pg_current_xact_id(), $2, $3, $4, $5, $6, clock_timestamp(), $7, $8, $9, $10)',
+        (SELECT c.partition FROM aside.event_control c))
+    USING id, channel, payload, key, priority, headers, emitted_by, target, command, unique_key;
+    RETURN id;
+END $$;
+COMMENT ON FUNCTION aside.event_put(text, jsonb, text, int, jsonb, oid, bigint, text, text, bigint) IS 'emits what async_event_emit does not';
+
+-- Plans are kept: one that was made while the table was small must not scan it when it is large.
+CREATE FUNCTION aside.event_claim_key(channel text, unique_key text, id bigint, conflict text, caller oid) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+DECLARE
+    other bigint;
+BEGIN
+    LOOP
+        INSERT INTO aside.event_unique AS u VALUES (channel, unique_key, id, caller) ON CONFLICT DO NOTHING;
+        IF FOUND THEN
+            RETURN 0;
+        END IF;
+        -- Nobody is to wait for a transaction that has only looked.
+        IF conflict = 'replace' THEN
+            SELECT u.event INTO other FROM aside.event_unique u WHERE u.channel = event_claim_key.channel
+                AND u.unique_key = event_claim_key.unique_key AND u.emitted_by = caller FOR UPDATE;
+        ELSE
+            SELECT u.event INTO other FROM aside.event_unique u WHERE u.channel = event_claim_key.channel
+                AND u.unique_key = event_claim_key.unique_key AND u.emitted_by = caller;
+        END IF;
+        CONTINUE WHEN other IS NULL;
+        IF conflict = 'keep' THEN
+            RETURN other;
+        ELSIF conflict = 'reject' THEN
+            RAISE EXCEPTION 'an event with unique key "%" is still to be handled', unique_key USING ERRCODE = '23505',
+                DETAIL = format('It is event %s of channel "%s".', other, channel);
+        END IF;
+        UPDATE aside.event_unique u SET event = id WHERE u.channel = event_claim_key.channel
+            AND u.unique_key = event_claim_key.unique_key AND u.emitted_by = caller;
+        PERFORM aside.event_put('', to_jsonb(other), NULL, 0, NULL, 0, NULL, 'cancel');
+        RETURN 0;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION aside.event_claim_key(text, text, bigint, text, oid) IS
+    'makes a unique key of an emitter that of an event: 0; or the event that has it and keeps it';
+
+-- Keys come and go row by row. Where others keep old snapshots alive no vacuum helps, so the table is written anew.
+CREATE FUNCTION aside.event_unique_compact() RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms' AS $$
+DECLARE
+    size bigint := pg_total_relation_size('aside.event_unique');
+    percent float8;
+    live float8;
+    kept aside.event_unique[];
+BEGIN
+    IF size < 500000 THEN
+        RETURN;
+    END IF;
+    -- By some 1 MB of it. With its indexes, a row takes up to four times as much as it has; many rows are too much to carry.
+    percent := least(100, 100 * 1e6 / greatest(pg_relation_size('aside.event_unique'), 1));
+    SELECT coalesce(sum(pg_column_size(u.*)), 0) * 100 / percent INTO live FROM aside.event_unique u TABLESAMPLE SYSTEM (percent);
+    IF live > least(size / 4, 64e6) THEN
+        RETURN;
+    END IF;
+    LOCK TABLE aside.event_unique IN ACCESS EXCLUSIVE MODE;
+    kept := ARRAY(SELECT u FROM aside.event_unique u);
+    PERFORM aside.event_truncate('event_unique');
+    INSERT INTO aside.event_unique SELECT k.* FROM unnest(kept) k;
+END $$;
+COMMENT ON FUNCTION aside.event_unique_compact() IS 'writes the table of unique keys anew if most of it is of those that are free again';
+
+-- Each of these tables is gone through once, and the log by its rows: an index on the id would cost each emitted event more.
+CREATE FUNCTION aside.async_event_cancel(caller oid, id bigint) RETURNS boolean LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    emitter oid;
+    its_channel text;
+    its_target bigint;
+    ended bigint[];
+    had_key boolean;
+    its_handler bigint;
+    may_run boolean;
+    is_handled boolean := false;
+    cancelled boolean := false;
+BEGIN
+    IF id IS NULL THEN
+        RAISE EXCEPTION 'event must not be null' USING ERRCODE = '22004';
+    END IF;
+    SELECT e.emitted_by, e.channel, e.target INTO emitter, its_channel, its_target FROM aside.event_rows e
+        WHERE e.id = async_event_cancel.id AND (e.command IS NULL OR e.command = 'notify');
+    IF emitter IS NULL THEN
+        RETURN false;
+    END IF;
+    ended := ARRAY(SELECT o.handler FROM (SELECT l.handler, l.kind, l.events FROM aside.event_log_0 l
+            UNION ALL SELECT l.handler, l.kind, l.events FROM aside.event_log_1 l
+            UNION ALL SELECT l.handler, l.kind, l.events FROM aside.event_log_2 l) o
+        WHERE o.kind IN ('d', 'x', 'c') AND async_event_cancel.id = ANY (o.events));
+    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = caller AND (r.rolsuper OR pg_has_role(caller, emitter, 'USAGE'))) THEN
+        -- Who has a handler of it cancels it for that.
+        FOR its_handler, may_run IN SELECT h.id, h.id <> ALL (ended) FROM aside.event_handlers h WHERE pg_has_role(caller, h.role, 'USAGE')
+            AND (h.id = its_target OR (its_target IS NULL AND h.channel = its_channel AND h.since < async_event_cancel.id)) LOOP
+            IF may_run THEN
+                PERFORM aside.event_put('', to_jsonb(id), NULL, 0, NULL, caller, its_handler, 'cancel');
+            END IF;
+            is_handled := true;
+            cancelled := cancelled OR may_run;
+        END LOOP;
+        IF NOT is_handled THEN
+            RAISE EXCEPTION 'permission denied for event %', id USING ERRCODE = '42501',
+                DETAIL = 'It was emitted by another role, and you have no handler that gets it.';
+        END IF;
+        RETURN cancelled;
+    END IF;
+    -- Free from here on, also for an event of this transaction. Of one that is just being replaced nobody waits for the key.
+    DELETE FROM aside.event_unique u WHERE u.ctid = ANY (ARRAY(SELECT k.ctid FROM aside.event_unique k
+        WHERE k.event = async_event_cancel.id FOR UPDATE SKIP LOCKED));
+    had_key := FOUND;
+    IF NOT EXISTS (SELECT FROM aside.event_handler h WHERE h.id <> ALL (ended)
+            AND (h.id = its_target OR (its_target IS NULL AND h.channel = its_channel AND h.since < async_event_cancel.id))) THEN
+        -- It waits for nobody, but may still have its unique key.
+        RETURN had_key;
+    END IF;
+    PERFORM aside.event_put('', to_jsonb(id), NULL, 0, NULL, caller, NULL, 'cancel');
+    RETURN true;
+END $$;
+
+CREATE FUNCTION aside.async_event_redrive(caller oid, name text, ids bigint[]) RETURNS bigint LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found aside.event_handler := aside.event_handler_of(caller, name);
+    dead aside.event_dead;
+    new_id bigint;
+    emitter oid;
+    other bigint;
+    count bigint := 0;
+BEGIN
+    IF cardinality(ids) > 65535 THEN
+        RAISE EXCEPTION 'too many events to emit again' USING ERRCODE = '54000',
+            DETAIL = format('There may be 65535, but %s were given.', cardinality(ids));
+    END IF;
+    FOR dead IN SELECT * FROM aside.event_dead d WHERE d.handler = found.id AND (ids IS NULL OR d.id = ANY (ids)) ORDER BY d.id FOR UPDATE LOOP
+        new_id := nextval('aside.event_id');
+        emitter := coalesce((SELECT r.oid FROM pg_roles r WHERE r.rolname = dead.emitted_by), 0);
+        IF dead.unique_key IS NOT NULL THEN
+            other := aside.event_claim_key(dead.channel, dead.unique_key, new_id, 'keep', emitter);
+            IF other <> 0 AND ids IS NOT NULL THEN
+                RAISE EXCEPTION 'cannot redrive event %: an event with unique key "%" is still to be handled', dead.id, dead.unique_key
+                    USING ERRCODE = '23505', DETAIL = format('It is event %s of channel "%s".', other, dead.channel);
+            ELSIF other <> 0 THEN
+                RAISE NOTICE 'a dead event stays dead: another one with unique key "%" is still to be handled', dead.unique_key
+                    USING DETAIL = format('Event %s has the key that event %s had.', other, dead.id);
+                CONTINUE;
+            END IF;
+        END IF;
+        DELETE FROM aside.event_dead d WHERE d.id = dead.id AND d.handler = found.id;
+        PERFORM aside.event_put(dead.channel, dead.payload, dead.key, dead.priority,
+            coalesce(dead.headers, '{}') || jsonb_build_object('redriven', dead.id), emitter, found.id,
+            CASE WHEN dead.emitted_by IS NULL THEN 'notify' END, dead.unique_key, new_id);
+        count := count + 1;
+    END LOOP;
+    RETURN count;
+END $$;
+
+COMMENT ON FUNCTION aside.async_event_cancel(oid, bigint) IS 'what async_event_cancel does for a role';
+COMMENT ON FUNCTION aside.async_event_redrive(oid, text, bigint[]) IS 'what async_event_redrive does for a role';
+
+CREATE FUNCTION async_event_emit(channel text, payload jsonb DEFAULT NULL, key text DEFAULT NULL, delay interval DEFAULT NULL,
+    run_at timestamptz DEFAULT NULL, priority int DEFAULT 0, unique_key text DEFAULT NULL, on_conflict text DEFAULT 'reject',
+    headers jsonb DEFAULT NULL) RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_async_event_emit';
+CREATE FUNCTION async_event_cancel(id bigint) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
+CREATE FUNCTION async_event_redrive(name text, ids bigint[] DEFAULT NULL) RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
+
+COMMENT ON FUNCTION async_event_emit(text, jsonb, text, interval, timestamptz, int, text, text, jsonb) IS
+    'emit an event with this transaction: if it commits, each handler of the channel gets it, and its effects once; its id';
+COMMENT ON FUNCTION async_event_cancel(bigint) IS
+    'cancel an event that is still to be handled, or has its unique key though nobody handles it, when this transaction commits; false if there is none';
+
+COMMENT ON FUNCTION async_event_redrive(text, bigint[]) IS
+    'emit dead events of a handler again, for it alone (NULL: all of them); how many';
+
+GRANT EXECUTE ON FUNCTION
+    async_event_emit(text, jsonb, text, interval, timestamptz, int, text, text, jsonb),
+    async_event_cancel(bigint), async_event_redrive(text, bigint[])
+TO aside_user;

@@ -1,0 +1,120 @@
+-- Role: the state of an event for each of its handlers, by what the log says: the views that the views of users stand on.
+
+CREATE VIEW aside.event_rows AS
+    SELECT 0 AS partition, * FROM aside.event_0 UNION ALL SELECT 1, * FROM aside.event_1 UNION ALL SELECT 2, * FROM aside.event_2;
+CREATE VIEW aside.event_log AS
+    SELECT 0 AS partition, l.handler, ev AS event, l.kind, l.attempt, l.at, l.next_at, l.sqlstate, l.message, l.detail, l.hint, l.context FROM aside.event_log_0 l, pg_catalog.unnest(l.events) ev
+    UNION ALL SELECT 1, l.handler, ev, l.kind, l.attempt, l.at, l.next_at, l.sqlstate, l.message, l.detail, l.hint, l.context FROM aside.event_log_1 l, pg_catalog.unnest(l.events) ev
+    UNION ALL SELECT 2, l.handler, ev, l.kind, l.attempt, l.at, l.next_at, l.sqlstate, l.message, l.detail, l.hint, l.context FROM aside.event_log_2 l, pg_catalog.unnest(l.events) ev;
+CREATE VIEW aside.event_errors AS
+    SELECT o.event, o.handler,
+        pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('attempt', o.attempt, 'at', o.at, 'sqlstate', o.sqlstate, 'message', o.message) ORDER BY o.at) AS errors
+    FROM (SELECT d.*, row_number() OVER (PARTITION BY d.event, d.handler ORDER BY d.at DESC) AS back
+          FROM (SELECT DISTINCT l.event, l.handler, l.attempt, l.at, l.sqlstate, l.message FROM aside.event_log l
+                WHERE l.kind IN ('f', 'x') AND l.sqlstate IS NOT NULL) d) o
+    WHERE o.back <= 100
+    GROUP BY o.event, o.handler;
+-- For the views: of handlers that have not ended, the role that they act for; NULL: nobody. Asked once for each handler.
+CREATE VIEW aside.event_handlers AS
+    SELECT h.*, o.role FROM aside.event_handler h,
+        LATERAL (SELECT CASE WHEN NOT h.inert THEN aside.definition_owner('handler', h.id, h.name) END AS role) o
+    WHERE h.inert OR o.role IS NOT NULL
+    OFFSET 0;
+-- Whose events they are: of the handler that an event is for alone, or of all of its channel that were made before it.
+-- One equality, so that it is no loop over events and handlers.
+CREATE VIEW aside.event_handled_by AS
+    SELECT 'channel ' || h.channel AS by, h.since, h.id AS handler_id, h.name AS handler, h.role AS handler_owner FROM aside.event_handlers h
+    UNION ALL SELECT 'handler ' || h.id, 0, h.id, h.name, h.role FROM aside.event_handlers h;
+-- What the log says of each event for each handler.
+CREATE VIEW aside.event_fates AS
+    SELECT o.event AS of_event, o.handler AS by_handler, bool_or(o.kind = 'd') AS done, bool_or(o.kind = 'x') AS dead,
+        bool_or(o.kind = 'c') AS cancelled, count(*) FILTER (WHERE o.kind = 'a') AS begun,
+        count(*) FILTER (WHERE o.kind IN ('w', 'd', 'f', 'x', 'c')) AS ended, count(*) FILTER (WHERE o.kind = 'f') AS failed,
+        -- one that was not made is the last that was begun
+        max(o.attempt) - ((pg_catalog.array_agg(o.kind ORDER BY o.at DESC))[1] = 'w')::int AS counted, max(o.next_at) AS next_at, max(o.at) AS changed,
+        (pg_catalog.array_agg(o.sqlstate ORDER BY o.at DESC) FILTER (WHERE o.sqlstate IS NOT NULL))[1] AS sqlstate,
+        -- the last one, without holding all
+        (max(ARRAY[pg_catalog.to_char(o.at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'), o.message]) FILTER (WHERE o.message IS NOT NULL))[2] AS message
+    FROM aside.event_log o GROUP BY o.event, o.handler;
+CREATE FUNCTION aside.event_state(done boolean, dead boolean, cancelled boolean, begun bigint, ended bigint, failed bigint, run_at timestamptz)
+RETURNS text LANGUAGE sql VOLATILE AS $$
+    SELECT CASE WHEN done THEN 'done' WHEN dead THEN 'dead' WHEN cancelled THEN 'cancelled' WHEN begun OPERATOR(pg_catalog.>) ended THEN 'running'
+        WHEN failed OPERATOR(pg_catalog.>) 0 THEN 'retrying' WHEN run_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp() THEN 'delayed' ELSE 'waiting' END $$;
+COMMENT ON FUNCTION aside.event_state(boolean, boolean, boolean, bigint, bigint, bigint, timestamptz) IS
+    'the state of an event for one handler, by what aside.event_fates says of it; NULLs: the log says nothing';
+-- The tables have no statistics, and are guessed to be small. A full join, kept apart from all conditions, is never a nested loop.
+CREATE VIEW aside.event_states AS
+    SELECT s.*,
+        CASE WHEN s.handler_id IS NOT NULL THEN aside.event_state(s.done, s.dead, s.cancelled, s.begun, s.ended, s.failed, s.run_at) END AS state,
+        CASE WHEN s.handler_id IS NOT NULL THEN coalesce(s.counted, 0)::int END AS attempts
+    FROM (
+        SELECT p.*, l.*
+        FROM (
+            SELECT e.id, e.channel, e.payload, e.key, e.priority, e.run_at, e.unique_key, e.headers, e.emitted, e.emitted_by,
+                h.handler_id, h.handler, h.handler_owner
+            FROM aside.event_rows e
+            LEFT JOIN aside.event_handled_by h ON h.since < e.id
+                AND h.by = CASE WHEN e.target IS NULL THEN 'channel ' || e.channel ELSE 'handler ' || e.target END
+            WHERE e.command IS NULL OR e.command = 'notify'
+        ) p
+        FULL JOIN aside.event_fates l ON l.of_event = p.id AND l.by_handler = p.handler_id
+        OFFSET 0
+    ) s
+    WHERE s.id IS NOT NULL;
+
+-- For the quota of a role.
+CREATE FUNCTION aside.event_count_open(role oid, most int) RETURNS int LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT count(*)::int FROM (SELECT DISTINCT s.id FROM aside.event_states s
+        WHERE s.emitted_by = role AND s.state IN ('waiting', 'delayed', 'retrying', 'running') LIMIT most) o $$;
+COMMENT ON FUNCTION aside.event_count_open(oid, int) IS 'how many events that a role has emitted are still to be handled, up to so many';
+
+COMMENT ON VIEW aside.event_rows IS 'rows of all partitions of events';
+COMMENT ON VIEW aside.event_log IS 'lines of the log of events, one for each event';
+COMMENT ON VIEW aside.event_errors IS 'errors of the last 100 attempts of each event, as far as the log has them';
+COMMENT ON VIEW aside.event_states IS 'what is known of each event and each of its handlers';
+COMMENT ON VIEW aside.event_handled_by IS 'what an event says of whom it is for, and the handlers that this means';
+COMMENT ON VIEW aside.event_fates IS 'what the log says of each event for each handler';
+COMMENT ON VIEW aside.event_handlers IS 'handlers that have not ended, each with the role that it acts for';
+
+-- As aside.events shows it, of one event, by its index.
+CREATE FUNCTION aside.async_event_state(caller oid, id bigint) RETURNS TABLE (handler text, state text, attempts int, sqlstate text, message text,
+    next_at timestamptz) LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    asked bigint := id;
+    super boolean := (SELECT r.rolsuper FROM pg_roles r WHERE r.oid = caller);
+BEGIN
+    IF id IS NULL THEN
+        RAISE EXCEPTION 'event must not be null' USING ERRCODE = '22004';
+    END IF;
+    RETURN QUERY SELECT s.handler, s.state, s.attempts, CASE WHEN s.may THEN s.sqlstate END, CASE WHEN s.may THEN s.message END, s.next_at
+        FROM (SELECT h.handler, aside.event_state(f.done, f.dead, f.cancelled, f.begun, f.ended, f.failed, e.run_at) AS state,
+                  coalesce(f.counted, 0)::int AS attempts, f.sqlstate, f.message, f.next_at, e.emitted_by,
+                  super OR coalesce(pg_has_role(caller, h.handler_owner, 'USAGE'), false) AS may
+              FROM aside.event_rows e JOIN aside.event_handled_by h ON h.since < e.id
+                      AND h.by = CASE WHEN e.target IS NULL THEN 'channel ' || e.channel ELSE 'handler ' || e.target END
+                  LEFT JOIN aside.event_fates f ON f.of_event = asked AND f.by_handler = h.handler_id
+              WHERE e.id = asked AND (e.command IS NULL OR e.command = 'notify')) s
+        WHERE s.may OR EXISTS (SELECT FROM pg_roles r WHERE r.oid = s.emitted_by AND pg_has_role(caller, r.oid, 'USAGE'))
+        ORDER BY s.handler;
+    IF FOUND THEN
+        RETURN;
+    END IF;
+    -- Its row goes when all others of its table have ended; dead letters stay.
+    RETURN QUERY SELECT h.name, 'dead', d.attempts, d.sqlstate, d.message, NULL::timestamptz
+        FROM aside.event_dead d JOIN aside.event_handlers h ON h.id = d.handler
+        WHERE d.id = asked AND (super OR pg_has_role(caller, h.role, 'USAGE'))
+        ORDER BY h.name;
+END $$;
+
+COMMENT ON FUNCTION aside.async_event_state(oid, bigint) IS 'async_event_state for the role that the first argument says';
+
+CREATE FUNCTION async_event_state(id bigint, OUT handler text, OUT state text, OUT attempts int, OUT sqlstate text, OUT message text,
+    OUT next_at timestamptz) RETURNS SETOF record LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward_rows';
+COMMENT ON FUNCTION async_event_state(bigint) IS
+    'the state of an event for each of its handlers, by an index; no rows if there is no such event, or none that the caller may see; NULL is an error (22004)';
+
+-- The views of users ask aside.event_state.
+GRANT EXECUTE ON FUNCTION
+    async_event_state(bigint),
+    aside.event_state(boolean, boolean, boolean, bigint, bigint, bigint, timestamptz)
+TO aside_user;
