@@ -14,6 +14,7 @@ pub mod launcher;
 pub mod memory;
 pub mod pool;
 pub mod report;
+pub mod schedule;
 pub mod settings;
 pub mod task;
 #[cfg(test)]

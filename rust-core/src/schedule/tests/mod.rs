@@ -1,0 +1,4 @@
+//! Tests of specifications on clocks that are changed, and of schedules in a simulated world.
+
+mod specs;
+mod zones;
