@@ -60,8 +60,9 @@ SHLIB_LINK = $(RUST_LIB) -lpthread -ldl -lm
 # The server loads modules RTLD_GLOBAL: whatever else were exported could shadow another module's symbols.
 SHLIB_EXPORTS = c-shim/exports.txt
 
-# Tests that hold whether the module is preloaded or not; those that need it so, or not so, are named preloaded_*, private_*.
-REGRESS = $(sort $(filter-out preloaded_% private_%,$(patsubst $(SOURCE)/regress/sql/%.sql,%,$(wildcard $(SOURCE)/regress/sql/*.sql))))
+# Tests that hold whether the module is preloaded or not, after the one that makes what they call; those that need it so,
+# or not so, are named NAME.preloaded, NAME.private.
+REGRESS = test_setup $(sort $(filter-out test_setup %.preloaded %.private,$(patsubst $(SOURCE)/regress/sql/%.sql,%,$(wildcard $(SOURCE)/regress/sql/*.sql))))
 REGRESS_OPTS = --inputdir=$(srcdir)/regress --load-extension=pg_aside \
 	$(if $(filter-out 15,$(MAJORVERSION)),--expecteddir=$(srcdir)/regress)
 

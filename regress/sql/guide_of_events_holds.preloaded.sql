@@ -1,0 +1,53 @@
+-- Claim: each example of docs/events.md does what the page says. The blocks are
+-- the page's, word for word and in its order (scripts/lint).
+\set SHOW_CONTEXT never
+-- ids are shown
+SELECT setval('aside.event_id', 1000000000);
+
+-- The first event
+CREATE TABLE parcel (customer text, attempt int);
+CREATE FUNCTION ship(e aside.event) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO parcel VALUES (e.payload ->> 'customer', e.attempt);
+END $$;
+SELECT async_event_on('order', 'ship(aside.event)', max_attempts => 4, backoff => '100 ms');
+
+BEGIN;
+SELECT async_event_emit('order', '{"customer": "alice"}');
+COMMIT;
+
+CALL until('EXISTS (SELECT FROM parcel)');
+SELECT * FROM parcel;
+
+-- Emitting; what is kept is there still
+SELECT async_event_pause('order');
+SELECT async_event_emit('order', '{"customer": "bob"}', delay => '10 min');           -- or run_at
+SELECT async_event_emit('order', '{"customer": "bob"}', priority => 5);
+SELECT async_event_emit('order', '{"customer": "bob"}', unique_key => 'bob');
+SELECT async_event_emit('order', '{"customer": "bob"}', unique_key => 'bob', on_conflict => 'keep');      -- the id of the first
+SELECT id, priority, unique_key, run_at > now() AS later, state FROM aside.events WHERE payload ->> 'customer' = 'bob' ORDER BY id;
+SELECT async_event_resume('order');
+CALL until('(SELECT count(*) FROM parcel) = 3');
+SELECT * FROM parcel ORDER BY customer;
+
+-- Attempts
+CREATE FUNCTION poison(e aside.event) RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE 'never'; END $$;
+SELECT async_event_on('poison', 'poison(aside.event)', max_attempts => 2, backoff => '10 ms');
+SELECT async_event_emit('poison', '{"n": 1}');
+DO $$ BEGIN                                          -- until it is dead, 10 s at most
+    FOR i IN 1 .. 1000 LOOP
+        EXIT WHEN EXISTS (SELECT FROM aside.dead_events WHERE handler = 'poison');
+        PERFORM pg_sleep(0.01);
+    END LOOP;
+END $$;
+SELECT attempt, state, sqlstate, message FROM aside.event_runs WHERE handler = 'poison' ORDER BY attempt;
+SELECT payload, attempts, message FROM aside.dead_events WHERE handler = 'poison';
+CREATE OR REPLACE FUNCTION poison(e aside.event) RETURNS void LANGUAGE sql AS $$ SELECT $$;
+SELECT async_event_redrive('poison');                -- a new event, its headers say "redriven": the old id
+CALL until('(SELECT count(*) FROM aside.events WHERE handler = ''poison'' AND state = ''done'') = 1');
+SELECT payload, headers, state FROM aside.events WHERE handler = 'poison' ORDER BY id;
+SELECT count(*) FROM aside.dead_events WHERE handler = 'poison';
+
+SELECT async_event_off('order'), async_event_off('poison');
+DROP TABLE parcel;
+DROP FUNCTION ship, poison;
