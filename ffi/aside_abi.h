@@ -881,7 +881,7 @@ extern aside_status aside_coordinator_step(aside_coordinator *coordinator, aside
 										   const aside_caller_host *host, const aside_event_host *events,
 										   const aside_call *limits, int64_t *wait_us);
 /* Its database has nothing that it is needed for, and it has said so: leave, and kick the launcher. */
-extern bool aside_coordinator_rests(aside_coordinator *coordinator, const aside_caller_host *host, int64_t now);
+extern bool aside_coordinator_rests(aside_coordinator *coordinator, int64_t now);
 /* A turn failed, or succeeded: as aside.coordinators shows it. */
 extern void aside_coordinator_fares(aside_registry *registry, uint32_t entry, bool well, int64_t now);
 /* Its last look for events found none that anybody handles. */

@@ -287,7 +287,7 @@ coordinate(const aside_order *order)
 			pg_usleep(aside_coordinator_looked_in_vain(coordinator) ? LONG_BREATH_US : BREATH_US);
 		wait = take_turn(coordinator);
 		turned = GetCurrentTimestamp();
-		if (aside_coordinator_rests(coordinator, aside_get_caller_host(), turned))
+		if (aside_coordinator_rests(coordinator, turned))
 			proc_exit(exit_code);
 		sleeps = true;
 		aside_sleep_for(wait);

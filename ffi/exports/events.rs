@@ -5,17 +5,17 @@ use crate::abi::*;
 use crate::convert::call_of;
 use crate::exports::calls::settled;
 use crate::exports::registry::aside_registry;
-use crate::guard::caught;
 use crate::hosts::caller::Caller;
 use crate::hosts::event::{Events, Workers};
 use crate::memory::pool::aside_pool;
-use aside_core::async_event::Coordinator;
 use aside_core::autonomous_tx::call::Failed;
+use aside_core::coordinator::Coordinator;
+use aside_core::coordinator::host::Host;
+use aside_core::coordinator::topics::Topics;
 use aside_core::host::Saved;
-use aside_core::host::World;
-use aside_core::launcher::registry::{Entry, Registry};
+use aside_core::launcher::registry::{Entry, Registry, Rest};
 use aside_core::launcher::tallies::Teller;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 /// What is not told is found this long after something was, or while workers run something.
 const POLL_US: u64 = 1_000_000;
@@ -28,6 +28,8 @@ pub struct aside_coordinator {
     coordinator: RefCell<Coordinator>,
     workers: Workers,
     teller: RefCell<Teller>,
+    /// After the last turn there was nothing to do.
+    rests: Cell<Option<Rest>>,
 }
 
 /// # Safety
@@ -42,15 +44,16 @@ pub unsafe extern "C" fn aside_coordinator_new(
     // SAFETY: per the contract.
     let registry = unsafe { &*registry }.registry;
     let mut coordinator = Coordinator::new(partition as u8);
-    coordinator.set_poll(POLL_US);
+    coordinator.events.set_poll(POLL_US);
     let since = registry.entries.get(entry as usize).and_then(Entry::take_partition_since);
-    coordinator.set_age(since.map_or(0, |since| now.saturating_sub(since).max(0) as u64));
+    coordinator.events.set_age(since.map_or(0, |since| now.saturating_sub(since).max(0) as u64));
     let new = aside_coordinator {
         registry,
         entry,
         coordinator: RefCell::new(coordinator),
         workers: Workers::default(),
         teller: RefCell::default(),
+        rests: Cell::new(None),
     };
     Box::into_raw(Box::new(new))
 }
@@ -80,10 +83,10 @@ unsafe fn turn<T>(
         limits.per_session = 0;
         let world = Events { h: Caller { t: host }, t, area: &pool.area, session: &pool.session, limits, workers: &this.workers };
         let mut coordinator = this.coordinator.borrow_mut();
-        coordinator.set_rotation(t.rotation_bytes, t.rotation_us);
+        coordinator.events.set_rotation(t.rotation_bytes, t.rotation_us);
         let result = run(&mut coordinator, &world, this.registry.entries.get(this.entry as usize)).map_err(Failed::from);
-        let now_us = world.h.now_us();
-        this.teller.borrow_mut().tell(&this.registry.tallies, t.database, &coordinator.note_counts(), now_us);
+        let now_us = world.now_us();
+        this.teller.borrow_mut().tell(&this.registry.tallies, t.database, &coordinator.events.note_counts(), now_us);
         result
     };
     settled(host, run, write)
@@ -105,27 +108,30 @@ pub unsafe extern "C" fn aside_coordinator_step(
     let step = |coordinator: &mut Coordinator, world: &Events<'_>, entry: Option<&Entry>| {
         if let Some(entry) = entry {
             let (events, handlers) = entry.hear();
-            if events {
-                coordinator.wake();
-            }
-            if handlers {
-                coordinator.reload();
-            }
+            coordinator.tell(if events { Topics::EVENTS } else { Topics::NONE } | if handlers { Topics::HANDLERS } else { Topics::NONE });
         }
-        Ok(i64::try_from(coordinator.step(world)?).unwrap_or(i64::MAX))
+        let wait_us = coordinator.take_turn(world)?;
+        Ok((i64::try_from(wait_us).unwrap_or(i64::MAX), coordinator.rests(world)))
     };
+    // SAFETY: per the contract.
+    let this = unsafe { &*coordinator };
+    this.rests.set(None);
     // SAFETY: writable, and as it is said there, per the contract.
-    unsafe { turn(coordinator, &Turn { pool, host, events, limits }, step, |us| wait_us.write(us)) }
+    unsafe {
+        turn(coordinator, &Turn { pool, host, events, limits }, step, |(us, rests)| {
+            wait_us.write(us);
+            this.rests.set(rests);
+        })
+    }
 }
 
 /// # Safety
 /// As said at the top.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aside_coordinator_rests(coordinator: *mut aside_coordinator, host: *const aside_caller_host, now: i64) -> bool {
+pub unsafe extern "C" fn aside_coordinator_rests(coordinator: *mut aside_coordinator, now: i64) -> bool {
     // SAFETY: per the contract.
-    let (this, host) = unsafe { (&*coordinator, &*host) };
-    let rests = caught(|| this.coordinator.borrow().rests(Caller { t: host }.now_us())).ok().flatten();
-    let Some((rests, entry)) = rests.zip(this.registry.entries.get(this.entry as usize)) else { return false };
+    let this = unsafe { &*coordinator };
+    let Some((rests, entry)) = this.rests.get().zip(this.registry.entries.get(this.entry as usize)) else { return false };
     entry.becomes_idle(rests, now);
     true
 }
@@ -136,7 +142,7 @@ pub unsafe extern "C" fn aside_coordinator_rests(coordinator: *mut aside_coordin
 pub unsafe extern "C" fn aside_coordinator_looked_in_vain(coordinator: *const aside_coordinator) -> bool {
     // SAFETY: per the contract.
     let this = unsafe { &*coordinator };
-    this.coordinator.try_borrow().is_ok_and(|coordinator| coordinator.looked_in_vain())
+    this.coordinator.try_borrow().is_ok_and(|coordinator| coordinator.events.looked_in_vain())
 }
 
 /// As `aside_coordinator_step`.

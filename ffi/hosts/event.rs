@@ -5,11 +5,13 @@ use crate::bytes::{lend, optional, slice};
 use crate::host_call;
 use crate::hosts::caller::Caller;
 use crate::hosts::world::{done, no_memory};
-use aside_core::async_event::EventHost;
+use aside_core::async_event::EventStore;
 use aside_core::async_event::complaints::Complaint;
 use aside_core::async_event::spec::*;
 use aside_core::autonomous_tx::call::{Failed, Session};
 use aside_core::autonomous_tx::event::{Errand, Leases, Said};
+use aside_core::coordinator::host::Host;
+use aside_core::coordinator::runner::{self, Runner};
 use aside_core::definition::Standing;
 use aside_core::host::{Saved, World};
 use aside_core::memory::{self, Grows, NoMemory};
@@ -213,7 +215,7 @@ unsafe fn fetched(data: *const aside_fetched, count: usize) -> Result<Vec<Fetche
     memory::try_collect(unsafe { slice(data, count) }.iter().map(fetched), WHAT)
 }
 
-impl EventHost for Events<'_> {
+impl Host for Events<'_> {
     fn timestamp(&self) -> i64 {
         self.h.timestamp()
     }
@@ -223,6 +225,76 @@ impl EventHost for Events<'_> {
     fn random(&self) -> f64 {
         host_call!(self.t, random())
     }
+    fn no_memory(&self, no: NoMemory) -> Saved {
+        no_memory(&self.h.t.world, no)
+    }
+    fn short_of_memory(&self) -> bool {
+        host_call!(self.t, short_of_memory())
+    }
+    fn give_back(&self) {
+        self.workers.places.borrow_mut().shrink_to(0);
+        host_call!(self.t, give_back());
+    }
+}
+
+impl Runner for Events<'_> {
+    fn start(&self, lease: u64, work: &runner::Work<'_>) -> Result<bool, Saved> {
+        let runner::Work::Batches { handler: spec, batches } = *work;
+        let no = |no| self.no_memory(no);
+        let title = memory::joined(&[b"event handler ", &spec.name], WHAT).map_err(no)?;
+        let handler = handler_name(spec, self.t.tables);
+        let errand = Errand {
+            database: self.t.database,
+            owner: spec.owner,
+            superuser: spec.owner_is_superuser,
+            title: &title,
+            handler: &handler,
+            timeout_ms: spec.timeout_ms,
+        };
+        let encoded = memory::try_collect(batches.iter().map(encoded), WHAT).map_err(no)?;
+        let copied = |work: &Work| {
+            Ok(match work {
+                Work::Events { partition, tids, ids } => {
+                    Work::Events { partition: *partition, tids: memory::copy(tids, WHAT)?, ids: memory::copy(ids, WHAT)? }
+                }
+                // Only events are looked for where a worker has gone.
+                Work::Notifications(_) => Work::Notifications(Vec::new()),
+            })
+        };
+        // What is kept of a lease is there before there is one.
+        let work = memory::try_collect(batches.iter().map(|batch| copied(&batch.work).map(Some)), WHAT).map_err(no)?;
+        self.workers.given.borrow_mut().room(1, WHAT).map_err(no)?;
+        let started = self.workers.leases.start(lease, &self.h, self.area, self.session, &errand, &encoded, &self.limits);
+        if !started.map_err(|failed| self.saved(failed))? {
+            return Ok(false);
+        }
+        self.remember(batches);
+        #[expect(clippy::disallowed_methods, reason = "room was made before")]
+        self.workers.given.borrow_mut().insert(lease, (spec.id, work));
+        Ok(true)
+    }
+    fn recall(&self, lease: u64, keep: usize) -> Option<usize> {
+        let begun = self.workers.leases.recall(self.area, lease, keep)?;
+        if let Some((_, batches)) = self.workers.given.borrow_mut().get_mut(&lease) {
+            batches.iter_mut().skip(begun).for_each(|batch| *batch = None);
+        }
+        Some(begun)
+    }
+    fn outcomes(&self) -> Vec<(u64, Outcome)> {
+        let mut out = Vec::new();
+        // Of each batch something is said once, and of each lease that it is over. Without room it is read later.
+        let most = self.workers.given.borrow().values().map(|(_, batches)| batches.len() + 2).sum();
+        if out.room(most, WHAT).is_err() {
+            return out;
+        }
+        for (lease, said) in self.workers.leases.listen(&self.h, self.area) {
+            self.heard(lease, said, &mut out);
+        }
+        out
+    }
+}
+
+impl EventStore for Events<'_> {
     fn handlers(&self) -> Result<Vec<Spec>, Saved> {
         let (mut data, mut count) = (std::ptr::null(), 0);
         done(host_call!(self.t, handlers(&mut data, &mut count)))?;
@@ -265,12 +337,6 @@ impl EventHost for Events<'_> {
             _ => Standing::Ended,
         };
         memory::collect(out.iter().map(standing), WHAT).map_err(no)
-    }
-    fn no_memory(&self, no: NoMemory) -> Saved {
-        no_memory(&self.h.t.world, no)
-    }
-    fn short_of_memory(&self) -> bool {
-        host_call!(self.t, short_of_memory())
     }
     fn fetch(&self, open: bool, most: usize) -> Result<(Vec<Fetched>, bool), Saved> {
         let (mut data, mut count, mut all) = (std::ptr::null(), 0, false);
@@ -342,57 +408,6 @@ impl EventHost for Events<'_> {
         };
         host_call!(self.t, complain(lend(handler), times, sqlstate, lend(message)));
     }
-    fn start(&self, spec: &Spec, batches: &[Batch]) -> Result<Option<u64>, Saved> {
-        let no = |no| self.no_memory(no);
-        let title = memory::joined(&[b"event handler ", &spec.name], WHAT).map_err(no)?;
-        let handler = handler_name(spec, self.t.tables);
-        let errand = Errand {
-            database: self.t.database,
-            owner: spec.owner,
-            superuser: spec.owner_is_superuser,
-            title: &title,
-            handler: &handler,
-            timeout_ms: spec.timeout_ms,
-        };
-        let encoded = memory::try_collect(batches.iter().map(encoded), WHAT).map_err(no)?;
-        let copied = |work: &Work| {
-            Ok(match work {
-                Work::Events { partition, tids, ids } => {
-                    Work::Events { partition: *partition, tids: memory::copy(tids, WHAT)?, ids: memory::copy(ids, WHAT)? }
-                }
-                // Only events are looked for where a worker has gone.
-                Work::Notifications(_) => Work::Notifications(Vec::new()),
-            })
-        };
-        // What is kept of a lease is there before there is one.
-        let work = memory::try_collect(batches.iter().map(|batch| copied(&batch.work).map(Some)), WHAT).map_err(no)?;
-        self.workers.given.borrow_mut().room(1, WHAT).map_err(no)?;
-        let started = self.workers.leases.start(&self.h, self.area, self.session, &errand, &encoded, &self.limits);
-        let Some(lease) = started.map_err(|failed| self.saved(failed))? else { return Ok(None) };
-        self.remember(batches);
-        #[expect(clippy::disallowed_methods, reason = "room was made before")]
-        self.workers.given.borrow_mut().insert(lease, (spec.id, work));
-        Ok(Some(lease))
-    }
-    fn recall(&self, lease: u64, keep: usize) -> Option<usize> {
-        let begun = self.workers.leases.recall(self.area, lease, keep)?;
-        if let Some((_, batches)) = self.workers.given.borrow_mut().get_mut(&lease) {
-            batches.iter_mut().skip(begun).for_each(|batch| *batch = None);
-        }
-        Some(begun)
-    }
-    fn outcomes(&self) -> Vec<(u64, Outcome)> {
-        let mut out = Vec::new();
-        // Of each batch something is said once, and of each lease that it is over. Without room it is read later.
-        let most = self.workers.given.borrow().values().map(|(_, batches)| batches.len() + 2).sum();
-        if out.room(most, WHAT).is_err() {
-            return out;
-        }
-        for (lease, said) in self.workers.leases.listen(&self.h, self.area) {
-            self.heard(lease, said, &mut out);
-        }
-        out
-    }
     fn rotate(&self, to: u8) -> Result<(), Saved> {
         done(host_call!(self.t, rotate(u32::from(to))))
     }
@@ -405,10 +420,6 @@ impl EventHost for Events<'_> {
     }
     fn compact_keys(&self) -> Result<(), Saved> {
         done(host_call!(self.t, compact_keys()))
-    }
-    fn give_back(&self) {
-        self.workers.places.borrow_mut().shrink_to(0);
-        host_call!(self.t, give_back());
     }
     fn size(&self, partition: u8) -> u64 {
         host_call!(self.t, size(u32::from(partition)))

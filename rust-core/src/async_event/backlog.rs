@@ -4,8 +4,8 @@
 //! What is held of an ordered handler are always its first events by their ids; so nothing passes what was left behind.
 //! Partitions stay as they are meanwhile, for nobody knows what they hold.
 
-use super::coordinator::Coordinator;
 use super::host::EventHost;
+use super::part::Events;
 use super::spec::{Command, Fetched, Known};
 use crate::host::Saved;
 use crate::memory::{NoMemory, look_for};
@@ -52,7 +52,7 @@ impl Default for Backlog {
     }
 }
 
-impl Coordinator {
+impl Events {
     /// Hold no more than so many pairs of an event and a handler.
     pub fn set_most_held(&mut self, pairs: usize) {
         self.backlog.limit = pairs.max(1);
@@ -230,7 +230,7 @@ impl Coordinator {
     }
 
     /// There was no memory: what waits is left to the tables, and half as much is fetched as was there.
-    pub(super) fn shed<H: EventHost>(&mut self, h: &H) {
+    pub(super) fn keep_less<H: EventHost>(&mut self, h: &H) {
         let held = self.held();
         let base = if held > 0 { held } else { self.backlog.most };
         self.backlog.most = (base / 2).max(LEAST_HELD.min(self.backlog.limit)).min(self.backlog.most);

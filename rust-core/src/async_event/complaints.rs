@@ -1,8 +1,8 @@
 //! What the server's log is told of notifications: that a handler fails for them, which no other record shows, and
 //! that they are dropped. A line now and then, however many they are.
 
-use super::coordinator::Coordinator;
 use super::host::EventHost;
+use super::part::Events;
 use crate::report::message_of;
 
 /// A line for each handler that fails comes this often.
@@ -63,7 +63,7 @@ impl Complaints {
     }
 }
 
-impl Coordinator {
+impl Events {
     pub(super) fn complain<H: EventHost>(&mut self, h: &H, now_us: u64) {
         for handler in self.handlers.values_mut() {
             let name = &handler.spec.name;

@@ -1,8 +1,8 @@
 //! What comes in: definitions of handlers, notifications, events, commands.
 
-use super::coordinator::{Coordinator, RELOAD_EVERY_US};
 use super::handler::Handler;
 use super::host::EventHost;
+use super::part::{Events, RELOAD_EVERY_US};
 use super::spec::{Command, Entry, Fetched, Known, Notification};
 use crate::host::Saved;
 use std::collections::BTreeSet;
@@ -16,7 +16,7 @@ pub const MAX_UNSPILLED_BYTES: usize = 16 << 20;
 /// So many are recorded at a time while more come.
 const SPILL_BYTES: usize = MAX_UNSPILLED_BYTES / 4;
 
-impl Coordinator {
+impl Events {
     pub(super) fn reload_handlers<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
         let mono = h.now_us();
         if !self.told && (mono < self.reload_at || !self.woken) {

@@ -1,11 +1,13 @@
 //! Work goes out to workers, and what they say of it comes back.
 
 use super::backoff::{refusal_counts, shortage};
-use super::coordinator::{Coordinator, Lease};
 use super::handler::Handler;
 use super::host::EventHost;
+use super::part::{Events, Lease};
 use super::settle::{CRASH, Failure};
 use super::spec::{Batch, Entry, Outcome, Spec, Work};
+use crate::coordinator::part::Context;
+use crate::coordinator::runner;
 use crate::definition::{LOOK_AGAIN_US, Standing};
 use crate::host::Saved;
 use std::collections::BTreeMap;
@@ -20,10 +22,11 @@ pub(super) struct Plan {
     batches: Vec<Batch>,
 }
 
-impl Coordinator {
+impl Events {
     /// Start what may start, as long as there are workers. Attempts are recorded before; so as not to record
     /// many that are not made, not many more leases are asked for at a time than were granted lately.
-    pub(super) fn start<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
+    pub(super) fn start<H: EventHost>(&mut self, cx: &mut Context<'_, H>) -> Result<(), Saved> {
+        let h = cx.host;
         let now = h.timestamp();
         let mono = h.now_us();
         for handler in self.handlers.values_mut() {
@@ -32,9 +35,8 @@ impl Coordinator {
             handler.width.widen(mono);
         }
         self.ask_standing(h)?;
-        let mut refused = Vec::new();
         loop {
-            let plans = self.plan(&refused, now);
+            let plans = self.plan(cx, now);
             if plans.is_empty() {
                 self.withdraw_recalled();
             }
@@ -46,10 +48,13 @@ impl Coordinator {
                 break;
             }
             let asked = plans.len();
-            let granted = self.launch(h, plans, &mut refused, now)?;
+            let granted = self.launch(cx, plans, now)?;
             self.window = if granted == asked { (self.window * 2).min(WINDOW) } else { granted.max(1) };
         }
-        self.starved = !refused.is_empty();
+        self.starved = self.handlers.values().any(|handler| handler.may_start() && cx.refuses(handler.spec.owner));
+        if self.starved {
+            cx.went_without();
+        }
         Ok(())
     }
 
@@ -91,9 +96,9 @@ impl Coordinator {
     }
 
     /// A lease of each handler in turn, and again, but none of an owner for whom there is no worker.
-    fn plan(&mut self, refused: &[u32], now: i64) -> Vec<Plan> {
+    fn plan<H: EventHost>(&mut self, cx: &Context<'_, H>, now: i64) -> Vec<Plan> {
         let mut plans = Vec::new();
-        let able = self.handlers.iter().filter(|(_, handler)| handler.may_start() && !refused.contains(&handler.spec.owner));
+        let able = self.handlers.iter().filter(|(_, handler)| handler.may_start() && !cx.refuses(handler.spec.owner));
         let mut able: Vec<u32> = able.map(|(id, _)| *id).collect();
         let first = able.partition_point(|id| *id < self.turn);
         able.rotate_left(first);
@@ -150,28 +155,25 @@ impl Coordinator {
     }
 
     /// Ask for workers; how many there were.
-    fn launch<H: EventHost>(&mut self, h: &H, plans: Vec<Plan>, refused: &mut Vec<u32>, now: i64) -> Result<usize, Saved> {
+    fn launch<H: EventHost>(&mut self, cx: &mut Context<'_, H>, plans: Vec<Plan>, now: i64) -> Result<usize, Saved> {
         let mut idle = Vec::new();
         let mut granted = 0;
         let mut failed = None;
         for plan in plans {
             let spec = match self.handlers.get(&plan.handler).map(|handler| &handler.spec) {
-                Some(spec) if failed.is_none() && !refused.contains(&spec.owner) => spec,
+                Some(spec) if failed.is_none() && !cx.refuses(spec.owner) => spec,
                 _ => {
                     idle.push(plan);
                     continue;
                 }
             };
-            match h.start(spec, &plan.batches) {
+            match cx.start(spec.owner, &runner::Work::Batches { handler: spec, batches: &plan.batches }) {
                 Ok(Some(number)) => {
                     granted += 1;
                     self.turn = plan.handler.wrapping_add(1);
-                    self.leases.insert(number, Lease::new(plan.handler, plan.notes, plan.batches, h.now_us()));
+                    self.leases.insert(number, Lease::new(plan.handler, plan.notes, plan.batches, cx.host.now_us()));
                 }
-                Ok(None) => {
-                    refused.push(spec.owner);
-                    idle.push(plan);
-                }
+                Ok(None) => idle.push(plan),
                 Err(error) => {
                     failed = Some(error);
                     idle.push(plan);
@@ -191,67 +193,62 @@ impl Coordinator {
         }
     }
 
-    /// What have workers said?
-    pub(super) fn hear<H: EventHost>(&mut self, h: &H) {
-        let outcomes = h.outcomes();
-        if !outcomes.is_empty() {
-            self.rotation.stir();
-        }
-        let now = h.timestamp();
-        let (mut removed, mut misplaced) = (false, false);
-        for (number, outcome) in outcomes {
-            let Some(lease) = self.leases.get_mut(&number) else { continue };
-            let Some(handler) = self.handlers.get_mut(&lease.handler) else { continue };
-            let ledger = &mut self.ledger;
-            let mut said = |index: usize| lease.batches.get_mut(index).and_then(Option::take);
-            let over = matches!(outcome, Outcome::Over | Outcome::Refused { .. } | Outcome::Lost { .. });
-            match outcome {
-                Outcome::Done(index) => {
-                    handler.refusals = 0;
-                    said(index).into_iter().for_each(|batch| handler.done(&batch, ledger, now));
-                }
-                Outcome::Failed { batch, sqlstate, message } => {
-                    if shortage(sqlstate) {
-                        handler.width.was_short(handler.leases, h.now_us());
-                    }
-                    let failure = Failure { sqlstate, message: &message, crash: false };
-                    said(batch).into_iter().for_each(|batch| handler.failed(h, &batch, failure, ledger, now));
-                }
-                Outcome::Refused { sqlstate, message } if refusal_counts(sqlstate) => {
-                    let failure = Failure { sqlstate, message: &message, crash: false };
-                    let rest = lease.batches.iter_mut().filter_map(Option::take);
-                    rest.for_each(|batch| handler.failed(h, &batch, failure, ledger, now));
-                }
-                Outcome::Refused { sqlstate, message } => {
-                    handler.refused(h, sqlstate, &message);
-                    self.recalled.extend(lease.ids().map(|id| (lease.handler, id)));
-                }
-                Outcome::Misplaced(index) => {
-                    misplaced = true;
-                    let batch = said(index);
-                    self.recalled.extend(batch.iter().flat_map(ids_of).map(|id| (lease.handler, *id)));
-                    handler.take_back(batch.into_iter().collect(), ledger, now);
-                }
-                Outcome::Lost { began: Some(index) } => {
-                    said(index).into_iter().for_each(|batch| handler.failed(h, &batch, CRASH, ledger, now));
-                }
-                Outcome::Skipped(_) | Outcome::Lost { began: None } | Outcome::Over => {}
+    /// What a worker said of a lease.
+    pub(super) fn hear_outcome<H: EventHost>(&mut self, h: &H, number: u64, outcome: Outcome, now: i64) {
+        self.rotation.stir();
+        let Some(lease) = self.leases.get_mut(&number) else { return };
+        let Some(handler) = self.handlers.get_mut(&lease.handler) else { return };
+        let ledger = &mut self.ledger;
+        let mut said = |index: usize| lease.batches.get_mut(index).and_then(Option::take);
+        let over = matches!(outcome, Outcome::Over | Outcome::Refused { .. } | Outcome::Lost { .. });
+        match outcome {
+            Outcome::Done(index) => {
+                handler.refusals = 0;
+                said(index).into_iter().for_each(|batch| handler.done(&batch, ledger, now));
             }
-            if over && let Some(lease) = self.leases.remove(&number) {
-                handler.learn(&lease, h.now_us());
-                let rest: Vec<Batch> = lease.batches.into_iter().flatten().collect();
-                self.recalled.extend(rest.iter().flat_map(ids_of).map(|id| (lease.handler, *id)));
-                removed |= handler.removed;
-                handler.finish(lease.notes, rest, &mut self.ledger, now);
+            Outcome::Failed { batch, sqlstate, message } => {
+                if shortage(sqlstate) {
+                    handler.width.was_short(handler.leases, h.now_us());
+                }
+                let failure = Failure { sqlstate, message: &message, crash: false };
+                said(batch).into_iter().for_each(|batch| handler.failed(h, &batch, failure, ledger, now));
             }
+            Outcome::Refused { sqlstate, message } if refusal_counts(sqlstate) => {
+                let failure = Failure { sqlstate, message: &message, crash: false };
+                let rest = lease.batches.iter_mut().filter_map(Option::take);
+                rest.for_each(|batch| handler.failed(h, &batch, failure, ledger, now));
+            }
+            Outcome::Refused { sqlstate, message } => {
+                handler.refused(h, sqlstate, &message);
+                self.recalled.extend(lease.ids().map(|id| (lease.handler, id)));
+            }
+            Outcome::Misplaced(index) => {
+                let batch = said(index);
+                self.recalled.extend(batch.iter().flat_map(ids_of).map(|id| (lease.handler, *id)));
+                handler.take_back(batch.into_iter().collect(), ledger, now);
+                // What others have is not where it was either.
+                self.misplaced = true;
+                self.recall_of(|lease| !lease.notes);
+            }
+            Outcome::Lost { began: Some(index) } => {
+                said(index).into_iter().for_each(|batch| handler.failed(h, &batch, CRASH, ledger, now));
+            }
+            Outcome::Skipped(_) | Outcome::Lost { began: None } | Outcome::Over => {}
         }
-        if removed {
+        if over {
+            self.end_lease(h, number, now);
+        }
+    }
+
+    fn end_lease<H: EventHost>(&mut self, h: &H, number: u64, now: i64) {
+        let Some(lease) = self.leases.remove(&number) else { return };
+        let Some(handler) = self.handlers.get_mut(&lease.handler) else { return };
+        handler.learn(&lease, h.now_us());
+        let rest: Vec<Batch> = lease.batches.into_iter().flatten().collect();
+        self.recalled.extend(rest.iter().flat_map(ids_of).map(|id| (lease.handler, *id)));
+        handler.finish(lease.notes, rest, &mut self.ledger, now);
+        if handler.removed {
             self.forget_removed();
-        }
-        if misplaced {
-            // What others have is not where it was either.
-            self.misplaced = true;
-            self.recall_of(|lease| !lease.notes);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Events: which handler runs which event when, how often, and what happens when that fails.
 //!
-//! One [`Coordinator`] for each database decides; it runs nothing itself. What becomes of it is in the log
+//! [`Events`] is the part of a coordinator that decides this; it runs nothing itself. What becomes of an event is in the log
 //! before it happens, and acknowledgements are part of the workers' own transactions: so a coordinator that
 //! vanishes leaves nothing behind, and the next one reads the log at its first fetch: all that is open is looked through,
 //! as it is whenever not all of it fits into memory (backlog.rs).
@@ -15,7 +15,6 @@
 //!                  +--> spill: too many, or durable     +--> record: the attempt, before it is made
 //!
 //!   ledger.rs    what is outstanding in each partition        rotation.rs   which partition is used, emptied
-//!   clock.rs     was the wall clock set back?
 //! ```
 //!
 //! An attempt that was recorded and not made, because there was no worker after all, is not recorded again. If
@@ -25,9 +24,7 @@
 
 pub mod backlog;
 pub mod backoff;
-mod clock;
 pub mod complaints;
-pub mod coordinator;
 mod filling;
 pub mod handler;
 pub mod host;
@@ -36,6 +33,7 @@ pub mod item;
 mod launch;
 mod ledger;
 mod notes;
+pub mod part;
 mod places;
 mod queue;
 mod recall;
@@ -44,8 +42,8 @@ mod settle;
 pub mod spec;
 pub mod stats;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod width;
 
-pub use coordinator::Coordinator;
-pub use host::EventHost;
+pub use host::{EventHost, EventStore};
+pub use part::Events;

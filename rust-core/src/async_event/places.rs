@@ -1,12 +1,12 @@
 //! Where events lie: whoever writes a table anew moves its rows. A worker that does not find what it was given says so,
 //! and before anything else is started all places are looked up again.
 
-use super::coordinator::Coordinator;
 use super::host::EventHost;
 use super::item::Map;
+use super::part::Events;
 use crate::host::Saved;
 
-impl Coordinator {
+impl Events {
     /// After [`super::spec::Outcome::Misplaced`]. All that is known has been fetched, so what is nowhere has been removed
     /// by somebody, and is cancelled.
     pub(super) fn find_places<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {

@@ -1,9 +1,9 @@
 //! What a worker was given and has not begun is taken back: of leases that last, so that nothing waits long behind a
 //! slow event, of those whose handler or events are not what they were, and of all when the coordinator ends.
 
-use super::coordinator::{Coordinator, Lease};
 use super::handler::{CHUNK, Handler};
 use super::host::EventHost;
+use super::part::{Events, Lease};
 use super::spec::{Batch, Entry, Work};
 use std::collections::BTreeMap;
 
@@ -73,8 +73,8 @@ impl Handler {
     }
 }
 
-impl Coordinator {
-    /// Have these leases recalled by the next [`Coordinator::recall`].
+impl Events {
+    /// Have these leases recalled by the next [`Events::recall`].
     pub(super) fn recall_of(&mut self, which: impl Fn(&Lease) -> bool) {
         self.leases.values_mut().filter(|lease| which(lease)).for_each(|lease| lease.recall = Recall::Now);
     }

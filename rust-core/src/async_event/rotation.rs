@@ -1,7 +1,7 @@
 //! Partitions take turns, so that tables are emptied as a whole and never vacuumed.
 
-use super::coordinator::Coordinator;
 use super::host::EventHost;
+use super::part::Events;
 use super::spec::PARTITIONS;
 use crate::host::Saved;
 
@@ -26,15 +26,6 @@ impl Partition {
     fn age(&self, mono: u64) -> u64 {
         mono.saturating_sub(self.since).saturating_add(self.before)
     }
-}
-
-/// Nothing is to be emptied just now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rest {
-    /// How long the current partition has been that.
-    pub age_us: u64,
-    /// In how long it is to be emptied, if there is anything in it.
-    pub left_us: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -104,11 +95,16 @@ impl Rotation {
         if self.stirred { self.look_at } else { self.look_at.max(self.old_at()) }
     }
 
-    /// None: something is to be done now.
-    pub fn rests(&self, mono: u64) -> Option<Rest> {
+    /// In how long something is to be emptied, u64::MAX where there is nothing; None: something is to be done now.
+    pub fn rests(&self, mono: u64) -> Option<u64> {
         let busy = self.unsure || self.carrying || self.old().any(|p| !self.partitions[p].clean);
-        let left_us = (self.bytes > 0).then(|| self.old_at().saturating_sub(mono));
-        (!busy && left_us != Some(0)).then(|| Rest { age_us: self.partitions[self.current].age(mono), left_us })
+        let left_us = if self.bytes > 0 { self.old_at().saturating_sub(mono) } else { u64::MAX };
+        (!busy && left_us != 0).then_some(left_us)
+    }
+
+    /// How long the current partition has been that.
+    pub fn age(&self, mono: u64) -> u64 {
+        self.partitions[self.current].age(mono)
     }
 
     /// Something came from this partition.
@@ -122,7 +118,7 @@ impl Rotation {
     }
 }
 
-impl Coordinator {
+impl Events {
     /// Empty what can be emptied, use another partition if it is time, and take old events along. All that was
     /// to be recorded has been recorded.
     pub(super) fn rotate<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {

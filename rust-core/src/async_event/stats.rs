@@ -1,7 +1,7 @@
 //! What views show of each handler.
 
-use super::coordinator::Coordinator;
 use super::handler::Handler;
+use super::part::Events;
 use super::spec::PARTITIONS;
 use crate::report::message_of;
 
@@ -112,7 +112,7 @@ impl HandlerStats {
     }
 }
 
-impl Coordinator {
+impl Events {
     /// Of each handler, by id; at a time by the wall clock.
     pub fn stats(&self, now: i64) -> Vec<HandlerStats> {
         self.handlers.values().filter(|handler| !handler.removed).map(|handler| HandlerStats::of(handler, now)).collect()
@@ -132,6 +132,11 @@ impl Coordinator {
     /// Bytes that notifications take in memory.
     pub fn note_bytes(&self) -> usize {
         self.ledger.note_bytes
+    }
+
+    /// How long the current partition has been that, at a time of the monotonic clock.
+    pub fn age_us(&self, mono: u64) -> u64 {
+        self.rotation.age(mono)
     }
 
     /// The partition that new events go to.

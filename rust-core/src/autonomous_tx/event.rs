@@ -62,7 +62,6 @@ struct Open {
 #[derive(Default)]
 pub struct Leases {
     open: RefCell<Vec<Open>>,
-    next: std::cell::Cell<u64>,
     ended_at: std::cell::Cell<Option<u64>>,
 }
 
@@ -80,27 +79,29 @@ pub struct Errand<'a> {
 }
 
 impl Leases {
-    /// Have a worker run these batches; None: there is none now.
+    /// Have a worker run these batches, as a lease of this number; false: there is none now.
+    #[expect(clippy::too_many_arguments, reason = "what a lease is of, for whom, and where")]
     pub fn start<H: CallerHost>(
         &self,
+        number: u64,
         h: &H,
         area: &Area,
         session: &Session,
         errand: &Errand,
         batches: &[Vec<u8>],
         limits: &Limits,
-    ) -> Result<Option<u64>, Failed> {
+    ) -> Result<bool, Failed> {
         let key = Key { database: errand.database, user: errand.owner, superuser: errand.superuser };
         if self.stands_aside(h, area) {
-            return Ok(None);
+            return Ok(false);
         }
         // Handlers make calls of their own: leases must not take all workers that there are for these.
         match takes_last(area, key, limits) {
             Some(Short::Slots) => {
                 area.events_wait(h.my_pid(), self.count(), h.timestamp());
-                return Ok(None);
+                return Ok(false);
             }
-            Some(_) => return Ok(None),
+            Some(_) => return Ok(false),
             None => {}
         }
         // What a lease needs is there before there is one.
@@ -114,7 +115,7 @@ impl Leases {
                 if short.of_workers() {
                     area.events_wait(h.my_pid(), self.count(), h.timestamp());
                 }
-                return Ok(None);
+                return Ok(false);
             }
         };
         area.events_wait_no_more(h.my_pid());
@@ -146,13 +147,11 @@ impl Leases {
         let sent = exchange.send(&buffer);
         session.keep_buffer(&mut buffer);
         if sent.is_err() {
-            return Ok(None);
+            return Ok(false);
         }
-        let number = self.next.get() + 1;
-        self.next.set(number);
         #[expect(clippy::disallowed_methods, reason = "room was made before")]
         self.open.borrow_mut().push(Open { number, lease: borrowed.lease, launched: borrowed.launched, last_words: None });
-        Ok(Some(number))
+        Ok(true)
     }
 
     /// Take back the batches of a lease that its worker has not begun, but for the first `keep`: those from this

@@ -200,8 +200,8 @@ fn due(entry: &Entry, now: i64) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use super::registry::Rest;
     use super::*;
-    use crate::async_event::rotation::Rest;
     use std::cell::{Cell, RefCell};
 
     #[derive(Default)]

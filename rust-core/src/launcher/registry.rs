@@ -17,7 +17,6 @@
 use super::quotas::Quotas;
 use super::reserve::{self, Place};
 use super::tallies::Tallies;
-use crate::async_event::rotation::Rest;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::*};
 
 /// Databases that can be known at a time.
@@ -59,6 +58,15 @@ const VISIT_AFTER_US: i64 = 10_000_000;
 
 /// So long a coordinator leaves its worker slot to a call that had none.
 const YIELD_US: i64 = 2_000_000;
+
+/// A coordinator has nothing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rest {
+    /// How long new events have gone to the partition that they go to.
+    pub age_us: u64,
+    /// In how long somebody is to look after the database; None: when he is told to.
+    pub left_us: Option<u64>,
+}
 
 /// One database.
 #[repr(C, align(64))]

@@ -34,9 +34,9 @@ impl Coordinator {
             let Key { database, user, superuser } = h.key;
             let errand = Errand { database, owner: user, superuser, title: b"handler", handler: b"handler", timeout_ms: 0 };
             let batches = [events(0, 1, 0, &[1], &[1]).unwrap()];
-            match self.leases.start(h, area, h.session, &errand, &batches, &h.limits) {
-                Ok(Some(_)) => self.granted += 1,
-                Ok(None) => break,
+            match self.leases.start(u64::from(self.granted) + 1, h, area, h.session, &errand, &batches, &h.limits) {
+                Ok(true) => self.granted += 1,
+                Ok(false) => break,
                 Err(_) => panic!("nothing fails here"),
             }
         }
@@ -101,7 +101,7 @@ fn lease(world: &Arc<World>, count: i64, meanwhile: impl FnOnce(&Leases)) -> Vec
     let Coordinator { client: h, leases, .. } = Coordinator::new(world, 5, 1, 1);
     let errand = Errand { database: 5, owner: 10, superuser: false, title: b"handler", handler: b"handler", timeout_ms: 0 };
     let batches: Vec<_> = (1..=count).map(|id| events(0, 1, 0, &[id as u64], &[id]).unwrap()).collect();
-    assert!(matches!(leases.start(&h, &world.area, h.session, &errand, &batches, &h.limits), Ok(Some(1))));
+    assert!(matches!(leases.start(1, &h, &world.area, h.session, &errand, &batches, &h.limits), Ok(true)));
     meanwhile(&leases);
     let mut said = Vec::new();
     let over = || {

@@ -5,6 +5,7 @@ use super::workers::{CONFLICT, RAISED, SHUT, ids};
 use super::world::{End, Nature, SECOND, spec};
 use crate::async_event::backoff::{FREE_RETRIES, ceiling_us, delay_us};
 use crate::async_event::spec::*;
+use crate::coordinator::topics::Topics;
 use crate::report::{CONNECTION_FAILURE, sqlstate};
 
 fn one(spec: Spec, natures: &[Nature]) -> Sim {
@@ -46,7 +47,7 @@ fn a_failing_event_is_tried_again_and_then_dead() {
     let expected =
         [("attempt", 1, 0), ("failed", 1, RAISED), ("attempt", 2, 0), ("failed", 2, RAISED), ("attempt", 3, 0), ("dead", 3, RAISED)];
     assert_eq!(of_first, expected);
-    let tally = &sim.coordinator.stats(state.wall)[0].tally;
+    let tally = &sim.coordinator.events.stats(state.wall)[0].tally;
     assert_eq!((tally.done, tally.failed, tally.dead, tally.retried), (2, 5, 1, 4));
     assert_eq!(tally.last_error, Some((RAISED, b"oops".to_vec())));
 }
@@ -58,7 +59,7 @@ fn poison_does_not_stop_the_others() {
     let spec = Spec { backoff_us: 3600 * SECOND, cap_us: 3600 * SECOND, max_attempts: 9, ..spec(1, "a") };
     let mut sim = one(spec, &natures);
     sim.idle(SECOND);
-    let stats = &sim.coordinator.stats(sim.world.get().wall)[0];
+    let stats = &sim.coordinator.events.stats(sim.world.get().wall)[0];
     assert_eq!((stats.tally.done, stats.waiting, stats.delayed, stats.ready), (49, 1, 1, 0));
 }
 
@@ -213,7 +214,7 @@ fn what_waits_is_cancelled() {
     let state = sim.world.get();
     assert_eq!([state.ended(id, 1), state.ended(id, 2)], [Some(End::Cancelled); 2]);
     assert!(state.began.is_empty());
-    assert_eq!(sim.coordinator.outstanding(), [0; 3]);
+    assert_eq!(sim.coordinator.events.outstanding(), [0; 3]);
 }
 
 #[test]
@@ -226,7 +227,7 @@ fn what_is_cancelled_for_one_handler_runs_for_the_others() {
         state.emit_as("", Nature::Good, cancels);
         (1..=2).for_each(|handler| state.spec(handler, |spec| spec.paused = false));
     });
-    sim.coordinator.reload();
+    sim.coordinator.tell(Topics::HANDLERS);
     sim.settle(10);
     let state = sim.world.get();
     assert_eq!([state.ended(id, 1), state.ended(id, 2)], [Some(End::Done), Some(End::Cancelled)]);

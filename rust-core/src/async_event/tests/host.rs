@@ -3,8 +3,10 @@
 use super::world::{End, Nature, Row, SECOND, State, World};
 use crate::async_event::backoff::{LONGEST_SHORTAGE_US, ceiling_us, shortage};
 use crate::async_event::complaints::Complaint;
-use crate::async_event::host::EventHost;
+use crate::async_event::host::EventStore;
 use crate::async_event::spec::*;
+use crate::coordinator::host::Host;
+use crate::coordinator::runner::{self, Runner};
 use crate::definition::Standing;
 use crate::host::Saved;
 use crate::memory::NoMemory;
@@ -115,7 +117,7 @@ fn finish(state: &mut State, event: i64, handler: u32, end: End) {
     }
 }
 
-impl EventHost for World {
+impl Host for World {
     fn timestamp(&self) -> i64 {
         self.get().wall
     }
@@ -125,6 +127,35 @@ impl EventHost for World {
     fn random(&self) -> f64 {
         self.set().rng.f64()
     }
+    fn no_memory(&self, no: NoMemory) -> Saved {
+        self.set().short = true;
+        _ = no;
+        Saved
+    }
+    fn short_of_memory(&self) -> bool {
+        self.get().short
+    }
+    fn give_back(&self) {
+        *self.set().calls.entry("give_back").or_default() += 1;
+    }
+}
+
+impl Runner for World {
+    fn start(&self, lease: u64, work: &runner::Work<'_>) -> Result<bool, Saved> {
+        let runner::Work::Batches { handler, batches } = work;
+        self.call("start", true, |state| state.begin_lease(lease, handler, batches))
+    }
+    fn recall(&self, lease: u64, keep: usize) -> Option<usize> {
+        let state = &mut *self.set();
+        state.recalls += 1;
+        state.leases.get_mut(&lease).map(|lease| lease.recall(keep))
+    }
+    fn outcomes(&self) -> Vec<(u64, Outcome)> {
+        self.set().outcomes.drain(..).collect()
+    }
+}
+
+impl EventStore for World {
     fn handlers(&self) -> Result<Vec<Spec>, Saved> {
         self.call("handlers", false, |state| state.specs.clone())
     }
@@ -134,14 +165,6 @@ impl EventHost for World {
                 |spec: &&Spec| state.standings.get(&spec.id).copied().unwrap_or(Standing::Acts { owner: spec.owner, superuser: false });
             handlers.iter().map(standing).collect()
         })
-    }
-    fn no_memory(&self, no: NoMemory) -> Saved {
-        self.set().short = true;
-        _ = no;
-        Saved
-    }
-    fn short_of_memory(&self) -> bool {
-        self.get().short
     }
     fn fetch(&self, open: bool, most: usize) -> Result<(Vec<Fetched>, bool), Saved> {
         self.call("fetch", true, |state| {
@@ -219,17 +242,6 @@ impl EventHost for World {
     fn complain(&self, handler: &[u8], complaint: &Complaint) {
         self.set().complaints.push((String::from_utf8_lossy(handler).into_owned(), complaint.clone()));
     }
-    fn start(&self, spec: &Spec, batches: &[Batch]) -> Result<Option<u64>, Saved> {
-        self.call("start", true, |state| state.begin_lease(spec, batches))
-    }
-    fn recall(&self, lease: u64, keep: usize) -> Option<usize> {
-        let state = &mut *self.set();
-        state.recalls += 1;
-        state.leases.get_mut(&lease).map(|lease| lease.recall(keep))
-    }
-    fn outcomes(&self) -> Vec<(u64, Outcome)> {
-        self.set().outcomes.drain(..).collect()
-    }
     fn rotate(&self, to: u8) -> Result<(), Saved> {
         self.call("rotate", false, |state| state.current = to)
     }
@@ -267,9 +279,6 @@ impl EventHost for World {
     }
     fn compact_keys(&self) -> Result<(), Saved> {
         self.call("compact_keys", false, |_| ())
-    }
-    fn give_back(&self) {
-        *self.set().calls.entry("give_back").or_default() += 1;
     }
     fn size(&self, partition: u8) -> u64 {
         100 * self.get().rows.values().filter(|row| row.event.partition == partition).count() as u64

@@ -2,9 +2,9 @@
 //! transactions commit, a log, and workers that take time, fail and die.
 
 mod host;
-mod sim;
+pub mod sim;
 mod workers;
-mod world;
+pub mod world;
 
 mod clock;
 mod failures;

@@ -5,6 +5,7 @@ use super::world::{Nature, SECOND, spec};
 use crate::async_event::complaints::Complaint;
 use crate::async_event::intake::{MAX_NOTIFICATIONS_BYTES, MAX_UNSPILLED_BYTES};
 use crate::async_event::spec::*;
+use crate::coordinator::topics::Topics;
 use crate::report::CONNECTION_FAILURE;
 
 fn noted(sim: &Sim, handler: u32) -> Vec<u64> {
@@ -40,9 +41,9 @@ fn each_handler_runs_each_once_and_in_order() {
         assert_eq!(noted(&sim, handler), (0..400).collect::<Vec<_>>(), "{handler}");
     }
     let state = sim.world.get();
-    let tallies: Vec<_> = sim.coordinator.stats(state.wall).into_iter().map(|handler| handler.tally).collect();
+    let tallies: Vec<_> = sim.coordinator.events.stats(state.wall).into_iter().map(|handler| handler.tally).collect();
     assert_eq!([tallies[0].notes_done, tallies[1].notes_done, tallies[2].notes_spilled, tallies[2].done], [400; 4]);
-    assert_eq!(sim.coordinator.note_bytes(), 0);
+    assert_eq!(sim.coordinator.events.note_bytes(), 0);
     assert!(state.log.keys().all(|(_, handler)| *handler == 3), "only what is durable is in the log");
 }
 
@@ -53,7 +54,7 @@ fn they_are_taken_while_everything_else_fails_or_is_busy() {
     sim.act(|state| state.emit("a", Nature::Good));
     sim.step();
     sim.world.set().broken = vec!["handlers", "fetch", "record", "spill", "start", "listen"];
-    sim.coordinator.reload();
+    sim.coordinator.tell(Topics::HANDLERS);
     for n in 0..10 {
         notify(&mut sim, n..n + 1, 0);
         assert!(sim.try_step().is_err());
@@ -62,7 +63,7 @@ fn they_are_taken_while_everything_else_fails_or_is_busy() {
     sim.world.set().broken.clear();
     sim.world.set().batch_us = 10;
     sim.step();
-    assert_eq!(sim.coordinator.stats(0)[0].notes_waiting, 10);
+    assert_eq!(sim.coordinator.events.stats(0)[0].notes_waiting, 10);
     sim.settle(1000);
     sim.idle(SECOND);
     assert_eq!(noted(&sim, 1), (0..10).collect::<Vec<_>>());
@@ -76,19 +77,19 @@ fn beyond_the_memory_that_they_may_take_they_are_recorded_and_stay_in_order() {
     let mut sim = listening(vec![Spec { paused: true, ..spec(1, "a") }]);
     notify(&mut sim, 0..room + 50, width);
     sim.step();
-    assert!(sim.coordinator.note_bytes() <= MAX_NOTIFICATIONS_BYTES);
-    assert_eq!(sim.coordinator.stats(0)[0].tally.notes_spilled, 50);
+    assert!(sim.coordinator.events.note_bytes() <= MAX_NOTIFICATIONS_BYTES);
+    assert_eq!(sim.coordinator.events.stats(0)[0].tally.notes_spilled, 50);
     sim.act(|state| state.spec(1, |spec| spec.paused = false));
-    sim.coordinator.reload();
+    sim.coordinator.tell(Topics::HANDLERS);
     sim.idle(SECOND / 10);
     // There is room again, but some that are recorded still wait.
-    assert!(sim.coordinator.note_bytes() + 60 * size < MAX_NOTIFICATIONS_BYTES);
+    assert!(sim.coordinator.events.note_bytes() + 60 * size < MAX_NOTIFICATIONS_BYTES);
     notify(&mut sim, room + 50..room + 80, width);
     sim.settle(100);
     notify(&mut sim, room + 80..room + 90, width);
     sim.idle(SECOND);
     assert_eq!(noted(&sim, 1), (0..room + 90).collect::<Vec<_>>());
-    let tally = sim.coordinator.stats(0)[0].tally.clone();
+    let tally = sim.coordinator.events.stats(0)[0].tally.clone();
     assert!((50..=80).contains(&tally.notes_spilled), "{tally:?}");
     assert_eq!(tally.notes_done + tally.done, room + 90);
 }
@@ -99,7 +100,7 @@ fn however_many_come_at_once_none_is_dropped_where_they_can_be_recorded() {
     let mut sim = listening(vec![durable, spec(2, "a")]);
     notify(&mut sim, 0..6000, 7000);
     sim.step();
-    let stats = sim.coordinator.stats(0);
+    let stats = sim.coordinator.events.stats(0);
     assert_eq!(stats.iter().map(|handler| handler.tally.notes_dropped).sum::<u64>(), 0);
     assert_eq!(sim.world.get().spilled.len() as u64, 6000 + stats[1].tally.notes_spilled);
     assert!(stats[1].tally.notes_spilled > 3000);
@@ -119,12 +120,12 @@ fn memory_is_bounded_even_where_nothing_can_be_recorded() {
     }
     let dropping = ["h1", "h2"].map(|name| (name.to_string(), Complaint::Dropped));
     assert_eq!(sim.world.get().complaints, dropping, "said once of each handler");
-    let dropped: Vec<u64> = sim.coordinator.stats(0).iter().map(|handler| handler.tally.notes_dropped).collect();
+    let dropped: Vec<u64> = sim.coordinator.events.stats(0).iter().map(|handler| handler.tally.notes_dropped).collect();
     sim.world.set().broken.clear();
     sim.step();
     let kept = sim.world.get().spilled.values().map(|payload| payload.len()).sum::<usize>();
     assert!(kept <= MAX_UNSPILLED_BYTES && kept > MAX_UNSPILLED_BYTES / 2);
-    assert_eq!(dropped[0] + dropped[1] + sim.world.get().spilled.len() as u64 + sim.coordinator.stats(0)[1].notes_waiting, 12_000);
+    assert_eq!(dropped[0] + dropped[1] + sim.world.get().spilled.len() as u64 + sim.coordinator.events.stats(0)[1].notes_waiting, 12_000);
 }
 
 #[test]
@@ -138,12 +139,12 @@ fn who_fails_is_gone_and_who_was_not_begun_keeps_its_place() {
     sim.world.set().deaths = 0.0;
     sim.idle(11 * SECOND);
     assert_eq!(noted(&sim, 1), (0..1000).collect::<Vec<_>>());
-    let stats = &sim.coordinator.stats(0)[0];
+    let stats = &sim.coordinator.events.stats(0)[0];
     assert!(stats.tally.notes_failed > 0);
-    let counts = sim.coordinator.note_counts()[0].1;
+    let counts = sim.coordinator.events.note_counts()[0].1;
     assert_eq!((counts.done, counts.failed, counts.waiting), (stats.tally.notes_done, stats.tally.notes_failed, 0));
     assert_eq!(counts.errors[..2], [(CONNECTION_FAILURE, counts.failed as u32), (0, 0)]);
-    assert_eq!((stats.tally.notes_failed + stats.tally.notes_done, stats.notes_waiting, sim.coordinator.note_bytes()), (1000, 0, 0));
+    assert_eq!((stats.tally.notes_failed + stats.tally.notes_done, stats.notes_waiting, sim.coordinator.events.note_bytes()), (1000, 0, 0));
     let state = sim.world.get();
     assert!(state.complaints.iter().all(|(name, _)| name == "h1"));
     let said: Vec<u64> = state.complaints.iter().map(|(_, complaint)| times(complaint)).collect();
@@ -184,9 +185,9 @@ fn those_of_a_handler_that_is_gone_take_no_memory() {
     notify(&mut sim, 0..500, 0);
     sim.step();
     sim.act(|state| state.specs.clear());
-    sim.coordinator.reload();
+    sim.coordinator.tell(Topics::HANDLERS);
     sim.idle(10 * SECOND);
-    assert_eq!((sim.coordinator.note_bytes(), sim.coordinator.stats(0).len()), (0, 0));
+    assert_eq!((sim.coordinator.events.note_bytes(), sim.coordinator.events.stats(0).len()), (0, 0));
     assert!(sim.world.get().listening.is_empty());
 }
 

@@ -4,6 +4,7 @@ use super::sim::Sim;
 use super::world::{End, Nature, SECOND, spec};
 use crate::async_event::item::AGING_US;
 use crate::async_event::spec::*;
+use crate::coordinator::topics::Topics;
 
 fn began(sim: &Sim) -> Vec<i64> {
     sim.world.get().began.iter().map(|(_, id)| *id).collect()
@@ -60,7 +61,7 @@ fn what_was_due_starts_when_the_clock_has_stepped_back() {
         state.wall -= 3600 * SECOND;
         state.spec(1, |spec| spec.paused = false);
     });
-    sim.coordinator.reload();
+    sim.coordinator.tell(Topics::HANDLERS);
     sim.settle(5);
 }
 
@@ -129,10 +130,10 @@ fn order_may_begin_and_end_to_matter() {
     sim.step();
     assert_eq!(sim.world.get().leases.len(), 2);
     sim.act(|state| state.spec(1, |spec| spec.ordered = true));
-    sim.coordinator.reload();
+    sim.coordinator.tell(Topics::HANDLERS);
     sim.act(|state| (0..20).for_each(|_| _ = state.emit("a", Nature::Good)));
     sim.idle(SECOND / 100);
     sim.act(|state| state.spec(1, |spec| spec.ordered = false));
-    sim.coordinator.reload();
+    sim.coordinator.tell(Topics::HANDLERS);
     sim.settle(10);
 }

@@ -5,7 +5,7 @@ use super::world::{End, Nature, SECOND, spec};
 
 fn sim(max_bytes: u64, seconds: i64) -> Sim {
     let mut sim = Sim::new(1, vec![spec(1, "a"), spec(2, "a")]);
-    sim.coordinator.set_rotation(max_bytes, (seconds * SECOND) as u64);
+    sim.coordinator.events.set_rotation(max_bytes, (seconds * SECOND) as u64);
     sim
 }
 
@@ -30,10 +30,10 @@ fn tables_stay_as_small_as_they_may_be() {
 fn age_counts_where_there_is_anything() {
     let mut sim = sim(1 << 40, 60);
     sim.idle(600 * SECOND);
-    assert_eq!(sim.coordinator.current(), 0);
+    assert_eq!(sim.coordinator.events.current(), 0);
     sim.act(|state| state.emit("a", Nature::Good));
     sim.idle(70 * SECOND);
-    assert_eq!((sim.coordinator.current(), rows(&sim)), (1, [0; 3]));
+    assert_eq!((sim.coordinator.events.current(), rows(&sim)), (1, [0; 3]));
 }
 
 #[test]
@@ -42,11 +42,11 @@ fn what_is_outstanding_is_counted_and_keeps_its_partition() {
     let id = sim.act(|state| state.emit_as("a", Nature::Good, |event| event.run_at += 500 * SECOND));
     sim.act(|state| (0..5).for_each(|_| _ = state.emit("a", Nature::Good)));
     sim.idle(100 * SECOND);
-    assert_eq!((sim.coordinator.current(), sim.coordinator.outstanding()), (1, [2, 0, 0]));
+    assert_eq!((sim.coordinator.events.current(), sim.coordinator.events.outstanding()), (1, [2, 0, 0]));
     assert_eq!(rows(&sim), [6, 0, 0]);
     sim.act(|state| state.cancel(id));
     sim.idle(10 * SECOND);
-    assert_eq!((rows(&sim)[0], sim.coordinator.outstanding()), (0, [0; 3]));
+    assert_eq!((rows(&sim)[0], sim.coordinator.events.outstanding()), (0, [0; 3]));
 }
 
 #[test]
@@ -69,8 +69,8 @@ fn late_events_stay_as_long_as_they_are_in_nobodys_way_and_the_fewer_of_them_are
         places.push(state.rows[&few[0]].event.partition);
         assert!(many.iter().all(|id| state.rows[id].event.partition == 0), "many stay");
         assert!(few.iter().any(|id| state.rows[id].event.partition != 0), "few do not come to them");
-        assert_eq!(sim.coordinator.outstanding().iter().sum::<u64>(), 3000 + 2 * 1200);
-        let stats = sim.coordinator.stats(state.wall);
+        assert_eq!(sim.coordinator.events.outstanding().iter().sum::<u64>(), 3000 + 2 * 1200);
+        let stats = sim.coordinator.events.stats(state.wall);
         assert_eq!((stats[0].delayed, stats[1].delayed), (4200, 1200));
     }
     places.dedup();
@@ -102,7 +102,7 @@ fn what_runs_is_not_taken_along_and_its_partition_waits() {
         lease.finishes_at += 100 * SECOND as u64;
     }
     sim.idle(95 * SECOND);
-    assert_eq!((sim.coordinator.current(), rows(&sim)), (1, [1, 0, 0]));
+    assert_eq!((sim.coordinator.events.current(), rows(&sim)), (1, [1, 0, 0]));
     assert!(!sim.world.get().calls.contains_key("carry_over"));
     sim.idle(10 * SECOND);
     assert_eq!(rows(&sim), [0; 3]);
@@ -114,7 +114,7 @@ fn events_of_a_slow_transaction_are_like_all_others() {
     let slow = sim.act(|state| state.insert("a", Nature::Good, |_| {}));
     sim.act(|state| (0..5).for_each(|_| _ = state.emit("a", Nature::Good)));
     sim.idle(20 * SECOND);
-    assert_eq!((sim.coordinator.current(), rows(&sim)), (1, [6, 0, 0]));
+    assert_eq!((sim.coordinator.events.current(), rows(&sim)), (1, [6, 0, 0]));
     // Neither fetched nor told of, it keeps the partition from being emptied.
     sim.world.set().commit(slow);
     sim.idle(20 * SECOND);
@@ -135,5 +135,5 @@ fn no_partition_is_touched_while_it_is_not_known_which_is_current() {
     }
     sim.world.set().broken.clear();
     sim.settle(100);
-    assert_eq!(sim.coordinator.current(), sim.world.get().current);
+    assert_eq!(sim.coordinator.events.current(), sim.world.get().current);
 }

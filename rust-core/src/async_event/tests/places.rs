@@ -58,7 +58,7 @@ fn what_somebody_has_removed_holds_up_nobody() {
     });
     sim.settle(60);
     sim.idle(SECOND);
-    assert_eq!(sim.coordinator.outstanding(), [0; 3]);
+    assert_eq!(sim.coordinator.events.outstanding(), [0; 3]);
     let state = sim.world.get();
     assert!((21..=50).all(|id| state.ended(id, 1) == Some(End::Done)));
     assert!(state.log.values().all(|logged| logged.end.is_some()));

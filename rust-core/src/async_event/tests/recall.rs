@@ -4,6 +4,7 @@ use super::sim::Sim;
 use super::world::{End, Nature, SECOND, spec};
 use crate::async_event::recall::RECALL_AFTER_US;
 use crate::async_event::spec::*;
+use crate::coordinator::topics::Topics;
 use crate::report::CONNECTION_FAILURE;
 
 const MOMENT: i64 = RECALL_AFTER_US as i64 + 5_000;
@@ -28,7 +29,7 @@ fn ended(sim: &Sim, end: End) -> Vec<i64> {
 }
 
 fn running(sim: &Sim) -> u64 {
-    sim.coordinator.stats(sim.world.get().wall)[0].running
+    sim.coordinator.events.stats(sim.world.get().wall)[0].running
 }
 
 /// Events that are in the log as attempts of which nothing came.
@@ -85,11 +86,11 @@ fn an_urgent_event_waits_for_the_one_that_runs() {
 fn what_is_paused_begins_no_more_and_goes_on_where_it_was() {
     let mut sim = slow(spec(1, "a"), 5);
     sim.act(|state| state.spec(1, |spec| spec.paused = true));
-    sim.coordinator.reload();
+    sim.coordinator.tell(Topics::HANDLERS);
     sim.idle(10 * SECOND);
     assert_eq!((began(&sim), in_log(&sim)), (vec![1], vec![]));
     sim.act(|state| state.spec(1, |spec| spec.paused = false));
-    sim.coordinator.reload();
+    sim.coordinator.tell(Topics::HANDLERS);
     sim.settle(100);
     assert_eq!(began(&sim), [1, 2, 3, 4, 5]);
 }
@@ -98,11 +99,11 @@ fn what_is_paused_begins_no_more_and_goes_on_where_it_was() {
 fn what_is_not_begun_goes_with_its_handler() {
     let mut sim = slow(spec(1, "a"), 5);
     sim.act(|state| state.specs.clear());
-    sim.coordinator.reload();
+    sim.coordinator.tell(Topics::HANDLERS);
     sim.step();
-    assert_eq!(sim.coordinator.outstanding().iter().sum::<u64>(), 1);
+    assert_eq!(sim.coordinator.events.outstanding().iter().sum::<u64>(), 1);
     sim.idle(10 * SECOND);
-    assert_eq!((began(&sim), sim.coordinator.outstanding()), (vec![1], [0; 3]));
+    assert_eq!((began(&sim), sim.coordinator.events.outstanding()), (vec![1], [0; 3]));
 }
 
 #[test]
@@ -149,7 +150,7 @@ fn from_when_order_matters_only_what_has_begun_is_out_of_it() {
     let mut sim = slow(spec(1, "a"), 5);
     sim.act(|state| state.spec(1, |spec| spec.ordered = true));
     sim.act(|state| state.emit_as("a", Nature::Good, |event| event.priority = 1000));
-    sim.coordinator.reload();
+    sim.coordinator.tell(Topics::HANDLERS);
     sim.step();
     assert_eq!(running(&sim), 1);
     sim.settle(100);
@@ -170,7 +171,7 @@ fn notifications_keep_their_order() {
     let noted: Vec<u32> = state.noted.iter().map(|(_, payload)| String::from_utf8_lossy(payload).parse().unwrap()).collect();
     assert_eq!(noted, (0..150).collect::<Vec<_>>());
     assert!(state.recalls > 3);
-    assert_eq!(sim.coordinator.note_bytes(), 0);
+    assert_eq!(sim.coordinator.events.note_bytes(), 0);
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use super::sim::Sim;
 use super::world::{End, Nature, SECOND, spec};
-use crate::async_event::Coordinator;
 use crate::async_event::spec::*;
+use crate::coordinator::Coordinator;
+use crate::coordinator::topics::Topics;
 use crate::memory::tests::{refuse, was_refused};
 
 const NO_ROTATION: (u64, u64) = (1 << 40, 1 << 60);
@@ -65,7 +66,7 @@ fn each_call_may_fail_and_the_next_step_goes_on() {
     let calls = ["handlers", "fetch", "record", "listen", "spill", "start", "rotate", "truncate", "carry_over", "compact_keys"];
     for call in calls {
         let mut sim = Sim::new(7, vec![spec(1, "a"), Spec { durable: true, ordered: true, ..spec(2, "a") }]);
-        sim.coordinator.set_rotation(500, 2_000_000);
+        sim.coordinator.events.set_rotation(500, 2_000_000);
         sim.world.set().broken = vec![call];
         sim.world.set().listening = vec![b"a".to_vec()];
         let mut failures = 0;
@@ -82,7 +83,7 @@ fn each_call_may_fail_and_the_next_step_goes_on() {
         assert!(failures > 0, "{call} was never made");
         sim.world.set().broken.clear();
         sim.settle(1000);
-        assert_eq!(sim.coordinator.outstanding(), [0; 3], "{call}");
+        assert_eq!(sim.coordinator.events.outstanding(), [0; 3], "{call}");
         assert!(sim.world.get().log.values().all(|logged| logged.effects == 1 && logged.attempts <= 2), "{call}");
     }
 }
@@ -97,7 +98,7 @@ fn a_handler_gets_what_came_after_it_even_if_it_was_not_known_yet() {
     sim.act(|state| (state.emit("a", Nature::Good), state.emit("b", Nature::Good)));
     sim.idle(SECOND);
     assert_eq!(ends(&sim, 2), [None; 7]);
-    sim.coordinator.reload();
+    sim.coordinator.tell(Topics::HANDLERS);
     sim.settle(10);
     let done = Some(End::Done);
     assert_eq!(ends(&sim, 2), [None, None, None, done, done, done, None]);
@@ -108,7 +109,7 @@ fn a_handler_gets_what_came_after_it_even_if_it_was_not_known_yet() {
 fn a_handler_gets_what_was_emitted_before_it_was_committed() {
     for faults in [0.0, 0.3] {
         let mut sim = Sim::new(3, vec![spec(1, "a")]);
-        sim.coordinator.set_rotation(500, 2_000_000);
+        sim.coordinator.events.set_rotation(500, 2_000_000);
         for n in 0..100 {
             // Its since is as old as its transaction.
             let since = sim.world.get().next_id - 1;
@@ -122,7 +123,7 @@ fn a_handler_gets_what_was_emitted_before_it_was_committed() {
             sim.world.set().specs.push(Spec { since, ..spec(n + 10, "b") });
             sim.world.set().specs.push(Spec { since, ..spec(n + 1000, "a") });
             sim.world.set().faults = faults;
-            sim.coordinator.reload();
+            sim.coordinator.tell(Topics::HANDLERS);
             for _ in 0..50 {
                 _ = sim.try_step();
             }
@@ -143,13 +144,13 @@ fn what_waits_for_a_handler_goes_with_it() {
     sim.act(|state| (0..200).for_each(|_| _ = state.emit("a", Nature::Fails(1))));
     sim.step();
     sim.act(|state| state.specs.retain(|spec| spec.id == 1));
-    sim.coordinator.reload();
+    sim.coordinator.tell(Topics::HANDLERS);
     sim.world.set().batch_us = 1;
     sim.step();
-    assert!(sim.coordinator.outstanding()[0] < 200 + 150, "what runs is still counted");
+    assert!(sim.coordinator.events.outstanding()[0] < 200 + 150, "what runs is still counted");
     sim.settle(10_000);
     sim.idle(SECOND);
-    assert_eq!((sim.coordinator.outstanding(), sim.coordinator.stats(0).len()), ([0; 3], 1));
+    assert_eq!((sim.coordinator.events.outstanding(), sim.coordinator.events.stats(0).len()), ([0; 3], 1));
     assert_eq!(ends(&sim, 1), [Some(End::Done); 200]);
 }
 

@@ -5,6 +5,7 @@
 use super::sim::Sim;
 use super::world::{End, Nature, SECOND, State, spec};
 use crate::async_event::spec::*;
+use crate::coordinator::topics::Topics;
 
 const SEEDS: std::ops::Range<u64> = 1..41;
 const RANDOM_SEEDS: usize = 10;
@@ -49,10 +50,10 @@ impl Chaos {
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut sim = Sim::new(seed, handlers(&mut rng));
         let rotation = *rng.choice(&[(2_000, 3_000_000), (1 << 40, 1 << 60), (500, 500_000)]).unwrap();
-        sim.coordinator.set_rotation(rotation.0, rotation.1);
+        sim.coordinator.events.set_rotation(rotation.0, rotation.1);
         if rng.u32(..3) == 0 {
             sim.most_held = *rng.choice(&[1, 7, 40]).unwrap();
-            sim.coordinator.set_most_held(sim.most_held);
+            sim.coordinator.events.set_most_held(sim.most_held);
         }
         sim.world.set().workers = rng.usize(1..6);
         sim.world.set().batch_us = *rng.choice(&[10, 1000, 300_000]).unwrap();
@@ -89,7 +90,7 @@ impl Chaos {
     fn wake(&mut self) {
         // The wake-up may get lost.
         if self.rng.u32(..5) > 0 {
-            self.sim.coordinator.wake();
+            self.sim.coordinator.tell(Topics::EVENTS);
             self.sim.due = 0;
         }
     }
@@ -116,7 +117,7 @@ impl Chaos {
             // It does not come again under this number.
             state.specs.push(Spec { paused: true, ..spec(100 + id, "none") });
         }
-        self.sim.coordinator.reload();
+        self.sim.coordinator.tell(Topics::HANDLERS);
         self.sim.due = 0;
     }
 
@@ -172,8 +173,8 @@ impl Chaos {
             state.specs.iter_mut().for_each(|spec| (spec.paused, spec.version) = (false, spec.version + 1));
             std::mem::take(&mut self.open).into_iter().for_each(|id| state.commit(id));
         }
-        self.sim.coordinator.reload();
-        self.sim.coordinator.wake();
+        self.sim.coordinator.tell(Topics::HANDLERS);
+        self.sim.coordinator.tell(Topics::EVENTS);
         let steps = self.sim.settle(3600);
         let effects: u64 = self.sim.world.get().calls.values().sum();
 

@@ -1,8 +1,9 @@
 //! A world with a coordinator in it, and how time passes there.
 
 use super::world::{SECOND, State, World};
-use crate::async_event::Coordinator;
 use crate::async_event::spec::Spec;
+use crate::coordinator::Coordinator;
+use crate::coordinator::topics::Topics;
 use crate::host::Saved;
 
 pub struct Sim {
@@ -21,14 +22,14 @@ impl Sim {
         let world = World::new(seed);
         world.set().specs = specs;
         let mut coordinator = Coordinator::new(0);
-        coordinator.set_rotation(1 << 40, 1 << 60);
+        coordinator.events.set_rotation(1 << 40, 1 << 60);
         Self { world, coordinator, due: 0, restarts: 0, most_held: usize::MAX }
     }
 
     /// Change the world, and tell the coordinator.
     pub fn act<T>(&mut self, act: impl FnOnce(&mut State) -> T) -> T {
         let result = act(&mut self.world.set());
-        self.coordinator.wake();
+        self.coordinator.tell(Topics::EVENTS);
         self.due = 0;
         result
     }
@@ -36,7 +37,7 @@ impl Sim {
     pub fn try_step(&mut self) -> Result<u64, Saved> {
         self.world.set().step += 1;
         let drained = self.world.get().calls.get("notifications").copied().unwrap_or(0);
-        let wait = self.coordinator.step(&self.world);
+        let wait = self.coordinator.take_turn(&self.world);
         // It asks the log again: where calls fail after they took effect, that may have an attempt more than it knew of.
         self.restarts += u32::from(wait.is_err() && self.world.get().short && self.world.get().faults > 0.0);
         let state = self.world.get();
@@ -85,8 +86,8 @@ impl Sim {
         state.rows.values_mut().for_each(|row| row.fetched = false);
         (state.first_fetch, state.server_died) = (true, false);
         self.coordinator = Coordinator::new(state.current);
-        self.coordinator.set_most_held(self.most_held);
-        self.coordinator.set_rotation(rotation.0, rotation.1);
+        self.coordinator.events.set_most_held(self.most_held);
+        self.coordinator.events.set_rotation(rotation.0, rotation.1);
         self.due = 0;
     }
 
@@ -99,7 +100,7 @@ impl Sim {
             let state = self.world.get();
             let nothing = state.leases.is_empty() && state.outcomes.is_empty() && state.outstanding().is_empty();
             if nothing || state.mono >= end {
-                assert!(nothing, "stuck: {:?} {:?}", state.outstanding(), self.coordinator.stats(state.wall));
+                assert!(nothing, "stuck: {:?} {:?}", state.outstanding(), self.coordinator.events.stats(state.wall));
                 return state.step - before;
             }
             drop(state);

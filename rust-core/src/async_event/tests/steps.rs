@@ -3,21 +3,22 @@
 use super::sim::Sim;
 use super::workers::ids;
 use super::world::{Nature, SECOND, spec};
-use crate::async_event::Coordinator;
-use crate::async_event::complaints::Complaint;
-use crate::async_event::coordinator::START_RETRY_US;
 use crate::async_event::handler::CHUNK;
-use crate::async_event::host::EventHost;
+use crate::async_event::host::EventStore;
+use crate::async_event::part::START_RETRY_US;
 use crate::async_event::spec::*;
+use crate::coordinator::Coordinator;
+use crate::coordinator::host::Host;
+use crate::coordinator::runner::{self, Runner};
+use crate::coordinator::topics::Topics;
 use crate::definition::Standing;
 use crate::host::Saved;
-use crate::memory::NoMemory;
 use std::cell::{Cell, RefCell};
 
 #[test]
 fn nothing_to_do_costs_nothing() {
     let mut sim = Sim::new(1, vec![spec(1, "a")]);
-    sim.coordinator.set_poll(SECOND as u64);
+    sim.coordinator.events.set_poll(SECOND as u64);
     sim.act(|state| (0..10).for_each(|_| _ = state.emit("a", Nature::Good)));
     sim.settle(10);
     sim.idle(10 * SECOND);
@@ -38,7 +39,7 @@ fn nothing_to_do_costs_nothing() {
 #[test]
 fn what_nobody_said_is_found_a_moment_after_what_somebody_said() {
     let mut sim = Sim::new(1, vec![spec(1, "a")]);
-    sim.coordinator.set_poll(SECOND as u64);
+    sim.coordinator.events.set_poll(SECOND as u64);
     sim.act(|state| state.emit("a", Nature::Good));
     sim.settle(10);
     sim.world.set().emit("a", Nature::Good);
@@ -49,13 +50,13 @@ fn what_nobody_said_is_found_a_moment_after_what_somebody_said() {
 #[test]
 fn a_coordinator_rests_when_there_is_no_handler_and_nothing_to_empty() {
     let mut sim = Sim::new(1, vec![spec(1, "a")]);
-    let rests = |sim: &Sim| sim.coordinator.rests(sim.world.get().mono);
+    let rests = |sim: &Sim| sim.coordinator.rests(&sim.world);
     assert_eq!(rests(&sim), None, "it has not looked yet");
     sim.act(|state| state.emit("a", Nature::Takes(100_000)));
     sim.step();
     assert_eq!(rests(&sim), None, "there is a handler");
     sim.world.set().specs.clear();
-    sim.coordinator.reload();
+    sim.coordinator.tell(Topics::HANDLERS);
     assert_eq!(rests(&sim), None, "it has been told something");
     sim.step();
     assert_eq!(rests(&sim), None, "what runs has not ended");
@@ -65,7 +66,7 @@ fn a_coordinator_rests_when_there_is_no_handler_and_nothing_to_empty() {
     assert!(state.is_some_and(|rest| rest.left_us.is_some()), "the tables will be emptied some time");
     // A coordinator that comes when it is time uses other tables, empties these, and rests again.
     sim.restart((1 << 40, 10 * SECOND as u64));
-    sim.coordinator.set_age(10 * SECOND as u64 + 1);
+    sim.coordinator.events.set_age(10 * SECOND as u64 + 1);
     sim.step();
     assert_eq!(rests(&sim), None);
     sim.idle(10 * SECOND);
@@ -85,7 +86,7 @@ fn where_there_is_no_worker_it_asks_again_but_not_all_the_time() {
     let state = sim.world.get();
     assert_eq!(state.calls["record"], 1, "attempts are written down once");
     assert!(state.calls["start"] <= 2 * steps);
-    let stats = sim.coordinator.stats(state.wall);
+    let stats = sim.coordinator.events.stats(state.wall);
     assert!(stats.iter().all(|handler| (handler.ready, handler.running) == (10, 0) && handler.first_waits_us >= 9 * SECOND));
 }
 
@@ -161,83 +162,40 @@ struct Bulk {
     events: RefCell<Vec<Fetched>>,
     outcomes: RefCell<Vec<(u64, Outcome)>>,
     handlers: RefCell<Vec<Spec>>,
-    lease: Cell<u64>,
     done: Cell<usize>,
 }
 
-impl EventHost for Bulk {
+impl Host for Bulk {
     fn timestamp(&self) -> i64 {
         0
     }
     fn now_us(&self) -> u64 {
         0
     }
-    fn random(&self) -> f64 {
-        0.5
-    }
-    fn handlers(&self) -> Result<Vec<Spec>, Saved> {
-        Ok(self.handlers.borrow().clone())
-    }
-    fn standing(&self, handlers: &[&Spec]) -> Result<Vec<Standing>, Saved> {
-        Ok(handlers.iter().map(|spec| Standing::Acts { owner: spec.owner, superuser: false }).collect())
-    }
-    fn no_memory(&self, _: NoMemory) -> Saved {
-        Saved
-    }
-    fn short_of_memory(&self) -> bool {
-        false
-    }
-    fn fetch(&self, _: bool, _: usize) -> Result<(Vec<Fetched>, bool), Saved> {
-        Ok((self.events.take(), true))
-    }
-    fn look_back(&self, _: i64) -> Result<Vec<Fetched>, Saved> {
-        Ok(Vec::new())
-    }
-    fn places(&self) -> Result<Vec<Place>, Saved> {
-        Ok(Vec::new())
-    }
-    fn record(&self, _: &[Entry]) -> Result<(), Saved> {
-        Ok(())
-    }
-    fn listen(&self, _: &[Vec<u8>]) -> Result<(), Saved> {
-        Ok(())
-    }
-    fn notifications(&self) -> (Vec<Notification>, bool) {
-        (Vec::new(), false)
-    }
-    fn complain(&self, _: &[u8], _: &Complaint) {}
-    fn spill(&self, _: &[(u32, Notification)]) -> Result<(), Saved> {
-        Ok(())
-    }
-    fn start(&self, _: &Spec, batches: &[Batch]) -> Result<Option<u64>, Saved> {
-        let lease = self.lease.get() + 1;
-        self.lease.set(lease);
+}
+
+impl Runner for Bulk {
+    fn start(&self, lease: u64, work: &runner::Work<'_>) -> Result<bool, Saved> {
+        let runner::Work::Batches { batches, .. } = work;
         self.done.set(self.done.get() + batches.iter().map(|batch| ids(batch).len()).sum::<usize>());
         let said = (0..batches.len()).map(Outcome::Done).chain([Outcome::Over]);
         self.outcomes.borrow_mut().extend(said.map(|outcome| (lease, outcome)));
-        Ok(Some(lease))
-    }
-    fn recall(&self, _: u64, _: usize) -> Option<usize> {
-        None
+        Ok(true)
     }
     fn outcomes(&self) -> Vec<(u64, Outcome)> {
         self.outcomes.take()
     }
-    fn rotate(&self, _: u8) -> Result<(), Saved> {
+}
+
+impl EventStore for Bulk {
+    fn handlers(&self) -> Result<Vec<Spec>, Saved> {
+        Ok(self.handlers.borrow().clone())
+    }
+    fn fetch(&self, _: bool, _: usize) -> Result<(Vec<Fetched>, bool), Saved> {
+        Ok((self.events.take(), true))
+    }
+    fn record(&self, _: &[Entry]) -> Result<(), Saved> {
         Ok(())
-    }
-    fn truncate(&self, _: u8) -> Result<bool, Saved> {
-        Ok(true)
-    }
-    fn carry_over(&self, _: u8, _: &[i64]) -> Result<(), Saved> {
-        Ok(())
-    }
-    fn compact_keys(&self) -> Result<(), Saved> {
-        Ok(())
-    }
-    fn give_back(&self) {}
-    fn size(&self, _: u8) -> u64 {
-        0
     }
 }
 
@@ -255,12 +213,12 @@ fn bulk(count: i64, ordered: bool) -> f64 {
     let mut coordinator = Coordinator::new(0);
     let begin = std::time::Instant::now();
     let mut steps = 0;
-    while coordinator.step(&bulk).is_ok() && bulk.done.get() < count as usize {
+    while coordinator.take_turn(&bulk).is_ok() && bulk.done.get() < count as usize {
         steps += 1;
         assert!(steps < count as usize / 8, "{steps} steps");
     }
-    coordinator.step(&bulk).unwrap();
-    assert_eq!((bulk.done.get(), coordinator.outstanding()), (count as usize, [0; 3]));
+    coordinator.take_turn(&bulk).unwrap();
+    assert_eq!((bulk.done.get(), coordinator.events.outstanding()), (count as usize, [0; 3]));
     begin.elapsed().as_secs_f64() * 1e6 / count as f64
 }
 
@@ -292,12 +250,12 @@ fn it_knows_when_events_came_for_nobody() {
     let mut sim = Sim::new(1, vec![spec(1, "a")]);
     sim.act(|state| _ = state.emit("a", Nature::Good));
     sim.step();
-    assert!(!sim.coordinator.looked_in_vain());
+    assert!(!sim.coordinator.events.looked_in_vain());
     sim.settle(10);
-    sim.coordinator.wake();
+    sim.coordinator.tell(Topics::EVENTS);
     sim.step();
-    assert!(sim.coordinator.looked_in_vain());
+    assert!(sim.coordinator.events.looked_in_vain());
     sim.act(|state| _ = state.emit("a", Nature::Good));
     sim.step();
-    assert!(!sim.coordinator.looked_in_vain());
+    assert!(!sim.coordinator.events.looked_in_vain());
 }

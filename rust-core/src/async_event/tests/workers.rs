@@ -49,7 +49,7 @@ impl Running {
 }
 
 impl State {
-    pub fn begin_lease(&mut self, spec: &Spec, batches: &[Batch]) -> Option<u64> {
+    pub fn begin_lease(&mut self, number: u64, spec: &Spec, batches: &[Batch]) -> bool {
         let current = self.specs.iter().find(|other| other.id == spec.id).cloned();
         if current.is_none_or(|current| current.paused) {
             self.wrong(format!("{} is paused or gone, and runs", spec.id));
@@ -61,9 +61,8 @@ impl State {
             self.check_batch(spec, batch);
         }
         if self.leases.len() >= self.workers {
-            return None;
+            return false;
         }
-        let number = self.next_lease;
         self.next_lease += 1;
         let (batches, started, allowed) = (batches.to_vec(), self.step, batches.len());
         let lease = Running {
@@ -77,7 +76,7 @@ impl State {
             started,
         };
         self.leases.insert(number, lease);
-        Some(number)
+        true
     }
 
     fn check_batch(&mut self, spec: &Spec, batch: &Batch) {

@@ -1,15 +1,16 @@
-//! The coordinator: all handlers, the leases that run, and what is done in which order.
+//! Events as a part of the coordinator: all handlers, the leases that run, and what is done in which order.
 
 use super::backlog::Backlog;
-use super::clock::Clock;
 use super::complaints::SAY_EVERY_US;
 use super::handler::Handler;
 use super::host::EventHost;
 use super::item::Map;
 use super::ledger::Ledger;
 use super::recall::Recall;
-use super::rotation::{Rest, Rotation};
-use super::spec::{Batch, Notification};
+use super::rotation::Rotation;
+use super::spec::{Batch, Notification, Outcome};
+use crate::coordinator::part::{Context, Part};
+use crate::coordinator::topics::Topics;
 use crate::host::Saved;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +20,7 @@ pub const RELOAD_EVERY_US: u64 = 60_000_000;
 /// Waits for a time of the wall clock are no longer than that: it may be set forward.
 const CLOCK_EVERY_US: u64 = 5_000_000;
 
-/// A coordinator that waits for nothing.
+/// Where nothing is waited for.
 const LONGEST_WAIT_US: u64 = 24 * 3600 * 1_000_000;
 
 /// When the next look for a worker comes, if there was none and nothing happens.
@@ -41,8 +42,8 @@ pub(super) struct Lease {
     pub recall: Recall,
 }
 
-/// One for each database.
-pub struct Coordinator {
+/// The events of a database.
+pub struct Events {
     pub(super) handlers: BTreeMap<u32, Handler>,
     pub(super) by_channel: Map<Vec<u8>, Vec<u32>>,
     /// Every handler that there has been.
@@ -53,7 +54,6 @@ pub struct Coordinator {
     pub(super) ledger: Ledger,
     pub(super) rotation: Rotation,
     pub(super) backlog: Backlog,
-    pub(super) clock: Clock,
     /// Handlers that came to be known after the first fetch: some of their events may have been fetched before.
     pub(super) late: BTreeSet<u32>,
     pub(super) unspilled: Vec<(u32, Notification)>,
@@ -86,7 +86,7 @@ pub struct Coordinator {
     pub(super) turn: u32,
 }
 
-impl Coordinator {
+impl Events {
     /// New events go to partition `current`.
     pub fn new(current: u8) -> Self {
         Self {
@@ -97,7 +97,6 @@ impl Coordinator {
             recalled: Vec::new(),
             ledger: Ledger::default(),
             rotation: Rotation::new(current),
-            clock: Clock::default(),
             late: BTreeSet::new(),
             unspilled: Vec::new(),
             unspilled_bytes: 0,
@@ -136,54 +135,9 @@ impl Coordinator {
         self.poll_us = us.max(1);
     }
 
-    /// Events may have become visible.
-    pub fn wake(&mut self) {
-        self.woken = true;
-    }
-
     /// Events come that nobody handles: to look less often costs nobody anything.
     pub fn looked_in_vain(&self) -> bool {
         self.in_vain
-    }
-
-    /// Handlers may have changed.
-    pub fn reload(&mut self) {
-        self.told = true;
-    }
-
-    /// Do what can be done now. Microseconds until the next step is needed, if nothing happens before. After an
-    /// error the next step goes on.
-    pub fn step<H: EventHost>(&mut self, h: &H) -> Result<u64, Saved> {
-        let taken = self.take_turn(h);
-        if taken.is_err() && h.short_of_memory() {
-            self.shed(h);
-        }
-        taken
-    }
-
-    fn take_turn<H: EventHost>(&mut self, h: &H) -> Result<u64, Saved> {
-        if !self.loaded {
-            self.rotation.begin(h.now_us(), self.age_us);
-        }
-        self.follow_clock(h);
-        let reloaded = self.reload_handlers(h);
-        let drained = self.drain(h);
-        self.hear(h);
-        self.recall(h);
-        self.complain(h, h.now_us());
-        self.look_for_room(h)?;
-        reloaded?;
-        self.listen(h)?;
-        drained?;
-        self.spill(h)?;
-        self.fetch(h)?;
-        self.look_back(h)?;
-        self.find_places(h)?;
-        self.recall(h);
-        self.start(h)?;
-        self.rotate(h)?;
-        self.subside(h);
-        Ok(self.wait_us(h))
     }
 
     /// A flood is over: the memory that it took is for others again.
@@ -198,34 +152,52 @@ impl Coordinator {
             h.give_back();
         }
     }
+}
 
-    /// The coordinator ends in good order: attempts that are under way, or were only recorded, do not count. Those
-    /// that are committed all the same have ended.
-    pub fn close<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
-        self.hear(h);
-        self.recall_of(|_| true);
+impl<H: EventHost> Part<H> for Events {
+    fn tell(&mut self, topics: Topics) {
+        self.woken |= topics.has(Topics::EVENTS);
+        self.told |= topics.has(Topics::HANDLERS);
+    }
+
+    /// Times that were told from the clock go with it; those that were asked for do not.
+    fn clock_was_set_back(&mut self, by: i64, now: i64) {
+        self.handlers.values_mut().for_each(|handler| handler.queue.set_back(by, now));
+    }
+
+    fn hear(&mut self, cx: &mut Context<'_, H>, lease: u64, outcome: Outcome) {
+        self.hear_outcome(cx.host, lease, outcome, cx.began);
+    }
+
+    fn step(&mut self, cx: &mut Context<'_, H>) -> Result<(), Saved> {
+        let h = cx.host;
+        if !self.loaded {
+            self.rotation.begin(h.now_us(), self.age_us);
+        }
+        let reloaded = self.reload_handlers(h);
+        let drained = self.drain(h);
         self.recall(h);
-        self.withdraw_recalled();
-        // What is to be recorded and was heard; that this fails must not keep the rest from being written down.
-        let heard = self.drain(h).and_then(|()| self.spill(h));
-        self.complain(h, u64::MAX - SAY_EVERY_US);
-        for handler in self.handlers.values().filter(|handler| !handler.removed) {
-            handler.withdraw(&mut self.ledger.pending);
-        }
-        match &self.ledger.pending[..] {
-            [] => heard,
-            pending => h.record(pending).and(heard),
-        }
+        self.complain(h, h.now_us());
+        self.look_for_room(h)?;
+        reloaded?;
+        self.listen(h)?;
+        drained?;
+        self.spill(h)?;
+        self.fetch(h)?;
+        self.look_back(h)?;
+        self.find_places(h)?;
+        self.recall(h);
+        self.start(cx)?;
+        self.rotate(h)?;
+        self.subside(h);
+        Ok(())
     }
 
-    /// There are no handlers, so there is nothing to do until somebody says so, or the tables are to be emptied.
-    pub fn rests(&self, now_us: u64) -> Option<Rest> {
-        let asked = !self.loaded || self.told || self.woken || !self.unspilled.is_empty();
-        let busy = !self.handlers.is_empty() || !self.leases.is_empty() || !self.ledger.pending.is_empty();
-        self.rotation.rests(now_us).filter(|_| !asked && !busy)
+    fn shed(&mut self, h: &H) {
+        self.keep_less(h);
     }
 
-    fn wait_us<H: EventHost>(&self, h: &H) -> u64 {
+    fn wait_us(&self, h: &H) -> u64 {
         let (mono, now) = (h.now_us(), h.timestamp());
         let dues = self.handlers.values().filter_map(|handler| handler.next_due());
         let due = dues.map(|due| (due.saturating_sub(now).max(0) as u64).min(CLOCK_EVERY_US)).min().unwrap_or(u64::MAX);
@@ -248,5 +220,29 @@ impl Coordinator {
             .min(self.recall_wait(mono))
             .min(self.standing_wait(mono))
             .max(1)
+    }
+    /// There are no handlers; the tables are to be emptied some time.
+    fn rests(&self, h: &H) -> Option<u64> {
+        let asked = !self.loaded || self.told || self.woken || !self.unspilled.is_empty();
+        let busy = !self.handlers.is_empty() || !self.leases.is_empty() || !self.ledger.pending.is_empty();
+        self.rotation.rests(h.now_us()).filter(|_| !asked && !busy)
+    }
+
+    /// Attempts that are under way, or were only recorded, do not count. Those that are committed all the same have ended.
+    fn close(&mut self, cx: &mut Context<'_, H>) -> Result<(), Saved> {
+        let h = cx.host;
+        self.recall_of(|_| true);
+        self.recall(h);
+        self.withdraw_recalled();
+        // What is to be recorded and was heard; that this fails must not keep the rest from being written down.
+        let heard = self.drain(h).and_then(|()| self.spill(h));
+        self.complain(h, u64::MAX - SAY_EVERY_US);
+        for handler in self.handlers.values().filter(|handler| !handler.removed) {
+            handler.withdraw(&mut self.ledger.pending);
+        }
+        match &self.ledger.pending[..] {
+            [] => heard,
+            pending => h.record(pending).and(heard),
+        }
     }
 }

@@ -1,0 +1,74 @@
+//! A coordinator: the process of a database that decides what workers run there on nobody's call.
+//!
+//! What it decides falls into parts: events are one. A [`part::Part`] keeps what it knows to itself, and takes a step
+//! when the coordinator takes a turn. [`turn::Turn`] is what all parts share: it reads the clock, hands out what was
+//! told and what workers said, lets the parts share the workers that there are, and says when the next turn is needed.
+//!
+//! ```text
+//!   topics told ----+                         +--> events     (async_event/)
+//!   outcomes -------+--> Turn --> each part --+--> ...
+//!   clock ----------+      ^                          |
+//!                          +---- how long to wait <---+
+//! ```
+//! A part asks for a worker through its [`part::Context`]. The number of the lease says which part it belongs to.
+#![allow(clippy::disallowed_methods, reason = "what is allocated here has a few bytes for each part or refusal")]
+
+pub mod clock;
+pub mod fairness;
+pub mod host;
+pub mod part;
+pub mod runner;
+#[cfg(test)]
+mod tests;
+pub mod topics;
+pub mod turn;
+
+use crate::async_event::{EventHost, Events};
+use crate::host::Saved;
+use crate::launcher::registry::Rest;
+use part::Part;
+use topics::Topics;
+use turn::Turn;
+
+/// All parts of one coordinator, and the turns that they take together.
+pub struct Coordinator {
+    turn: Turn,
+    pub events: Events,
+}
+
+/// The parts, each as what the turn knows of it. Their order gives each its place in the numbers of leases.
+macro_rules! parts {
+    ($coordinator:expr) => {
+        &mut [&mut $coordinator.events]
+    };
+}
+
+impl Coordinator {
+    /// New events go to partition `current`.
+    pub fn new(current: u8) -> Self {
+        Self { turn: Turn::default(), events: Events::new(current) }
+    }
+
+    /// There may be something new.
+    pub fn tell(&mut self, topics: Topics) {
+        self.turn.tell(topics);
+    }
+
+    /// Do what can be done now. Microseconds until the next turn is needed, if nothing happens before. After an error
+    /// the next turn goes on.
+    pub fn take_turn<H: EventHost>(&mut self, h: &H) -> Result<u64, Saved> {
+        self.turn.take(h, parts!(self))
+    }
+
+    /// The coordinator ends in good order.
+    pub fn close<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
+        self.turn.close(h, parts!(self))
+    }
+
+    /// There is nothing to do until somebody says so, or until some time has passed.
+    pub fn rests<H: EventHost>(&self, h: &H) -> Option<Rest> {
+        let parts: [&dyn Part<H>; 1] = [&self.events];
+        let left_us = self.turn.rests(h, &parts)?;
+        Some(Rest { age_us: self.events.age_us(h.now_us()), left_us: (left_us < u64::MAX).then_some(left_us) })
+    }
+}

@@ -1,0 +1,69 @@
+//! What a part of a coordinator is to the turn that it takes.
+
+use super::fairness::Fairness;
+use super::runner::{Numbers, Runner, Work};
+use super::topics::Topics;
+use crate::async_event::spec::Outcome;
+use crate::host::Saved;
+
+/// What a part has while it takes a step.
+pub struct Context<'a, H> {
+    pub host: &'a H,
+    /// The wall clock when the turn began.
+    pub began: i64,
+    pub(super) part: usize,
+    pub(super) numbers: &'a mut Numbers,
+    pub(super) fairness: &'a mut Fairness,
+}
+
+impl<H: Runner> Context<'_, H> {
+    /// Have a worker do this for this owner: the number of the lease. None: no worker is to be had now.
+    pub fn start(&mut self, owner: u32, work: &Work<'_>) -> Result<Option<u64>, Saved> {
+        if self.refuses(owner) {
+            self.fairness.went_without(self.part);
+            return Ok(None);
+        }
+        let lease = self.numbers.next_of(self.part);
+        if self.host.start(lease, work)? {
+            self.numbers.use_up();
+            return Ok(Some(lease));
+        }
+        self.fairness.refuse(self.part, owner);
+        Ok(None)
+    }
+
+    /// There was no worker for this owner in this turn: there is none now.
+    pub fn refuses(&self, owner: u32) -> bool {
+        self.fairness.refuses(owner)
+    }
+
+    /// This part asked for no worker, for it knew that there is none.
+    pub fn went_without(&mut self) {
+        self.fairness.went_without(self.part);
+    }
+}
+
+/// Something that a coordinator looks after. It reaches the world through `H`: what is common to all parts, workers,
+/// and what it asks of the world for itself.
+pub trait Part<H> {
+    /// There may be something new. Told before each step, of all topics that anybody has spoken of.
+    fn tell(&mut self, topics: Topics);
+    /// The wall clock was set back by so many microseconds, and says this now.
+    fn clock_was_set_back(&mut self, by: i64, now: i64) {
+        _ = (by, now);
+    }
+    /// What a worker said of one of its leases.
+    fn hear(&mut self, cx: &mut Context<'_, H>, lease: u64, outcome: Outcome);
+    /// Do what can be done now. After an error the next step goes on.
+    fn step(&mut self, cx: &mut Context<'_, H>) -> Result<(), Saved>;
+    /// The last step failed for want of memory: keep less.
+    fn shed(&mut self, host: &H) {
+        _ = host;
+    }
+    /// Microseconds until the next step is needed, if nothing happens before.
+    fn wait_us(&self, host: &H) -> u64;
+    /// There is nothing to do until somebody says so, or until so many microseconds have passed; u64::MAX: never.
+    fn rests(&self, host: &H) -> Option<u64>;
+    /// The coordinator ends in good order: leave nothing behind that the next one would have to guess.
+    fn close(&mut self, cx: &mut Context<'_, H>) -> Result<(), Saved>;
+}

@@ -1,0 +1,46 @@
+//! How a coordinator has workers run something: leases, several at a time, of which nobody waits for one.
+
+use crate::async_event::spec::{Batch, Outcome, Spec};
+use crate::host::Saved;
+
+/// What a worker is to do in one lease.
+#[derive(Clone, Copy, Debug)]
+pub enum Work<'a> {
+    /// These batches, each in a transaction of its own. Events that the log holds as ended are Done without being run.
+    Batches { handler: &'a Spec, batches: &'a [Batch] },
+}
+
+pub trait Runner {
+    /// Have a worker do this, as a lease of this number. False: no worker is to be had now. An error means that
+    /// nothing was started.
+    fn start(&self, lease: u64, work: &Work<'_>) -> Result<bool, Saved>;
+    /// Take back what the worker of a lease has not begun, but for its first `keep` batches: so many have been or
+    /// will be begun, and the others never will be. None: all of them, or the lease is over.
+    fn recall(&self, lease: u64, keep: usize) -> Option<usize> {
+        _ = (lease, keep);
+        None
+    }
+    /// What workers have said since the last call, of each lease in its order.
+    fn outcomes(&self) -> Vec<(u64, Outcome)>;
+}
+
+/// The numbers of leases: in their highest byte is the part that each belongs to.
+#[derive(Debug, Default)]
+pub(super) struct Numbers(u64);
+
+const PART_SHIFT: u32 = 56;
+
+impl Numbers {
+    /// One that no lease has had. It is used up when a lease has been started under it.
+    pub fn next_of(&self, part: usize) -> u64 {
+        (part as u64) << PART_SHIFT | (self.0 + 1)
+    }
+
+    pub fn use_up(&mut self) {
+        self.0 += 1;
+    }
+
+    pub fn part_of(lease: u64) -> usize {
+        (lease >> PART_SHIFT) as usize
+    }
+}
