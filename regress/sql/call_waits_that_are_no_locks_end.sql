@@ -67,7 +67,7 @@ SELECT autonomous_session_exec('s', 'BEGIN; DECLARE c CURSOR FOR SELECT * FROM r
 SELECT * FROM regress_try($$SELECT autonomous_exec('VACUUM (FREEZE) regress_pin')$$);
 SELECT autonomous_session_exec('s', 'ROLLBACK');
 SELECT autonomous_session_send('s', 'SELECT id, repeat(x, 100000) FROM regress_pin');
-DO $$ BEGIN WHILE autonomous_session_is_busy('s') LOOP PERFORM pg_sleep(0.01); END LOOP; END $$;
+CALL until($$NOT autonomous_session_is_busy('s')$$);
 SELECT * FROM regress_try($$SELECT autonomous_exec('VACUUM (FREEZE) regress_pin')$$);
 SELECT autonomous_session_close('s');
 SELECT autonomous_exec('VACUUM (FREEZE) regress_pin') >= 0 AS done;

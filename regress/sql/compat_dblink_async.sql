@@ -5,17 +5,6 @@
 SET client_min_messages = warning;
 CREATE EXTENSION aside_dblink;
 RESET client_min_messages;
-CREATE FUNCTION is_idle(conn text) RETURNS boolean LANGUAGE plpgsql AS $$
-BEGIN
-    FOR i IN 1 .. 600 LOOP
-        IF dblink_is_busy(conn) = 0 THEN
-            RETURN true;
-        END IF;
-        PERFORM pg_sleep(0.05);
-    END LOOP;
-    RETURN false;
-END
-$$;
 CREATE TABLE regress_t (a int);
 
 SELECT dblink_connect('one', '');
@@ -34,7 +23,8 @@ SELECT dblink_is_busy('one');
 SELECT dblink_send_query('one', 'SELECT 1');
 SELECT dblink_exec('one', 'SELECT 1');
 SELECT * FROM dblink('one', 'SELECT 1', false) AS t(a int);
-SELECT is_idle('one'), dblink_is_busy('one');
+CALL until($$dblink_is_busy('one') = 0$$);
+SELECT dblink_is_busy('one');
 SELECT * FROM dblink_get_result('one') AS t(a text);
 SELECT * FROM dblink_get_result('one') AS t(a text);
 SELECT dblink_exec('one', 'INSERT INTO regress_t VALUES (3)');
@@ -55,7 +45,7 @@ SELECT * FROM dblink_get_result('one') AS t(a int);
 SELECT * FROM dblink_get_result('one') AS t(a int, b int);
 -- more than a queue holds: it waits to be read, and is not busy
 SELECT dblink_send_query('one', 'SELECT g, repeat(''x'', 100) FROM generate_series(1, 10000) g');
-SELECT is_idle('one');
+CALL until($$dblink_is_busy('one') = 0$$);
 SELECT count(*), sum(a), sum(length(b)) FROM dblink_get_result('one') AS t(a int, b text);
 SELECT * FROM dblink_get_result('one') AS t(a int, b text);
 -- two at once
@@ -78,7 +68,7 @@ SELECT count(*) FROM regress_t WHERE a = 6;
 BEGIN;
 SELECT dblink_send_query('two', 'INSERT INTO regress_t VALUES (7)');
 ROLLBACK;
-SELECT is_idle('two');
+CALL until($$dblink_is_busy('two') = 0$$);
 SELECT a FROM regress_t WHERE a = 7;
 SELECT * FROM dblink_get_result('two') AS t(status text);
 
@@ -116,5 +106,4 @@ SELECT count(pg_terminate_backend(pid, 10000)) FROM autonomous_sessions();
 SELECT dblink_connect('one', ''), dblink_disconnect('one');
 
 DROP TABLE regress_t;
-DROP FUNCTION is_idle(text);
 DROP EXTENSION aside_dblink;

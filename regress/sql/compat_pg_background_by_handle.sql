@@ -43,7 +43,7 @@ SELECT * FROM pg_background_result_v2(:pid, :cookie) AS (n int);
 -- wait, progress, cancel
 SELECT h.* FROM pg_background_launch_v2($$SELECT pg_background_progress(150, 'nearly'); SELECT pg_sleep(60)$$) h \gset
 SELECT pg_background_wait_v2(:pid, :cookie, 20), pg_background_wait_v2_timeout(:pid, :cookie, 20), pg_background_wait_v2_timeout(:pid, :cookie, 0);
-DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM aside.tasks WHERE progress = 100 AND state = 'running') LOOP PERFORM pg_sleep(0.01); END LOOP; END $$;
+CALL until($$EXISTS (SELECT FROM aside.tasks WHERE progress = 100 AND state = 'running')$$);
 SELECT * FROM pg_background_get_progress_v2(:pid, :cookie);
 SELECT pg_background_cancel_v2(:pid, :cookie);
 SELECT pg_background_wait_v2(:pid, :cookie);

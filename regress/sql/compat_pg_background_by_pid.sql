@@ -9,8 +9,7 @@ CREATE TABLE public.regress_bg (n int, what text);
 
 -- the PID is that of a process that can be seen at work, as soon as it has begun
 SELECT pg_background_launch('SELECT 42, pg_sleep(0.5)::text, pg_backend_pid()') AS pid \gset
-DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE 'SELECT 42%')
-    LOOP PERFORM pg_stat_clear_snapshot(); END LOOP; END $$;
+CALL until($$EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE 'SELECT 42%')$$);
 SELECT count(*) FROM pg_stat_activity WHERE pid = :pid AND backend_type = 'pg_aside worker' AND query LIKE 'SELECT 42%';
 -- without a column list it cannot be read, and is still there
 SELECT pg_background_result(:pid);
@@ -108,7 +107,7 @@ SELECT pg_background_run(:pid, 'SELECT 1');
 SELECT pg_background_launch('INSERT INTO regress_bg SELECT 300, ''detached'' FROM pg_sleep(0.2)') AS pid \gset
 SELECT pg_background_detach(:pid);
 SELECT count(*) FROM aside.background_handles();
-DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM regress_bg WHERE n = 300) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$;
+CALL until($$EXISTS (SELECT FROM regress_bg WHERE n = 300)$$);
 -- what was read or detached takes no place among the tasks, but for the last of each worker, and failures
 SELECT count(*) < 16 AS few FROM aside.tasks WHERE submitter = pg_backend_pid();
 

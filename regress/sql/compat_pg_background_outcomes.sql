@@ -17,8 +17,7 @@ SELECT pg_background_launch('SELECT 1');
 SELECT completed, has_error, finished_at FROM pg_background_result_info_v2(:pid, :cookie);
 SELECT pg_background_error_info_v2(:pid, :cookie) IS NULL AS no_error;
 SELECT state, label FROM pg_background_list;
-DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_background_activity WHERE query = 'SELECT pg_sleep(60)')
-    LOOP PERFORM pg_sleep(0.01), pg_stat_clear_snapshot(); END LOOP; END $$;
+CALL until($$EXISTS (SELECT FROM pg_background_activity WHERE query = 'SELECT pg_sleep(60)')$$);
 SELECT pid = :pid AS pid, pgbg_state, backend_state, query FROM pg_background_activity;
 SELECT pg_background_purge_v2(), pg_background_cancel_by_label_v2('nobody%'), pg_background_cancel_by_label_v2('slee%', 5000);
 SELECT completed, has_error, row_count, command_tag, finished_at >= started_at AS times FROM pg_background_result_info_v2(:pid, :cookie);

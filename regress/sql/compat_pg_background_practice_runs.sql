@@ -8,8 +8,7 @@ SELECT pg_background_launch(
 	$$ SELECT 2+2 FROM (SELECT pg_sleep(1)) AS s $$ -- the alias: PostgreSQL 15 wants one
 ) AS pid \gset
 -- until it sleeps
-DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE ' SELECT 2+2%')
-	LOOP PERFORM pg_stat_clear_snapshot(); END LOOP; END $$;
+CALL until($$EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE ' SELECT 2+2%')$$);
 SELECT query, backend_type, wait_event_type, wait_event
 FROM pg_stat_activity WHERE pid = :pid \gx
 SELECT * FROM pg_background_result(:pid) AS (result integer);
@@ -26,7 +25,7 @@ SELECT * FROM pg_background_detach(:pid);
 SELECT coalesce(wait_event_type <> 'IPC', true) AS waits_for_nobody
 FROM pg_stat_activity WHERE pid = :pid \gx
 -- it is forgotten, and so are its rows
-DO $$ BEGIN WHILE EXISTS (SELECT FROM aside.tasks WHERE detached) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$;
+CALL until($$NOT EXISTS (SELECT FROM aside.tasks WHERE detached)$$);
 SELECT count(*) FROM aside.tasks WHERE command LIKE '%generate_series%' AND submitter = pg_backend_pid();
 \set VERBOSITY sqlstate
 SELECT * FROM pg_background_detach(:pid);

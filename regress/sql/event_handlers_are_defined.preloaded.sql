@@ -71,13 +71,7 @@ SELECT async_event_on(repeat('é', 32), 'regress_e(aside.event)', name => 'regre
 SELECT async_event_on(repeat('é', 32), 'regress_e(aside.event)', name => 'regress_long');
 TRUNCATE regress_told RESTART IDENTITY;
 SELECT count(async_event_emit(repeat('é', 32)));
-DO $$ BEGIN
-    FOR i IN 1 .. 2000 LOOP
-        COMMIT;
-        EXIT WHEN EXISTS (SELECT FROM regress_told WHERE what = repeat('é', 32));
-        PERFORM pg_sleep(0.005);
-    END LOOP;
-END $$;
+CALL until($$EXISTS (SELECT FROM regress_told WHERE what = repeat('é', 32))$$);
 SELECT what = repeat('é', 32) AS long FROM regress_told;
 SELECT async_event_off('regress_long');
 -- options out of range

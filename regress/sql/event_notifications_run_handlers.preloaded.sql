@@ -98,7 +98,7 @@ CALL listens('note');
 CALL until('(SELECT last_value = 5 FROM tries)');
 NOTIFY note, 'fails';
 CALL until('(SELECT last_value = 6 FROM tries)');
-SELECT pg_sleep(0.05);
+CALL events_pass();
 SELECT last_value FROM tries;
 SELECT async_event_off('note_f');
 -- a handler that notifies its own channel

@@ -34,7 +34,7 @@ SELECT (SELECT count(*) FROM told) < 20 AS not_yet_its_turn;
 SELECT async_event_pause('slow');
 CALL until('NOT EXISTS (SELECT FROM aside.events WHERE channel = ''slow'' AND state = ''running'')');
 SELECT count(*) AS told FROM told \gset
-SELECT pg_sleep(0.3);
+CALL events_pass();
 SELECT :told < 20 AS some_wait, count(*) - :told AS more FROM told;
 SELECT DISTINCT state FROM aside.events WHERE channel = 'slow' AND state NOT IN ('done', 'cancelled');
 -- and later the others, in their order
@@ -58,9 +58,9 @@ TRUNCATE told;
 SELECT count(emit(i, 0.1)) FROM generate_series(1, 20) i;
 CALL until('EXISTS (SELECT FROM told)');
 SELECT async_event_off('slow');
-SELECT pg_sleep(0.2);
+CALL until('NOT EXISTS (SELECT FROM pg_stat_activity WHERE query = ''event handler slow'' AND xact_start IS NOT NULL)');
 SELECT count(*) AS told FROM told \gset
-SELECT pg_sleep(0.3);
+CALL events_pass();
 SELECT :told < 5 AS few, count(*) - :told AS more FROM told;
 
 -- behind a slow one, where there is another worker

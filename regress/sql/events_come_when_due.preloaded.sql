@@ -18,7 +18,7 @@ SELECT async_event_emit('due', '"long ago"', run_at => '0001-01-01 BC') AS e5 \g
 SELECT async_event_emit('due', '"before"', delay => '-1 hour') AS e6 \gset
 SELECT async_event_emit('due', '"now"', delay => '0') AS e7 \gset
 SELECT async_event_emit('due', '"in ages"', run_at => '290000-01-01') AS e8 \gset
-SELECT payload, state, run_at > emitted AS later FROM aside.events WHERE id IN (:e1, :e2, :e3, :e8) AND state <> 'done' ORDER BY id;
+SELECT payload, state, run_at > emitted AS later FROM aside.events WHERE id IN (:e3, :e8) ORDER BY id;
 CALL until('(SELECT count(*) FROM told) = 6');
 SELECT what FROM told WHERE what !~ 'ms' ORDER BY what;
 SELECT t.what, t.at >= e.run_at AS in_time, t.at - e.run_at < interval '2 s' AS soon FROM told t JOIN aside.events e ON e.payload #>> '{}' = t.what
@@ -36,7 +36,7 @@ SELECT async_event_pause('due');
 SELECT count(async_event_emit('due', to_jsonb(p::text || s), priority => p)) FROM (VALUES (0, 'a'), (-5, ''), (5, 'a'), (0, 'b'), (1000000, ''), (5, 'b'), (NULL, 'none')) v (p, s);
 SELECT async_event_emit('due', '"2147483647"', priority => 2147483647) > 0, async_event_emit('due', '"-2147483648"', priority => -2147483648) > 0;
 SELECT async_event_emit('due', '"late, most urgent"', priority => 2147483647, run_at => '294000-01-01') AS late \gset
-SELECT pg_sleep(0.1);
+CALL events_pass();
 SELECT count(*) FROM told;
 SELECT async_event_resume('due');
 CALL until('(SELECT count(*) FROM told) >= 8');

@@ -75,7 +75,7 @@ SELECT async_event_on('chain', 'selfish(aside.event)');
 SELECT async_event_emit('chain', '"pause"') > 0;
 CALL until('(SELECT paused FROM aside.handlers WHERE name = ''chain'')');
 SELECT async_event_emit('chain', '"off"') > 0;
-SELECT pg_sleep(0.1);
+CALL events_pass();
 SELECT what FROM told ORDER BY n;
 SELECT async_event_resume('chain');
 CALL until('NOT EXISTS (SELECT FROM aside.handlers WHERE name = ''chain'')');

@@ -35,7 +35,7 @@ BEGIN
     END;
 END $$;
 -- not before the commit
-SELECT pg_sleep(0.1);
+SELECT autonomous_exec('CALL events_pass()');
 SELECT count(*) FROM told WHERE what <> 'a' AND what <> 'b';
 COMMIT;
 -- an error rolls back

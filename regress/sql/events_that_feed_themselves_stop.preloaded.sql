@@ -34,7 +34,7 @@ CALL until('(SELECT count(*) FROM told WHERE who = ''notified'') > ' || :notifie
 SELECT async_event_off('echo'), async_event_off('own');
 CALL until('NOT EXISTS (SELECT FROM pg_stat_activity WHERE query IN (''event handler echo'', ''event handler own'') AND xact_start IS NOT NULL AND pid <> pg_backend_pid())');
 SELECT count(*) AS before FROM told \gset
-SELECT pg_sleep(0.5);
+CALL events_pass();
 SELECT count(*) - :before AS since FROM told;
 
 -- a cancel that is trapped is followed by the process's end: a failed attempt like others

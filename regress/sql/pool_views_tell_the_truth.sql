@@ -10,7 +10,7 @@ SELECT kind FROM aside.stat ORDER BY kind COLLATE "C";
 -- a worker at rest
 SELECT p AS worker FROM autonomous_query('SELECT pg_backend_pid()') AS (p int) \gset
 SELECT database = current_database() AS database, username = session_user AS username,
-       calls >= 1 AS calls, errors >= 0 AS errors, started <= last_used AS times, last_used <= clock_timestamp() AS used,
+       calls >= 1 AS calls, started <= last_used AS times, last_used <= clock_timestamp() AS used,
        generation >= 1 AS generation, caller_pid IS NULL OR caller_pid IN (0, pg_backend_pid()) AS caller, xid IS NULL AS no_xid
 FROM aside.workers WHERE pid = :worker;
 SELECT state AS rest FROM aside.workers WHERE pid = :worker \gset
@@ -32,7 +32,7 @@ SELECT count(*) AS without_process FROM aside.workers w WHERE pid > 0 AND NOT EX
 
 -- counts: calls, errors, rows, by kind
 CREATE TEMP TABLE before AS SELECT * FROM aside.stat;
-CREATE TEMP TABLE w_before AS SELECT pid, calls, errors FROM aside.workers WHERE pid = :worker;
+CREATE TEMP TABLE w_before AS SELECT pid, calls, errors FROM aside.workers;
 SELECT count(autonomous_exec('SELECT generate_series(1, 10)')) FROM generate_series(1, 5);
 SELECT autonomous_exec('SELECT 1/0');
 SELECT autonomous_exec('SELECT $1');
@@ -46,7 +46,7 @@ SELECT kind, a.calls - b.calls AS calls, a.errors - b.errors AS errors, a.cancel
        a.total_ms > b.total_ms AS took_time, a.waits >= b.waits AS waits, a.wait_ms >= b.wait_ms AS wait_ms,
        (SELECT sum(h) FROM unnest(a.histogram) h) - (SELECT coalesce(sum(h), 0) FROM unnest(b.histogram) h) AS in_histogram
 FROM aside.stat a JOIN before b USING (kind) ORDER BY kind COLLATE "C";
-SELECT w.calls > b.calls AS more_calls, w.errors > b.errors AS more_errors FROM aside.workers w JOIN w_before b USING (pid);
+SELECT sum(w.calls - coalesce(b.calls, 0)) AS calls, sum(w.errors - coalesce(b.errors, 0)) AS errors FROM aside.workers w LEFT JOIN w_before b USING (pid);
 
 -- no commands of others in a view of ours
 SELECT count(*) FROM pg_attribute WHERE attrelid = 'aside.workers'::regclass AND attname ~ 'query|command';

@@ -34,9 +34,7 @@ SELECT async_event_emit('quota events');
 RESET ROLE;
 SELECT count(async_event_emit('quota events')) AS of_another FROM generate_series(1, 2);
 SELECT pg_advisory_unlock(4733);
-DO $$ BEGIN
-    WHILE EXISTS (SELECT FROM aside.events WHERE channel = 'quota events' AND state <> 'done') LOOP PERFORM pg_sleep(0.01); END LOOP;
-END $$;
+CALL until($$NOT EXISTS (SELECT FROM aside.events WHERE channel = 'quota events' AND state <> 'done')$$);
 SET ROLE regress_aside_quota;
 SELECT async_event_emit('quota events') IS NOT NULL AS room;
 RESET ROLE;

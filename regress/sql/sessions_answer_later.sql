@@ -3,17 +3,6 @@
 -- leave the session fit for the next command.
 \set SHOW_CONTEXT never
 CREATE TABLE regress_t (a int, b text);
-CREATE FUNCTION is_idle(session text) RETURNS boolean LANGUAGE plpgsql AS $$
-BEGIN
-    FOR i IN 1 .. 600 LOOP
-        IF NOT autonomous_session_is_busy(session) THEN
-            RETURN true;
-        END IF;
-        PERFORM pg_sleep(0.05);
-    END LOOP;
-    RETURN false;
-END
-$$;
 SELECT autonomous_session_open('s');
 
 -- one statement
@@ -80,12 +69,12 @@ SELECT count(*) FROM autonomous_session_result('s') AS (a int);
 SELECT count(*) FROM autonomous_session_result('s') AS (a int);
 -- notices arrive when results are read
 SELECT autonomous_session_send('s', 'DO ''BEGIN RAISE NOTICE ''''one''''; RAISE WARNING ''''two''''; END''; SELECT 1');
-SELECT is_idle('s');
+CALL until($$NOT autonomous_session_is_busy('s')$$);
 SELECT * FROM autonomous_session_result('s') AS (a int);
 
 -- more than a queue holds: the worker waits, which is not busy; and more than work_mem, cast on the way
 SELECT autonomous_session_send('s', 'SELECT g, repeat(''x'', 500) FROM generate_series(1, 20000) g');
-SELECT is_idle('s');
+CALL until($$NOT autonomous_session_is_busy('s')$$);
 SET work_mem = '64kB';
 SELECT count(*), sum(a), sum(length(b)) FROM autonomous_session_result('s') AS (a bigint, b varchar);
 SELECT * FROM autonomous_session_result('s') AS (a int);
@@ -96,14 +85,17 @@ SELECT length(a) FROM autonomous_session_result('s') AS (a text);
 SELECT * FROM autonomous_session_result('s') AS (a int);
 -- cancelled while it waits to be read; closed while it does
 SELECT autonomous_session_send('s', 'SELECT g, repeat(''x'', 500) FROM generate_series(1, 20000) g');
-SELECT is_idle('s'), autonomous_session_cancel('s');
+CALL until($$NOT autonomous_session_is_busy('s')$$);
+SELECT autonomous_session_cancel('s');
 SELECT count(*) FROM autonomous_session_result('s') AS (a int, b text);
 SELECT * FROM autonomous_session_result('s') AS (a int, b text);
 SELECT autonomous_session_send('s', 'SELECT g, repeat(''x'', 500) FROM generate_series(1, 20000) g');
-SELECT is_idle('s'), autonomous_session_close('s'), autonomous_session_open('s');
+CALL until($$NOT autonomous_session_is_busy('s')$$);
+SELECT autonomous_session_close('s'), autonomous_session_open('s');
 -- unread, and gone with an open transaction
 SELECT autonomous_session_send('s', 'BEGIN; INSERT INTO regress_t VALUES (9); SELECT 1');
-SELECT is_idle('s'), autonomous_session_close('s'), autonomous_session_open('s');
+CALL until($$NOT autonomous_session_is_busy('s')$$);
+SELECT autonomous_session_close('s'), autonomous_session_open('s');
 SELECT count(*) FROM regress_t WHERE a = 9;
 
 -- cancel: before anything, while it runs, twice, after
@@ -114,7 +106,8 @@ SELECT * FROM autonomous_session_result('s') AS (a int);
 SELECT autonomous_session_cancel('s'), autonomous_session_is_busy('s'), autonomous_session_error('s');
 SELECT autonomous_session_exec('s', 'SELECT pg_sleep(0.05)') AS hit_by_nothing;
 SELECT autonomous_session_send('s', 'SELECT 1');
-SELECT is_idle('s'), autonomous_session_cancel('s') AS too_late;
+CALL until($$NOT autonomous_session_is_busy('s')$$);
+SELECT autonomous_session_cancel('s') AS too_late;
 SELECT * FROM autonomous_session_result('s') AS (a int);
 -- many times, at every moment: cancelled or done, never both, never neither
 DO $$
@@ -169,18 +162,9 @@ SELECT * FROM autonomous_session_result('s') AS (a text);
 SELECT autonomous_session_exec('s', 'CREATE INDEX CONCURRENTLY regress_i ON regress_t (a)');
 \set VERBOSITY default
 SELECT autonomous_session_send('s', 'CREATE INDEX CONCURRENTLY regress_i ON regress_t (a)');
-DO $$
-BEGIN
-    FOR i IN 1 .. 600 LOOP
-        EXIT WHEN NOT autonomous_session_is_busy('s');
-        COMMIT;
-        PERFORM pg_sleep(0.05);
-    END LOOP;
-END
-$$;
+CALL until($$NOT autonomous_session_is_busy('s')$$);
 SELECT * FROM autonomous_session_result('s') AS (a text);
 SELECT indisvalid FROM pg_index WHERE indexrelid = 'regress_i'::regclass;
 SELECT autonomous_session_close('s');
 
 DROP TABLE regress_t;
-DROP FUNCTION is_idle(text);

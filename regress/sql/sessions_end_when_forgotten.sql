@@ -24,20 +24,12 @@ SELECT autonomous_session_exec('a', 'SELECT 1');
 SELECT autonomous_session_close('a');
 
 -- idle for too long
-CREATE FUNCTION regress_waits(name text) RETURNS text LANGUAGE plpgsql AS $$
-BEGIN
-    FOR i IN 1..1000 LOOP
-        EXIT WHEN (SELECT state = 'lost' FROM autonomous_sessions() WHERE session = name);
-        PERFORM pg_sleep(0.01);
-    END LOOP;
-    PERFORM autonomous_session_exec(name, 'SELECT 1');
-    RETURN 'it is there';
-END $$;
 SET aside.session_idle_timeout = '700ms';
 SELECT autonomous_session_open('idle');
 SELECT autonomous_session_exec('idle', 'SELECT pg_sleep(1.2)') AS busy_is_not_idle;
 RESET aside.session_idle_timeout;
-SELECT regress_waits('idle');
+CALL until($$(SELECT state = 'lost' FROM autonomous_sessions() WHERE session = 'idle')$$);
+SELECT autonomous_session_exec('idle', 'SELECT 1');
 -- with a transaction block open
 SET idle_in_transaction_session_timeout = '700ms';
 SELECT autonomous_session_open('block');
@@ -45,12 +37,14 @@ RESET idle_in_transaction_session_timeout;
 SELECT autonomous_session_exec('block', 'SELECT 1');
 SELECT pg_sleep(1.2);
 SELECT autonomous_session_exec('block', 'BEGIN; INSERT INTO regress_forgotten VALUES (2); SELECT pg_advisory_lock(4711)');
-SELECT regress_waits('block');
+CALL until($$(SELECT state = 'lost' FROM autonomous_sessions() WHERE session = 'block')$$);
+SELECT autonomous_session_exec('block', 'SELECT 1');
 SELECT regress_held(), (SELECT count(*) FROM regress_forgotten) AS rows;
 -- with results that nobody reads
 SELECT autonomous_session_open('unread');
 SELECT autonomous_session_send('unread', 'SET aside.session_idle_timeout = ''700ms''; SELECT pg_advisory_lock(4711)');
-SELECT regress_waits('unread');
+CALL until($$(SELECT state = 'lost' FROM autonomous_sessions() WHERE session = 'unread')$$);
+SELECT autonomous_session_exec('unread', 'SELECT 1');
 SELECT regress_held();
 -- the names are free
 SELECT autonomous_session_open('idle'), autonomous_session_open('block');
@@ -65,5 +59,5 @@ RESET statement_timeout;
 SELECT async_wait(:each), async_wait(:unset), async_wait(:long);
 SELECT state, sqlstate FROM aside.tasks WHERE id IN (:each, :unset, :long) ORDER BY id;
 SELECT autonomous_exec('SET statement_timeout = ''200ms''; SELECT pg_sleep(60)');
-DROP FUNCTION regress_held, regress_waits;
+DROP FUNCTION regress_held;
 DROP TABLE regress_forgotten;

@@ -121,15 +121,8 @@ SELECT count(*) FROM regress_t;
 SELECT autonomous_session_exec('of rolled back', 'BEGIN'), autonomous_session_exec('of rolled back', 'DELETE FROM regress_t');
 \c
 SELECT count(*) AS sessions FROM autonomous_sessions();
-DO $$
-BEGIN
-    -- the rollback is the worker's, when the client has gone
-    FOR i IN 1 .. 600 LOOP
-        EXIT WHEN NOT EXISTS (SELECT FROM pg_locks WHERE relation = 'regress_t'::regclass AND mode = 'RowExclusiveLock');
-        PERFORM pg_sleep(0.05);
-    END LOOP;
-END
-$$;
+-- the rollback is the worker's, when the client has gone
+CALL until($$NOT EXISTS (SELECT FROM pg_locks WHERE relation = 'regress_t'::regclass AND mode = 'RowExclusiveLock')$$);
 SELECT count(*) FROM regress_t;
 
 DROP PROCEDURE regress_p();

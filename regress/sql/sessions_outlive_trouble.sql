@@ -183,15 +183,8 @@ SELECT * FROM autonomous_session_query('s', 'SELECT session, state FROM autonomo
 SELECT autonomous_session_exec('s', 'SELECT autonomous_session_exec(''inner'', ''COMMIT'')');
 SELECT autonomous_session_exec('s', 'SELECT autonomous_session_exec(''inner'', ''BEGIN; INSERT INTO regress_t VALUES (9)'')');
 SELECT autonomous_session_close('s');
-DO $$
-BEGIN
-    -- the inner ones are left to their workers
-    FOR i IN 1 .. 600 LOOP
-        EXIT WHEN NOT EXISTS (SELECT FROM pg_locks WHERE relation = 'regress_t'::regclass AND mode = 'RowExclusiveLock');
-        PERFORM pg_sleep(0.05);
-    END LOOP;
-END
-$$;
+-- the inner ones are left to their workers
+CALL until($$NOT EXISTS (SELECT FROM pg_locks WHERE relation = 'regress_t'::regclass AND mode = 'RowExclusiveLock')$$);
 SELECT id FROM regress_t WHERE id > 6 ORDER BY id;
 SELECT count(*) FROM autonomous_sessions();
 

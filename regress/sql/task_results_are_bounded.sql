@@ -28,7 +28,7 @@ SELECT regress_files(:first) AS files;
 -- detached while it runs: no file is left
 SELECT async_exec('SELECT repeat(''x'', 1000) FROM generate_series(1, 3000); SELECT pg_sleep(0.3)') AS t \gset
 SELECT async_detach(:t);
-DO $$ BEGIN WHILE EXISTS (SELECT FROM aside.tasks WHERE detached) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$;
+CALL until($$NOT EXISTS (SELECT FROM aside.tasks WHERE detached)$$);
 SELECT regress_files(:first) AS files;
 -- cancelled while it writes
 SELECT async_exec('SELECT repeat(''x'', 1000) FROM generate_series(1, 3000); SELECT pg_sleep(60)') AS t \gset
@@ -131,7 +131,7 @@ SELECT regress_files(:first) AS files;
 RESET aside.max_workers_per_session;
 SELECT count(async_exec('SELECT 1')) FROM generate_series(1, 3000);
 SELECT count(*) <= current_setting('aside.max_tasks')::int AS bounded FROM aside.tasks;
-DO $$ BEGIN WHILE EXISTS (SELECT FROM aside.tasks WHERE state IN ('queued', 'running')) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$;
+CALL until($$NOT EXISTS (SELECT FROM aside.tasks WHERE state IN ('queued', 'running'))$$);
 SELECT bool_and(state IN ('done', 'failed', 'cancelled', 'lost')) FROM aside.tasks;
 DO $$ BEGIN PERFORM async_detach(id) FROM aside.tasks WHERE submitter = pg_backend_pid(); END $$;
 SELECT regress_files(:first) AS files;

@@ -49,14 +49,14 @@ BEGIN
     END LOOP;
 END $f$;
 SELECT async_exec('SELECT regress_traps(100, false)') AS t \gset
-DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM aside.tasks WHERE progress = 1 AND state = 'running') LOOP PERFORM pg_sleep(0.01); END LOOP; END $$;
+CALL until($$EXISTS (SELECT FROM aside.tasks WHERE progress = 1 AND state = 'running')$$);
 SELECT async_cancel(:t);
 SELECT async_wait(:t, '10 s');
 SELECT state, sqlstate FROM aside.tasks WHERE id = :t;
 -- with a grace its worker is ended, and drops its temporary tables; without, it goes on
 SELECT autonomous_exec('CREATE TEMP TABLE regress_was_here (x int)');
 SELECT async_exec('SELECT regress_traps(101, true)') AS t \gset
-DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM aside.tasks WHERE progress = 1 AND state = 'running') LOOP PERFORM pg_sleep(0.01); END LOOP; END $$;
+CALL until($$EXISTS (SELECT FROM aside.tasks WHERE progress = 1 AND state = 'running')$$);
 SELECT async_cancel(:t);
 SELECT async_wait(:t, '300 ms');
 SELECT async_cancel(:t, '200 ms');

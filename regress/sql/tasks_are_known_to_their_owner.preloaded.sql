@@ -80,7 +80,7 @@ SELECT bool_and(async_wait(t)) FROM unnest(:'ts'::bigint[]) t;
 BEGIN;
 SELECT async_exec_on_commit('SELECT 1') AS t \gset
 \c - postgres
-DO $$ BEGIN WHILE EXISTS (SELECT FROM aside.tasks WHERE state = 'pending') LOOP PERFORM pg_sleep(0.01); END LOOP; END $$;
+CALL until($$NOT EXISTS (SELECT FROM aside.tasks WHERE state = 'pending')$$);
 SELECT count(*) FROM aside.tasks WHERE id = :t;
 
 -- the owner goes while its task waits, runs, or has ended

@@ -83,7 +83,7 @@ SELECT async_detach(:t);
 SELECT state, detached FROM aside.tasks WHERE id = :t;
 SELECT async_wait(:t);
 SELECT count(*) FROM regress_took WHERE what = 'detached';
-DO $$ BEGIN WHILE EXISTS (SELECT FROM aside.tasks WHERE detached) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$;
+CALL until($$NOT EXISTS (SELECT FROM aside.tasks WHERE detached)$$);
 \set VERBOSITY sqlstate
 SELECT * FROM async_result(:t) AS (x int);
 SELECT async_detach(:t);

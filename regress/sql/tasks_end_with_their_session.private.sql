@@ -15,7 +15,7 @@ SELECT count(*) FROM aside.tasks;
 SELECT * FROM async_result(:t) AS (x text);
 SELECT async_wait(:r);
 \set VERBOSITY default
-DO $$ BEGIN WHILE EXISTS (SELECT FROM pg_stat_activity WHERE backend_type LIKE 'pg_aside%') LOOP PERFORM pg_sleep(0.01); PERFORM pg_stat_clear_snapshot(); END LOOP; END $$;
+CALL until($$NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type LIKE 'pg_aside%')$$);
 SELECT * FROM regress_tasks;
 SELECT count(*) FROM pg_ls_tmpdir() WHERE name = 'pgsql_tmp_aside.' || :'t';
 DROP TABLE regress_tasks;

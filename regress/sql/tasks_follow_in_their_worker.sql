@@ -45,8 +45,7 @@ DO $$ BEGIN PERFORM async_run(9223372036854775807, 'SELECT 1'); EXCEPTION WHEN u
 -- the worker goes before what follows has its turn: that runs in another one
 SELECT async_exec('SELECT pg_sleep(60) /* regress victim */') AS t \gset
 SELECT async_run(:t, 'SELECT ''elsewhere''') AS u \gset
-DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE '%regress victim%' AND wait_event = 'PgSleep' AND backend_type LIKE 'pg_aside%')
-    LOOP PERFORM pg_stat_clear_snapshot(); END LOOP; END $$;
+CALL until($$EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE '%regress victim%' AND wait_event = 'PgSleep' AND backend_type LIKE 'pg_aside%')$$);
 SELECT count(pg_terminate_backend(pid, 10000)) FROM aside.tasks WHERE id = :t;
 SELECT async_wait(:t, '10 s');
 SELECT state, sqlstate FROM aside.tasks WHERE id = :t;

@@ -117,7 +117,7 @@ COMMIT;
 
 -- progress
 SELECT async_exec('SELECT async_progress(12.5, ''an eighth''); SELECT pg_sleep(60)') AS t \gset
-DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM aside.tasks WHERE progress = 12.5 AND state = 'running') LOOP PERFORM pg_sleep(0.01); END LOOP; END $$;
+CALL until($$EXISTS (SELECT FROM aside.tasks WHERE progress = 12.5 AND state = 'running')$$);
 SELECT state, progress, progress_message, pid IS NOT NULL AS has_pid, finished, rows FROM aside.tasks WHERE id = :t;
 SELECT w.state FROM aside.workers w JOIN aside.tasks t USING (pid) WHERE t.id = :t;
 SELECT async_cancel(:t);

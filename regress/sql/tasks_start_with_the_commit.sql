@@ -87,7 +87,7 @@ BEGIN
     ROLLBACK;
     PERFORM regress_ask('last');
 END $$;
-DO $$ BEGIN WHILE EXISTS (SELECT FROM aside.tasks WHERE state IN ('pending', 'queued', 'running')) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$;
+CALL until($$NOT EXISTS (SELECT FROM aside.tasks WHERE state IN ('pending', 'queued', 'running'))$$);
 SELECT what FROM regress_tasks ORDER BY what COLLATE "C";
 -- cancelled, or detached, before the commit
 BEGIN;
@@ -96,7 +96,7 @@ SELECT regress_ask('detached before') AS u \gset
 SELECT async_cancel(:t), async_detach(:u);
 COMMIT;
 SELECT state FROM aside.tasks WHERE id = :t;
-DO $$ BEGIN WHILE EXISTS (SELECT FROM aside.tasks WHERE state IN ('pending', 'queued', 'running')) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$;
+CALL until($$NOT EXISTS (SELECT FROM aside.tasks WHERE state IN ('pending', 'queued', 'running'))$$);
 SELECT what FROM regress_tasks WHERE what LIKE '%before';
 -- a trigger asks for one for each row
 CREATE FUNCTION regress_each() RETURNS trigger LANGUAGE plpgsql AS $f$
@@ -106,7 +106,7 @@ BEGIN
 END $f$;
 CREATE TRIGGER regress_each AFTER INSERT ON regress_once FOR EACH ROW EXECUTE FUNCTION regress_each();
 INSERT INTO regress_once SELECT g FROM generate_series(10, 12) g;
-DO $$ BEGIN WHILE EXISTS (SELECT FROM aside.tasks WHERE state IN ('pending', 'queued', 'running')) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$;
+CALL until($$NOT EXISTS (SELECT FROM aside.tasks WHERE state IN ('pending', 'queued', 'running'))$$);
 SELECT what FROM regress_tasks WHERE what LIKE 'row%' ORDER BY what;
 -- a prepared transaction outlives who would start them
 BEGIN;
@@ -122,7 +122,7 @@ SELECT async_wait(:t);
 -- the task that asks for tasks
 SELECT async_wait(async_exec('SELECT regress_ask(''of a task'')'));
 SELECT async_wait(async_exec('SELECT regress_ask(''of a task that fails''); SELECT 1/0'));
-DO $$ BEGIN WHILE EXISTS (SELECT FROM aside.tasks WHERE state IN ('pending', 'queued', 'running')) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$;
+CALL until($$NOT EXISTS (SELECT FROM aside.tasks WHERE state IN ('pending', 'queued', 'running'))$$);
 SELECT what FROM regress_tasks WHERE what LIKE 'of a task%';
 DROP TABLE regress_tasks, regress_once;
 DROP FUNCTION regress_ask, regress_each;
