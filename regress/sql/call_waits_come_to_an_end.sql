@@ -122,5 +122,5 @@ COMMIT;
 
 RESET deadlock_timeout;
 SELECT autonomous_exec('SELECT 1') AS goes_on;
-DROP TABLE regress_u, regress_t;
+DROP TABLE regress_u, regress_t, regress_new;
 DROP FUNCTION regress_try(text);

@@ -5,7 +5,7 @@
 CREATE TABLE told (n serial, what int, at timestamptz DEFAULT clock_timestamp());
 CREATE FUNCTION tells(e aside.event) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM pg_sleep((e.payload ->> 's')::float8);
+    IF e.payload -> 's' < '0' THEN PERFORM pg_advisory_xact_lock(4741); ELSE PERFORM pg_sleep((e.payload ->> 's')::float8); END IF;
     INSERT INTO told (what) VALUES ((e.payload ->> 'n')::int);
 END $$;
 CREATE FUNCTION emit(n int, s float8, priority int DEFAULT 0) RETURNS bigint LANGUAGE sql AS $$
@@ -47,9 +47,12 @@ SELECT DISTINCT attempt, state FROM aside.event_runs WHERE handler = 'slow' AND 
 SELECT async_event_off('slow');
 SELECT async_event_on('slow', 'tells(aside.event)');
 TRUNCATE told;
-SELECT array_agg(emit(i, CASE WHEN i = 1 THEN 0.3 ELSE 0 END)) AS ids FROM generate_series(1, 20) i \gset
+SELECT pg_advisory_lock(4741);
+SELECT array_agg(emit(i, CASE WHEN i = 1 THEN -1 ELSE 0 END)) AS ids FROM generate_series(1, 20) i \gset
 CALL until(format('(SELECT state = ''running'' FROM aside.events WHERE id = (%L::bigint[])[1])', :'ids'));
 SELECT DISTINCT async_event_cancel(id) FROM unnest((:'ids'::bigint[])[2:19]) id;
+CALL until(format('(SELECT count(*) = 18 FROM aside.events WHERE state = ''cancelled'' AND id = ANY (%L::bigint[]))', :'ids'));
+SELECT pg_advisory_unlock(4741);
 CALL until('NOT EXISTS (SELECT FROM aside.events WHERE channel = ''slow'' AND state IN (''waiting'', ''running''))');
 SELECT array_agg(what ORDER BY n) FROM told;
 SELECT state, count(*) FROM aside.event_runs WHERE handler = 'slow' GROUP BY state ORDER BY state;

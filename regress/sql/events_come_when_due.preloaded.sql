@@ -39,7 +39,7 @@ SELECT async_event_emit('due', '"late, most urgent"', priority => 2147483647, ru
 CALL events_pass();
 SELECT count(*) FROM told;
 SELECT async_event_resume('due');
-CALL until('(SELECT count(*) FROM told) >= 8');
+CALL until('(SELECT count(*) FROM told) >= 9');
 SELECT what FROM told ORDER BY n;
 SELECT async_event_cancel(:late);
 CALL until('NOT EXISTS (SELECT FROM todo)');

@@ -17,7 +17,7 @@ pub const SHORTAGE_US: i64 = 100_000;
 pub const LONGEST_SHORTAGE_US: i64 = 30_000_000;
 
 /// There was too little of something that the server shares out, workers above all: this too says nothing about the event.
-pub(super) fn shortage(sqlstate: u32) -> bool {
+pub fn shortage(sqlstate: u32) -> bool {
     sqlstate == CONFIGURATION_LIMIT_EXCEEDED
 }
 

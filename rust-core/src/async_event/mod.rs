@@ -36,13 +36,11 @@ mod notes;
 pub mod part;
 mod places;
 mod queue;
-mod recall;
+pub mod recall;
 pub mod rotation;
 mod settle;
 pub mod spec;
 pub mod stats;
-#[cfg(test)]
-pub(crate) mod tests;
 mod width;
 
 pub use host::{EventHost, EventStore};

@@ -7,8 +7,8 @@ use super::topics::Topics;
 use super::turn::Turn;
 use crate::async_event::Events;
 use crate::async_event::spec::{self, Batch, Notification, Outcome, Spec};
-use crate::async_event::tests::world::{End, Nature, World, spec};
 use crate::host::Saved;
+use crate::testing::clocked::world::{End, Nature, World, spec};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! The table's claims, one after another; then threads, and a random schedule beside a simple model.
+//! The table's claims, one after another; then threads, and a random interleaving beside a simple model.
 
 use super::journal::RECORD;
 use super::pages::PAGE_BYTES;
@@ -884,16 +884,16 @@ impl Known {
 }
 
 #[test]
-fn a_random_schedule_goes_as_a_simple_model_says() {
+fn a_random_interleaving_goes_as_a_simple_model_says() {
     let seed = fastrand::u64(..);
     eprintln!("seed {seed}");
     let mut rng = fastrand::Rng::with_seed(seed);
     for _ in 0..40 {
-        schedule(&mut rng);
+        interleaving(&mut rng);
     }
 }
 
-fn schedule(rng: &mut fastrand::Rng) {
+fn interleaving(rng: &mut fastrand::Rng) {
     let t = leak(6, 24);
     let mut known: Vec<Known> = Vec::new();
     let mut gone: Vec<Ticket> = Vec::new();

@@ -1,23 +1,11 @@
-//! Tests of the core as a whole, in a simulated world: processes are threads, the database is a list
-//! of commits, and each step of either side can be made to fail or to be its process's last.
+//! Tests of the core as a whole, in one of two simulated worlds.
+//!
+//! * [`threads`]: processes are threads that really run side by side, over the real pool, gate, rings and task table. It holds
+//!   what depends on who comes first: calls, sessions, tasks, and workers that vanish.
+//! * [`clocked`]: one thread, and a clock that a test moves. It holds what depends on time and order: a coordinator and its
+//!   parts. A seed decides everything there, so a failure comes again.
+//!
+//! In both, each step can be made to fail, or to be its process's last.
 
-mod caller;
-mod language;
-mod verbs;
-mod worker;
-mod world;
-
-mod coordinators;
-mod endings;
-mod faults;
-mod limits;
-mod memory;
-mod order;
-mod schedules;
-mod session_faults;
-mod sessions;
-mod task_faults;
-mod task_schedules;
-mod task_workers;
-mod tasks;
-mod vanished;
+pub(crate) mod clocked;
+mod threads;

@@ -2,11 +2,11 @@
 //! errors, cancels, exits and deaths at random. What each was told, and what the table says of each task, is held
 //! against what the database holds.
 //!
-//! A failure prints its seed; `ASIDE_SEED` runs that one alone. Threads make the schedule, so a seed is a
-//! strong hint and no promise.
+//! A failure prints its seed; `ASIDE_SEED` runs that one alone. The threads decide how they interleave,
+//! so a seed is a strong hint and no promise.
 
 use super::caller::{Client, Told, text};
-use super::schedules::{Fate, ORDINARY, fate};
+use super::interleavings::{Fate, ORDINARY, fate};
 use super::sessions::read_all;
 use super::tasks::forget_all;
 use super::world::{Proc, World, spawn, until};

@@ -1,8 +1,8 @@
 //! Callers of several tenants over a pool that is too small for them, with errors, cancels, exits and
 //! deaths at random. A model of what each caller was told is held against what the database holds.
 //!
-//! A failure prints its seed; `ASIDE_SEED` runs that one alone. Threads make the schedule, so a seed is a
-//! strong hint and no promise.
+//! A failure prints its seed; `ASIDE_SEED` runs that one alone. The threads decide how they interleave,
+//! so a seed is a strong hint and no promise.
 
 use super::caller::{Client, Told, text};
 use super::world::{Proc, World, spawn, until};

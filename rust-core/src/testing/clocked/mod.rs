@@ -1,0 +1,18 @@
+//! A world with a clock: a coordinator, tables whose rows become visible when their transactions commit, a log, and workers
+//! that take time, fail and die. Nothing happens but what a test, or its seed, says.
+
+mod host;
+pub mod sim;
+mod workers;
+pub mod world;
+
+mod clock;
+mod failures;
+mod interleavings;
+mod notifications;
+mod order;
+mod partitions;
+mod places;
+mod recall;
+mod recovery;
+mod steps;
