@@ -16,6 +16,9 @@ static ErrorData *kept = NULL;
 /* The kept error came from a worker: contexts of this process are still to be added. */
 static bool kept_is_remote = false;
 
+/* What is raised now comes from a worker, which has logged it. */
+bool		aside_relaying = false;
+
 static MemoryContext
 fresh_error_context(void)
 {
@@ -261,4 +264,25 @@ aside_fill_report(const ErrorData *edata, aside_report *out)
 	out->internal_query = bytes_of(edata->internalquery);
 	out->file = bytes_of(edata->filename);
 	out->function = bytes_of(edata->funcname);
+}
+
+/* A message below ERROR that a worker has sent: to this process's client, and not to the log. */
+void
+aside_raise_message(const aside_report *message)
+{
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "pg_aside message", ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(scratch);
+
+	aside_relaying = true;
+	PG_TRY();
+	{
+		ThrowErrorData(aside_make_error_data(message));
+	}
+	PG_FINALLY();
+	{
+		aside_relaying = false;
+		MemoryContextSwitchTo(old);
+		MemoryContextDelete(scratch);
+	}
+	PG_END_TRY();
 }

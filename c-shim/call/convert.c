@@ -6,7 +6,7 @@
  * Done when all rows have come, so that whatever a cast does, a call of ours
  * included, happens outside of the exchange with the worker.
  */
-#include "base/aside.h"
+#include "call/call.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
@@ -137,8 +137,8 @@ convert_all(AsideRows *rows, const Conversions *all, TupleDesc wanted, Tuplestor
 }
 
 /* Make rows->store, as rows->described and rows->styles say it is, the result of a function. */
-void
-aside_return_store(FunctionCallInfo fcinfo, AsideRows *rows, TupleDesc wanted)
+Datum
+aside_convert_rows(FunctionCallInfo fcinfo, AsideRows *rows, TupleDesc wanted)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	TupleDesc	from = rows->described;
@@ -169,8 +169,5 @@ aside_return_store(FunctionCallInfo fcinfo, AsideRows *rows, TupleDesc wanted)
 		tuplestore_end(rows->store);
 		rows->store = out;
 	}
-	ExecDropSingleTupleTableSlot(rows->slot);
-	result->returnMode = SFRM_Materialize;
-	result->setResult = rows->store;
-	result->setDesc = wanted;
+	return aside_return_rows(fcinfo, rows, wanted);
 }

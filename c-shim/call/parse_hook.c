@@ -6,7 +6,7 @@
  * used; our functions take arguments of any type, which tells nothing.  The
  * server refuses that without a word of what to do, after this.
  */
-#include "base/aside.h"
+#include "call/call.h"
 
 #include "catalog/dependency.h"
 #include "catalog/pg_proc.h"

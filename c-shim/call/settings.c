@@ -11,7 +11,7 @@
  * current transaction's properties, and transaction_timeout (the worker's
  * transaction begins at the call).
  */
-#include "base/aside.h"
+#include "call/call.h"
 
 #include "catalog/pg_authid.h"
 #include "common/hashfn.h"

@@ -10,13 +10,12 @@
  * somebody asked for, as of dblink, is it written by the session's own
  * settings: then their names travel as a number, beside each column.
  */
-#include "base/aside.h"
+#include "call/call.h"
 
 #include "access/transam.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/array.h"
-#include "utils/builtins.h"
 #include "utils/float.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"

@@ -8,7 +8,7 @@
  * has altered one meets a deadlock instead of nonsense.  Our own transaction
  * may have altered one, too, or made it.
  */
-#include "base/aside.h"
+#include "call/call.h"
 
 #include "access/htup_details.h"
 #include "access/transam.h"
@@ -35,14 +35,16 @@ typedef struct Known
 
 /* Each type is looked at once in a statement, however often it is named within others. */
 static HTAB *known = NULL;
+static MemoryContext known_context = NULL;
 
 static int	look_at(Oid type);
 
-/* Before a statement; what was known goes with the request's memory. */
+/* Before a statement: what it comes to know is kept in this memory. */
 void
-aside_forget_layouts(void)
+aside_forget_layouts(MemoryContext context)
 {
 	known = NULL;
+	known_context = context;
 }
 
 static bool
@@ -104,7 +106,7 @@ begin_to_know(void)
 	HASHCTL		control = {
 		.keysize = sizeof(Oid),
 		.entrysize = sizeof(Known),
-		.hcxt = aside_request_context,
+		.hcxt = known_context,
 	};
 
 	known = hash_create("pg_aside layouts", 32, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);

@@ -3,7 +3,7 @@
  *	  What a process waits for, and who is in its way: locks, safe snapshots,
  *	  pins of buffers, parallel workers.
  */
-#include "base/aside.h"
+#include "call/call.h"
 
 #include "access/xact.h"
 #include "access/xlog.h"

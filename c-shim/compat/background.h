@@ -11,7 +11,7 @@
 #ifndef ASIDE_BACKGROUND_H
 #define ASIDE_BACKGROUND_H
 
-#include "base/aside.h"
+#include "call/call.h"
 
 /* What aside_task_row says of a state; what comes after DONE has ended badly. */
 enum

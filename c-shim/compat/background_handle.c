@@ -28,10 +28,7 @@ aside_background_pool(void)
 {
 	AsidePool  *pool = aside_caller_pool(true);
 
-	if (InSecurityRestrictedOperation())
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("cannot use a task within a security-restricted operation")));
+	aside_refuse_if_restricted("a task");
 	(void) aside_find_tasks(pool, true);
 	return pool;
 }

@@ -73,17 +73,6 @@ aside_dblink_disconnect_function(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(ok());
 }
 
-static Datum
-return_store(FunctionCallInfo fcinfo, Tuplestorestate *store, TupleDesc desc)
-{
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-
-	result->returnMode = SFRM_Materialize;
-	result->setResult = store;
-	result->setDesc = desc;
-	return (Datum) 0;
-}
-
 /* A tag is a row of one text, whatever is expected. */
 static Datum
 return_tag(FunctionCallInfo fcinfo, AsideRows *rows, const aside_ending *ending, TupleDesc wanted)
@@ -103,7 +92,7 @@ return_tag(FunctionCallInfo fcinfo, AsideRows *rows, const aside_ending *ending,
 	MemoryContextSwitchTo(old);
 	tuplestore_clear(rows->store);
 	tuplestore_putvalues(rows->store, desc, &tag, &null);
-	return return_store(fcinfo, rows->store, desc);
+	return aside_return_rows(fcinfo, rows, desc);
 }
 
 /*
@@ -114,21 +103,19 @@ return_tag(FunctionCallInfo fcinfo, AsideRows *rows, const aside_ending *ending,
 static Datum
 return_rows(FunctionCallInfo fcinfo, const Command *command)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	bool		named;
 	TupleDesc	wanted;
+	bool		named = get_call_result_type(fcinfo, NULL, &wanted) == TYPEFUNC_COMPOSITE;
 	AsideRows	rows;
 	aside_ending last = {0};
-	MemoryContext old;
 
-	named = get_call_result_type(fcinfo, NULL, &wanted) == TYPEFUNC_COMPOSITE;
-	old = MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
-	wanted = named ? CreateTupleDescCopy(wanted) : NULL;
-	MemoryContextSwitchTo(old);
-	aside_dblink_start_rows(&rows, result->econtext->ecxt_per_query_memory,
-							(result->allowedModes & SFRM_Materialize_Random) != 0);
+	aside_start_rows(fcinfo, &rows);
+	wanted = named ? aside_keep_columns(&rows, wanted) : NULL;
 	if (!aside_dblink_run(command, &rows, &last) || !last.found)
-		return return_store(fcinfo, named ? rows.store : NULL, wanted);
+	{
+		if (!named)
+			rows.store = NULL;
+		return aside_return_rows(fcinfo, &rows, wanted);
+	}
 	if (!last.rows)
 		return return_tag(fcinfo, &rows, &last, wanted);
 	if (!named)
@@ -140,8 +127,7 @@ return_rows(FunctionCallInfo fcinfo, const Command *command)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("remote query result rowtype does not match the specified FROM clause rowtype")));
-	aside_return_store(fcinfo, &rows, wanted);
-	return (Datum) 0;
+	return aside_convert_rows(fcinfo, &rows, wanted);
 }
 
 /* The arguments are: [connection,] what `own` counts [, fail]. How many come before the function's own? */
@@ -368,7 +354,7 @@ aside_dblink_get_notify(PG_FUNCTION_ARGS)
 	AsideRows	rows;
 
 	aside_begin_rows(fcinfo);
-	aside_dblink_start_rows(&rows, CurrentMemoryContext, false);
+	aside_start_store(&rows, CurrentMemoryContext, false);
 	aside_dblink_notifications(&on, &rows);
 	while (tuplestore_gettupleslot(rows.store, true, false, rows.slot))
 	{

@@ -5,7 +5,7 @@
 #ifndef ASIDE_DBLINK_H
 #define ASIDE_DBLINK_H
 
-#include "base/aside.h"
+#include "call/call.h"
 
 /*
  * The connection named x is the autonomous session "dblink:x", the unnamed one
@@ -39,7 +39,6 @@ extern void aside_dblink_connect(const char *name, const char *conninfo);
 extern void aside_dblink_disconnect(const Connection *on);
 extern bool aside_dblink_send(const Connection *on, const char *text);
 extern void aside_dblink_notifications(const Connection *on, AsideRows *rows);
-extern void aside_dblink_start_rows(AsideRows *rows, MemoryContext context, bool random);
 extern bool aside_dblink_run(const Command *command, AsideRows *rows, aside_ending *last);
 extern text *aside_dblink_value(const Command *command, bool may_have_rows, bool *done);
 

@@ -212,17 +212,6 @@ run_or_close(const Command *command, AsideRows *rows, aside_ending *last)
 	return done;
 }
 
-void
-aside_dblink_start_rows(AsideRows *rows, MemoryContext context, bool random)
-{
-	MemoryContext old = MemoryContextSwitchTo(context);
-
-	memset(rows, 0, sizeof(*rows));
-	rows->context = context;
-	rows->store = tuplestore_begin_heap(random, false, work_mem);
-	MemoryContextSwitchTo(old);
-}
-
 /* Open the session of a connection. */
 static void
 open_session(const Connection *on, const Target *target)
@@ -237,7 +226,7 @@ open_session(const Connection *on, const Target *target)
 	AtEOXact_GUC(true, nest);
 	if (target->setup == NULL)
 		return;
-	aside_dblink_start_rows(&rows, CurrentMemoryContext, false);
+	aside_start_store(&rows, CurrentMemoryContext, false);
 	(void) run_or_close(&setup, &rows, &last);
 	tuplestore_end(rows.store);
 }
@@ -353,7 +342,7 @@ aside_dblink_value(const Command *command, bool may_have_rows, bool *done)
 	aside_ending last = {0};
 	AsideRows	rows;
 
-	aside_dblink_start_rows(&rows, CurrentMemoryContext, false);
+	aside_start_store(&rows, CurrentMemoryContext, false);
 	*done = aside_dblink_run(command, &rows, &last);
 	if (*done && last.rows && !may_have_rows)
 		ereport(ERROR,

@@ -6,7 +6,7 @@
  * anything can be done with it.  So beyond some memory they go to a temporary
  * file, and they are lent in pieces.
  */
-#include "events/events.h"
+#include "coordinator/coordinator.h"
 
 #include "miscadmin.h"
 #include "storage/fd.h"

@@ -6,7 +6,9 @@
  * It has a coordinator started in each database, and one that finds no
  * extension there leaves at once.  It also looks for queued tasks.
  */
-#include "events/events.h"
+#include "call/call.h"
+#include "coordinator/coordinator.h"
+#include "tasks/tasks.h"
 
 #include <limits.h>
 
@@ -34,34 +36,13 @@ extern PGDLLEXPORT void aside_launcher_main(Datum arg);
 /* It looks for queued tasks this often. */
 #define KICK_EVERY_US 1000000
 
-static void
-describe(BackgroundWorker *worker, const char *type, const char *function)
-{
-	memset(worker, 0, sizeof(*worker));
-	worker->bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker->bgw_start_time = BgWorkerStart_RecoveryFinished;
-	strlcpy(worker->bgw_name, type, BGW_MAXLEN);
-	strlcpy(worker->bgw_type, type, BGW_MAXLEN);
-	strlcpy(worker->bgw_library_name, "pg_aside", sizeof(worker->bgw_library_name));
-	strlcpy(worker->bgw_function_name, function, BGW_MAXLEN);
-}
-
 /* While the module is preloaded: what is registered then has its worker slots for as long as the server runs. */
 void
 aside_register_launcher(void)
 {
-	BackgroundWorker worker;
-
-	describe(&worker, "pg_aside launcher", "aside_launcher_main");
-	worker.bgw_restart_time = 1;
-	RegisterBackgroundWorker(&worker);
+	aside_register_process("pg_aside launcher", "aside_launcher_main", (Datum) 0);
 	for (int i = 0; i < aside_reserved_coordinators; i++)
-	{
-		describe(&worker, "pg_aside coordinator", "aside_reserve_main");
-		worker.bgw_restart_time = 1;
-		worker.bgw_main_arg = Int32GetDatum(i);
-		RegisterBackgroundWorker(&worker);
-	}
+		aside_register_process("pg_aside coordinator", "aside_reserve_main", Int32GetDatum(i));
 }
 
 static int64_t
@@ -153,16 +134,10 @@ launcher_workers(void)
 static bool
 launcher_start(const aside_order *order)
 {
-	BackgroundWorker worker;
 	BackgroundWorkerHandle *handle = NULL;
-	bool		started;
+	bool		started = aside_start_process("pg_aside coordinator", order->database, "aside_coordinator_main",
+											  BgWorkerStart_RecoveryFinished, (Datum) 0, order, sizeof(*order), &handle);
 
-	describe(&worker, "pg_aside coordinator", "aside_coordinator_main");
-	snprintf(worker.bgw_name, BGW_MAXLEN, "pg_aside coordinator %u", order->database);
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	worker.bgw_notify_pid = MyProcPid;
-	memcpy(worker.bgw_extra, order, sizeof(*order));
-	started = RegisterDynamicBackgroundWorker(&worker, &handle);
 	if (handle != NULL)
 		pfree(handle);
 	return started;

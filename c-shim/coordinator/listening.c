@@ -3,7 +3,8 @@
  *	  A coordinator listens as a client would: what the server sends it comes
  *	  here.
  */
-#include "events/events.h"
+#include "coordinator/coordinator.h"
+#include "worker/worker.h"
 
 #include "access/xact.h"
 #include "commands/async.h"

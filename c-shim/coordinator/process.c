@@ -6,6 +6,9 @@
  * Some of these processes are a reserve: registered when the server starts,
  * they wait for the launcher to say which database is theirs.
  */
+#include "call/call.h"
+#include "coordinator/coordinator.h"
+#include "coordinator/work.h"
 #include "events/events.h"
 
 #include "access/xact.h"
@@ -41,8 +44,6 @@ extern PGDLLEXPORT void aside_reserve_main(Datum arg);
 
 /* So long without an error, and it is over. */
 #define CALM_US 2000000
-
-static uint32 my_entry = 0;
 
 /* The server starts one of the reserve anew only if it seems to have failed. */
 static int	exit_code = 0;
@@ -80,7 +81,7 @@ has_extension(void)
 static void
 leave(uint32 state)
 {
-	aside_coordinator_became(aside_event_registry, my_entry, state, GetCurrentTimestamp());
+	aside_coordinator_became(aside_event_registry, aside_own_entry, state, GetCurrentTimestamp());
 	proc_exit(exit_code);
 }
 
@@ -117,14 +118,8 @@ read_partition(bool *handlers)
 static void
 coordinator_leaves(int code, Datum arg)
 {
-	aside_coordinator_exit(aside_event_registry, my_entry, GetCurrentTimestamp());
+	aside_coordinator_exit(aside_event_registry, aside_own_entry, GetCurrentTimestamp());
 	aside_set_latch(aside_launcher_kick(aside_event_registry));
-}
-
-void
-aside_set_current_partition(int partition)
-{
-	aside_registry_set_partition(aside_event_registry, my_entry, partition);
 }
 
 /* What workers run for it ends with it, and will not have been an attempt. */
@@ -195,7 +190,7 @@ take_turn(aside_coordinator *coordinator)
 	if (status == ASIDE_OK)
 		status = aside_coordinator_step(coordinator, aside_caller_pool(true)->handle, aside_get_caller_host(),
 										aside_get_event_host(), &limits, &wait);
-	aside_coordinator_fares(aside_event_registry, my_entry, status == ASIDE_OK, GetCurrentTimestamp());
+	aside_coordinator_fares(aside_event_registry, aside_own_entry, status == ASIDE_OK, GetCurrentTimestamp());
 	if (status == ASIDE_OK)
 	{
 		pause = 0;
@@ -234,8 +229,8 @@ coordinate(const aside_order *order)
 	int			partition;
 	bool		handlers;
 
-	my_entry = order->entry;
-	if (!aside_coordinator_attach(aside_event_registry, my_entry, order->generation, MyProcPid, aside_proc_number(MyProc),
+	aside_own_entry = order->entry;
+	if (!aside_coordinator_attach(aside_event_registry, aside_own_entry, order->generation, MyProcPid, aside_proc_number(MyProc),
 								  GetCurrentTimestamp()))
 		proc_exit(exit_code);
 	before_shmem_exit(coordinator_leaves, (Datum) 0);
@@ -247,7 +242,7 @@ coordinate(const aside_order *order)
 							 true, 0, false);
 	partition = read_partition(&handlers);
 	/* Who will leave at once need not be one of the reserve. */
-	if (handlers && aside_coordinator_cedes(aside_event_registry, my_entry, GetCurrentTimestamp()))
+	if (handlers && aside_coordinator_cedes(aside_event_registry, aside_own_entry, GetCurrentTimestamp()))
 		proc_exit(exit_code);
 	/*
 	 * What an earlier coordinator had begun may still commit: its events are
@@ -256,14 +251,14 @@ coordinate(const aside_order *order)
 	while (aside_pool_orphans(aside_caller_pool(true)->handle, MyDatabaseId) > 0)
 	{
 		aside_serve_signals();
-		if (aside_coordinator_leaves(aside_event_registry, my_entry, GetCurrentTimestamp()))
+		if (aside_coordinator_leaves(aside_event_registry, aside_own_entry, GetCurrentTimestamp()))
 			leave(5);
 		aside_sleep_for(10000);
 	}
 	aside_listen_to_server();
 	aside_set_current_partition(partition);
-	coordinator = aside_coordinator_new(aside_event_registry, my_entry, partition, GetCurrentTimestamp());
-	aside_coordinator_became(aside_event_registry, my_entry, 3, GetCurrentTimestamp());
+	coordinator = aside_coordinator_new(aside_event_registry, aside_own_entry, partition, GetCurrentTimestamp());
+	aside_coordinator_became(aside_event_registry, aside_own_entry, 3, GetCurrentTimestamp());
 	/* Who waits for a lock does not listen: rather a pause, in which it does. */
 	(void) set_config_option("lock_timeout", LOCK_PATIENCE, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SET, true, 0, false);
 	pgstat_report_activity(STATE_IDLE, NULL);
@@ -277,7 +272,7 @@ coordinate(const aside_order *order)
 			close_in_order(coordinator);
 			proc_exit(exit_code);
 		}
-		if (aside_coordinator_leaves(aside_event_registry, my_entry, now))
+		if (aside_coordinator_leaves(aside_event_registry, aside_own_entry, now))
 		{
 			close_in_order(coordinator);
 			leave(5);

@@ -4,41 +4,19 @@
  *	  everybody else say to one another, aside.coordinators, and what has
  *	  become of notifications.
  */
-#include "events/events.h"
+#include "coordinator/coordinator.h"
+#include "module/module.h"
 
 #include "commands/dbcommands.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
-#include "storage/shmem.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
-aside_registry *aside_event_registry = NULL;
-
-size_t
-aside_registry_bytes(void)
-{
-	return aside_registry_size();
-}
-
-/* While shared memory is laid out, and in processes that inherit it. */
-void
-aside_lay_out_registry(void)
-{
-	bool		found;
-	void	   *memory = ShmemInitStruct("pg_aside coordinators", aside_registry_size(), &found);
-
-	if (!found)
-	{
-		memset(memory, 0, aside_registry_size());
-		if (!aside_registry_init(memory, aside_registry_size()))
-			elog(ERROR, "could not lay out the coordinators of pg_aside");
-	}
-	aside_event_registry = aside_registry_attach(memory, aside_registry_size());
-}
+/* The entry of this process, a coordinator. */
+uint32		aside_own_entry = 0;
 
 bool
 aside_has_launcher(void)
@@ -59,6 +37,13 @@ int
 aside_current_partition(void)
 {
 	return aside_event_registry == NULL ? -1 : aside_registry_partition(aside_event_registry, MyDatabaseId);
+}
+
+/* New events of this coordinator's database go to that partition. */
+void
+aside_set_current_partition(int partition)
+{
+	aside_registry_set_partition(aside_event_registry, aside_own_entry, partition);
 }
 
 void

@@ -4,6 +4,7 @@
  *	  transaction of its own, by queries, and what it gets is lent.
  */
 #include "coordinator/work.h"
+#include "events/events.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"

@@ -11,6 +11,7 @@
  * which a restored row finds its owner (definitions/triggers.c).
  */
 #include "definitions/definition.h"
+#include "events/events.h"
 
 #include "access/htup_details.h"
 #include "catalog/dependency.h"
@@ -18,7 +19,6 @@
 #include "catalog/pg_authid.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_type.h"
-#include "commands/dbcommands.h"
 #include "commands/extension.h"
 #include "commands/typecmds.h"
 #include "mb/pg_wchar.h"
@@ -26,7 +26,6 @@
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 

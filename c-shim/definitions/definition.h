@@ -6,7 +6,7 @@
 #ifndef ASIDE_DEFINITION_H
 #define ASIDE_DEFINITION_H
 
-#include "events/events.h"
+#include "base/aside.h"
 
 /* What a definition is known by: the kind of its table, its id there, and its name. */
 typedef struct AsideDefinition

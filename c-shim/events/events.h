@@ -1,6 +1,7 @@
 /*
  * events/events.h
- *	  What the files of the shim share about events.
+ *	  Events: their tables, what a coordinator asks of them, and their
+ *	  handlers.
  */
 #ifndef ASIDE_EVENT_H
 #define ASIDE_EVENT_H
@@ -28,51 +29,45 @@ typedef struct AsideEventTables
 	Oid			unique_keys;
 } AsideEventTables;
 
-/* sql/event.c */
-extern void aside_check_events_ready(void);
-extern void aside_note_emitted(void);
-extern void aside_note_handlers(void);
+/* events/catalog.c */
 extern AsideEventTables aside_event_tables(void);
 extern Oid	aside_event_type(void);
 extern Oid	aside_events_owner(void);
 extern Oid	aside_hold_tables(void);
 
-/* Of the events that the handler was called with in this transaction, the deepest (events/handler.c). */
+/* events/announce.c */
 extern int	aside_event_depth;
-
-/* This request's transaction is a handler's. */
-extern bool aside_handler_runs;
-
-/* coordinator/launcher.c */
-extern bool aside_serve_signals(void);
-extern void aside_sleep_for(int64 us);
-
-/* coordinator/listening.c */
-extern void aside_listen_to_server(void);
-extern bool aside_hear_server(void);
-
-/* coordinator/process.c */
-extern void aside_set_current_partition(int partition);
-
-/* coordinator/registry.c */
-extern aside_registry *aside_event_registry;
-extern void aside_set_latch(int64_t proc);
-extern bool aside_has_launcher(void);
-extern int	aside_current_partition(void);
-extern void aside_say_events(void);
-extern void aside_say_handlers(void);
-extern uint32 aside_handler_changes(void);
-extern void aside_want_coordinator(void);
-extern bool aside_make_room(void);
-extern void aside_look_for_databases(void);
-
-/* coordinator/heard.c */
-extern void aside_hear(int pid, const char *channel, const char *payload);
-extern bool aside_lend_heard(const aside_note **notes, size_t *count);
+extern void aside_note_emitted(void);
+extern void aside_note_handlers(void);
+extern void aside_note_databases(void);
+extern void aside_note_extension(void);
 
 /* events/store.c */
 extern const struct aside_event_host *aside_get_event_host(void);
-extern void aside_begin_with_tables(void);
-extern bool aside_tables_replaced(void);
+
+/* events/fetch.c */
+extern void aside_unseen_transactions(Datum *values);
+extern aside_status aside_event_fetch(bool open, size_t most, const aside_fetched **events, size_t *count, bool *all);
+extern aside_status aside_event_look_back(int64_t since, const aside_fetched **events, size_t *count);
+extern aside_status aside_event_places(const aside_place **places, size_t *count);
+
+/* events/record.c */
+extern aside_status aside_event_record(const aside_log_entry *entries, size_t count);
+extern aside_status aside_event_spill(const aside_note *notes, size_t count);
+extern aside_status aside_event_acknowledged(uint32_t handler, uint32_t partition, const int64_t *events, size_t count, bool *are);
+extern void aside_event_complain(aside_bytes handler, uint64_t times, uint32_t sqlstate, aside_bytes message);
+
+/* events/tables.c */
+extern aside_status aside_event_rotate(uint32_t to);
+extern aside_status aside_event_truncate(uint32_t partition, bool *done);
+extern aside_status aside_event_carry_over(uint32_t partition, const int64_t *events, size_t count);
+extern aside_status aside_event_compact_keys(void);
+extern uint64_t aside_event_size(uint32_t partition);
+
+/* events/handler.c */
+extern aside_status aside_host_run_events(aside_bytes name, aside_bytes batch, aside_ran *ran);
+
+/* sql/event.c */
+extern void aside_check_events_ready(void);
 
 #endif							/* ASIDE_EVENT_H */

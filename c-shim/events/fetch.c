@@ -8,6 +8,7 @@
  * however long some other transaction keeps old snapshots alive.
  */
 #include "coordinator/work.h"
+#include "events/events.h"
 
 #include "access/transam.h"
 #include "access/xact.h"

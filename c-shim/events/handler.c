@@ -9,7 +9,11 @@
  * own.  The search_path is the handler's all the time: so no query that the
  * tables' owner runs here has a name, or an operator, without its schema.
  */
+#include "call/call.h"
+#include "coordinator/coordinator.h"
 #include "definitions/definition.h"
+#include "events/events.h"
+#include "worker/worker.h"
 
 #include "access/htup_details.h"
 #include "access/xact.h"
@@ -89,9 +93,6 @@ typedef struct Event
 	Datum		channel;
 	Datum		composite;		/* aside.event */
 } Event;
-
-int			aside_event_depth = 0;
-bool		aside_handler_runs = false;
 
 static Handler handler;
 static SPIPlanPtr read_plans[ASIDE_PARTITIONS];

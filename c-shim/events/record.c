@@ -3,7 +3,9 @@
  *	  What a coordinator writes down: lines of the log, the dead, notifications
  *	  that are recorded, and lines of the server log.
  */
+#include "coordinator/coordinator.h"
 #include "coordinator/work.h"
+#include "events/events.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"

@@ -3,8 +3,11 @@
  *	  What a coordinator asks of its database: handlers and channels here,
  *	  events, lines of the log and partitions in event_*.c.
  */
-#include "definitions/definition.h"
+#include "coordinator/coordinator.h"
 #include "coordinator/work.h"
+#include "definitions/definition.h"
+#include "events/events.h"
+#include "module/module.h"
 
 #ifdef __GLIBC__
 #include <malloc.h>

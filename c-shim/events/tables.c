@@ -2,14 +2,15 @@
  * events/tables.c
  *	  Partitions by turns: the next one, emptying an old one, what goes along.
  */
+#include "coordinator/coordinator.h"
 #include "coordinator/work.h"
+#include "events/events.h"
 
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/tablecmds.h"
 #include "executor/spi.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"

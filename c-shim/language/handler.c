@@ -7,6 +7,7 @@
  * applied the routine's SET clauses before it calls a handler; the worker
  * gets identity and settings as they are then.
  */
+#include "call/call.h"
 #include "language/routine.h"
 
 #include "access/htup_details.h"
@@ -47,22 +48,6 @@ typedef struct CallSite
 	int			ncolumns;
 	TupleTableSlot *slot;		/* of the one row of a result that is no set */
 } CallSite;
-
-/* A routine that other transactions see as this one does. */
-void
-aside_describe_routine(AsideRoutine *out, Oid function)
-{
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for function %u", function);
-	if (TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)))
-		aside_refuse_unseen(ERRCODE_UNDEFINED_FUNCTION,
-							psprintf("function %s", quote_identifier(NameStr(((Form_pg_proc) GETSTRUCT(tuple))->proname))));
-	out->function = function;
-	out->error_if_uncommitted = aside_uncommitted_at_exit == ASIDE_EXIT_ERROR;
-	ReleaseSysCache(tuple);
-}
 
 static void
 set_column(aside_column *column, Oid type, int32 typmod, const char *name)
@@ -241,22 +226,15 @@ run_routine(CallSite *site, FunctionCallInfo fcinfo, AsideRows *rows)
 static Datum
 call_set(CallSite *site, FunctionCallInfo fcinfo)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	MemoryContext old;
-	AsideRows	rows = {0};
+	AsideRows	rows;
+	TupleDesc	desc;
 
 	aside_require_set_context(fcinfo);
-	old = MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
-	rows.store = tuplestore_begin_heap((result->allowedModes & SFRM_Materialize_Random) != 0,
-									   false, work_mem);
-	result->setDesc = CreateTupleDescCopy(site->desc);
-	MemoryContextSwitchTo(old);
-	rows.slot = MakeSingleTupleTableSlot(result->setDesc, &TTSOpsMinimalTuple);
+	aside_start_rows(fcinfo, &rows);
+	desc = aside_keep_columns(&rows, site->desc);
+	rows.slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 	run_routine(site, fcinfo, &rows);
-	ExecDropSingleTupleTableSlot(rows.slot);
-	result->returnMode = SFRM_Materialize;
-	result->setResult = rows.store;
-	return (Datum) 0;
+	return aside_return_rows(fcinfo, &rows, desc);
 }
 
 static Datum

@@ -74,12 +74,14 @@ aside_routine_rest(const AsideRoutine *routine)
 	return (const char *) routine + MAXALIGN(sizeof(AsideRoutine));
 }
 
-/* language/handler.c */
+/* language/routine.c */
 extern void aside_describe_routine(AsideRoutine *out, Oid function);
-
-/* language/worker_routine.c */
 ASIDE_NORETURN extern void aside_refuse_unseen(int sqlstate, const char *what);
 extern void aside_send_result(const AsideRoutineCall *call, Datum *values, bool *nulls);
+
+/* language/worker_routine.c */
+extern aside_status aside_host_run_routine(aside_bytes routine, const aside_arg *args, size_t nargs,
+										   const aside_column *columns, size_t ncolumns, void *sink);
 
 /* language/worker_trigger.c */
 extern void aside_invoke_trigger(AsideRoutineCall *call);

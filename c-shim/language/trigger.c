@@ -3,6 +3,7 @@
  *	  Trigger functions of LANGUAGE plpgsql_autonomous, the caller's side:
  *	  the rows go to the worker, and what a row trigger returned comes back.
  */
+#include "call/call.h"
 #include "language/routine.h"
 
 #include "access/htup_details.h"
@@ -12,7 +13,6 @@
 #include "executor/executor.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 #define RESULT_COLUMNS 2

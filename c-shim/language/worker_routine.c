@@ -7,7 +7,9 @@
  * finds it compiled) and asks nothing about its language.  It runs inside an
  * active portal, as a CALL does, so that the routine may COMMIT.
  */
+#include "call/call.h"
 #include "language/routine.h"
+#include "worker/worker.h"
 
 #include "access/htup_details.h"
 #include "access/xact.h"
@@ -22,22 +24,11 @@
 #include "nodes/parsenodes.h"
 #include "tcop/pquery.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
-
-void
-aside_refuse_unseen(int sqlstate, const char *what)
-{
-	ereport(ERROR,
-			(errcode(sqlstate),
-			 errmsg("%s does not exist for the autonomous transaction as its caller sees it", what),
-			 errdetail("It was created or changed by a transaction that has not committed."),
-			 errhint("Commit that transaction before the autonomous function is called.")));
-}
 
 /* For polymorphic routines: the types of this call. */
 static Node *
@@ -117,19 +108,6 @@ expected_desc(const AsideRoutineCall *call, int first)
 	desc = BlessTupleDesc(desc);
 	aside_row_shapes = Max(aside_row_shapes, desc->tdtypmod);
 	return desc;
-}
-
-/* The one row of a result that is no set. */
-void
-aside_send_result(const AsideRoutineCall *call, Datum *values, bool *nulls)
-{
-	TupleDesc	desc = CreateTemplateTupleDesc(call->ncolumns);
-
-	for (size_t i = 0; i < call->ncolumns; i++)
-		TupleDescInitEntry(desc, i + 1, NULL, call->columns[i].type == 0 ? INT4OID : call->columns[i].type,
-						   call->columns[i].typmod, 0);
-	TupleDescFinalize(desc);
-	aside_send_values(call->sink, desc, values, nulls);
 }
 
 /* A row is read by the layout that the worker knows, and sent by the one that the caller expects. */

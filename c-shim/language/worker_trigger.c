@@ -11,6 +11,7 @@
  * would look that up under a lock.
  */
 #include "language/routine.h"
+#include "worker/worker.h"
 
 #include "access/heaptoast.h"
 #include "access/htup_details.h"

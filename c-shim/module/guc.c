@@ -2,7 +2,7 @@
  * module/guc.c
  *	  The settings of pg_aside.
  */
-#include "base/aside.h"
+#include "module/module.h"
 
 #include <limits.h>
 
@@ -39,6 +39,7 @@ int			aside_reserved_coordinators = 1;
 int			aside_max_event_depth = 100;
 int			aside_event_rotation_size = 64 * 1024;
 int			aside_event_rotation_time = 600 * 1000;
+bool		aside_caller_stack = false;
 int			aside_uncommitted_at_exit = ASIDE_EXIT_COMMIT;
 
 static const struct config_enum_entry at_exit_options[] = {

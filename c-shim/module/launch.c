@@ -1,25 +1,61 @@
 /*
  * module/launch.c
- *	  Starting a worker process, and where that process starts.
+ *	  Starting background processes: one configuration for workers,
+ *	  coordinators and the launcher.
  */
-#include "base/aside.h"
+#include "module/module.h"
 
-#include "access/xact.h"
-#include "libpq/pqsignal.h"
 #include "miscadmin.h"
-#include "pgstat.h"
-#include "postmaster/bgworker.h"
-#include "postmaster/interrupt.h"
-#include "storage/ipc.h"
-#include "tcop/tcopprot.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
-
-extern PGDLLEXPORT void aside_worker_main(Datum main_arg);
 
 /* Handles of the workers that this process launched last, by slot. */
 static BackgroundWorkerHandle **handles = NULL;
 
+/* type: as pg_stat_activity shows it; function: where the process starts. The rest is the caller's to change. */
+static void
+describe_process(BackgroundWorker *worker, const char *type, const char *function)
+{
+	memset(worker, 0, sizeof(*worker));
+	worker->bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker->bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker->bgw_restart_time = BGW_NEVER_RESTART;
+	worker->bgw_notify_pid = MyProcPid;
+	strlcpy(worker->bgw_name, type, BGW_MAXLEN);
+	strlcpy(worker->bgw_type, type, BGW_MAXLEN);
+	strlcpy(worker->bgw_library_name, "pg_aside", sizeof(worker->bgw_library_name));
+	strlcpy(worker->bgw_function_name, function, BGW_MAXLEN);
+}
+
+/* One that lasts as long as the server; while the module is preloaded. */
+void
+aside_register_process(const char *type, const char *function, Datum arg)
+{
+	BackgroundWorker worker;
+
+	describe_process(&worker, type, function);
+	worker.bgw_restart_time = 1;
+	worker.bgw_notify_pid = 0;
+	worker.bgw_main_arg = arg;
+	RegisterBackgroundWorker(&worker);
+}
+
+/* One from now on. number and order tell it what it is for; false: there is no worker slot for it. */
+bool
+aside_start_process(const char *type, uint32 number, const char *function, BgWorkerStartTime when, Datum arg,
+					const void *order, size_t length, BackgroundWorkerHandle **handle)
+{
+	BackgroundWorker worker;
+
+	Assert(length <= BGW_EXTRALEN);
+	describe_process(&worker, type, function);
+	snprintf(worker.bgw_name, BGW_MAXLEN, "%s %u", type, number);
+	worker.bgw_start_time = when;
+	worker.bgw_main_arg = arg;
+	memcpy(worker.bgw_extra, order, length);
+	return RegisterDynamicBackgroundWorker(&worker, handle);
+}
+
+/* A worker for a slot of the pool that this process uses. */
 aside_status
 aside_launch_worker(uint32_t slot, uint64_t generation, uint32_t database, uint32_t user,
 					bool superuser)
@@ -28,7 +64,7 @@ aside_launch_worker(uint32_t slot, uint64_t generation, uint32_t database, uint3
 
 	ASIDE_TRY(status);
 	{
-		AsidePool  *pool = aside_caller_pool(false);
+		AsidePool  *pool = aside_mapped_pool();
 		AsideLaunch launch = {
 			.generation = generation,
 			.database = database,
@@ -36,29 +72,18 @@ aside_launch_worker(uint32_t slot, uint64_t generation, uint32_t database, uint3
 			.superuser = superuser,
 			.segment = pool->segment,
 		};
-		BackgroundWorker worker = {
-			.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
-			.bgw_start_time = BgWorkerStart_ConsistentState,
-			.bgw_restart_time = BGW_NEVER_RESTART,
-			.bgw_main_arg = UInt32GetDatum(slot),
-			.bgw_notify_pid = MyProcPid,
-		};
 		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 		BackgroundWorkerHandle *handle = NULL;
 
 		StaticAssertStmt(sizeof(launch) <= BGW_EXTRALEN, "launch must fit bgw_extra");
-		memcpy(worker.bgw_extra, &launch, sizeof(launch));
-		snprintf(worker.bgw_name, BGW_MAXLEN, "pg_aside worker %u", slot);
-		strlcpy(worker.bgw_type, "pg_aside worker", BGW_MAXLEN);
-		strlcpy(worker.bgw_library_name, "pg_aside", sizeof(worker.bgw_library_name));
-		strlcpy(worker.bgw_function_name, "aside_worker_main", BGW_MAXLEN);
 		if (handles == NULL)
 			handles = palloc0(sizeof(BackgroundWorkerHandle *) * pool->slots);
 		if (IsBinaryUpgrade)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("no worker of pg_aside is started while the server is upgraded")));
-		if (!RegisterDynamicBackgroundWorker(&worker, &handle))
+		if (!aside_start_process("pg_aside worker", slot, "aside_worker_main", BgWorkerStart_ConsistentState,
+								 UInt32GetDatum(slot), &launch, sizeof(launch), &handle))
 			*status_ = ASIDE_NO_WORKER_SLOT;
 		else
 		{
@@ -80,67 +105,4 @@ aside_launch_failed(uint32_t slot)
 	if (handles == NULL || handles[slot] == NULL)
 		return true;
 	return GetBackgroundWorkerPid(handles[slot], &pid) == BGWH_STOPPED;
-}
-
-static void
-leave_worker_pool(int code, Datum arg)
-{
-	aside_worker_exit(aside_worker_pool()->handle, aside_get_worker_host());
-	/* Its place may be what a queued task waits for. */
-	if (aside_worker_pool()->has_tasks)
-		aside_kick_tasks(aside_worker_pool());
-}
-
-/*
- * A worker process.  The order matters: signals before anything can wait for
- * us, the exit callback before the slot is taken, the slot before the
- * connection, so that the caller learns why a connection failed.
- */
-void
-aside_worker_main(Datum main_arg)
-{
-	AsideLaunch launch;
-	AsidePool  *pool;
-	aside_status status;
-
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, die);
-	BackgroundWorkerUnblockSignals();
-
-	memcpy(&launch, MyBgworkerEntry->bgw_extra, sizeof(launch));
-	CurrentResourceOwner = ResourceOwnerCreate(NULL, "pg_aside worker");
-	if (!aside_attach_worker_pool(launch.segment))
-		proc_exit(0);
-	pool = aside_worker_pool();
-	before_shmem_exit(leave_worker_pool, (Datum) 0);
-	(void) aside_find_tasks(pool, false);
-	if (aside_worker_attach(pool->handle, aside_get_worker_host(),
-							DatumGetUInt32(main_arg), launch.generation) != ASIDE_OK)
-		proc_exit(0);
-	aside_relay_messages();
-	BackgroundWorkerInitializeConnectionByOid(launch.database, launch.user, 0);
-	/* The server goes by what it was at authentication, as it does for the caller. */
-	if (aside_is_superuser(GetAuthenticatedUserId()) != launch.superuser)
-	{
-		/* The catalog is read in transactions only. */
-		StartTransactionCommand();
-		ereport(FATAL,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("role \"%s\" became or ceased to be a superuser since this session began",
-						GetUserNameFromId(launch.user, true)),
-				 errhint("Connect again.")));
-	}
-	aside_remember_role_settings();
-	process_session_preload_libraries();
-	StartTransactionCommand();
-	aside_have_port();
-	CommitTransactionCommand();
-	aside_watch_transactions();
-	aside_watch_catalogs();
-	status = aside_worker_run(pool->handle, aside_get_worker_host());
-	if (status == ASIDE_PANIC)
-		ereport(FATAL,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("internal error in a worker of pg_aside")));
-	proc_exit(0);
 }

@@ -5,7 +5,9 @@
  * Called by the postmaster when the module is preloaded, else by the first
  * backend that needs it, or by a worker.
  */
-#include "base/aside.h"
+#include "call/call.h"
+#include "coordinator/coordinator.h"
+#include "worker/worker.h"
 
 #include "miscadmin.h"
 

@@ -1,12 +1,17 @@
 /*
  * module/shmem.c
- *	  Where pools lie: one in the server's shared memory when the module is
- *	  preloaded, else one in a segment of the session's own.
+ *	  The memory that processes of pg_aside share, and the one pool of workers
+ *	  that a process uses.
+ *
+ * Where the module is preloaded, three areas lie in the server's shared
+ * memory: the pool, the tasks, and the registry of coordinators.  Otherwise
+ * the session that calls first makes a segment for its pool, and another one
+ * for its tasks with the first of them; its workers attach both.
  *
  * A worker that itself makes a call borrows from the pool that it serves, so
  * the limits are of the cluster, or of the session, at any depth.
  */
-#include "base/aside.h"
+#include "tasks/tasks.h"
 
 #include "miscadmin.h"
 #include "storage/ipc.h"
@@ -14,58 +19,139 @@
 #include "storage/shmem.h"
 #include "utils/memutils.h"
 
+/* An area, and how a new one is laid out in memory that is zero. */
+typedef struct Area
+{
+	const char *name;
+	Size		(*size) (void);
+	void		(*lay_out) (void *memory, Size size);
+	void	   *memory;			/* NULL: this process does not see it */
+	Size		mapped;
+} Area;
+
+static Size pool_size(void);
+static Size tasks_size(void);
+static Size registry_size(void);
+static void lay_out_pool(void *memory, Size size);
+static void lay_out_tasks(void *memory, Size size);
+static void lay_out_registry(void *memory, Size size);
+
+/* Those of the server are set in the postmaster, and inherited by all. */
+static Area pool_area = {"pg_aside", pool_size, lay_out_pool};
+static Area tasks_area = {"pg_aside tasks", tasks_size, lay_out_tasks};
+static Area registry_area = {"pg_aside coordinators", registry_size, lay_out_registry};
+
+static bool preloaded = false;
+
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
 
-/* Set in the postmaster, inherited by all. */
-static void *shared_memory = NULL;
-static uint32 shared_slots = 0;
+static AsidePool *pool = NULL;
+static bool is_worker = false;
 
-/* Of tasks: in shared memory, or of the session whose pool this process uses. */
-static void *task_table = NULL;
-static Size task_table_size = 0;
-static bool tasks_are_shared = false;
-
-static AsidePool *caller_pool = NULL;
-static AsidePool *worker_pool = NULL;
+aside_registry *aside_event_registry = NULL;
 
 static Size
-pool_size(uint32 slots)
+pool_size(void)
 {
-	return ASIDE_PREFIX_SIZE + aside_pool_size(slots, (size_t) aside_queue_size * 1024);
+	return ASIDE_PREFIX_SIZE + aside_pool_size(aside_max_workers, (size_t) aside_queue_size * 1024);
+}
+
+static Size
+tasks_size(void)
+{
+	return aside_tasks_size(aside_max_tasks, (size_t) aside_task_memory * 1024);
+}
+
+static Size
+registry_size(void)
+{
+	return aside_registry_size();
 }
 
 static void
-lay_out(char *memory, Size size, uint32 slots)
+lay_out_pool(void *memory, Size size)
 {
 	uint8		key[16];
 
-	memset(memory, 0, size);
 	ConditionVariableInit(&((AsidePrefix *) memory)->slot_free);
 	if (!pg_strong_random(key, sizeof(key)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not generate random key for pg_aside")));
-	if (aside_pool_init(memory + ASIDE_PREFIX_SIZE, size - ASIDE_PREFIX_SIZE, slots,
+	if (aside_pool_init((char *) memory + ASIDE_PREFIX_SIZE, size - ASIDE_PREFIX_SIZE, aside_max_workers,
 						(size_t) aside_queue_size * 1024, key) != ASIDE_OK)
 		elog(ERROR, "could not lay out the shared memory of pg_aside");
 }
 
-static AsidePool *
-map_pool(char *memory, Size size, dsm_handle segment)
+/*
+ * Ids of a session's own tasks begin with its process, so that they are told
+ * apart.  A server that restarts finds which of its tasks it has interrupted.
+ */
+static void
+lay_out_tasks(void *memory, Size size)
 {
-	AsidePool  *pool = MemoryContextAllocZero(TopMemoryContext, sizeof(AsidePool));
+	if (aside_tasks_init(memory, size, aside_max_tasks, preloaded ? 0 : (uint64) MyProcPid << 24) != ASIDE_OK)
+		elog(ERROR, "could not lay out the tasks of pg_aside");
+	if (preloaded)
+		aside_recover_tasks(memory, size, aside_max_tasks);
+}
 
-	pool->handle = aside_pool_attach(memory + ASIDE_PREFIX_SIZE, size - ASIDE_PREFIX_SIZE);
-	pool->prefix = (AsidePrefix *) memory;
-	pool->segment = segment;
-	if (pool->handle == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("shared memory of pg_aside was laid out by another version"),
-				 errhint("Restart the server after replacing the module.")));
-	pool->slots = aside_pool_slots(pool->handle);
-	return pool;
+static void
+lay_out_registry(void *memory, Size size)
+{
+	if (!aside_registry_init(memory, size))
+		elog(ERROR, "could not lay out the coordinators of pg_aside");
+}
+
+static void
+lay_out(Area *area)
+{
+	memset(area->memory, 0, area->mapped);
+	area->lay_out(area->memory, area->mapped);
+}
+
+static void
+map_shared(Area *area)
+{
+	bool		found;
+
+	area->mapped = area->size();
+	area->memory = ShmemInitStruct(area->name, area->mapped, &found);
+	if (!found)
+		lay_out(area);
+}
+
+static dsm_segment *
+map_segment(Area *area, dsm_segment *segment)
+{
+	dsm_pin_mapping(segment);
+	area->memory = dsm_segment_address(segment);
+	area->mapped = dsm_segment_map_length(segment);
+	return segment;
+}
+
+/* This session's own. */
+static dsm_handle
+create_segment(Area *area)
+{
+	Size		size = area->size();
+	dsm_segment *segment = map_segment(area, dsm_create(size, 0));
+
+	area->mapped = size;
+	lay_out(area);
+	return dsm_segment_handle(segment);
+}
+
+/* False: the session whose it was has gone. */
+static bool
+attach_segment(Area *area, dsm_handle handle)
+{
+	dsm_segment *segment = dsm_attach(handle);
+
+	if (segment != NULL)
+		(void) map_segment(area, segment);
+	return segment != NULL;
 }
 
 static void
@@ -73,42 +159,21 @@ shmem_request(void)
 {
 	if (prev_shmem_request_hook)
 		prev_shmem_request_hook();
-	RequestAddinShmemSpace(pool_size(aside_max_workers));
-	RequestAddinShmemSpace(aside_tasks_size(aside_max_tasks, (size_t) aside_task_memory * 1024));
-	RequestAddinShmemSpace(aside_registry_bytes());
-}
-
-/* The table of tasks of the cluster; a restarted server finds what it interrupted. */
-static void
-lay_out_tasks(void)
-{
-	bool		found;
-
-	task_table_size = aside_tasks_size(aside_max_tasks, (size_t) aside_task_memory * 1024);
-	task_table = ShmemInitStruct("pg_aside tasks", task_table_size, &found);
-	tasks_are_shared = true;
-	if (found)
-		return;
-	memset(task_table, 0, task_table_size);
-	if (aside_tasks_init(task_table, task_table_size, aside_max_tasks, 0) != ASIDE_OK)
-		elog(ERROR, "could not lay out the tasks of pg_aside");
-	aside_recover_tasks(task_table, task_table_size, aside_max_tasks);
+	RequestAddinShmemSpace(pool_area.size());
+	RequestAddinShmemSpace(tasks_area.size());
+	RequestAddinShmemSpace(registry_area.size());
 }
 
 static void
 shmem_startup(void)
 {
-	bool		found;
-
 	if (prev_shmem_startup_hook)
 		prev_shmem_startup_hook();
-	shared_slots = aside_max_workers;
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	shared_memory = ShmemInitStruct("pg_aside", pool_size(shared_slots), &found);
-	if (!found)
-		lay_out(shared_memory, pool_size(shared_slots), shared_slots);
-	lay_out_tasks();
-	aside_lay_out_registry();
+	map_shared(&pool_area);
+	map_shared(&tasks_area);
+	map_shared(&registry_area);
+	aside_event_registry = aside_registry_attach(registry_area.memory, registry_area.mapped);
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -116,129 +181,103 @@ shmem_startup(void)
 void
 aside_request_shmem(void)
 {
+	preloaded = true;
 	prev_shmem_request_hook = shmem_request_hook;
 	shmem_request_hook = shmem_request;
 	prev_shmem_startup_hook = shmem_startup_hook;
 	shmem_startup_hook = shmem_startup;
 }
 
+/* Has the server one pool for all, and not each session its own? */
 bool
-aside_tasks_are_shared(void)
+aside_is_shared(void)
 {
-	return tasks_are_shared;
+	return preloaded;
 }
 
+/* The core attaches only what was laid out by its own version. */
 static void
-use_tasks(AsidePool *pool)
+check_version(bool attached)
 {
-	if (!aside_tasks_attach(pool->handle, task_table, task_table_size))
+	if (!attached)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("shared memory of pg_aside was laid out by another version"),
 				 errhint("Restart the server after replacing the module.")));
-	pool->has_tasks = true;
 }
 
-/*
- * Have this process see tasks: the cluster's, or those of the session that
- * has this pool, which are laid out when it makes the first one.  Ids of a
- * session's own begin with its process, so that they are told apart.
- */
-bool
-aside_find_tasks(AsidePool *pool, bool create)
-{
-	if (pool->has_tasks)
-		return true;
-	if (!tasks_are_shared && task_table == NULL)
-	{
-		dsm_segment *segment;
-
-		if (pool->prefix->tasks != DSM_HANDLE_INVALID && pool->prefix->tasks != 0)
-			segment = dsm_attach(pool->prefix->tasks);
-		else if (create)
-		{
-			Size		size = aside_tasks_size(aside_max_tasks, (size_t) aside_task_memory * 1024);
-
-			segment = dsm_create(size, 0);
-			memset(dsm_segment_address(segment), 0, size);
-			if (aside_tasks_init(dsm_segment_address(segment), size, aside_max_tasks,
-								 (uint64) MyProcPid << 24) != ASIDE_OK)
-				elog(ERROR, "could not lay out the tasks of pg_aside");
-			pool->prefix->tasks = dsm_segment_handle(segment);
-		}
-		else
-			return false;
-		if (segment == NULL)
-			return false;
-		dsm_pin_mapping(segment);
-		task_table = dsm_segment_address(segment);
-		task_table_size = dsm_segment_map_length(segment);
-	}
-	use_tasks(pool);
-	return true;
-}
-
-/* This process ends while it may have calls running, or workers of its own. */
+/* segment: DSM_HANDLE_INVALID where the pool is the server's. */
 static void
-leave_caller_pool(int code, Datum arg)
+use_pool(dsm_handle segment)
 {
-	aside_caller_exit(caller_pool->handle, aside_get_caller_host());
-	if (caller_pool != worker_pool && caller_pool->segment != DSM_HANDLE_INVALID)
-		aside_pool_close(caller_pool->handle, aside_get_caller_host());
+	AsidePool  *mapped = MemoryContextAllocZero(TopMemoryContext, sizeof(AsidePool));
+	char	   *memory = pool_area.memory;
+
+	mapped->handle = aside_pool_attach(memory + ASIDE_PREFIX_SIZE, pool_area.mapped - ASIDE_PREFIX_SIZE);
+	check_version(mapped->handle != NULL);
+	mapped->prefix = (AsidePrefix *) memory;
+	mapped->segment = segment;
+	mapped->slots = aside_pool_slots(mapped->handle);
+	pool = mapped;
 }
 
-/*
- * The pool that this process borrows workers from.  NULL if it has none yet
- * and none is to be created.
- */
+/* The pool that this process uses; NULL if it uses none yet. */
 AsidePool *
-aside_caller_pool(bool create)
+aside_mapped_pool(void)
 {
-	if (likely(caller_pool != NULL))
-		return caller_pool;
-	if (worker_pool != NULL)
-		caller_pool = worker_pool;
-	else if (shared_memory != NULL)
-		caller_pool = map_pool(shared_memory, pool_size(shared_slots), DSM_HANDLE_INVALID);
-	else if (create)
-	{
-		uint32		slots = aside_max_workers;
-		Size		size = pool_size(slots);
-		dsm_segment *segment = dsm_create(size, 0);
-
-		lay_out(dsm_segment_address(segment), size, slots);
-		caller_pool = map_pool(dsm_segment_address(segment), size, dsm_segment_handle(segment));
-		dsm_pin_mapping(segment);
-	}
-	else
-		return NULL;
-	before_shmem_exit(leave_caller_pool, (Datum) 0);
-	return caller_pool;
+	return pool;
 }
 
 /* The pool that this process serves; NULL if it is no worker. */
 AsidePool *
 aside_worker_pool(void)
 {
-	return worker_pool;
+	return is_worker ? pool : NULL;
+}
+
+/* A process that is no worker: map the server's pool, or, if one is to be created, this session's own. */
+void
+aside_map_pool(bool create)
+{
+	if (preloaded)
+		use_pool(DSM_HANDLE_INVALID);
+	else if (create)
+		use_pool(create_segment(&pool_area));
 }
 
 /* Map the pool that a worker is to serve.  False: its session has gone. */
 bool
-aside_attach_worker_pool(dsm_handle handle)
+aside_map_worker_pool(dsm_handle segment)
 {
-	if (handle == DSM_HANDLE_INVALID)
-		worker_pool = shared_memory == NULL ? NULL :
-			map_pool(shared_memory, pool_size(shared_slots), DSM_HANDLE_INVALID);
-	else
-	{
-		dsm_segment *segment = dsm_attach(handle);
+	if (segment == DSM_HANDLE_INVALID ? !preloaded : !attach_segment(&pool_area, segment))
+		return false;
+	use_pool(segment);
+	is_worker = true;
+	return true;
+}
 
-		if (segment == NULL)
+/*
+ * Have this process see tasks: the server's, or those of the session that has
+ * this pool, which are laid out when it makes the first one.
+ */
+bool
+aside_find_tasks(AsidePool *of, bool create)
+{
+	if (of->has_tasks)
+		return true;
+	if (tasks_area.memory == NULL)
+	{
+		if (of->prefix->tasks != DSM_HANDLE_INVALID && of->prefix->tasks != 0)
+		{
+			if (!attach_segment(&tasks_area, of->prefix->tasks))
+				return false;
+		}
+		else if (create)
+			of->prefix->tasks = create_segment(&tasks_area);
+		else
 			return false;
-		dsm_pin_mapping(segment);
-		worker_pool = map_pool(dsm_segment_address(segment), dsm_segment_map_length(segment),
-							   handle);
 	}
-	return worker_pool != NULL;
+	check_version(aside_tasks_attach(of->handle, tasks_area.memory, tasks_area.mapped));
+	of->has_tasks = true;
+	return true;
 }

@@ -2,7 +2,10 @@
  * sql/emit.c
  *	  async_event_emit(): it is to cost little more than an INSERT.
  */
+#include "coordinator/coordinator.h"
 #include "definitions/definition.h"
+#include "events/events.h"
+#include "module/module.h"
 
 #include "access/genam.h"
 #include "access/table.h"

@@ -6,7 +6,10 @@
  * one that users call forwards to them, as the tables' owner, and says who
  * asks.
  */
+#include "call/call.h"
+#include "coordinator/coordinator.h"
 #include "definitions/definition.h"
+#include "events/events.h"
 
 #include "access/htup_details.h"
 #include "access/xact.h"
@@ -14,12 +17,10 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
-#include "commands/sequence.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "replication/logicalworker.h"
-#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
@@ -37,190 +38,10 @@ PG_FUNCTION_INFO_V1(aside_events_ready);
 PG_FUNCTION_INFO_V1(aside_event_handlers_changed);
 PG_FUNCTION_INFO_V1(aside_event_replicated);
 
-/* What this transaction is to say when it commits. */
-static bool emitted = false;
-static bool handlers_changed = false;
-static bool extension_made = false;
-static bool databases_changed = false;
-
-/* It has committed, and these are said when the others can hear of it. */
-static bool committed = false;
-
-/* Known until something of the catalog changes. */
-static Oid	events_owner = InvalidOid;
-static Oid	event_type = InvalidOid;
-static AsideEventTables tables;
-static bool watching = false;
-
-static void
-forget_catalog(Datum arg, int cache, uint32 hash)
-{
-	events_owner = InvalidOid;
-	event_type = InvalidOid;
-	tables.sequence = InvalidOid;
-}
-
-static void
-transaction_ends(XactEvent event, void *arg)
-{
-	/* What is rolled back takes room in the tables all the same. */
-	if (emitted && (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT))
-		aside_say_events();
-	committed = event == XACT_EVENT_COMMIT && (handlers_changed || extension_made || databases_changed);
-	/* Of what is prepared, COMMIT PREPARED tells (module/hooks.c). */
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
-	{
-		emitted = false;
-		aside_event_depth = 0;
-	}
-	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
-		handlers_changed = extension_made = databases_changed = false;
-}
-
-/*
- * What others have in their caches of the catalogs they are told after the
- * callbacks of a commit.  Whoever were woken before would look there, find
- * nothing new, and sleep.
- */
-static void
-resources_released(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg)
-{
-	if (likely(!committed) || phase != RESOURCE_RELEASE_AFTER_LOCKS || !is_top_level)
-		return;
-	if (handlers_changed)
-		aside_say_handlers();
-	if (extension_made)
-		aside_want_coordinator();
-	if (databases_changed)
-		aside_look_for_databases();
-	committed = handlers_changed = extension_made = databases_changed = false;
-}
-
-static void
-watch(void)
-{
-	if (watching)
-		return;
-	watching = true;
-	CacheRegisterSyscacheCallback(RELNAMENSP, forget_catalog, (Datum) 0);
-	CacheRegisterSyscacheCallback(TYPENAMENSP, forget_catalog, (Datum) 0);
-	RegisterXactCallback(transaction_ends, NULL);
-	RegisterResourceReleaseCallback(resources_released, NULL);
-}
-
-static void
-missing(void)
-{
-	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the tables of pg_aside are missing")));
-}
-
-/* To look something up may be to hear that something else has changed: what is found here is kept at the end. */
-static void
-look_up(void)
-{
-	Oid			schema = get_namespace_oid("aside", false);
-	Oid			table = get_relname_relid("event_handler", schema);
-	Oid			owner;
-	Oid			type;
-	AsideEventTables found;
-	HeapTuple	tuple;
-
-	watch();
-	for (int i = 0; i < ASIDE_PARTITIONS; i++)
-		found.partitions[i] = get_relname_relid(psprintf("event_%d", i), schema);
-	found.unique_keys = get_relname_relid("event_unique", schema);
-	found.sequence = get_relname_relid("event_id", schema);
-	type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("event"), ObjectIdGetDatum(schema));
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
-	if (!HeapTupleIsValid(tuple))
-		missing();
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	events_owner = owner;
-	event_type = type;
-	tables = found;
-}
-
-/*
- * Whom to act as: the owner of the tables that are here until the transaction
- * ends.  Whoever makes others of their names once they have been dropped acts
- * as himself.
- */
-Oid
-aside_events_owner(void)
-{
-	Oid			owner;
-
-	(void) aside_hold_tables();
-	if (!OidIsValid(events_owner))
-		look_up();
-	owner = events_owner;
-	aside_check_one_owner(owner);
-	return owner;
-}
-
-/* Of the tables that are here until the transaction ends. */
-AsideEventTables
-aside_event_tables(void)
-{
-	(void) aside_events_owner();
-	/* To ask whose they are is to hear what has changed. */
-	if (!OidIsValid(tables.sequence))
-		look_up();
-	for (int i = 0; i < ASIDE_PARTITIONS; i++)
-		if (!OidIsValid(tables.partitions[i]))
-			missing();
-	if (!OidIsValid(tables.sequence) || !OidIsValid(tables.unique_keys))
-		missing();
-	return tables;
-}
-
-Oid
-aside_event_type(void)
-{
-	if (!OidIsValid(event_type))
-		look_up();
-	return event_type;
-}
-
-/* The tables of events, by one of them, which stays until the transaction ends; invalid: there are none. */
-Oid
-aside_hold_tables(void)
-{
-	Oid			locked = InvalidOid;
-
-	/* Whoever emits may have no rights in the schema: hence not by RangeVarGetRelid. */
-	for (;;)
-	{
-		Oid			schema = get_namespace_oid("aside", true);
-		Oid			table = OidIsValid(schema) ? get_relname_relid("event_handler", schema) : InvalidOid;
-
-		if (table == locked)
-			return table;
-		if (OidIsValid(locked))
-			UnlockRelationOid(locked, AccessShareLock);
-		/* What others have committed meanwhile is known after this. */
-		if (OidIsValid(table))
-			LockRelationOid(table, AccessShareLock);
-		locked = table;
-	}
-}
-
-/* The transaction has emitted something: it will say so. */
-void
-aside_note_emitted(void)
-{
-	watch();
-	emitted = true;
-}
-
 void
 aside_check_events_ready(void)
 {
-	if (InSecurityRestrictedOperation())
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("cannot use events within a security-restricted operation")));
+	aside_refuse_if_restricted("events");
 	if (!aside_has_launcher())
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -253,7 +74,6 @@ forward(FunctionCallInfo fcinfo, const char *what, bool read_only)
 	aside_check_tables_owner();
 	if (!read_only)
 		PreventCommandIfReadOnly(psprintf("%s()", NameStr(proc->proname)));
-	watch();
 	GetUserIdAndSecContext(&user, &context);
 	initStringInfo(&query);
 	appendStringInfo(&query, "SELECT %s aside.%s(", what, NameStr(proc->proname));
@@ -291,8 +111,8 @@ aside_event_forward(PG_FUNCTION_ARGS)
 	if (!null && !byval)
 		result = SPI_datumTransfer(result, byval, len);
 	SPI_finish();
-	emitted = true;
-	handlers_changed = true;
+	aside_note_emitted();
+	aside_note_handlers();
 	if (null)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(result);
@@ -312,20 +132,11 @@ aside_event_forward_rows(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* The transaction has done something after which handlers may be others, or their tables gone. */
-void
-aside_note_handlers(void)
-{
-	watch();
-	handlers_changed = true;
-}
-
 /* aside.event_handlers_changed(), a trigger of the table of handlers */
 Datum
 aside_event_handlers_changed(PG_FUNCTION_ARGS)
 {
-	watch();
-	handlers_changed = true;
+	aside_note_handlers();
 	return PointerGetDatum(NULL);
 }
 
@@ -348,20 +159,11 @@ aside_event_replicated(PG_FUNCTION_ARGS)
 	return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_newtuple : data->tg_trigtuple);
 }
 
-/* The transaction has made, renamed or dropped a database. */
-void
-aside_note_databases(void)
-{
-	watch();
-	databases_changed = true;
-}
-
 /* aside.want_events(): by CREATE EXTENSION */
 Datum
 aside_want_events(PG_FUNCTION_ARGS)
 {
-	watch();
-	extension_made = true;
+	aside_note_extension();
 	PG_RETURN_VOID();
 }
 

@@ -2,7 +2,8 @@
  * sql/task.c
  *	  The SQL functions of tasks.
  */
-#include "base/aside.h"
+#include "call/call.h"
+#include "tasks/tasks.h"
 
 #include <math.h>
 
@@ -33,18 +34,6 @@ PG_FUNCTION_INFO_V1(aside_is_preloaded);
 
 #define NO_ID PG_INT64_MIN
 
-/* Give workers to queued tasks, in a process that may have nothing else to do with them. */
-void
-aside_kick_tasks(AsidePool *pool)
-{
-	if (!aside_find_tasks(pool, false))
-		return;
-	/* It may launch a worker, which is the pool's that this process borrows from. */
-	(void) aside_caller_pool(false);
-	aside_tasks_kick(pool->handle, aside_get_caller_host(),
-					 (int64) aside_task_retention * 1000);
-}
-
 /* The pool, with tasks. */
 static AsidePool *
 task_pool(void)
@@ -55,37 +44,10 @@ task_pool(void)
 	return pool;
 }
 
-/* For what does not ask a worker, which would refuse: no index function of somebody's ends tasks or forgets them. */
-static void
-refuse_if_restricted(void)
-{
-	if (InSecurityRestrictedOperation())
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("cannot use a task within a security-restricted operation")));
-}
-
-static void
-finish(aside_status status)
-{
-	aside_rows = NULL;
-	if (status != ASIDE_OK)
-		aside_throw_kept();
-	AcceptInvalidationMessages();
-}
-
 static int64
 id_argument(FunctionCallInfo fcinfo, int at)
 {
 	return PG_ARGISNULL(at) ? NO_ID : PG_GETARG_INT64(at);
-}
-
-static void
-plain_call(const char *what, aside_call *call)
-{
-	AsideRequest request = {.kind = ASIDE_KIND_TASK, .command = aside_text_bytes(what)};
-
-	aside_fill_call(&request, call);
 }
 
 /* The first bytes of a text that are whole characters. */
@@ -125,7 +87,7 @@ submit(FunctionCallInfo fcinfo, int at, bool on_commit, int64 after)
 		aside_watch_submitter();
 	aside_collect_arguments(&arguments, fcinfo, at + 1, false);
 	aside_fill_call(&request, &call);
-	finish(aside_task_submit(pool->handle, aside_get_caller_host(), &call, &start, &id));
+	aside_finish(aside_task_submit(pool->handle, aside_get_caller_host(), &call, &start, &id));
 	PG_RETURN_INT64(id);
 }
 
@@ -188,8 +150,8 @@ aside_async_wait(PG_FUNCTION_ARGS)
 	int64		ended = 0;
 	aside_call	call;
 
-	plain_call("wait for task", &call);
-	finish(aside_task_wait(pool->handle, aside_get_caller_host(), &call, &id, 1,
+	aside_plain_call(ASIDE_KIND_TASK, "wait for task", &call);
+	aside_finish(aside_task_wait(pool->handle, aside_get_caller_host(), &call, &id, 1,
 						   microseconds(fcinfo, 1), &ended));
 	PG_RETURN_BOOL(ended != 0);
 }
@@ -221,8 +183,8 @@ aside_async_wait_any(PG_FUNCTION_ARGS)
 	ids = palloc(sizeof(int64) * Max(count, 1));
 	for (int i = 0; i < count; i++)
 		ids[i] = nulls[i] ? NO_ID : DatumGetInt64(elements[i]);
-	plain_call("wait for tasks", &call);
-	finish(aside_task_wait(pool->handle, aside_get_caller_host(), &call, ids, count,
+	aside_plain_call(ASIDE_KIND_TASK, "wait for tasks", &call);
+	aside_finish(aside_task_wait(pool->handle, aside_get_caller_host(), &call, ids, count,
 						   microseconds(fcinfo, 1), &ended));
 	if (ended == 0)
 		PG_RETURN_NULL();
@@ -230,10 +192,9 @@ aside_async_wait_any(PG_FUNCTION_ARGS)
 }
 
 /* The tags of statements without rows, one a row. */
-static void
+static Datum
 return_tags(FunctionCallInfo fcinfo, AsideRows *rows, TupleDesc wanted)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	ListCell   *cell;
 
 	if (wanted->natts != 1 || TupleDescAttr(wanted, 0)->atttypid != TEXTOID)
@@ -247,9 +208,7 @@ return_tags(FunctionCallInfo fcinfo, AsideRows *rows, TupleDesc wanted)
 
 		tuplestore_putvalues(rows->store, wanted, &tag, &null);
 	}
-	result->returnMode = SFRM_Materialize;
-	result->setResult = rows->store;
-	result->setDesc = wanted;
+	return aside_return_rows(fcinfo, rows, wanted);
 }
 
 /* Its rows and messages would be values here; an error is shown as aside.tasks shows it. */
@@ -270,32 +229,21 @@ check_database(AsidePool *pool, int64 id)
 static Datum
 read_result(FunctionCallInfo fcinfo, bool tags)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	AsidePool  *pool = task_pool();
 	TupleDesc	wanted = aside_wanted_columns(fcinfo);
-	AsideRows	rows = {.context = result->econtext->ecxt_per_query_memory, .fresh = true};
-	MemoryContext old = MemoryContextSwitchTo(rows.context);
+	AsideRows	rows;
 	aside_call	call;
 
-	rows.store = tuplestore_begin_heap((result->allowedModes & SFRM_Materialize_Random) != 0,
-									   false, work_mem);
-	wanted = CreateTupleDescCopy(wanted);
-	MemoryContextSwitchTo(old);
+	aside_start_rows(fcinfo, &rows);
+	rows.fresh = true;
+	wanted = aside_keep_columns(&rows, wanted);
 	check_database(pool, id_argument(fcinfo, 0));
-	plain_call("read result of task", &call);
+	aside_plain_call(ASIDE_KIND_TASK, "read result of task", &call);
 	aside_rows = &rows;
-	finish(aside_task_result(pool->handle, aside_get_caller_host(), &call, id_argument(fcinfo, 0), false));
+	aside_finish(aside_task_result(pool->handle, aside_get_caller_host(), &call, id_argument(fcinfo, 0), false));
 	if (rows.described != NULL)
-		aside_return_store(fcinfo, &rows, wanted);
-	else if (tags)
-		return_tags(fcinfo, &rows, wanted);
-	else
-	{
-		result->returnMode = SFRM_Materialize;
-		result->setResult = rows.store;
-		result->setDesc = wanted;
-	}
-	return (Datum) 0;
+		return aside_convert_rows(fcinfo, &rows, wanted);
+	return tags ? return_tags(fcinfo, &rows, wanted) : aside_return_rows(fcinfo, &rows, wanted);
 }
 
 /* async_result(task bigint) returns setof record */
@@ -320,9 +268,9 @@ aside_async_cancel(PG_FUNCTION_ARGS)
 	bool		cancelled = false;
 	aside_call	call;
 
-	refuse_if_restricted();
-	plain_call("cancel task", &call);
-	finish(aside_task_cancel(pool->handle, aside_get_caller_host(), &call, id_argument(fcinfo, 0),
+	aside_refuse_if_restricted("a task");
+	aside_plain_call(ASIDE_KIND_TASK, "cancel task", &call);
+	aside_finish(aside_task_cancel(pool->handle, aside_get_caller_host(), &call, id_argument(fcinfo, 0),
 							 microseconds(fcinfo, 1), &cancelled));
 	PG_RETURN_BOOL(cancelled);
 }
@@ -331,8 +279,8 @@ aside_async_cancel(PG_FUNCTION_ARGS)
 Datum
 aside_async_detach(PG_FUNCTION_ARGS)
 {
-	refuse_if_restricted();
-	finish(aside_task_detach(task_pool()->handle, aside_get_caller_host(), id_argument(fcinfo, 0)));
+	aside_refuse_if_restricted("a task");
+	aside_finish(aside_task_detach(task_pool()->handle, aside_get_caller_host(), id_argument(fcinfo, 0)));
 	PG_RETURN_VOID();
 }
 
@@ -343,7 +291,7 @@ aside_async_progress(PG_FUNCTION_ARGS)
 	AsidePool  *pool = aside_caller_pool(false);
 	double		percent = PG_ARGISNULL(0) ? NAN : PG_GETARG_FLOAT8(0);
 
-	refuse_if_restricted();
+	aside_refuse_if_restricted("a task");
 	if (!isnan(percent) && (percent < 0 || percent > 100))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -419,5 +367,5 @@ aside_tasks(PG_FUNCTION_ARGS)
 Datum
 aside_is_preloaded(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(aside_tasks_are_shared());
+	PG_RETURN_BOOL(aside_is_shared());
 }

@@ -2,19 +2,17 @@
  * sql/view.c
  *	  The functions behind the views aside.workers and aside.stat.
  */
-#include "base/aside.h"
+#include "call/call.h"
 
 #include "access/transam.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/proc.h"
 #include "storage/procarray.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(aside_workers);

@@ -9,7 +9,7 @@
  * that no backup takes along; it is written without being flushed, for it is
  * to survive the server's processes, not the machine.
  */
-#include "base/aside.h"
+#include "tasks/tasks.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -25,6 +25,9 @@
 #define JOURNAL "pg_stat_tmp/pg_aside_tasks"
 
 static int	journal = -1;
+
+/* The tasks are the server's. Set in the postmaster, inherited by all. */
+static bool has_journal = false;
 
 static void
 path_of(uint64 task, char *path)
@@ -167,7 +170,7 @@ aside_drop_task_file(uint64_t task)
 void
 aside_write_down_task(uint32_t index, aside_bytes record)
 {
-	if (!aside_tasks_are_shared())
+	if (!has_journal)
 		return;
 	if (journal < 0)
 		journal = open(JOURNAL, O_RDWR | O_CREAT | PG_BINARY | O_CLOEXEC, pg_file_create_mode);
@@ -185,6 +188,7 @@ aside_recover_tasks(void *table, size_t size, uint32 tasks)
 	uint8	   *records;
 	int			fd = open(JOURNAL, O_RDWR | O_CREAT | PG_BINARY | O_CLOEXEC, pg_file_create_mode);
 
+	has_journal = true;
 	if (fd < 0 || fstat(fd, &file) != 0)
 	{
 		ereport(LOG,

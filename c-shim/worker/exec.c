@@ -3,7 +3,8 @@
  *	  One statement of a command, prepared by worker/prepare.c: its parameters
  *	  bound, run by the executor or in a portal, its rows on their way.
  */
-#include "base/aside.h"
+#include "call/call.h"
+#include "worker/worker.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -17,10 +18,7 @@
 #include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/plancache.h"
 #include "utils/portal.h"
 #include "utils/snapmgr.h"
@@ -42,34 +40,6 @@ needs_block(Node *statement)
 				((VariableSetStmt *) statement)->kind == VAR_SET_MULTI;
 		default:
 			return false;
-	}
-}
-
-/* The value of an argument that is not NULL. */
-Datum
-aside_argument_datum(const aside_arg *arg, Oid type)
-{
-	switch (arg->form)
-	{
-		case ASIDE_ARG_BYVAL:
-			{
-				Datum		value;
-
-				memcpy(&value, arg->data.data, sizeof(value));
-				return value;
-			}
-		case ASIDE_ARG_TEXT:
-			{
-				Oid			input;
-				Oid			io_param;
-				char	   *text = pnstrdup((const char *) arg->data.data, arg->data.len);
-
-				getTypeInputInfo(type, &input, &io_param);
-				return OidInputFunctionCall(input, text, io_param, -1);
-			}
-		default:
-			/* As the caller's server laid it out, aligned, and there until the request ends. */
-			return PointerGetDatum(arg->data.data);
 	}
 }
 

@@ -10,7 +10,7 @@
  *
  * Called by worker/prepare.c and events/handler.c, in workers only.
  */
-#include "base/aside.h"
+#include "worker/worker.h"
 
 #include "access/transam.h"
 #include "catalog/pg_language.h"

@@ -3,7 +3,8 @@
  *	  Statements of a command: parsed, looked at, analyzed, and kept as plans,
  *	  the way the server treats a client's extended query.
  */
-#include "base/aside.h"
+#include "call/call.h"
+#include "worker/worker.h"
 
 #include "access/xact.h"
 #include "catalog/namespace.h"

@@ -6,7 +6,8 @@
  * The conversion is done here, before the commit, so that a command whose
  * rows the caller cannot take leaves nothing behind.
  */
-#include "base/aside.h"
+#include "call/call.h"
+#include "worker/worker.h"
 
 #include "access/detoast.h"
 #include "catalog/pg_type.h"

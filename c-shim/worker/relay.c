@@ -6,8 +6,8 @@
  * which unpacks each message and puts it on the worker's queue.  So the
  * caller's client_min_messages decides what is sent, as for any client.
  */
-#include "base/aside.h"
-#include "events/events.h"
+#include "module/module.h"
+#include "worker/worker.h"
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
@@ -26,11 +26,11 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+/* To whom messages are handed. */
+static const aside_worker_host *host = NULL;
+
 /* Messages that were put on the way so far. */
 uint64_t	aside_messages_relayed = 0;
-
-/* Errors that the server reports to its client are for the caller; the log's own are not. */
-static bool relays_errors = true;
 
 /* For one message: the server's reporting gives back what it has taken itself, and no more. */
 static MemoryContext message_context = NULL;
@@ -132,7 +132,7 @@ unpack(const char *data, size_t len)
 		report.sqlstate = ERRCODE_QUERY_CANCELED;
 		report.message = aside_text_bytes("terminating event handler due to its timeout");
 	}
-	(void) aside_sink_message(aside_worker_pool()->handle, aside_get_worker_host(), &report);
+	(void) aside_sink_message(aside_worker_pool()->handle, host, &report);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(message_context);
 }
@@ -237,7 +237,7 @@ aside_host_notifications(void *sink)
 static int
 put_message(char type, const char *data, size_t len)
 {
-	if (type == 'N' || (type == 'E' && relays_errors))
+	if (type == 'N' || (type == 'E' && !aside_only_logs))
 		unpack(data, len);
 	else if (type == 'A')
 		keep_notification(data, len);
@@ -286,14 +286,9 @@ aside_be_client(int (*put) (char type, const char *data, size_t len))
 }
 
 void
-aside_relay_messages(void)
+aside_relay_messages(const aside_worker_host *to)
 {
+	host = to;
 	message_context = AllocSetContextCreate(TopMemoryContext, "pg_aside message", ALLOCSET_DEFAULT_SIZES);
 	aside_be_client(put_message);
-}
-
-void
-aside_relay_errors(bool relayed)
-{
-	relays_errors = relayed;
 }

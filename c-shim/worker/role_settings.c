@@ -6,7 +6,7 @@
  * The server applies it once, to a process that connects, and keeps no trace
  * of what would hold without it: so a change asks for a new process.
  */
-#include "base/aside.h"
+#include "worker/worker.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"

@@ -6,8 +6,8 @@
  * The worker writes; its caller only passes on to its client what comes from
  * there.  What a worker writes says for whom it works.
  */
-#include "base/aside.h"
-#include "events/events.h"
+#include "call/call.h"
+#include "worker/worker.h"
 
 #include "access/xact.h"
 #include "mb/stringinfo_mb.h"
@@ -22,13 +22,13 @@
 
 static emit_log_hook_type prev_emit_log_hook = NULL;
 
-/* What is raised now comes from a worker, which has logged it. */
-static bool relaying = false;
-
 /* The text of the running command, as log_statement and its like show it; NULL: a routine, which they do not speak of. */
 static const char *running = NULL;
 static bool logged = false;
 static const char *parameters = NULL;
+
+/* The error that is reported now is for the log, and not for the caller. */
+bool		aside_only_logs = false;
 
 /* For whom this worker works; NULL: for nobody. Allocated. */
 static char *
@@ -90,7 +90,7 @@ aside_unname_work(char *context)
 static void
 emit(ErrorData *edata)
 {
-	if (relaying)
+	if (aside_relaying)
 		edata->output_to_server = false;
 	else
 		name_work(edata);
@@ -103,27 +103,6 @@ aside_install_log_hook(void)
 {
 	prev_emit_log_hook = emit_log_hook;
 	emit_log_hook = emit;
-}
-
-/* A message below ERROR that a worker has sent: to this process's client, and not to the log. */
-void
-aside_raise_message(const aside_report *message)
-{
-	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "pg_aside message", ALLOCSET_SMALL_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(scratch);
-
-	relaying = true;
-	PG_TRY();
-	{
-		ThrowErrorData(aside_make_error_data(message));
-	}
-	PG_FINALLY();
-	{
-		relaying = false;
-		MemoryContextSwitchTo(old);
-		MemoryContextDelete(scratch);
-	}
-	PG_END_TRY();
 }
 
 /*
@@ -152,9 +131,9 @@ write_error(const aside_report *report, ErrorData *saved)
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(context);
-		aside_relay_errors(false);
+		aside_only_logs = true;
 		EmitErrorReport();
-		aside_relay_errors(true);
+		aside_only_logs = false;
 		FlushErrorState();
 	}
 	PG_END_TRY();
@@ -179,7 +158,7 @@ aside_host_log(const aside_report *report, bool saved)
 		MemoryContextDelete(scratch);
 	}
 	ASIDE_END_TRY();
-	aside_relay_errors(true);
+	aside_only_logs = false;
 	debug_query_string = query;
 }
 

@@ -1,8 +1,10 @@
 /*
- * call/caller.c
+ * call/host.c
  *	  What the caller's side of an autonomous transaction asks of its backend.
  */
-#include "events/events.h"
+#include "call/call.h"
+#include "coordinator/coordinator.h"
+#include "tasks/tasks.h"
 
 #include <signal.h>
 
@@ -12,10 +14,7 @@
 #include "pgstat.h"
 #include "storage/procarray.h"
 #include "utils/acl.h"
-#include "utils/memutils.h"
 #include "utils/syscache.h"
-
-AsideRows  *aside_rows = NULL;
 
 static aside_status
 host_wait_slot(uint32_t timeout_ms)
@@ -24,7 +23,7 @@ host_wait_slot(uint32_t timeout_ms)
 
 	ASIDE_TRY(status);
 	{
-		if (ConditionVariableTimedSleep(&aside_caller_pool(false)->prefix->slot_free, timeout_ms,
+		if (ConditionVariableTimedSleep(&aside_mapped_pool()->prefix->slot_free, timeout_ms,
 										ASIDE_WAIT_EVENT("AsideWorkerSlot")))
 			*status_ = ASIDE_TIMEOUT;
 		CHECK_FOR_INTERRUPTS();
@@ -42,7 +41,7 @@ host_end_wait_slot(void)
 static void
 host_signal_slot(void)
 {
-	ConditionVariableSignal(&aside_caller_pool(false)->prefix->slot_free);
+	ConditionVariableSignal(&aside_mapped_pool()->prefix->slot_free);
 }
 
 static void
@@ -109,82 +108,6 @@ host_relay(const aside_report *message)
 }
 
 static aside_status
-host_row(aside_bytes tuple)
-{
-	aside_status status = ASIDE_OK;
-
-	if (aside_rows == NULL || aside_rows->peek)
-		return ASIDE_OK;
-	ASIDE_TRY(status);
-	{
-		if (aside_rows->store == NULL)
-			aside_rows->single = aside_copy_minimal_tuple((MinimalTuple) tuple.data);
-		else
-		{
-			ExecStoreMinimalTuple((MinimalTuple) tuple.data, aside_rows->slot, false);
-			tuplestore_puttupleslot(aside_rows->store, aside_rows->slot);
-		}
-	}
-	ASIDE_END_TRY();
-	return status;
-}
-
-/* The result that follows is the one that is kept. */
-static aside_status
-host_describe(const aside_column *columns, size_t count)
-{
-	aside_status status = ASIDE_OK;
-
-	if (aside_rows == NULL || aside_rows->store == NULL)
-		return ASIDE_OK;
-	ASIDE_TRY(status);
-	{
-		MemoryContext old = MemoryContextSwitchTo(aside_rows->context);
-		TupleDesc	desc = CreateTemplateTupleDesc(count);
-
-		aside_rows->fresh = false;
-		aside_rows->styles = palloc0(sizeof(uint32) * Max(count, 1));
-		for (size_t i = 0; i < count; i++)
-		{
-			const aside_column *column = &columns[i];
-
-			TupleDescInitEntry(desc, i + 1, pnstrdup((const char *) column->name.data, column->name.len),
-							   column->type, column->typmod, 0);
-			aside_rows->styles[i] = column->by_text;
-		}
-		TupleDescFinalize(desc);
-		if (aside_rows->slot != NULL)
-			ExecDropSingleTupleTableSlot(aside_rows->slot);
-		aside_rows->slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
-		aside_rows->described = desc;
-		tuplestore_clear(aside_rows->store);
-		MemoryContextSwitchTo(old);
-	}
-	ASIDE_END_TRY();
-	return status;
-}
-
-static aside_status
-host_complete(const aside_ending *ending)
-{
-	aside_status status = ASIDE_OK;
-
-	if (aside_rows == NULL || (aside_rows->store == NULL && !aside_rows->peek))
-		return ASIDE_OK;
-	ASIDE_TRY(status);
-	{
-		MemoryContext old = MemoryContextSwitchTo(aside_rows->context);
-
-		if (aside_rows->fresh || aside_rows->peek)
-			aside_rows->tags = lappend(aside_rows->tags, pnstrdup(ending->tag, ending->tag_len));
-		aside_rows->fresh = true;
-		MemoryContextSwitchTo(old);
-	}
-	ASIDE_END_TRY();
-	return status;
-}
-
-static aside_status
 host_may_act_for(uint32_t role, bool *may)
 {
 	aside_status status = ASIDE_OK;
@@ -217,9 +140,9 @@ aside_get_caller_host(void)
 		.activity = host_activity,
 		.outcome = host_outcome,
 		.relay = host_relay,
-		.row = host_row,
-		.describe = host_describe,
-		.complete = host_complete,
+		.row = aside_host_row,
+		.describe = aside_host_describe,
+		.complete = aside_host_complete,
 		.may_act_for = host_may_act_for,
 		.write_file = aside_write_task_file,
 		.read_file = aside_read_task_file,

@@ -1,5 +1,5 @@
 /*
- * compat/foreign_text.c
+ * call/foreign_text.c
  *	  Text of another database of the cluster: refused where it would be a
  *	  value, converted or escaped where a view shows it.
  *
@@ -7,7 +7,7 @@
  * encoding of the database that they are from.  So has what the server shows
  * of other processes.
  */
-#include "base/aside.h"
+#include "call/call.h"
 
 #include "catalog/namespace.h"
 #include "catalog/pg_database.h"

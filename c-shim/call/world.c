@@ -1,8 +1,8 @@
 /*
- * base/world.c
+ * call/world.c
  *	  Latches, time and interrupts for both sides of a lease.
  */
-#include "base/aside.h"
+#include "call/call.h"
 
 #include "miscadmin.h"
 #include "storage/latch.h"

@@ -1,0 +1,38 @@
+/*
+ * coordinator/coordinator.h
+ *	  The launcher, the coordinators, and what other processes say to them.
+ */
+#ifndef ASIDE_COORDINATOR_H
+#define ASIDE_COORDINATOR_H
+
+#include "base/aside.h"
+
+/* coordinator/launcher.c */
+extern void aside_register_launcher(void);
+extern bool aside_serve_signals(void);
+extern void aside_sleep_for(int64 us);
+
+/* coordinator/registry.c */
+extern uint32 aside_own_entry;
+extern void aside_set_latch(int64_t proc);
+extern bool aside_has_launcher(void);
+extern int	aside_current_partition(void);
+extern void aside_set_current_partition(int partition);
+extern void aside_say_events(void);
+extern void aside_say_handlers(void);
+extern uint32 aside_handler_changes(void);
+extern void aside_want_coordinator(void);
+extern bool aside_make_room(void);
+extern bool aside_vacate_coordinator(Oid database);
+extern void aside_readmit_coordinator(Oid database);
+extern void aside_look_for_databases(void);
+
+/* coordinator/listening.c */
+extern void aside_listen_to_server(void);
+extern bool aside_hear_server(void);
+
+/* coordinator/heard.c */
+extern void aside_hear(int pid, const char *channel, const char *payload);
+extern bool aside_lend_heard(const aside_note **notes, size_t *count);
+
+#endif							/* ASIDE_COORDINATOR_H */

@@ -1,0 +1,90 @@
+/*
+ * worker/timer.c
+ *	  Timers of what a worker runs: statement_timeout, and the timeout of a
+ *	  task or a handler.
+ */
+#include "worker/worker.h"
+
+#include "miscadmin.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
+
+/* The running task has taken all the time that it may. */
+static TimeoutId task_timer = MAX_TIMEOUTS;
+static volatile sig_atomic_t task_timed_out = false;
+
+/* As the server does for a client: the timer of a session's command is set when it begins. */
+void
+aside_start_statement_timer(void)
+{
+	if (StatementTimeout > 0)
+		enable_timeout_after(STATEMENT_TIMEOUT, StatementTimeout);
+}
+
+void
+aside_stop_timers(void)
+{
+	if (get_timeout_active(STATEMENT_TIMEOUT))
+		disable_timeout(STATEMENT_TIMEOUT, false);
+	if (task_timer != MAX_TIMEOUTS && get_timeout_active(task_timer))
+		disable_timeout(task_timer, false);
+}
+
+/* What traps the first cancel is ended by the second call. */
+#define TASK_GRACE_MS 2000
+
+static volatile sig_atomic_t task_ended_by_timer = false;
+
+/* What runs trapped the cancel at its timeout: this process ends. */
+bool
+aside_ends_by_timer(void)
+{
+	return task_ended_by_timer;
+}
+
+static void
+task_timer_rings(void)
+{
+	if (task_timed_out)
+	{
+		task_ended_by_timer = true;
+		ProcDiePending = true;
+		InterruptPending = true;
+	}
+	else
+	{
+		task_timed_out = true;
+		QueryCancelPending = true;
+		InterruptPending = true;
+	}
+	SetLatch(MyLatch);
+}
+
+static void
+start_task_timer(uint32 timeout_ms)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (task_timer == MAX_TIMEOUTS)
+		task_timer = RegisterTimeout(USER_TIMEOUT, task_timer_rings);
+	enable_timeout_every(task_timer, TimestampTzPlusMilliseconds(now, timeout_ms),
+						 Max(TASK_GRACE_MS, 1));
+}
+
+/* Has the running task or handler taken all the time that it may? */
+bool
+aside_task_timed_out(void)
+{
+	return task_timed_out;
+}
+
+/* A request begins, of which timeout_ms is all the time; 0: it has no limit. */
+void
+aside_begin_task_timer(uint32 timeout_ms)
+{
+	task_timed_out = false;
+	if (timeout_ms > 0)
+		start_task_timer(timeout_ms);
+}
