@@ -20,6 +20,17 @@
 /* Arguments of a command, ids of a list: as many as a message of the protocol may have. */
 #define ASIDE_MOST_VALUES 65535
 
+/* Who acts, and with which restrictions. */
+typedef struct AsideUser
+{
+	Oid			user;
+	int			context;
+} AsideUser;
+
+/* base/user.c */
+extern AsideUser aside_act_as(Oid user);
+extern void aside_act_again(AsideUser before);
+
 /* base/report.c */
 extern bool aside_relaying;
 ASIDE_NORETURN extern void aside_end_without_memory(size_t bytes);

@@ -186,20 +186,18 @@ claim_key(Datum channel, Datum unique_key, int64 id, const char *conflict, Oid u
 static int64
 claim_as_owner(FunctionCallInfo fcinfo, int *partition, int64 id, const char *conflict)
 {
-	Oid			user;
-	int			context;
+	AsideUser	before;
 	int64		other = 0;
 
-	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(aside_events_owner(), context | SECURITY_LOCAL_USERID_CHANGE);
+	before = aside_act_as(aside_events_owner());
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	if (*partition < 0)
 		*partition = read_partition();
 	if (!PG_ARGISNULL(6))
-		other = claim_key(PG_GETARG_DATUM(0), PG_GETARG_DATUM(6), id, conflict, user);
+		other = claim_key(PG_GETARG_DATUM(0), PG_GETARG_DATUM(6), id, conflict, before.user);
 	SPI_finish();
-	SetUserIdAndSecContext(user, context);
+	aside_act_again(before);
 	return other;
 }
 
@@ -209,13 +207,11 @@ count_open(Oid role, int most)
 {
 	Oid			types[2] = {OIDOID, INT4OID};
 	Datum		values[2] = {ObjectIdGetDatum(role), Int32GetDatum(most)};
-	Oid			user;
-	int			context;
+	AsideUser	before;
 	int			count;
 	bool		null;
 
-	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(aside_events_owner(), context | SECURITY_LOCAL_USERID_CHANGE);
+	before = aside_act_as(aside_events_owner());
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	if (SPI_execute_with_args("SELECT aside.event_count_open($1, $2)", 2, types, values, NULL,
@@ -223,7 +219,7 @@ count_open(Oid role, int most)
 		elog(ERROR, "could not count the open events of a role");
 	count = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
 	SPI_finish();
-	SetUserIdAndSecContext(user, context);
+	aside_act_again(before);
 	return count;
 }
 

@@ -64,8 +64,7 @@ forward(FunctionCallInfo fcinfo, const char *what, bool read_only)
 	Datum	   *values = palloc(sizeof(Datum) * count);
 	char	   *nulls = palloc(count + 1);
 	StringInfoData query;
-	Oid			user;
-	int			context;
+	AsideUser	before;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for function %u", fcinfo->flinfo->fn_oid);
@@ -74,24 +73,23 @@ forward(FunctionCallInfo fcinfo, const char *what, bool read_only)
 	aside_check_tables_owner();
 	if (!read_only)
 		PreventCommandIfReadOnly(psprintf("%s()", NameStr(proc->proname)));
-	GetUserIdAndSecContext(&user, &context);
 	initStringInfo(&query);
 	appendStringInfo(&query, "SELECT %s aside.%s(", what, NameStr(proc->proname));
 	for (int i = 0; i < count; i++)
 	{
 		types[i] = i == 0 ? OIDOID : proc->proargtypes.values[i - 1];
-		values[i] = i == 0 ? ObjectIdGetDatum(user) : PG_GETARG_DATUM(i - 1);
+		values[i] = i == 0 ? ObjectIdGetDatum(GetUserId()) : PG_GETARG_DATUM(i - 1);
 		nulls[i] = i > 0 && PG_ARGISNULL(i - 1) ? 'n' : ' ';
 		appendStringInfo(&query, "%s$%d", i == 0 ? "" : ", ", i + 1);
 	}
 	appendStringInfoChar(&query, ')');
 	ReleaseSysCache(tuple);
-	SetUserIdAndSecContext(aside_events_owner(), context | SECURITY_LOCAL_USERID_CHANGE);
+	before = aside_act_as(aside_events_owner());
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	if (SPI_execute_with_args(query.data, count, types, values, nulls, read_only, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not run \"%s\"", query.data);
-	SetUserIdAndSecContext(user, context);
+	aside_act_again(before);
 }
 
 /* One value; it is told to the coordinator when the transaction commits. */

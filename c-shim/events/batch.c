@@ -1,0 +1,220 @@
+/*
+ * events/batch.c
+ *	  The events of a batch in their worker, as the owner of the tables: read,
+ *	  and acknowledged.
+ *
+ * The search_path is the handler's all the time: so no query here has a name,
+ * or an operator, without its schema.
+ */
+#include "events/handler.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "storage/itemptr.h"
+#include "storage/lmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+#include "utils/typcache.h"
+
+/* In front of each notification's texts, which are padded to 8 bytes. */
+typedef struct NoteHead
+{
+	uint32		pid;
+	uint32		channel_len;
+	uint32		payload_len;
+	uint32		reserved;
+} NoteHead;
+
+static SPIPlanPtr read_plans[ASIDE_PARTITIONS];
+static SPIPlanPtr log_plans[ASIDE_PARTITIONS];
+static SPIPlanPtr free_key_plan = NULL;
+
+static Datum
+make_composite(const AsideEvent *event, Datum key, bool no_key, Datum headers, bool no_headers, int attempt,
+			   Datum emitted, Datum emitted_by, bool no_emitter, int priority)
+{
+	TupleDesc	desc = lookup_rowtype_tupdesc(aside_event_type(), -1);
+	Datum		values[] = {
+		Int64GetDatum(event->id), event->channel, event->payload, key, headers, Int32GetDatum(attempt),
+		emitted, emitted_by, Int32GetDatum(priority)
+	};
+	bool		nulls[] = {
+		event->id == 0, false, event->no_payload, no_key, no_headers, false, false, no_emitter, false
+	};
+	HeapTuple	tuple = heap_form_tuple(desc, values, nulls);
+
+	ReleaseTupleDesc(desc);
+	return HeapTupleGetDatum(tuple);
+}
+
+/* A row of the query below. */
+static void
+read_event(HeapTuple row, TupleDesc desc, int attempt, AsideEvent *event)
+{
+	bool		null[12];
+	Datum		value[12];
+
+	for (int i = 0; i < lengthof(value); i++)
+		value[i] = SPI_getbinval(row, desc, i + 1, &null[i]);
+	event->id = DatumGetInt64(value[0]);
+	event->channel = value[1];
+	event->payload = value[2];
+	event->no_payload = null[2];
+	event->text = null[3] ? (Datum) 0 : value[3];
+	event->unique = !null[9];
+	event->notified = !null[10];
+	aside_event_depth = Max(aside_event_depth, DatumGetInt32(value[11]));
+	event->composite = make_composite(event, value[4], null[4], value[5], null[5], attempt, value[6],
+									  value[7], null[7], DatumGetInt32(value[8]));
+}
+
+#define READ_EVENTS(n) \
+	"SELECT id, channel, payload, payload OPERATOR(pg_catalog.#>>) '{}', key, headers, emitted, " \
+	"pg_catalog.pg_get_userbyid(emitted_by), priority, unique_key, command, depth " \
+	"FROM aside.event_" n " WHERE ctid OPERATOR(pg_catalog.=) ANY ($1) " \
+	"AND (command IS NULL OR command OPERATOR(pg_catalog.<>) 'moved') ORDER BY id"
+
+static int
+compare_ids(const void *a, const void *b)
+{
+	int64		left = *(const int64 *) a;
+	int64		right = *(const int64 *) b;
+
+	return left < right ? -1 : left > right;
+}
+
+/* Are these rows, by their ids, the events of the batch?  Whoever writes the table anew moves its rows. */
+static bool
+are_meant(const AsideBatch *batch)
+{
+	const int64 *meant = (const int64 *) ((const uint64 *) (batch + 1) + batch->count);
+	int64	   *ids;
+	bool		null;
+
+	if (SPI_processed != batch->count)
+		return false;
+	ids = palloc(sizeof(int64) * batch->count);
+	memcpy(ids, meant, sizeof(int64) * batch->count);
+	qsort(ids, batch->count, sizeof(int64), compare_ids);
+	for (uint32 i = 0; i < batch->count; i++)
+		if (ids[i] != DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &null)))
+			return false;
+	pfree(ids);
+	return true;
+}
+
+/* NULL: they are not there. */
+AsideEvent *
+aside_read_events(const AsideBatch *batch)
+{
+	static const char *const queries[ASIDE_PARTITIONS] = {READ_EVENTS("0"), READ_EVENTS("1"), READ_EVENTS("2")};
+	const uint64 *tids = (const uint64 *) (batch + 1);
+	ItemPointer pointers = palloc(sizeof(ItemPointerData) * batch->count);
+	Datum	   *elements = palloc(sizeof(Datum) * batch->count);
+	AsideEvent *events = palloc0(sizeof(AsideEvent) * batch->count);
+	Oid			types[1] = {TIDARRAYOID};
+	Datum		values[1];
+
+	for (uint32 i = 0; i < batch->count; i++)
+	{
+		ItemPointerSet(&pointers[i], tids[i] >> 16, tids[i] & 0xffff);
+		elements[i] = PointerGetDatum(&pointers[i]);
+	}
+	values[0] = PointerGetDatum(construct_array(elements, batch->count, TIDOID, sizeof(ItemPointerData),
+												false, TYPALIGN_SHORT));
+	aside_execute_by_place(&read_plans[batch->partition], queries[batch->partition], 1, types, values);
+	if (!are_meant(batch))
+		return NULL;
+	for (uint32 i = 0; i < batch->count; i++)
+		read_event(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, batch->attempt, &events[i]);
+	return events;
+}
+
+static Datum
+json_string(const char *text, int len)
+{
+	JsonbValue	value = {.type = jbvString};
+
+	value.val.string.val = unconstify(char *, text);
+	value.val.string.len = len;
+	return JsonbPGetDatum(JsonbValueToJsonb(&value));
+}
+
+/* As of those that are recorded. */
+static Datum
+sender_headers(uint32 pid)
+{
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(psprintf("{\"pid\": %u}", pid)));
+}
+
+AsideEvent *
+aside_read_notifications(const AsideBatch *batch)
+{
+	AsideEvent *events = palloc0(sizeof(AsideEvent) * batch->count);
+	const char *at = (const char *) (batch + 1);
+
+	for (uint32 i = 0; i < batch->count; i++)
+	{
+		const NoteHead *head = (const NoteHead *) at;
+		const char *channel = at + sizeof(NoteHead);
+		const char *payload = channel + TYPEALIGN(8, head->channel_len);
+
+		at = payload + TYPEALIGN(8, head->payload_len);
+		events[i].notified = true;
+		events[i].channel = PointerGetDatum(cstring_to_text_with_len(channel, head->channel_len));
+		events[i].text = PointerGetDatum(cstring_to_text_with_len(payload, head->payload_len));
+		events[i].payload = json_string(payload, head->payload_len);
+		events[i].composite = make_composite(&events[i], (Datum) 0, true, sender_headers(head->pid), false, batch->attempt,
+											 TimestampTzGetDatum(GetCurrentTimestamp()), (Datum) 0, true, 0);
+	}
+	return events;
+}
+
+/* As the tables' owner. */
+static void
+free_keys(Datum *ids, int count)
+{
+	Oid			types[1] = {INT8ARRAYOID};
+	Datum		values[1] = {
+		PointerGetDatum(construct_array(ids, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE))
+	};
+
+	/* Before the snapshot. */
+	LockRelationOid(aside_event_tables().unique_keys, RowExclusiveLock);
+	aside_execute_by_place(&free_key_plan, "DELETE FROM aside.event_unique WHERE event OPERATOR(pg_catalog.=) ANY ($1)", 1,
+						  types, values);
+}
+
+/* As the tables' owner: the batch is done when this commits, and its unique keys are free. */
+void
+aside_acknowledge_events(uint32 handler, const AsideBatch *batch, const AsideEvent *events)
+{
+	Oid			types[3] = {INT8OID, INT8ARRAYOID, INT4OID};
+	Datum	   *ids = palloc(sizeof(Datum) * batch->count);
+	Datum	   *unique = palloc(sizeof(Datum) * batch->count);
+	Datum		values[3];
+	int			count = 0;
+
+	for (uint32 i = 0; i < batch->count; i++)
+	{
+		ids[i] = Int64GetDatum(events[i].id);
+		if (events[i].unique)
+			unique[count++] = ids[i];
+	}
+	values[0] = Int64GetDatum(handler);
+	values[1] = PointerGetDatum(construct_array(ids, batch->count, INT8OID, sizeof(int64),
+												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	values[2] = Int32GetDatum(batch->attempt);
+	if (log_plans[batch->partition] == NULL)
+		log_plans[batch->partition] =
+			aside_prepare_kept(psprintf("INSERT INTO aside.event_log_%u (handler, kind, events, attempt) "
+								  "VALUES ($1, 'd', $2, $3)", batch->partition), 3, types);
+	aside_execute_plan(log_plans[batch->partition], values, NULL);
+	if (count > 0)
+		free_keys(unique, count);
+}

@@ -1,0 +1,357 @@
+/*
+ * events/handler_call.c
+ *	  The handler whose events this worker has: what its definition says,
+ *	  and the call, by plans that are kept for as long as new ones would do
+ *	  the same.
+ */
+#include "call/call.h"
+#include "coordinator/coordinator.h"
+#include "definitions/definition.h"
+#include "events/handler.h"
+#include "worker/worker.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "tcop/tcopprot.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/plancache.h"
+#include "utils/syscache.h"
+
+/* A plan for as long as a new one would come to the same. */
+typedef struct KeptPlan
+{
+	SPIPlanPtr	plan;			/* NULL: none */
+	uint64_t	changes;		/* of the catalogs, before its analysis */
+	uint64		settings;
+} KeptPlan;
+
+/* What the last handler of this process is, for as long as its definition holds. */
+typedef struct Handler
+{
+	AsideHandlerName name;
+	char	   *called;			/* the handler's name */
+	char		form;			/* e aside.event, a aside.event[], j jsonb, t text, c command */
+	char	   *text;			/* the function's signature, or the command */
+	Oid			function;		/* as it was when the handler was defined: it, and its owner */
+	Oid			function_owner;
+	bool		several;		/* a command of several statements */
+	uint32		changes;		/* what was said of handlers when its definition was seen the last time */
+	KeptPlan	plans[2];		/* of events, of notifications */
+} Handler;
+
+static Handler handler;
+
+static Oid
+oid_at(SPITupleTable *table, int column)
+{
+	bool		null;
+	Datum		value = SPI_getbinval(table->vals[0], table->tupdesc, column, &null);
+
+	return null ? InvalidOid : DatumGetObjectId(value);
+}
+
+/*
+ * As the tables' owner. False: it is paused, gone, or another one than the
+ * coordinator knows, which has been told, and asks again.  What was said of
+ * handlers before this is known here.
+ */
+bool
+aside_load_handler(const AsideHandlerName *name)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[1] = {INT8OID};
+	Datum		values[1] = {Int64GetDatum(name->id)};
+	uint32		changes = aside_handler_changes();
+	SPITupleTable *found;
+	bool		null;
+
+	if (aside_hold_tables() != name->tables)
+		return false;
+	if (handler.text != NULL && memcmp(&handler.name, name, sizeof(*name)) == 0 && handler.changes == changes)
+		return true;
+	aside_execute_by_place(&plan, "SELECT form, coalesce(handler, command), name, version, paused, function, function_owner FROM aside.event_handler "
+						  "WHERE id OPERATOR(pg_catalog.=) $1", 1, types, values);
+	found = SPI_tuptable;
+	if (SPI_processed != 1 || DatumGetInt32(SPI_getbinval(found->vals[0], found->tupdesc, 4, &null)) != name->version ||
+		DatumGetBool(SPI_getbinval(found->vals[0], found->tupdesc, 5, &null)))
+		return false;
+	if (handler.text != NULL && memcmp(&handler.name, name, sizeof(*name)) == 0)
+	{
+		handler.changes = changes;
+		return true;
+	}
+	for (int i = 0; i < lengthof(handler.plans); i++)
+		if (handler.plans[i].plan != NULL)
+			SPI_freeplan(handler.plans[i].plan);
+	if (handler.text != NULL)
+		pfree(handler.text);
+	if (handler.called != NULL)
+		pfree(handler.called);
+	memset(&handler, 0, sizeof(handler));
+	handler.form = SPI_getvalue(found->vals[0], found->tupdesc, 1)[0];
+	handler.text = MemoryContextStrdup(TopMemoryContext, SPI_getvalue(found->vals[0], found->tupdesc, 2));
+	handler.function = oid_at(found, 6);
+	handler.function_owner = oid_at(found, 7);
+	handler.several = handler.form == 'c' && list_length(pg_parse_query(handler.text)) > 1;
+	handler.called = MemoryContextStrdup(TopMemoryContext, SPI_getvalue(found->vals[0], found->tupdesc, 3));
+	handler.name = *name;
+	handler.changes = changes;
+	return true;
+}
+
+/* Since the coordinator asked, it may have been handed on, or its owner have lost his rights: it will ask again. */
+bool
+aside_handler_may_run(Oid owner)
+{
+	AsideDefinition definition = {.kind = "handler", .id = handler.name.id, .name = handler.called};
+
+	return aside_definition_owner(&definition) == owner && aside_definition_obstacle(owner) == NULL;
+}
+
+/* What aside_call_handler() passes to a handler of this form, by the types that the server knows, whatever bears their names. */
+static Oid
+argument_type(void)
+{
+	switch (handler.form)
+	{
+		case 'e':
+			return aside_event_type();
+		case 'a':
+			return get_array_type(aside_event_type());
+		case 'j':
+			return JSONBOID;
+		default:
+			return TEXTOID;
+	}
+}
+
+/* The handler's function; 42883 if it has gone. Its signature was written with this search_path. */
+static Oid
+find_function(void)
+{
+	int			level = NewGUCNestLevel();
+	Oid			function;
+	Oid		   *arguments;
+	int			count;
+
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+							 false);
+	function = DatumGetObjectId(DirectFunctionCall1(regprocedurein, CStringGetDatum(handler.text)));
+	AtEOXact_GUC(true, level);
+	(void) get_func_signature(function, &arguments, &count);
+	if (count != 1 || arguments[0] != argument_type())
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("function \"%s\" does not exist", handler.text)));
+	return function;
+}
+
+/*
+ * Whoever owns the schema can put another function in its place, which would
+ * run as the handler's owner: it is to be of an owner who could have made
+ * the handler do what he likes anyway.  Its own owner may have handed it on.
+ */
+static void
+check_function(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", function);
+	owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
+	ReleaseSysCache(tuple);
+	if (function != handler.function && owner != handler.function_owner && owner != GetUserId() && !superuser_arg(owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("function \"%s\" is another one than when the event handler was defined", handler.text),
+				 errdetail("It belongs to role \"%s\".", GetUserNameFromId(owner, true)),
+				 errhint("If it is what the handler is to call, define the handler anew.")));
+}
+
+static SPIPlanPtr
+prepare_handler(Oid *types)
+{
+	Oid			argument;
+	Oid			function;
+
+	if (handler.form == 'c')
+		return aside_prepare_plan(handler.text, 2, types);
+	function = find_function();
+	check_function(function);
+	argument = argument_type();
+	return aside_prepare_plan(psprintf("SELECT %s(%s$1)",
+							quote_qualified_identifier(get_namespace_name(get_func_namespace(function)),
+													   get_func_name(function)),
+							OidIsValid(get_func_variadictype(function)) ? "VARIADIC " : ""),
+				   1, &argument);
+}
+
+static bool
+still_holds(const KeptPlan *kept)
+{
+	ListCell   *cell;
+
+	if (kept->settings != aside_settings_version())
+		return false;
+	foreach(cell, SPI_plan_get_plan_sources(kept->plan))
+		if (aside_lock_queries(((CachedPlanSource *) lfirst(cell))->query_list) != kept->changes)
+			return false;
+	return true;
+}
+
+static bool
+is_lasting(SPIPlanPtr plan)
+{
+	ListCell   *cell;
+
+	foreach(cell, SPI_plan_get_plan_sources(plan))
+	{
+		Node	   *queries = (Node *) ((CachedPlanSource *) lfirst(cell))->query_list;
+
+		if (aside_has_fleeting_literal(queries, NULL) || aside_has_fleeting_call(queries, NULL))
+			return false;
+	}
+	return true;
+}
+
+/* The log has it as a client's statement. */
+static void
+log_handler(SPIPlanPtr plan)
+{
+	ListCell   *cell;
+
+	foreach(cell, SPI_plan_get_plan_sources(plan))
+	{
+		CachedPlanSource *source = lfirst(cell);
+
+		aside_log_handler(source->query_string);
+		if (source->raw_parse_tree != NULL)
+			aside_log_statement(source->raw_parse_tree->stmt, NULL, 0);
+	}
+}
+
+static void
+log_several(void)
+{
+	ListCell   *cell;
+
+	aside_log_handler(handler.text);
+	if (log_statement != LOGSTMT_NONE)
+		foreach(cell, pg_parse_query(handler.text))
+			aside_log_statement(lfirst_node(RawStmt, cell)->stmt, NULL, 0);
+}
+
+/* As the handler's owner: what it would do if it were new, by a plan that is kept where that does the same. */
+static void
+execute_handler(bool notified, Datum *values, const char *nulls)
+{
+	KeptPlan   *kept = &handler.plans[notified ? 1 : 0];
+	Oid			types[2] = {notified ? TEXTOID : JSONBOID, TEXTOID};
+	uint64_t	changes;
+	SPIPlanPtr	plan;
+
+	/* Each is analyzed when the one before has run. */
+	if (handler.several)
+	{
+		log_several();
+		aside_check_handler_code(SPI_execute_with_args(handler.text, 2, types, values, nulls, false, 0));
+		return;
+	}
+	if (kept->plan != NULL && still_holds(kept))
+	{
+		log_handler(kept->plan);
+		aside_execute_plan(kept->plan, values, nulls);
+		return;
+	}
+	if (kept->plan != NULL)
+		SPI_freeplan(kept->plan);
+	kept->plan = NULL;
+	changes = aside_catalog_changes();
+	plan = prepare_handler(types);
+	if (is_lasting(plan) && changes == aside_catalog_changes())
+	{
+		(void) SPI_keepplan(plan);
+		kept->plan = plan;
+		kept->changes = changes;
+		kept->settings = aside_settings_version();
+	}
+	log_handler(plan);
+	aside_execute_plan(plan, values, nulls);
+}
+
+/* A function that is not called for NULL would not have handled the event. */
+static void
+check_strict(void)
+{
+	if (func_strict(find_function()))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("function \"%s\" is STRICT, and the event has no payload", handler.text),
+				 errhint("Declare it as CALLED ON NULL INPUT.")));
+}
+
+static void
+call_with_one(const AsideEvent *event)
+{
+	Datum		values[2] = {event->composite, event->channel};
+	char		nulls[3] = "  ";
+
+	switch (handler.form)
+	{
+		case 'j':
+			values[0] = event->payload;
+			nulls[0] = event->no_payload ? 'n' : ' ';
+			/* What a NOTIFY said is text, and here meant to be JSON. */
+			if (event->notified)
+				values[0] = DirectFunctionCall1(jsonb_in,
+												CStringGetDatum(TextDatumGetCString(event->text)));
+			break;
+		case 't':
+			values[0] = event->text;
+			nulls[0] = event->text == (Datum) 0 ? 'n' : ' ';
+			break;
+		case 'c':
+			values[0] = event->notified ? event->text : event->payload;
+			nulls[0] = values[0] == (Datum) 0 || (!event->notified && event->no_payload) ? 'n' : ' ';
+			break;
+		default:
+			break;
+	}
+	if (handler.form != 'c' && nulls[0] == 'n')
+		check_strict();
+	execute_handler(event->notified, values, nulls);
+}
+
+static void
+call_with_array(const AsideEvent *events, uint32 count)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * count);
+	Datum		values[1];
+
+	for (uint32 i = 0; i < count; i++)
+		elements[i] = events[i].composite;
+	values[0] = PointerGetDatum(construct_array(elements, count, aside_event_type(), -1, false,
+												TYPALIGN_DOUBLE));
+	execute_handler(events[0].notified, values, NULL);
+}
+
+/* For events that are all recorded, or all notifications. */
+void
+aside_call_handler(const AsideEvent *events, uint32 count)
+{
+	if (handler.form == 'a')
+		call_with_array(events, count);
+	else
+		for (uint32 i = 0; i < count; i++)
+			call_with_one(&events[i]);
+}
