@@ -17,6 +17,7 @@ use aside_core::host::{Saved, World};
 use aside_core::memory::{self, Grows, NoMemory};
 use aside_core::pool::area::Area;
 use aside_core::pool::borrow::Limits;
+use aside_core::pool::slot::Key;
 use aside_core::report::QUERY_CANCELED;
 use aside_core::wire::batch::{Became, Note, events, notifications};
 use std::cell::RefCell;
@@ -272,6 +273,9 @@ impl Runner for Events<'_> {
         #[expect(clippy::disallowed_methods, reason = "room was made before")]
         self.workers.given.borrow_mut().insert(lease, (spec.id, work));
         Ok(true)
+    }
+    fn room(&self, owner: u32, superuser: bool) -> Result<bool, Saved> {
+        self.workers.leases.room(&self.h, self.area, Key { database: self.t.database, user: owner, superuser }, &self.limits)
     }
     fn recall(&self, lease: u64, keep: usize) -> Option<usize> {
         let begun = self.workers.leases.recall(self.area, lease, keep)?;

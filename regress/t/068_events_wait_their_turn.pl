@@ -1,5 +1,5 @@
 # Claim: what says nothing about an event is no attempt: it waits while its database allows
-# no connections or the server is upgraded, and meets the settings of a login of just then.
+# no connections, no worker is free or the server is upgraded, and meets the settings of a login of just then.
 
 use strict;
 use warnings;
@@ -10,7 +10,7 @@ use AsideTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = aside_node('waits', conf => "aside.worker_idle_timeout = '100ms'\n");
+my $node = aside_node('waits', conf => "aside.worker_idle_timeout = '100ms'\naside.max_workers = 4\nmax_worker_processes = 16\n");
 my $mon  = session($node);
 
 # A role's settings, by each of the ways in which they are made and unmade; the worker stays meanwhile.
@@ -44,6 +44,25 @@ for my $change (['SELECT 1', '|4MB'], ['SELECT 1', '|4MB'],
 }
 is($mon->value('SELECT max(attempt), count(DISTINCT pid) < count(*) FROM seen'), '1|t', 'each at its first attempt, and workers stay when nothing changes');
 $mon->value($_) for (q{ALTER SYSTEM SET aside.worker_idle_timeout = '100ms'}, 'SELECT pg_reload_conf()');
+
+# A pool that is full: what has no worker is not said to run, not even for a moment. 
+$mon->value($_) for ('CREATE ROLE h2 LOGIN', 'GRANT aside_user TO h2', 'CREATE TABLE ran (attempt int)', 'GRANT INSERT ON ran TO h, h2',
+	q{CREATE FUNCTION run(e aside.event) RETURNS void LANGUAGE sql AS $$INSERT INTO ran VALUES (e.attempt)$$},
+	map { ("SET ROLE $_", "SELECT async_event_on('full', 'run(aside.event)', name => 'of_$_', concurrency => 4, max_attempts => 1)", 'RESET ROLE') } 'h', 'h2');
+my @holders = map { session($node) } 1 .. 4;
+$holders[$_]->send("SELECT autonomous_exec('SELECT pg_sleep(600) /* holder $_ */')") for 0 .. $#holders;
+busy_worker($mon, "holder $_") for 0 .. $#holders;
+my $running = q{SELECT (SELECT count(*) FROM aside.events WHERE channel = 'full' AND state = 'running') + (SELECT sum(running) FROM aside.event_stats)
+	+ (SELECT count(*) FROM aside.event_runs r JOIN aside.events e ON e.id = r.event WHERE e.channel = 'full')};
+$mon->value(q{SELECT count(async_event_emit('full')) FROM generate_series(1, 20)});
+my $shown = 0;
+for (1 .. 40) { $shown += $mon->value($running); select undef, undef, undef, 0.02; }
+is($shown, 0, 'with a full pool no event is said to run');
+is($mon->value(q{SELECT string_agg(DISTINCT s.state, ',') FROM aside.events e, async_event_state(e.id) s WHERE e.channel = 'full'}), 'waiting', 'all wait');
+$mon->value("SELECT pg_cancel_backend(@{[$_->pid]})"), $_->wait for @holders;
+ok($mon->until('SELECT count(*) = 40 FROM ran', 30), 'they run when there are workers');
+is($mon->value('SELECT min(attempt), max(attempt) FROM ran'), '1|1', 'at their first attempt');
+finish_all(@holders);
 
 # A database that allows no connections.
 $mon->value('CREATE DATABASE shut');

@@ -10,7 +10,7 @@ use crate::coordinator::part::Context;
 use crate::coordinator::runner;
 use crate::definition::{LOOK_AGAIN_US, Standing};
 use crate::host::Saved;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Leases that are asked for at a time, at most.
 const WINDOW: usize = 64;
@@ -24,7 +24,8 @@ pub(super) struct Plan {
 
 impl Events {
     /// Start what may start, as long as there are workers. Attempts are recorded before; so as not to record
-    /// many that are not made, not many more leases are asked for at a time than were granted lately.
+    /// many that are not made, none is for whom there is no worker at a look, and not many more leases are asked for
+    /// at a time than were granted lately. Those of leases that were none are withdrawn.
     pub(super) fn start<H: EventHost>(&mut self, cx: &mut Context<'_, H>) -> Result<(), Saved> {
         let h = cx.host;
         let now = h.timestamp();
@@ -36,6 +37,7 @@ impl Events {
         }
         self.ask_standing(h)?;
         loop {
+            self.look_for_workers(cx)?;
             let plans = self.plan(cx, now);
             if plans.is_empty() {
                 self.withdraw_recalled();
@@ -93,6 +95,17 @@ impl Events {
     pub(super) fn standing_wait(&self, mono: u64) -> u64 {
         let barred = self.handlers.values().any(|handler| handler.barred && handler.would_start());
         if barred { self.look_again_at.saturating_sub(mono) } else { u64::MAX }
+    }
+
+    /// Whoever has something to start, and for whom there is no worker, is refused.
+    fn look_for_workers<H: EventHost>(&self, cx: &mut Context<'_, H>) -> Result<(), Saved> {
+        let mut asked = BTreeSet::new();
+        for spec in self.handlers.values().filter(|handler| handler.may_start()).map(|handler| &handler.spec) {
+            if !cx.refuses(spec.owner) && asked.insert(spec.owner) {
+                cx.look_for(spec.owner, spec.owner_is_superuser)?;
+            }
+        }
+        Ok(())
     }
 
     /// A lease of each handler in turn, and again, but none of an owner for whom there is no worker.
@@ -187,10 +200,14 @@ impl Events {
     /// Leases that were none, in the order in which they were planned.
     fn give_back(&mut self, plans: Vec<Plan>, now: i64) {
         for plan in plans.into_iter().rev() {
+            self.recalled.extend(plan.batches.iter().flat_map(ids_of).map(|id| (plan.handler, *id)));
             if let Some(handler) = self.handlers.get_mut(&plan.handler) {
                 handler.finish(plan.notes, plan.batches, &mut self.ledger, now);
             }
         }
+        // However often it fails, each of them is there once.
+        self.recalled.sort_unstable();
+        self.recalled.dedup();
     }
 
     /// What a worker said of a lease.

@@ -3,10 +3,10 @@
 
 use super::call::*;
 use super::exchange::{Exchange, Keep, Terms};
-use crate::host::{Arg, ArgForm, CallerHost, Identity, Mode, Output};
+use crate::host::{Arg, ArgForm, CallerHost, Identity, Mode, Output, Saved};
 use crate::memory::{self, Grows, SMALL};
 use crate::pool::area::Area;
-use crate::pool::borrow::{Limits, Short, try_borrow};
+use crate::pool::borrow::{Limits, Short, foresee, try_borrow};
 use crate::pool::slot::{Key, Lease, Slot, State};
 use crate::report::*;
 use crate::wire::batch::{Became, decode};
@@ -63,6 +63,8 @@ struct Open {
 pub struct Leases {
     open: RefCell<Vec<Open>>,
     ended_at: std::cell::Cell<Option<u64>>,
+    /// The last worker that was to be started found no process.
+    no_process: std::cell::Cell<bool>,
 }
 
 /// Whom a handler's worker acts as, and what it is to do.
@@ -92,17 +94,8 @@ impl Leases {
         limits: &Limits,
     ) -> Result<bool, Failed> {
         let key = Key { database: errand.database, user: errand.owner, superuser: errand.superuser };
-        if self.stands_aside(h, area) {
+        if self.leaves_to_others(h, area, key, limits) {
             return Ok(false);
-        }
-        // Handlers make calls of their own: leases must not take all workers that there are for these.
-        match takes_last(area, key, limits) {
-            Some(Short::Slots) => {
-                area.events_wait(h.my_pid(), self.count(), h.timestamp());
-                return Ok(false);
-            }
-            Some(_) => return Ok(false),
-            None => {}
         }
         // What a lease needs is there before there is one.
         memory::look_for(SMALL, LEASE)?;
@@ -111,14 +104,12 @@ impl Leases {
         let borrowed = match try_borrow(h, area, key, limits)? {
             Ok(borrowed) => borrowed,
             Err(short) => {
-                // At a limit of its role's, no other coordinator could help.
-                if short.of_workers() {
-                    area.events_wait(h.my_pid(), self.count(), h.timestamp());
-                }
+                self.was_short(h, area, short);
                 return Ok(false);
             }
         };
         area.events_wait_no_more(h.my_pid());
+        self.no_process.set(false);
         let request = Request {
             identity: Identity { session_user: errand.owner, current_user: errand.owner, database: errand.database, ..Identity::default() },
             mode: Mode::Events,
@@ -152,6 +143,37 @@ impl Leases {
         #[expect(clippy::disallowed_methods, reason = "room was made before")]
         self.open.borrow_mut().push(Open { number, lease: borrowed.lease, launched: borrowed.launched, last_words: None });
         Ok(true)
+    }
+
+    /// Would there be a worker of this key for one more lease?
+    pub fn room<H: CallerHost>(&self, h: &H, area: &Area, key: Key, limits: &Limits) -> Result<bool, Saved> {
+        if self.leaves_to_others(h, area, key, limits) {
+            return Ok(false);
+        }
+        let short = foresee(h, area, key, limits, !self.no_process.get())?;
+        short.into_iter().for_each(|short| self.was_short(h, area, short));
+        Ok(short.is_none())
+    }
+
+    fn was_short<H: CallerHost>(&self, h: &H, area: &Area, short: Short) {
+        if short == Short::WorkerProcesses {
+            self.no_process.set(true);
+        }
+        // At a limit of its role's, no other coordinator could help.
+        if short.of_workers() {
+            area.events_wait(h.my_pid(), self.count(), h.timestamp());
+        }
+    }
+
+    /// What worker there is, is not for this lease.
+    fn leaves_to_others<H: CallerHost>(&self, h: &H, area: &Area, key: Key, limits: &Limits) -> bool {
+        if self.stands_aside(h, area) {
+            return true;
+        }
+        // Handlers make calls of their own: leases must not take all workers that there are for these.
+        let short = takes_last(area, key, limits);
+        short.into_iter().for_each(|short| self.was_short(h, area, short));
+        short.is_some()
     }
 
     /// Take back the batches of a lease that its worker has not begun, but for the first `keep`: those from this

@@ -32,6 +32,15 @@ impl<H: Runner> Context<'_, H> {
         Ok(None)
     }
 
+    /// Is there a worker for this owner, as it looks? If not, that is all there is to say of him in this turn.
+    pub fn look_for(&mut self, owner: u32, superuser: bool) -> Result<bool, Saved> {
+        let room = !self.refuses(owner) && self.host.room(owner, superuser)?;
+        if !room {
+            self.fairness.refuse(self.part, owner);
+        }
+        Ok(room)
+    }
+
     /// There was no worker for this owner in this turn: there is none now.
     pub fn refuses(&self, owner: u32) -> bool {
         self.fairness.refuses(owner)

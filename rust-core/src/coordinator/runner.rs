@@ -14,6 +14,11 @@ pub trait Runner {
     /// Have a worker do this, as a lease of this number. False: no worker is to be had now. An error means that
     /// nothing was started.
     fn start(&self, lease: u64, work: &Work<'_>) -> Result<bool, Saved>;
+    /// Is there a worker for one more lease of this owner? A look: when it is asked for there may be none all the same.
+    fn room(&self, owner: u32, superuser: bool) -> Result<bool, Saved> {
+        _ = (owner, superuser);
+        Ok(true)
+    }
     /// Take back what the worker of a lease has not begun, but for its first `keep` batches: so many have been or
     /// will be begun, and the others never will be. None: all of them, or the lease is over.
     fn recall(&self, lease: u64, keep: usize) -> Option<usize> {

@@ -169,6 +169,40 @@ pub fn try_borrow<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) 
     Ok(found.map(|(lease, launched)| Borrowed { lease, launched, waited_us: None }))
 }
 
+/// What would be short for a worker of this key, by a look; nothing is claimed. Whether the server has a process left is
+/// known only from having one started: where the last try found none, one is, and serves who comes when it is ready.
+pub fn foresee<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits, processes_left: bool) -> Result<Option<Short>, Saved> {
+    if let Some(short) = beyond(area, h.my_pid(), key, limits) {
+        return Ok(Some(short));
+    }
+    let of_key = |state: State| area.slots.iter().any(|slot| slot.state().0 == state && slot.key() == key);
+    if of_key(State::Idle) {
+        return Ok(None);
+    }
+    if let Some(short) = full_role(h, area, key, limits) {
+        return Ok(Some(short));
+    }
+    reclaim(h, area);
+    let Some((index, slot)) = area.slots.iter().enumerate().find(|(_, slot)| slot.state().0 == State::Free) else {
+        retire_one(h, area, |other| other != key);
+        return Ok(Some(Short::Slots));
+    };
+    if processes_left {
+        return Ok(None);
+    }
+    if !of_key(State::Starting)
+        && let Some(generation) = slot.claim_for_prewarming(slot.state().1, key, h.my_pid())
+    {
+        let launched = h.launch(index as u32, generation, key);
+        if !matches!(launched, Ok(Launch::Started)) {
+            slot.change(generation, State::Starting, State::Free);
+            retire_one(h, area, |other| other != key);
+            launched?;
+        }
+    }
+    Ok(Some(Short::WorkerProcesses))
+}
+
 fn enlist<H: World>(h: &H, me: &Borrower, area: &Area) {
     if !me.waiting.replace(true) {
         area.enlist(h.my_pid());
@@ -207,10 +241,8 @@ fn attempt<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) -> Resu
             return Ok(Ok((lease, false)));
         }
     }
-    let of_role = area.slots.iter().filter(|s| taken(s) && s.key().user == key.user).count() as u32;
-    if limits.per_role > 0 && of_role >= limits.per_role {
-        retire_one(h, area, |other| other.user == key.user && other != key);
-        return Ok(Err(Short::Role));
+    if let Some(short) = full_role(h, area, key, limits) {
+        return Ok(Err(short));
     }
     reclaim(h, area);
     for (index, slot) in area.slots.iter().enumerate() {
@@ -245,6 +277,16 @@ fn attempt<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) -> Resu
     }
     retire_one(h, area, |other| other != key);
     Ok(Err(Short::Slots))
+}
+
+/// One more worker would be one more than the role may have.
+fn full_role<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) -> Option<Short> {
+    let of_role = area.slots.iter().filter(|s| taken(s) && s.key().user == key.user).count() as u32;
+    if limits.per_role == 0 || of_role < limits.per_role {
+        return None;
+    }
+    retire_one(h, area, |other| other.user == key.user && other != key);
+    Some(Short::Role)
 }
 
 /// The limit that one more lease would exceed. Idle workers do not count: they are there to be used.

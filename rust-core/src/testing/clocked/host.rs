@@ -145,6 +145,9 @@ impl Runner for World {
         let runner::Work::Batches { handler, batches } = work;
         self.call("start", true, |state| state.begin_lease(lease, handler, batches))
     }
+    fn room(&self, _: u32, _: bool) -> Result<bool, Saved> {
+        self.call("room", true, |state| state.looks_free || state.leases.len() < state.workers)
+    }
     fn recall(&self, lease: u64, keep: usize) -> Option<usize> {
         let state = &mut *self.set();
         state.recalls += 1;

@@ -54,7 +54,7 @@ fn an_end_in_good_order_counts_for_nobody() {
     sim.settle(100);
     assert!(sim.world.get().log.values().all(|logged| logged.attempts == 1 && logged.end == Some(End::Done)));
     // Nor is it an attempt where there was nobody to make it.
-    sim.world.set().workers = 0;
+    (sim.world.set().workers, sim.world.set().looks_free) = (0, true);
     sim.act(|state| state.emit("a", Nature::Good));
     sim.idle(SECOND);
     sim.reopen(NO_ROTATION);
@@ -63,7 +63,7 @@ fn an_end_in_good_order_counts_for_nobody() {
 
 #[test]
 fn each_call_may_fail_and_the_next_step_goes_on() {
-    let calls = ["handlers", "fetch", "record", "listen", "spill", "start", "rotate", "truncate", "carry_over", "compact_keys"];
+    let calls = ["handlers", "fetch", "record", "listen", "spill", "room", "start", "rotate", "truncate", "carry_over", "compact_keys"];
     for call in calls {
         let mut sim = Sim::new(7, vec![spec(1, "a"), Spec { durable: true, ordered: true, ..spec(2, "a") }]);
         sim.coordinator.events.set_rotation(500, 2_000_000);

@@ -51,6 +51,14 @@ impl Sim {
         self.try_step().unwrap()
     }
 
+    /// Pairs of an event and a handler that the log has as attempts under way, and that no worker has.
+    pub fn shown_running(&self) -> Vec<(i64, u32)> {
+        let state = self.world.get();
+        let has = |(event, handler): (i64, u32)| state.leases.values().any(|lease| lease.spec.id == handler && lease.has(event));
+        let begun = state.log.iter().filter(|(_, logged)| logged.unfinished && logged.end.is_none()).map(|(pair, _)| *pair);
+        begun.filter(|pair| !has(*pair)).collect()
+    }
+
     /// Let time pass until a worker has something to say, or the coordinator wants a step, or `until`.
     pub fn pass(&mut self, until: u64) {
         let state = &mut *self.world.set();

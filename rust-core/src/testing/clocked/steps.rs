@@ -84,10 +84,49 @@ fn where_there_is_no_worker_it_asks_again_but_not_all_the_time() {
     let retries = 10 * SECOND as u64 / START_RETRY_US;
     assert!((retries - 5..retries + 10).contains(&steps), "{steps}");
     let state = sim.world.get();
-    assert_eq!(state.calls["record"], 1, "attempts are written down once");
-    assert!(state.calls["start"] <= 2 * steps);
+    assert!(state.calls["room"] <= 2 * steps);
+    assert_eq!((state.calls.get("record"), state.calls.get("start")), (None, None), "and writes nothing down");
     let stats = sim.coordinator.events.stats(state.wall);
     assert!(stats.iter().all(|handler| (handler.ready, handler.running) == (10, 0) && handler.first_waits_us >= 9 * SECOND));
+}
+
+#[test]
+fn what_has_no_worker_is_not_said_to_run() {
+    for workers in 1..6 {
+        let specs = (1..8).map(|id| Spec { owner: id % 3, concurrency: 2, ..spec(id, "a") }).collect();
+        let mut sim = Sim::new(1, specs);
+        sim.world.set().workers = workers;
+        sim.world.set().batch_us = 400_000;
+        for _ in 0..200 {
+            sim.act(|state| state.emit("a", Nature::Good));
+            sim.step();
+            assert_eq!(sim.shown_running(), [], "{workers} workers");
+            let until = sim.world.get().mono + 10_000;
+            sim.pass(until);
+            // What has ended is said at the next step.
+            sim.step();
+            assert_eq!(sim.shown_running(), [], "{workers} workers");
+        }
+        let (withdrawn, begun) = (sim.world.get().entries.len(), sim.world.get().began.len());
+        assert!(withdrawn < 4 * begun + 100, "{withdrawn} lines of the log for {begun} events");
+    }
+}
+
+#[test]
+fn of_a_worker_that_was_not_there_after_all_the_log_keeps_no_attempt() {
+    let mut sim = Sim::new(1, vec![spec(1, "a"), Spec { owner: 11, ..spec(2, "a") }]);
+    (sim.world.set().workers, sim.world.set().looks_free) = (1, true);
+    sim.world.set().batch_us = 10 * SECOND as u64;
+    sim.act(|state| state.emit("a", Nature::Good));
+    sim.step();
+    assert_eq!((sim.world.get().leases.len(), sim.shown_running()), (1, vec![]));
+    sim.world.set().broken.push("start");
+    sim.world.set().workers = 2;
+    sim.try_step().unwrap_err();
+    sim.world.set().broken.clear();
+    (sim.world.set().workers, sim.world.set().looks_free) = (1, false);
+    sim.step();
+    assert_eq!(sim.shown_running(), [], "nor of one that could not be asked for");
 }
 
 #[test]

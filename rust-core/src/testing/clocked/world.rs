@@ -76,6 +76,8 @@ pub struct State {
     /// Events as handlers began them.
     pub began: Vec<(u32, i64)>,
     pub workers: usize,
+    /// It seems that there is one, always.
+    pub looks_free: bool,
     pub leases: BTreeMap<u64, Running>,
     pub next_lease: u64,
     pub outcomes: Vec<(u64, Outcome)>,
@@ -131,6 +133,7 @@ impl World {
             noted: Vec::new(),
             began: Vec::new(),
             workers: 4,
+            looks_free: false,
             leases: BTreeMap::new(),
             next_lease: 1,
             outcomes: Vec::new(),

@@ -7,6 +7,7 @@ use crate::pool::slot::{Key, State};
 use crate::report::CANNOT_CONNECT_NOW;
 use crate::wire::batch::{Became, events};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 /// What a coordinator does in each millisecond of its clock.
@@ -32,6 +33,9 @@ impl Coordinator {
         self.leases.listen(h, area);
         while ms.is_multiple_of(self.every_ms) && self.leases.count() < self.wants {
             let Key { database, user, superuser } = h.key;
+            if !self.leases.room(h, area, h.key, &h.limits).expect("nothing fails here") {
+                break;
+            }
             let errand = Errand { database, owner: user, superuser, title: b"handler", handler: b"handler", timeout_ms: 0 };
             let batches = [events(0, 1, 0, &[1], &[1]).unwrap()];
             match self.leases.start(u64::from(self.granted) + 1, h, area, h.session, &errand, &batches, &h.limits) {
@@ -86,6 +90,32 @@ fn who_is_alone_has_all_but_the_one_that_handlers_call() {
         let world = World::new(slots);
         assert_eq!(run(&world, vec![Coordinator::new(&world, 5, 1, 8)])[0].1, most);
     }
+}
+
+#[test]
+fn where_no_process_is_left_one_is_started_to_see_whether_there_is_and_it_serves() {
+    let world = World::new(4);
+    world.max_worker_processes.store(0, SeqCst);
+    let Coordinator { client: h, leases, .. } = Coordinator::new(&world, 5, 1, 1);
+    let room = || leases.room(&h, &world.area, h.key, &h.limits).unwrap();
+    let errand = Errand { database: 5, owner: 10, superuser: false, title: b"handler", handler: b"handler", timeout_ms: 0 };
+    let batches = [events(0, 1, 0, &[1], &[1]).unwrap()];
+    let start = || leases.start(1, &h, &world.area, h.session, &errand, &batches, &h.limits).ok();
+    assert!(room(), "nothing is known");
+    assert_eq!(start(), Some(false));
+    (0..5).for_each(|_| assert!(!room(), "it is asked for by a look"));
+    assert_eq!(world.count(State::Free), 4);
+    world.max_worker_processes.store(1, SeqCst);
+    until(room, || "a worker has come".into());
+    assert_eq!(start(), Some(true));
+    until(
+        || {
+            leases.listen(&h, &world.area);
+            leases.count() == 0
+        },
+        || "the lease is over".into(),
+    );
+    world.shut_down();
 }
 
 #[test]
