@@ -15,7 +15,7 @@ fn main() -> Result<()> {
         .blocklist_type("aside_pool|aside_registry|aside_coordinator")
         .raw_line("pub use super::memory::pool::aside_pool;")
         .raw_line("pub use super::exports::events::aside_coordinator;")
-        .raw_line("pub use super::exports::registry::aside_registry;")
+        .raw_line("pub use super::memory::registry::aside_registry;")
         .default_enum_style(bindgen::EnumVariation::ModuleConsts)
         .derive_default(true)
         .generate()
@@ -27,5 +27,15 @@ fn main() -> Result<()> {
         .warnings_into_errors(true)
         .try_compile("aside_abi_check")
         .context("ffi/abi_check.c")?;
+    // The declarations of the exports, for `export!` to compare with.
+    bindgen::Builder::default()
+        .header("ffi/aside_abi.h")
+        .allowlist_function("aside_.*")
+        .blocklist_type(".*")
+        .default_enum_style(bindgen::EnumVariation::ModuleConsts)
+        .raw_line("use super::abi::*;")
+        .generate()
+        .context("bindgen on the exports of ffi/aside_abi.h")?
+        .write_to_file(out.join("declared.rs"))?;
     Ok(())
 }

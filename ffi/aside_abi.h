@@ -21,7 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* First member of each vtable and of each shared segment; checked on both sides. */
+/* First member of each table of functions and of each shared segment, and compared wherever one is handed over. */
 #define ASIDE_ABI_VERSION 2
 
 /* What a call across the boundary came to. */
@@ -37,6 +37,7 @@ typedef enum aside_status
 	ASIDE_TOO_LONG = 7,			/* the result of a task is longer than it may be */
 	ASIDE_NO_MEMORY = 8,		/* out of memory */
 	ASIDE_TOO_MUCH = 9,			/* the results of a role's tasks are longer than they may be together */
+	ASIDE_OTHER_BUILD = 10,		/* a table of functions was filled by another build: none of them was called */
 } aside_status;
 
 typedef struct aside_bytes
@@ -87,6 +88,87 @@ enum aside_sqlstate_count
 	ASIDE_SQLSTATE_COUNT = 0 ASIDE_SQLSTATES(ASIDE_COUNT_SQLSTATE)
 };
 
+/*
+ * States, with the names under which views show them: the only place where
+ * they are named. rust-core has them with the same numbers; constants.rs
+ * compares all of them.
+ */
+#define ASIDE_SLOT_STATES(X) \
+	X(ASIDE_SLOT_FREE, 0, "free") \
+	X(ASIDE_SLOT_STARTING, 1, "starting") \
+	X(ASIDE_SLOT_IDLE, 2, "idle") \
+	X(ASIDE_SLOT_BUSY, 3, "busy") \
+	X(ASIDE_SLOT_RETIRING, 4, "leaving") \
+	X(ASIDE_SLOT_DEAD, 5, "dead") \
+	X(ASIDE_SLOT_HELD, 6, "session") \
+	X(ASIDE_SLOT_TASKED, 7, "task")
+
+#define ASIDE_TASK_STATES(X) \
+	X(ASIDE_TASK_FREE, 0, "free") \
+	X(ASIDE_TASK_FILLING, 1, "new") \
+	X(ASIDE_TASK_PENDING, 2, "pending") \
+	X(ASIDE_TASK_QUEUED, 3, "queued") \
+	X(ASIDE_TASK_RUNNING, 4, "running") \
+	X(ASIDE_TASK_ENDING, 5, "ending") \
+	X(ASIDE_TASK_DONE, 6, "done") \
+	X(ASIDE_TASK_FAILED, 7, "failed") \
+	X(ASIDE_TASK_CANCELLED, 8, "cancelled") \
+	X(ASIDE_TASK_LOST, 9, "lost")
+
+/* Of a coordinator's place in the registry. */
+#define ASIDE_ENTRY_STATES(X) \
+	X(ASIDE_ENTRY_FREE, 0, "free") \
+	X(ASIDE_ENTRY_STARTING, 1, "starting") \
+	X(ASIDE_ENTRY_LOOKING, 2, "starting") \
+	X(ASIDE_ENTRY_RUNNING, 3, "running") \
+	X(ASIDE_ENTRY_ABSENT, 4, "no extension") \
+	X(ASIDE_ENTRY_FAILED, 5, "failed") \
+	X(ASIDE_ENTRY_IDLE, 6, "idle") \
+	X(ASIDE_ENTRY_FAILING, 7, "failing")	/* runs, but its turns fail: of a view alone */
+
+/* Entry points, as aside.stat lists them. */
+#define ASIDE_KINDS_OF_CALL(X) \
+	X(ASIDE_KIND_EXEC, 0, "exec") \
+	X(ASIDE_KIND_QUERY, 1, "query") \
+	X(ASIDE_KIND_QUERY_AS, 2, "query_as") \
+	X(ASIDE_KIND_JSON, 3, "json") \
+	X(ASIDE_KIND_ROUTINE, 4, "routine")	/* of LANGUAGE plpgsql_autonomous */ \
+	X(ASIDE_KIND_SESSION, 5, "session") \
+	X(ASIDE_KIND_TASK, 6, "task")
+
+#define ASIDE_MEMBER(member, number, name) member = number,
+#define ASIDE_NAMED(member, number, name) [number] = name,
+#define ASIDE_COUNTED(member, number, name) +1
+
+typedef enum aside_slot_state
+{
+	ASIDE_SLOT_STATES(ASIDE_MEMBER)
+} aside_slot_state;
+
+typedef enum aside_task_state
+{
+	ASIDE_TASK_STATES(ASIDE_MEMBER)
+} aside_task_state;
+
+typedef enum aside_entry_state
+{
+	ASIDE_ENTRY_STATES(ASIDE_MEMBER)
+} aside_entry_state;
+
+typedef enum aside_kind
+{
+	ASIDE_KINDS_OF_CALL(ASIDE_MEMBER)
+} aside_kind;
+
+/* How many there are of each. */
+enum aside_counts
+{
+	ASIDE_SLOT_STATE_COUNT = 0 ASIDE_SLOT_STATES(ASIDE_COUNTED),
+	ASIDE_TASK_STATE_COUNT = 0 ASIDE_TASK_STATES(ASIDE_COUNTED),
+	ASIDE_ENTRY_STATE_COUNT = 0 ASIDE_ENTRY_STATES(ASIDE_COUNTED),
+	ASIDE_KINDS = 0 ASIDE_KINDS_OF_CALL(ASIDE_COUNTED),
+};
+
 /* Severities of aside_report, in the order of the server's. */
 typedef enum aside_severity
 {
@@ -122,17 +204,20 @@ typedef struct aside_report
 	aside_bytes function;
 } aside_report;
 
-/* aside_arg.form: how data is to be read. */
-#define ASIDE_ARG_NULL		0
-#define ASIDE_ARG_BYVAL		1	/* data is the 8 bytes of a Datum */
-#define ASIDE_ARG_BYREF		2	/* data is what a Datum would point to */
-#define ASIDE_ARG_TEXT		3	/* input text of a literal of unknown type */
+/* How the data of an argument is to be read. */
+typedef enum aside_arg_form
+{
+	ASIDE_ARG_NULL = 0,
+	ASIDE_ARG_BYVAL = 1,		/* data is the 8 bytes of a Datum */
+	ASIDE_ARG_BYREF = 2,		/* data is what a Datum would point to */
+	ASIDE_ARG_TEXT = 3,			/* input text of a literal of unknown type */
+} aside_arg_form;
 
 /* One argument of a command; type 0 where the statement is to infer it. */
 typedef struct aside_arg
 {
 	uint32_t	type;
-	uint32_t	form;
+	uint32_t	form;			/* aside_arg_form */
 	aside_bytes data;
 } aside_arg;
 
@@ -170,18 +255,7 @@ typedef enum aside_output
 	ASIDE_OUTPUT_TEXT = 4,		/* the same, as the text that a client would see; of a session, of every statement */
 } aside_output;
 
-/* Entry points, as aside.stat lists them. */
-typedef enum aside_kind
-{
-	ASIDE_KIND_EXEC = 0,
-	ASIDE_KIND_QUERY = 1,
-	ASIDE_KIND_QUERY_AS = 2,
-	ASIDE_KIND_JSON = 3,
-	ASIDE_KIND_ROUTINE = 4,		/* of LANGUAGE plpgsql_autonomous */
-	ASIDE_KIND_SESSION = 5,
-	ASIDE_KIND_TASK = 6,
-} aside_kind;
-#define ASIDE_KINDS 7
+/* Of a histogram. */
 #define ASIDE_BUCKETS 24
 
 /* One call, as the SQL function hands it over. */
@@ -220,7 +294,7 @@ typedef struct aside_call
 /* A row of aside.workers. Times are microseconds since 2000-01-01. */
 typedef struct aside_worker_row
 {
-	uint32_t	state;			/* 0 free: no row */
+	uint32_t	state;			/* aside_slot_state; of a free one there is no row */
 	uint32_t	pid;
 	uint32_t	database;
 	uint32_t	user;
@@ -280,7 +354,7 @@ typedef enum aside_transaction_end
 typedef struct aside_task_row
 {
 	int64_t		id;
-	uint32_t	state;			/* as rust-core/src/task numbers them */
+	uint32_t	state;			/* aside_task_state */
 	uint32_t	owner;
 	uint32_t	database;
 	uint32_t	pid;			/* 0: does not run */
@@ -614,13 +688,40 @@ typedef struct aside_note
 } aside_note;
 
 /*
- * A line of the log: a attempt, w not made after all, f failed, x dead, c
- * cancelled.  An error's message may be followed by its DETAIL, its HINT and its
- * CONTEXT, each after a NUL.
+ * What a line of aside.event_log_N says of events and a handler: the letter in
+ * its column kind. The only place in C and Rust where they are written.
  */
+#define ASIDE_LETTER_ATTEMPT 'a'	/* an attempt began */
+#define ASIDE_LETTER_WITHDRAWN 'w'	/* which was not made after all */
+#define ASIDE_LETTER_DONE 'd'	/* acknowledged, in the handler's own transaction */
+#define ASIDE_LETTER_FAILED 'f' /* to be tried again */
+#define ASIDE_LETTER_DEAD 'x'	/* not to be tried again */
+#define ASIDE_LETTER_CANCELLED 'c'
+
+/* Such a letter within the text of a query. */
+#define ASIDE_QUOTED(letter) ASIDE_QUOTED_(letter)
+#define ASIDE_QUOTED_(letter) #letter
+#define ASIDE_SQL_ATTEMPT ASIDE_QUOTED(ASIDE_LETTER_ATTEMPT)
+#define ASIDE_SQL_WITHDRAWN ASIDE_QUOTED(ASIDE_LETTER_WITHDRAWN)
+#define ASIDE_SQL_DONE ASIDE_QUOTED(ASIDE_LETTER_DONE)
+#define ASIDE_SQL_FAILED ASIDE_QUOTED(ASIDE_LETTER_FAILED)
+#define ASIDE_SQL_DEAD ASIDE_QUOTED(ASIDE_LETTER_DEAD)
+#define ASIDE_SQL_CANCELLED ASIDE_QUOTED(ASIDE_LETTER_CANCELLED)
+
+typedef enum aside_log_kind
+{
+	ASIDE_LOG_ATTEMPT = ASIDE_LETTER_ATTEMPT,
+	ASIDE_LOG_WITHDRAWN = ASIDE_LETTER_WITHDRAWN,
+	ASIDE_LOG_DONE = ASIDE_LETTER_DONE,
+	ASIDE_LOG_FAILED = ASIDE_LETTER_FAILED,
+	ASIDE_LOG_DEAD = ASIDE_LETTER_DEAD,
+	ASIDE_LOG_CANCELLED = ASIDE_LETTER_CANCELLED,
+} aside_log_kind;
+
+/* A line of the log.  An error's message may be followed by its DETAIL, its HINT and its CONTEXT, each after a NUL. */
 typedef struct aside_log_entry
 {
-	uint32_t	kind;
+	uint32_t	kind;			/* aside_log_kind */
 	uint32_t	handler;		/* 0: all */
 	uint32_t	partition;
 	uint32_t	attempt;
@@ -686,6 +787,13 @@ typedef struct aside_order
 	uint64_t	generation;
 } aside_order;
 
+/* What the launcher has its process write to the log. */
+typedef enum aside_launcher_note
+{
+	ASIDE_NOTE_NO_WORKER_SLOT = 0,
+	ASIDE_NOTE_TOO_MANY_DATABASES = 1,
+} aside_launcher_note;
+
 /* What the launcher asks of its process. */
 typedef struct aside_launcher_host
 {
@@ -701,14 +809,13 @@ typedef struct aside_launcher_host
 	/* false: there is no worker slot. */
 	bool		(*start) (const aside_order *order);
 	void		(*wake) (uint32_t proc);
-	/* 0: no worker slot, 1: too many databases. */
-	void		(*note) (uint32_t what);
+	void		(*note) (aside_launcher_note what);
 } aside_launcher_host;
 
 /* A row of aside.coordinators. */
 typedef struct aside_coordinator_row
 {
-	uint32_t	state;			/* as rust-core/src/launcher numbers them */
+	uint32_t	state;			/* aside_entry_state; of a free one there is no row */
 	uint32_t	database;
 	uint32_t	pid;
 	uint32_t	failures;
@@ -734,6 +841,9 @@ typedef struct aside_tally_row
 
 /* ---- exports ---- */
 
+/* ASIDE_ABI_VERSION of the core. */
+extern uint32_t aside_core_abi_version(void);
+
 /*
  * What ends the process when the core cannot go on without memory.  It does
  * not return; before it is set, such a process aborts.
@@ -751,7 +861,6 @@ extern aside_status aside_pool_init(void *memory, size_t size, uint32_t slots,
 
 /* This process's handle on a laid-out pool; NULL if the layout is not ours. */
 extern aside_pool *aside_pool_attach(void *memory, size_t size);
-extern void aside_pool_free(aside_pool *pool);
 extern uint32_t aside_pool_slots(const aside_pool *pool);
 /* Worker processes that it has, and those that are on their way. */
 extern uint32_t aside_pool_workers(const aside_pool *pool);
@@ -820,7 +929,7 @@ extern aside_status aside_task_detach(aside_pool *pool, const aside_caller_host 
 extern bool aside_task_progress(aside_pool *pool, const aside_caller_host *host, double percent,
 								aside_bytes message);
 extern void aside_tasks_transaction(aside_pool *pool, const aside_caller_host *host,
-									uint32_t end, uint32_t own, uint32_t parent);
+									aside_transaction_end end, uint32_t own, uint32_t parent);
 extern bool aside_tasks_pending(const aside_pool *pool);
 extern void aside_tasks_kick(aside_pool *pool, const aside_caller_host *host, int64_t retention_us);
 /* OK: *out is a row that this user may see; GONE: there is none at this index; LEAVE: nor after it. */
@@ -844,8 +953,8 @@ extern void aside_launcher_here(aside_registry *registry, uint32_t pid, int64_t 
 extern int64_t aside_launcher_kick(aside_registry *registry);
 extern bool aside_coordinator_attach(aside_registry *registry, uint32_t entry, uint64_t generation,
 									 uint32_t pid, uint32_t proc, int64_t now);
-/* 3 running, 4 absent, 5 failed; that it is idle, aside_coordinator_rests says. */
-extern void aside_coordinator_became(aside_registry *registry, uint32_t entry, uint32_t state, int64_t now);
+/* Running, absent, failed; that it is idle, aside_coordinator_rests says. */
+extern void aside_coordinator_became(aside_registry *registry, uint32_t entry, aside_entry_state state, int64_t now);
 /* The extension is there, and a process of the reserve is to be the coordinator: leave, and kick the launcher. */
 extern bool aside_coordinator_cedes(aside_registry *registry, uint32_t entry, int64_t now);
 extern void aside_coordinator_exit(aside_registry *registry, uint32_t entry, int64_t now);

@@ -2,12 +2,16 @@
 
 use crate::abi::*;
 use crate::bytes::{lend, lend_optional, optional, slice};
-use crate::memory::pool::aside_pool;
+use aside_core::async_event::stats::NoteCounts;
 use aside_core::autonomous_tx::call::Call;
+use aside_core::autonomous_tx::task::Start;
 use aside_core::host::{Arg, ArgForm, Column, Identity, Output};
+use aside_core::launcher::registry::{self, Entry};
 use aside_core::memory::{self, NoMemory};
 use aside_core::pool::borrow::Limits;
 use aside_core::pool::slot::Key;
+use aside_core::pool::stats::Counters;
+use aside_core::pool::view as worker;
 use aside_core::report::{FIELDS, Field, Report, Severity};
 use aside_core::task::View;
 use aside_core::wire::message::Ending;
@@ -84,9 +88,9 @@ pub unsafe fn call_of(raw: &aside_call) -> Result<Call<'_>, NoMemory> {
         let args = slice(raw.args, raw.nargs).iter().map(|a| Arg {
             type_oid: a.type_,
             form: match a.form {
-                ASIDE_ARG_BYVAL => ArgForm::ByValue,
-                ASIDE_ARG_BYREF => ArgForm::ByReference,
-                ASIDE_ARG_TEXT => ArgForm::Text,
+                aside_arg_form::ASIDE_ARG_BYVAL => ArgForm::ByValue,
+                aside_arg_form::ASIDE_ARG_BYREF => ArgForm::ByReference,
+                aside_arg_form::ASIDE_ARG_TEXT => ArgForm::Text,
                 _ => ArgForm::Null,
             },
             data: slice(a.data.data, a.data.len),
@@ -150,32 +154,119 @@ pub fn id_of(id: i64) -> Option<i64> {
     (id != i64::MIN).then_some(id)
 }
 
+/// How C says for how long: less than nothing is for ever.
+pub fn patience(us: i64) -> Option<u64> {
+    u64::try_from(us).ok()
+}
+
+/// # Safety
+/// Its texts are readable while the result lives.
+pub unsafe fn start_of(start: &aside_task_start) -> Start<'_> {
+    // SAFETY: per the contract.
+    let (label, shown) = unsafe { (optional(&start.label), optional(&start.shown)) };
+    Start {
+        label: label.unwrap_or_default(),
+        shown: shown.unwrap_or_default(),
+        timeout_ms: start.timeout_ms,
+        quota: start.quota,
+        on_commit: (start.on_commit != 0).then_some(start.subtransaction),
+        after: (start.after != 0).then_some(start.after.cast_unsigned()),
+    }
+}
+
 /// A row of aside.tasks; `lent` keeps its texts.
-pub fn task_row(pool: &aside_pool, view: &View, lent: &mut [Vec<u8>; 4]) -> aside_task_row {
-    let (percent, progress) = view.progress.clone().unwrap_or_default();
-    *lent = [view.command.clone(), view.label.clone(), view.message.clone(), progress];
-    let slot = view.card.lease.and_then(|lease| pool.area.slot(lease.slot));
+pub fn task_row(view: View, pid: u32, lent: &mut [Vec<u8>; 4]) -> aside_task_row {
+    let (percent, progress) = view.progress.unzip();
+    *lent = [view.command, view.label, view.message, progress.unwrap_or_default()];
     aside_task_row {
         id: view.card.ticket.id.cast_signed(),
         state: u32::from(view.card.state as u8),
         owner: view.card.owner,
         database: view.card.key.database,
-        pid: slot.map_or(0, |slot| slot.worker_pid.load(Relaxed)),
+        pid,
         submitter: view.card.submitter,
         sqlstate: view.sqlstate,
-        has_progress: u32::from(view.progress.is_some()),
+        has_progress: u32::from(percent.is_some()),
         detached: u32::from(view.detached),
         submitted: view.card.submitted,
         started: view.started.unwrap_or(0),
         finished: view.finished.unwrap_or(0),
         rows: view.rows,
         bytes: view.payload,
-        percent,
+        percent: percent.unwrap_or(0.0),
         command: lend(&lent[0]),
         label: lend(&lent[1]),
         message: lend(&lent[2]),
         progress: lend(&lent[3]),
     }
+}
+
+/// A row of aside.workers.
+pub fn worker_row(view: &worker::View) -> aside_worker_row {
+    aside_worker_row {
+        state: u32::from(view.state as u8),
+        pid: view.pid,
+        database: view.key.database,
+        user: view.key.user,
+        caller_pid: view.caller_pid,
+        depth: view.depth,
+        generation: view.generation,
+        xid: view.xid,
+        calls: view.calls,
+        errors: view.errors,
+        started: view.started,
+        last_used: view.last_used,
+    }
+}
+
+/// A row of aside.stat.
+pub fn stat_row(counters: &Counters) -> aside_stat_row {
+    aside_stat_row {
+        calls: counters.calls.load(Relaxed),
+        errors: counters.errors.load(Relaxed),
+        cancelled: counters.cancelled.load(Relaxed),
+        rows: counters.rows.load(Relaxed),
+        waits: counters.waits.load(Relaxed),
+        wait_us: counters.wait_us.load(Relaxed),
+        total_us: counters.total_us.load(Relaxed),
+        histogram: std::array::from_fn(|i| counters.histogram[i].load(Relaxed)),
+    }
+}
+
+/// The state that a coordinator says it has come to.
+pub fn entry_state(state: aside_entry_state::Type) -> Option<registry::State> {
+    registry::State::ALL.get(state as usize).copied()
+}
+
+/// A row of aside.coordinators.
+pub fn coordinator_row(entry: &Entry) -> aside_coordinator_row {
+    aside_coordinator_row {
+        state: if entry.is_failing() { aside_entry_state::ASIDE_ENTRY_FAILING } else { entry.state().0 as u32 },
+        database: entry.database(),
+        pid: entry.pid(),
+        failures: entry.failures(),
+        since: entry.since(),
+    }
+}
+
+/// A row of aside.notifications.
+pub fn tally_row(database: u32, handler: u32, counts: &NoteCounts) -> aside_tally_row {
+    aside_tally_row {
+        database,
+        handler,
+        waiting: counts.waiting,
+        done: counts.done,
+        failed: counts.failed,
+        dropped: counts.dropped,
+        recorded: counts.recorded,
+        sqlstates: counts.errors.map(|(sqlstate, _)| sqlstate),
+        failures: counts.errors.map(|(_, times)| times),
+    }
+}
+
+/// How C says a latch: -1 is none.
+pub fn latch(proc: Option<u32>) -> i64 {
+    proc.map_or(-1, i64::from)
 }
 
 #[cfg(test)]

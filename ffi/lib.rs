@@ -21,9 +21,17 @@ pub mod abi {
     include!(concat!(env!("OUT_DIR"), "/abi.rs"));
 }
 
+/// What aside_abi.h declares of the exports.
+#[allow(dead_code, improper_ctypes, non_camel_case_types, missing_docs, clippy::all, clippy::undocumented_unsafe_blocks, reason = "generated")]
+#[rustfmt::skip]
+mod declared {
+    include!(concat!(env!("OUT_DIR"), "/declared.rs"));
+}
+
 pub mod bytes;
 mod constants;
 pub mod convert;
+pub mod export;
 pub mod exports;
 pub mod guard;
 pub mod hosts;

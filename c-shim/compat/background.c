@@ -329,12 +329,12 @@ aside_background_end(PG_FUNCTION_ARGS)
 
 		values[2] = BoolGetDatum(ended);
 		nulls[3] = false;
-		values[3] = BoolGetDatum(ended && row.state != STATE_DONE);
+		values[3] = BoolGetDatum(ended && row.state != ASIDE_TASK_DONE);
 		nulls[4] = row.started == 0;
 		values[4] = TimestampTzGetDatum(row.started);
 		nulls[5] = !ended;
 		values[5] = TimestampTzGetDatum(row.finished);
-		nulls[0] = !ended || row.state != STATE_DONE;
+		nulls[0] = !ended || row.state != ASIDE_TASK_DONE;
 		values[0] = Int64GetDatum(row.rows);
 		if (ended && !handle->discard)
 			peek(handle->task, values, nulls);

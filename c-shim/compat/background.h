@@ -13,13 +13,6 @@
 
 #include "call/call.h"
 
-/* What aside_task_row says of a state; what comes after DONE has ended badly. */
-enum
-{
-	STATE_DONE = 6,
-	STATE_CANCELLED = 8,
-};
-
 /* No system has PIDs from here on. */
 #define FIRST_NUMBER 1000000000
 

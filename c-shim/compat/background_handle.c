@@ -52,9 +52,9 @@ aside_settle_handle(Handle *handle, aside_task_row *row)
 	if (row->finished != 0 && !handle->counted)
 	{
 		handle->counted = true;
-		aside_background_counters.completed += row->state == STATE_DONE;
-		aside_background_counters.cancelled += row->state == STATE_CANCELLED;
-		aside_background_counters.failed += row->state != STATE_DONE && row->state != STATE_CANCELLED;
+		aside_background_counters.completed += row->state == ASIDE_TASK_DONE;
+		aside_background_counters.cancelled += row->state == ASIDE_TASK_CANCELLED;
+		aside_background_counters.failed += row->state != ASIDE_TASK_DONE && row->state != ASIDE_TASK_CANCELLED;
 		if (row->started != 0)
 			aside_background_counters.total_ms += (row->finished - row->started) / 1000.0;
 	}

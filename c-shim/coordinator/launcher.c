@@ -150,9 +150,9 @@ launcher_wake(uint32_t proc)
 }
 
 static void
-launcher_note(uint32_t what)
+launcher_note(aside_launcher_note what)
 {
-	if (what == 0)
+	if (what == ASIDE_NOTE_NO_WORKER_SLOT)
 		ereport(LOG,
 				(errmsg("pg_aside has no worker slot for a coordinator of events"),
 				 errhint("Consider increasing \"max_worker_processes\".")));

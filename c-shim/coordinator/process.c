@@ -79,7 +79,7 @@ has_extension(void)
 }
 
 static void
-leave(uint32 state)
+leave(aside_entry_state state)
 {
 	aside_coordinator_became(aside_event_registry, aside_own_entry, state, GetCurrentTimestamp());
 	proc_exit(exit_code);
@@ -96,7 +96,7 @@ read_partition(bool *handlers)
 	aside_begin_with_tables();
 	/* Asked while the tables stay: as long as there is an extension, they are its own, and not somebody's who waited for it to go. */
 	if (!OidIsValid(get_extension_oid("pg_aside", true)))
-		leave(4);
+		leave(ASIDE_ENTRY_ABSENT);
 	SetUserIdAndSecContext(aside_events_owner(), SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
@@ -205,9 +205,9 @@ take_turn(aside_coordinator *coordinator)
 	}
 	AbortOutOfAnyTransaction();
 	if (aside_tables_replaced())
-		leave(5);
+		leave(ASIDE_ENTRY_FAILED);
 	if (!has_extension())
-		leave(4);
+		leave(ASIDE_ENTRY_ABSENT);
 	if (aside_kept_error() != NULL && aside_kept_error()->sqlerrcode != said)
 	{
 		said = aside_kept_error()->sqlerrcode;
@@ -252,13 +252,13 @@ coordinate(const aside_order *order)
 	{
 		aside_serve_signals();
 		if (aside_coordinator_leaves(aside_event_registry, aside_own_entry, GetCurrentTimestamp()))
-			leave(5);
+			leave(ASIDE_ENTRY_FAILED);
 		aside_sleep_for(10000);
 	}
 	aside_listen_to_server();
 	aside_set_current_partition(partition);
 	coordinator = aside_coordinator_new(aside_event_registry, aside_own_entry, partition, GetCurrentTimestamp());
-	aside_coordinator_became(aside_event_registry, aside_own_entry, 3, GetCurrentTimestamp());
+	aside_coordinator_became(aside_event_registry, aside_own_entry, ASIDE_ENTRY_RUNNING, GetCurrentTimestamp());
 	/* Who waits for a lock does not listen: rather a pause, in which it does. */
 	(void) set_config_option("lock_timeout", LOCK_PATIENCE, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SET, true, 0, false);
 	pgstat_report_activity(STATE_IDLE, NULL);
@@ -275,7 +275,7 @@ coordinate(const aside_order *order)
 		if (aside_coordinator_leaves(aside_event_registry, aside_own_entry, now))
 		{
 			close_in_order(coordinator);
-			leave(5);
+			leave(ASIDE_ENTRY_FAILED);
 		}
 		/* When there is always something, turns that take in several things at a time leave more to those who work. */
 		if (now - turned < BUSY_US)

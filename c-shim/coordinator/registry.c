@@ -129,23 +129,22 @@ PG_FUNCTION_INFO_V1(aside_coordinators);
 Datum
 aside_coordinators(PG_FUNCTION_ARGS)
 {
-	static const char *const states[] = {"free", "starting", "starting", "running", "no extension", "failed", "idle"};
+	static const char *const states[] = {ASIDE_ENTRY_STATES(ASIDE_NAMED)};
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	aside_coordinator_row row;
 
 	aside_begin_rows(fcinfo);
 	for (uint32 i = 0; aside_event_registry != NULL && aside_view_coordinator(aside_event_registry, i, &row); i++)
 	{
-		char	   *database = row.state == 0 ? NULL : get_database_name(row.database);
+		char	   *database = row.state == ASIDE_ENTRY_FREE ? NULL : get_database_name(row.database);
 		Datum		values[5];
 		bool		nulls[5] = {false};
 
 		/* The launcher forgets those that were dropped when it looks next. */
-		if (row.state == 0 || database == NULL)
+		if (database == NULL)
 			continue;
 		values[0] = DirectFunctionCall1(namein, CStringGetDatum(database));
-		/* One that runs, but whose turns fail. */
-		values[1] = CStringGetTextDatum(row.state == 3 && row.failures > 0 ? "failing" : states[row.state % lengthof(states)]);
+		values[1] = CStringGetTextDatum(states[row.state % lengthof(states)]);
 		nulls[2] = row.pid == 0;
 		values[2] = Int32GetDatum(row.pid);
 		values[3] = Int32GetDatum(row.failures);

@@ -213,7 +213,7 @@ aside_acknowledge_events(uint32 handler, const AsideBatch *batch, const AsideEve
 	if (log_plans[batch->partition] == NULL)
 		log_plans[batch->partition] =
 			aside_prepare_kept(psprintf("INSERT INTO aside.event_log_%u (handler, kind, events, attempt) "
-								  "VALUES ($1, 'd', $2, $3)", batch->partition), 3, types);
+								  "VALUES ($1, " ASIDE_SQL_DONE ", $2, $3)", batch->partition), 3, types);
 	aside_execute_plan(log_plans[batch->partition], values, NULL);
 	if (count > 0)
 		free_keys(unique, count);

@@ -97,10 +97,10 @@ remember_snapshot(Snapshot snapshot)
 	"coalesce(l.unfinished, false) AS unfinished, l.next_at, h.paused, h.ordered " \
 	"FROM aside.event_" n " p JOIN " HANDLERS_BY " h ON h.since < p.id AND " \
 	"h.by = CASE WHEN p.target IS NULL THEN 'channel ' || p.channel ELSE 'handler ' || p.target END LEFT JOIN (" \
-	"SELECT o.handler, ev, count(*) FILTER (WHERE o.kind = 'a') " \
-	"- count(*) FILTER (WHERE o.kind = 'w' OR (o.kind = 'f' AND o.attempt IS NULL)) AS attempts, " \
-	"bool_or(o.kind IN ('d', 'x', 'c')) AS ended, " \
-	"count(*) FILTER (WHERE o.kind = 'a') > count(*) FILTER (WHERE o.kind IN ('w', 'f', 'x', 'd')) AS unfinished, " \
+	"SELECT o.handler, ev, count(*) FILTER (WHERE o.kind = " ASIDE_SQL_ATTEMPT ") " \
+	"- count(*) FILTER (WHERE o.kind = " ASIDE_SQL_WITHDRAWN " OR (o.kind = " ASIDE_SQL_FAILED " AND o.attempt IS NULL)) AS attempts, " \
+	"bool_or(o.kind IN (" ASIDE_SQL_DONE ", " ASIDE_SQL_DEAD ", " ASIDE_SQL_CANCELLED ")) AS ended, " \
+	"count(*) FILTER (WHERE o.kind = " ASIDE_SQL_ATTEMPT ") > count(*) FILTER (WHERE o.kind IN (" ASIDE_SQL_WITHDRAWN ", " ASIDE_SQL_FAILED ", " ASIDE_SQL_DEAD ", " ASIDE_SQL_DONE ")) AS unfinished, " \
 	"max(o.next_at) AS next_at " \
 	"FROM aside.event_log_" n " o, unnest(o.events) ev GROUP BY o.handler, ev) l " \
 	"ON l.ev = p.id AND l.handler = h.id " \

@@ -157,9 +157,9 @@ write_entry(const aside_log_entry *entry)
 	aside_run_query(psprintf("INSERT INTO aside.event_log_%u (handler, kind, events, attempt, next_at, sqlstate, message, "
 					   "detail, hint, context) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", entry->partition),
 			  10, types, values, nulls, SPI_OK_INSERT);
-	if (entry->kind == 'x')
+	if (entry->kind == ASIDE_LOG_DEAD)
 		bury_event(entry);
-	if (entry->kind == 'x' || entry->kind == 'c')
+	if (entry->kind == ASIDE_LOG_DEAD || entry->kind == ASIDE_LOG_CANCELLED)
 		aside_run_query(FREE_KEYS, 1, &types[2], &values[2], NULL, SPI_OK_DELETE);
 }
 
@@ -253,7 +253,7 @@ aside_event_acknowledged(uint32_t handler, uint32_t partition, const int64_t *ev
 		aside_begin_work();
 		values[0] = Int64GetDatum(handler);
 		values[1] = aside_event_array(events, count);
-		aside_run_query(psprintf("SELECT 1 FROM aside.event_log_%u WHERE handler = $1 AND kind = 'd' AND events @> $2 LIMIT 1",
+		aside_run_query(psprintf("SELECT 1 FROM aside.event_log_%u WHERE handler = $1 AND kind = " ASIDE_SQL_DONE " AND events @> $2 LIMIT 1",
 						   partition), 2, types, values, NULL, SPI_OK_SELECT);
 		*are = SPI_processed > 0;
 		aside_end_work();

@@ -59,8 +59,8 @@ keep_errors(uint32 partition)
 					   "jsonb_agg(jsonb_build_object('attempt', attempt, 'at', at, 'sqlstate', sqlstate, 'message', message) "
 					   "ORDER BY at) AS errors FROM (SELECT e AS event, handler, kind, attempt, at, sqlstate, message, "
 					   "row_number() OVER (PARTITION BY e, handler ORDER BY at DESC) AS back "
-					   "FROM aside.event_log_%u, unnest(events) e WHERE kind IN ('f', 'x') AND sqlstate IS NOT NULL) o "
-					   "WHERE back <= 100 GROUP BY event, handler HAVING bool_or(kind = 'x')) l "
+					   "FROM aside.event_log_%u, unnest(events) e WHERE kind IN (" ASIDE_SQL_FAILED ", " ASIDE_SQL_DEAD ") AND sqlstate IS NOT NULL) o "
+					   "WHERE back <= 100 GROUP BY event, handler HAVING bool_or(kind = " ASIDE_SQL_DEAD ")) l "
 					   "WHERE d.errors IS NULL AND d.id = l.event AND d.handler = l.handler", partition),
 			  0, NULL, NULL, NULL, SPI_OK_UPDATE);
 }

@@ -15,9 +15,23 @@ PG_MODULE_MAGIC;
 
 extern PGDLLEXPORT void _PG_init(void);
 
+/* Objects and archive that a build has left from different states of the source do not know each other's structs. */
+static void
+check_build(void)
+{
+	if (aside_core_abi_version() != ASIDE_ABI_VERSION)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("module and core of pg_aside are of different builds"),
+				 errdetail("The module has version %u of what is between them, the core version %u.",
+						   ASIDE_ABI_VERSION, aside_core_abi_version()),
+				 errhint("Build and install pg_aside again, after \"make clean\".")));
+}
+
 void
 _PG_init(void)
 {
+	check_build();
 	aside_when_out_of_memory(aside_end_without_memory);
 	aside_define_settings();
 	aside_install_hooks();

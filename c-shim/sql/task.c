@@ -307,8 +307,7 @@ aside_async_progress(PG_FUNCTION_ARGS)
 static void
 put_task(ReturnSetInfo *result, const aside_task_row *row)
 {
-	static const char *const states[] = {"free", "new", "pending", "queued", "running", "ending",
-	"done", "failed", "cancelled", "lost"};
+	static const char *const states[] = {ASIDE_TASK_STATES(ASIDE_NAMED)};
 	char	   *owner = GetUserNameFromId(row->owner, true);
 	char	   *database = get_database_name(row->database);
 	Datum		values[TASK_COLUMNS] = {0};

@@ -47,7 +47,7 @@ put(Datum *values, bool *nulls, int i, bool known, Datum value)
 static void
 put_worker(ReturnSetInfo *result, int slot, const aside_worker_row *row)
 {
-	static const char *const states[] = {"free", "starting", "idle", "busy", "leaving", "dead", "session", "task"};
+	static const char *const states[] = {ASIDE_SLOT_STATES(ASIDE_NAMED)};
 	char	   *database = get_database_name(row->database);
 	char	   *user = GetUserNameFromId(row->user, true);
 	uint64		xid = row->pid != 0 ? running_transaction(row->pid) : 0;
@@ -103,7 +103,7 @@ histogram_datum(const aside_stat_row *row)
 Datum
 aside_stat(PG_FUNCTION_ARGS)
 {
-	static const char *const kinds[ASIDE_KINDS] = {"exec", "query", "query_as", "json", "routine", "session", "task"};
+	static const char *const kinds[] = {ASIDE_KINDS_OF_CALL(ASIDE_NAMED)};
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	AsidePool  *pool = aside_caller_pool(false);
 

@@ -4,6 +4,7 @@ use crate::abi::{aside_blocker, aside_bytes, aside_caller_host, aside_outcome, a
 use crate::bytes::{lend, optional, slice};
 use crate::convert::ending_of;
 use crate::convert::lent;
+use crate::export::{FromC, Refused, Vtable};
 use crate::hosts::worker::lend_column;
 use crate::hosts::world::{done, no_memory, slept};
 use crate::{host_call, impl_world};
@@ -22,6 +23,14 @@ pub struct Caller<'a> {
 }
 
 impl_world!(Caller<'_>);
+
+impl FromC for Caller<'_> {
+    type Raw = *const aside_caller_host;
+    unsafe fn from_c(raw: *const aside_caller_host) -> Result<Self, Refused> {
+        // SAFETY: passed on.
+        Ok(Self { t: unsafe { Vtable::from_c(raw) }?.get() })
+    }
+}
 
 impl Caller<'_> {
     /// Keep an error for the shim to throw.

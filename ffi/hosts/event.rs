@@ -154,30 +154,32 @@ fn logged<'e>(entry: &'e Entry, one: &'e mut [i64; 1], places: &HashMap<i64, u64
     let mut out = aside_log_entry { events: std::ptr::null(), ..Default::default() };
     match entry {
         Entry::Attempt { handler, partition, events, attempt } => {
-            (out.kind, out.handler, out.partition, out.attempt) = (u32::from(b'a'), *handler, u32::from(*partition), *attempt);
+            (out.kind, out.handler, out.partition, out.attempt) =
+                (aside_log_kind::ASIDE_LOG_ATTEMPT, *handler, u32::from(*partition), *attempt);
             (out.events, out.nevents) = (events.as_ptr(), events.len());
             return out;
         }
         Entry::Withdrawn { handler, partition, events, attempt } => {
-            (out.kind, out.handler, out.partition, out.attempt) = (u32::from(b'w'), *handler, u32::from(*partition), *attempt);
+            (out.kind, out.handler, out.partition, out.attempt) =
+                (aside_log_kind::ASIDE_LOG_WITHDRAWN, *handler, u32::from(*partition), *attempt);
             (out.events, out.nevents) = (events.as_ptr(), events.len());
             return out;
         }
         Entry::Failed { handler, partition, event, attempt, sqlstate, message, next_at, counted } => {
-            (out.kind, out.handler, out.partition) = (u32::from(b'f'), *handler, u32::from(*partition));
+            (out.kind, out.handler, out.partition) = (aside_log_kind::ASIDE_LOG_FAILED, *handler, u32::from(*partition));
             // One that does not count has no number.
             (out.attempt, out.sqlstate, out.next_at) = (if *counted { *attempt } else { 0 }, *sqlstate, *next_at);
             out.message = lend(message);
             one[0] = *event;
         }
         Entry::Dead { handler, partition, event, attempt, sqlstate, message } => {
-            (out.kind, out.handler, out.partition) = (u32::from(b'x'), *handler, u32::from(*partition));
+            (out.kind, out.handler, out.partition) = (aside_log_kind::ASIDE_LOG_DEAD, *handler, u32::from(*partition));
             (out.attempt, out.sqlstate, out.message) = (*attempt, *sqlstate, lend(message));
             out.tid = places.get(event).copied().unwrap_or(0);
             one[0] = *event;
         }
         Entry::Cancelled { partition, event, handler } => {
-            (out.kind, out.handler, out.partition) = (u32::from(b'c'), handler.unwrap_or(0), u32::from(*partition));
+            (out.kind, out.handler, out.partition) = (aside_log_kind::ASIDE_LOG_CANCELLED, handler.unwrap_or(0), u32::from(*partition));
             one[0] = *event;
         }
     }

@@ -1,13 +1,22 @@
 //! The core's `LauncherHost` over `aside_launcher_host`.
 
-use crate::abi::{aside_launcher_host, aside_order};
+use crate::abi::{aside_launcher_host, aside_launcher_note, aside_order};
 use crate::bytes::slice;
+use crate::export::{FromC, Refused, Vtable};
 use aside_core::launcher::reserve::Order;
 use aside_core::launcher::{LauncherHost, Note};
 use aside_core::memory;
 
 /// Borrows a vtable for the duration of an export.
 pub struct Host<'a>(pub &'a aside_launcher_host);
+
+impl FromC for Host<'_> {
+    type Raw = *const aside_launcher_host;
+    unsafe fn from_c(raw: *const aside_launcher_host) -> Result<Self, Refused> {
+        // SAFETY: passed on.
+        Ok(Self(unsafe { Vtable::from_c(raw) }?.get()))
+    }
+}
 
 impl LauncherHost for Host<'_> {
     fn timestamp(&self) -> i64 {
@@ -33,7 +42,11 @@ impl LauncherHost for Host<'_> {
         crate::host_call!(self.0, wake(proc));
     }
     fn note(&self, _: u32, what: Note) {
-        crate::host_call!(self.0, note(if what == Note::NoWorkerSlot { 0 } else { 1 }));
+        let what = match what {
+            Note::NoWorkerSlot => aside_launcher_note::ASIDE_NOTE_NO_WORKER_SLOT,
+            Note::TooManyDatabases => aside_launcher_note::ASIDE_NOTE_TOO_MANY_DATABASES,
+        };
+        crate::host_call!(self.0, note(what));
     }
 }
 

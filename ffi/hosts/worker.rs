@@ -3,6 +3,7 @@
 use crate::abi::{self, aside_output, aside_ran, aside_refusal, aside_status, aside_worker_host};
 use crate::bytes::{lend, lend_optional, optional};
 use crate::convert::{copied, lent};
+use crate::export::{FromC, Refused, Vtable};
 use crate::hosts::world::{done, no_memory};
 use crate::{host_call, impl_world};
 use aside_core::host::*;
@@ -16,6 +17,14 @@ pub struct WorkerSide<'a> {
 }
 
 impl_world!(WorkerSide<'_>);
+
+impl FromC for WorkerSide<'_> {
+    type Raw = *const aside_worker_host;
+    unsafe fn from_c(raw: *const aside_worker_host) -> Result<Self, Refused> {
+        // SAFETY: passed on.
+        Ok(Self { t: unsafe { Vtable::from_c(raw) }?.get() })
+    }
+}
 
 /// A statement that the shim keeps. Only the shim looks inside.
 #[derive(Clone, Copy, Debug)]

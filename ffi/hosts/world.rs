@@ -113,8 +113,3 @@ macro_rules! impl_world {
         }
     };
 }
-
-/// Is this a world of our version?
-pub fn is_ours(world: &aside_world) -> bool {
-    world.abi_version == crate::abi::ASIDE_ABI_VERSION
-}

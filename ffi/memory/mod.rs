@@ -2,4 +2,5 @@
 
 pub mod allocator;
 pub mod pool;
+pub mod registry;
 pub mod tasks;

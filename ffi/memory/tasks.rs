@@ -2,7 +2,7 @@
 
 use crate::abi::ASIDE_ABI_VERSION;
 use aside_core::task::journal::RECORD;
-use aside_core::task::{Entry, Header, Page, Table, Ticket};
+use aside_core::task::{Entry, Header, Page, Table};
 use std::sync::atomic::Ordering::*;
 
 const ALIGN: usize = 64;
@@ -75,21 +75,6 @@ pub unsafe fn attach(memory: *mut u8, len: usize) -> Option<Table<'static>> {
             pages: crate::bytes::slice(memory.add(pages_at).cast::<Page>(), pages),
         })
     }
-}
-
-/// Bring back from a journal what a restart has swallowed; the journal is made to tell of that.
-pub fn recover(table: &Table, now: i64, records: &mut [u8]) -> usize {
-    let (known, _) = records.as_chunks::<RECORD>();
-    let lost = table.recover(now, &mut |index| known.get(index as usize).copied());
-    let (records, _) = records.as_chunks_mut::<RECORD>();
-    for (record, index) in records.iter_mut().zip(0..) {
-        // One that is no task any more keeps its id: those of later tasks are above it.
-        let view = table.view(index).map(|view| view.card.ticket);
-        if let Some(now) = view.and_then(|ticket: Ticket| table.record(ticket)) {
-            *record = now;
-        }
-    }
-    lost
 }
 
 #[cfg(test)]

@@ -85,7 +85,8 @@ impl Memory {
         Self { address: base.next_multiple_of(64), len }
     }
     pub fn pool(slots: u32) -> Self {
-        let memory = Self::zeroed(aside_pool_size(slots, 4096));
+        // SAFETY: any numbers will do.
+        let memory = Self::zeroed(unsafe { aside_pool_size(slots, 4096) });
         // SAFETY: zeroed, aligned, of the length asked for; the key has 16 bytes.
         let status = unsafe { aside_pool_init(memory.start(), memory.len, slots, 4096, [7u8; 16].as_ptr()) };
         assert_eq!(status, aside_status::ASIDE_OK);

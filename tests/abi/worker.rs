@@ -4,7 +4,7 @@ use super::shim::*;
 use aside_core::report::{Field, Report, Severity};
 use pg_aside::abi::*;
 use pg_aside::convert::lent;
-use pg_aside::exports::{pool::*, worker::*};
+use pg_aside::exports::worker::*;
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::ptr::null_mut;
@@ -28,7 +28,7 @@ pub fn worker_main(memory: Memory, slot: u32, generation: u64, broken: bool) {
             aside_worker_exit(pool, &host);
         }
         HERE.set(None);
-        aside_pool_free(pool);
+        drop(Box::from_raw(pool));
     }
     process.gone.store(true, SeqCst);
 }

@@ -98,8 +98,8 @@ impl Caller {
     fn ask(&self, command: &'static str, what: impl FnOnce(&aside_call) -> aside_status::Type) -> u32 {
         let long = [b'x'; 1000];
         let args = [
-            aside_arg { type_: 25, form: ASIDE_ARG_NULL, data: aside_bytes::default() },
-            aside_arg { type_: 25, form: ASIDE_ARG_TEXT, data: lend(&long) },
+            aside_arg { type_: 25, form: aside_arg_form::ASIDE_ARG_NULL, data: aside_bytes::default() },
+            aside_arg { type_: 25, form: aside_arg_form::ASIDE_ARG_TEXT, data: lend(&long) },
         ];
         let columns = [aside_column { type_: 25, typmod: -1, by_text: 0, reserved: 0, name: lend(b"column") }];
         let mut call = call(command);

@@ -93,11 +93,6 @@ impl Sessions {
         }
     }
 
-    /// Nothing of this process's tenant is to be found by the next one. What it holds is abandoned by `call::leave`.
-    pub fn clear(&self) {
-        self.named.borrow_mut().clear();
-    }
-
     /// The database that a session is in.
     pub fn database(&self, name: &[u8]) -> Option<u32> {
         self.get(name).map(|open| open.database)
@@ -491,6 +486,15 @@ pub fn close<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, 
         Met::Failed(Failed::Saved) => Err(Failed::Saved),
         _ => Ok(()),
     }
+}
+
+/// The tenant of this process is over: what its sessions hold is abandoned, and the next tenant finds none of them.
+pub fn abandon_all<H: CallerHost>(h: &H, area: &Area, session: &Session) {
+    if session.sessions.is_empty() {
+        return;
+    }
+    leave(h, area, session);
+    session.sessions.named.borrow_mut().clear();
 }
 
 /// The session of this process whose name is the so-manieth in their order; without a name where there is no memory for it.

@@ -314,10 +314,39 @@ pub fn progress<H: CallerHost>(h: &H, area: &Area, session: &Session, percent: f
     table.running_at(slot.1.task.load(Relaxed), lease).is_some_and(|ticket| table.progress(ticket, percent, message))
 }
 
-/// One task, if the user may act for its owner.
-pub fn view<H: CallerHost>(h: &H, session: &Session, index: u32) -> Result<Option<View>, Failed> {
-    let Some(view) = session.tasks.table().and_then(|table| table.view(index)) else { return Ok(None) };
-    Ok(h.may_act_for(view.card.owner)?.then_some(view))
+/// One entry of the table, as this user sees it.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, on the stack")]
+pub enum Seen {
+    /// A task of somebody for whom this user may act; the pid of the process that runs it, 0: none does.
+    Row(View, u32),
+    /// No task, or somebody else's.
+    Hidden,
+    /// Nor is there a later one.
+    Over,
+}
+
+/// The task at an index, if the user may act for its owner.
+pub fn view<H: CallerHost>(h: &H, area: &Area, session: &Session, index: u32) -> Result<Seen, Failed> {
+    let Some(table) = session.tasks.table().filter(|table| (index as usize) < table.entries.len()) else { return Ok(Seen::Over) };
+    let Some(view) = table.view(index) else { return Ok(Seen::Hidden) };
+    if !h.may_act_for(view.card.owner)? {
+        return Ok(Seen::Hidden);
+    }
+    let slot = view.card.lease.and_then(|lease| area.slot(lease.slot));
+    Ok(Seen::Row(view, slot.map_or(0, |slot| slot.worker_pid.load(Relaxed))))
+}
+
+/// The task of an id; its pid is that of the worker that has begun it, or in which it wants to run.
+pub fn view_of<H: CallerHost>(h: &H, area: &Area, session: &Session, id: i64) -> Result<Seen, Failed> {
+    let Some(table) = session.tasks.table() else { return Ok(Seen::Hidden) };
+    let Some(ticket) = table.find(id.cast_unsigned()) else { return Ok(Seen::Hidden) };
+    let ran_on = table.ran_on(ticket).map_or(0, |(_, pid)| pid);
+    Ok(match view(h, area, session, ticket.index)? {
+        // Meanwhile it may have become another task's.
+        Seen::Row(view, _) if view.card.ticket == ticket => Seen::Row(view, ran_on),
+        _ => Seen::Hidden,
+    })
 }
 
 /// Wait until one of these tasks has ended; its id, or None when the time has passed.

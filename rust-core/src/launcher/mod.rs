@@ -24,6 +24,9 @@ const LONGEST_BACKOFF_US: i64 = 60_000_000;
 /// A coordinator that has not come for this long never will.
 const START_PATIENCE_US: i64 = 60_000_000;
 
+/// The next look after one that came to nothing: a panic.
+pub const WAIT_AFTER_PANIC_US: i64 = BACKOFF_US;
+
 /// That there is no worker slot is said when it has been so for this long.
 const SHORT_FOR_US: i64 = 2_000_000;
 
@@ -62,7 +65,7 @@ pub struct Launcher {
 }
 
 /// When to try again after so many failures.
-pub fn backoff(failures: u32) -> i64 {
+fn backoff(failures: u32) -> i64 {
     BACKOFF_US.saturating_mul(1 << failures.min(10)).min(LONGEST_BACKOFF_US)
 }
 
@@ -176,11 +179,26 @@ pub fn cedes(registry: &Registry, entry: &Entry, now: i64) -> bool {
     cedes && entry.change(entry.state(), State::Failed, now)
 }
 
-/// A process of the reserve ends with an order that it has not seen: it is the launcher's again, which is to be kicked.
-pub fn refuse(registry: &Registry, order: Order, now: i64) {
-    if let Some(entry) = registry.entries.get(order.entry as usize) {
+/// A process of the reserve ends. An order that it has not seen is the launcher's again, which is to be kicked.
+pub fn leave_reserve(registry: &Registry, place: u32, now: i64) {
+    let unseen = registry.reserve.get(place as usize).and_then(|place| place.leave());
+    if let Some(order) = unseen
+        && let Some(entry) = registry.entries.get(order.entry as usize)
+    {
         entry.change((State::Starting, order.generation), State::Failed, now);
     }
+}
+
+/// The process of a coordinator ends: one that had not said why has failed.
+pub fn exits(registry: &Registry, entry: &Entry, now: i64) {
+    registry.tallies.leave(entry.database());
+    let state = entry.state();
+    if matches!(state.0, State::Looking | State::Running) {
+        entry.failed(now.saturating_add(backoff(entry.failures())));
+        entry.change(state, State::Failed, now);
+    }
+    // Last: from then on another one may come.
+    entry.detach();
 }
 
 /// When an entry is to be started, if it is.
@@ -309,6 +327,37 @@ mod tests {
         h.slots.set(true);
         launcher.step(&h, &registry);
         assert_eq!(h.started.borrow().len(), 3);
+    }
+
+    #[test]
+    fn who_wants_the_database_hears_whether_somebody_is_in_it_or_about_to_be() {
+        let (h, registry, mut launcher) = fake(&[5]);
+        assert_eq!(registry.vacate(5, 9), None, "not known");
+        launcher.step(&h, &registry);
+        let entry = &registry.entries[0];
+        assert_eq!(registry.vacate(5, i64::MAX), Some(None), "it starts, and has no latch yet");
+        entry.attach(1, 100, 3, 0);
+        assert_eq!((registry.vacate(5, i64::MAX), entry.leaves(h.now.get())), (Some(Some(3)), true));
+        exits(&registry, entry, 0);
+        assert_eq!((registry.vacate(5, i64::MAX), entry.leaves(h.now.get())), (None, true), "nobody, and nobody comes");
+        registry.readmit(5);
+        assert!(!entry.leaves(h.now.get()));
+    }
+
+    #[test]
+    fn a_coordinator_whose_turn_fails_is_failing_until_one_goes_well() {
+        let (h, registry, mut launcher) = fake(&[5]);
+        launcher.step(&h, &registry);
+        let entry = &registry.entries[0];
+        entry.fared(false, 0);
+        assert!(!entry.is_failing(), "it does not run");
+        entry.attach(1, 100, 3, 0);
+        entry.became(State::Running, 0);
+        assert!(!entry.is_failing());
+        entry.fared(false, 7);
+        assert!(entry.is_failing() && entry.failures() == 1 && entry.retry_at() == 7);
+        entry.fared(true, 8);
+        assert!(!entry.is_failing());
     }
 
     #[test]
@@ -442,9 +491,27 @@ mod tests {
         launcher.step(&h, &registry);
         assert_eq!(registry.entries[0].state().0, State::Starting);
         assert_eq!(registry.entries[1].state().0, State::Failed);
-        let unseen = registry.reserve[0].leave().unwrap();
-        refuse(&registry, unseen, 0);
+        leave_reserve(&registry, 0, 0);
         assert_eq!(registry.entries[0].state().0, State::Failed, "it ended before it saw its order");
+    }
+
+    #[test]
+    fn a_coordinator_that_ends_without_saying_why_has_failed_and_leaves_its_place_last() {
+        let (h, registry, mut launcher) = fake(&[5]);
+        launcher.step(&h, &registry);
+        let (entry, now) = (&registry.entries[0], h.now.get());
+        let attach = || assert!(entry.attach(entry.state().1, 100, 3, now));
+        attach();
+        exits(&registry, entry, now);
+        assert_eq!((entry.state().0, entry.failures(), entry.pid()), (State::Failed, 1, 0));
+        assert_eq!(entry.retry_at(), now + backoff(0));
+        for said in [State::Absent, State::Failed] {
+            entry.change(entry.state(), State::Starting, now);
+            attach();
+            entry.became(said, now);
+            exits(&registry, entry, now);
+            assert_eq!((entry.state().0, entry.failures(), entry.pid()), (said, 1, 0), "it had said so");
+        }
     }
 
     #[test]

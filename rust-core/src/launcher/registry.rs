@@ -39,16 +39,11 @@ pub enum State {
 }
 
 impl State {
-    fn from_number(n: u8) -> Self {
-        match n {
-            1 => Self::Starting,
-            2 => Self::Looking,
-            3 => Self::Running,
-            4 => Self::Absent,
-            5 => Self::Failed,
-            6 => Self::Idle,
-            _ => Self::Free,
-        }
+    /// All of them, each at its number.
+    pub const ALL: [Self; 7] = [Self::Free, Self::Starting, Self::Looking, Self::Running, Self::Absent, Self::Failed, Self::Idle];
+
+    pub fn from_number(n: u8) -> Self {
+        Self::ALL.get(usize::from(n)).copied().unwrap_or(Self::Free)
     }
 }
 
@@ -172,6 +167,11 @@ impl Entry {
         self.retry_at.load(Relaxed)
     }
 
+    /// It runs, but its last turn failed.
+    pub fn is_failing(&self) -> bool {
+        self.state().0 == State::Running && self.failures() > 0
+    }
+
     /// Try again then.
     pub fn failed(&self, retry_at: i64) {
         self.failures.fetch_add(1, Relaxed);
@@ -180,6 +180,11 @@ impl Entry {
 
     pub fn recovered(&self) {
         self.failures.store(0, Relaxed);
+    }
+
+    /// A turn of the coordinator went well, or did not.
+    pub fn fared(&self, well: bool, now: i64) {
+        if well { self.recovered() } else { self.failed(now) }
     }
 
     /// The coordinator takes its place; false: it is not wanted any more.
@@ -384,6 +389,21 @@ impl Registry {
         let entry = there().min_by_key(|entry| entry.since())?;
         entry.ask_to_leave(now + YIELD_US);
         Some(entry.proc())
+    }
+
+    /// Somebody wants the database for himself, until then: its coordinator's latch, if it has one; None: nobody is in it,
+    /// nor about to be.
+    pub fn vacate(&self, database: u32, until: i64) -> Option<Option<u32>> {
+        let (_, entry) = self.find(database)?;
+        entry.ask_to_leave(until);
+        (entry.pid() != 0 || entry.state().0 == State::Starting).then(|| entry.proc())
+    }
+
+    /// He does not want it any more.
+    pub fn readmit(&self, database: u32) {
+        if let Some((_, entry)) = self.find(database) {
+            entry.may_come_again();
+        }
     }
 
     /// The launcher is to look around; its latch.

@@ -7,4 +7,5 @@ pub mod pins;
 pub mod poll;
 pub mod slot;
 pub mod stats;
+pub mod view;
 pub mod waits;

@@ -54,17 +54,11 @@ pub enum State {
 }
 
 impl State {
-    fn from_number(n: u8) -> Self {
-        match n {
-            1 => Self::Starting,
-            2 => Self::Idle,
-            3 => Self::Busy,
-            4 => Self::Retiring,
-            5 => Self::Dead,
-            6 => Self::Held,
-            7 => Self::Tasked,
-            _ => Self::Free,
-        }
+    /// All of them, each at its number.
+    pub const ALL: [Self; 8] = [Self::Free, Self::Starting, Self::Idle, Self::Busy, Self::Retiring, Self::Dead, Self::Held, Self::Tasked];
+
+    pub fn from_number(n: u8) -> Self {
+        Self::ALL.get(usize::from(n)).copied().unwrap_or(Self::Free)
     }
 }
 

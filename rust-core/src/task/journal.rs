@@ -144,4 +144,18 @@ impl Table<'_> {
         self.seed_ids(last);
         lost
     }
+
+    /// The same from a journal that is in memory; it is made to tell of what is Lost.
+    pub fn recover_from(&self, now: i64, journal: &mut [u8]) -> usize {
+        let (known, _) = journal.as_chunks::<RECORD>();
+        let lost = self.recover(now, &mut |index| known.get(index as usize).copied());
+        let (records, _) = journal.as_chunks_mut::<RECORD>();
+        for (record, index) in records.iter_mut().zip(0..) {
+            // One that is no task any more keeps its id: those of later tasks are above it.
+            if let Some(now) = self.view(index).and_then(|view| self.record(view.card.ticket)) {
+                *record = now;
+            }
+        }
+        lost
+    }
 }

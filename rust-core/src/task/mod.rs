@@ -70,19 +70,22 @@ pub enum State {
 }
 
 impl State {
-    fn from_number(n: u8) -> Self {
-        match n {
-            1 => Self::Filling,
-            2 => Self::Pending,
-            3 => Self::Queued,
-            4 => Self::Running,
-            5 => Self::Ending,
-            6 => Self::Done,
-            7 => Self::Failed,
-            8 => Self::Cancelled,
-            9 => Self::Lost,
-            _ => Self::Free,
-        }
+    /// All of them, each at its number.
+    pub const ALL: [Self; 10] = [
+        Self::Free,
+        Self::Filling,
+        Self::Pending,
+        Self::Queued,
+        Self::Running,
+        Self::Ending,
+        Self::Done,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Lost,
+    ];
+
+    pub fn from_number(n: u8) -> Self {
+        Self::ALL.get(usize::from(n)).copied().unwrap_or(Self::Free)
     }
 
     /// It has ended, and all words that say how are written.

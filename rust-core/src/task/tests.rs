@@ -551,6 +551,20 @@ fn what_a_restart_swallows_comes_back_as_lost() {
 }
 
 #[test]
+fn a_journal_in_memory_is_made_to_tell_of_what_is_lost() {
+    let t = leak(3, 0);
+    let (queued, free) = (t.queued(), t.queued());
+    let mut journal = [t.record(queued).unwrap(), [0; RECORD], [0; RECORD]].concat();
+    journal[RECORD..2 * RECORD].copy_from_slice(&t.record_as(free, State::Done).unwrap());
+    let done = journal[RECORD..2 * RECORD].to_vec();
+    let after = leak(3, 0);
+    assert_eq!(after.recover_from(99, &mut journal), 1);
+    assert_eq!(after.view(queued.index).unwrap().card.state, State::Lost);
+    assert_eq!(journal[RECORD..2 * RECORD], done, "what is no task any more keeps its id");
+    assert_eq!(leak(3, 0).recover_from(100, &mut journal), 0, "it is lost once");
+}
+
+#[test]
 fn a_file_of_a_larger_table_is_read_to_its_end() {
     let t = leak(8, 0);
     let tickets: Vec<_> = (0..8).map(|_| t.queued()).collect();

@@ -3,6 +3,7 @@
 use super::caller::{Client, Told, text};
 use super::sessions::said;
 use super::world::{Fault, World, spawn, until};
+use crate::autonomous_tx::task::Seen;
 use crate::pool::slot::Key;
 use crate::report::*;
 use crate::task::State;
@@ -55,6 +56,26 @@ fn a_task_runs_while_its_submitter_goes_on_and_its_result_is_kept() {
     assert_eq!(said(Client::of(&world, world.fork(), Key { user: 11, ..client.key }).task_result(id)).0, INSUFFICIENT_PRIVILEGE);
     client.detach(id).unwrap();
     assert_eq!(said(client.task_result(id)), (UNDEFINED_OBJECT, format!("task {id} does not exist")));
+    forget_all(&world, "");
+}
+
+#[test]
+fn a_view_shows_ones_own_tasks_and_who_runs_them() {
+    let world = world(1);
+    let client = Client::new(&world);
+    let other = Client::of(&world, world.fork(), Key { user: 11, ..client.key });
+    let id = client.submit("put a; wait go").unwrap();
+    until(|| client.state(id) == Some(State::Running), || "the task runs".into());
+    let pid = client.pid_in(0);
+    assert_eq!(client.views(), [(id, pid)]);
+    assert!(matches!(client.view(id), Seen::Row(view, by) if view.card.ticket.id == id as u64 && by == pid));
+    assert_eq!((other.views(), other.view(id)), (vec![], Seen::Hidden), "they are not of a role that it may act for");
+    world.open("go");
+    client.wait(&[id], None).unwrap();
+    assert_eq!(client.views(), [(id, 0)], "nobody runs it any more");
+    client.detach(id).unwrap();
+    until(|| client.look(id).is_none(), || "its worker has let go of it".into());
+    assert_eq!((client.views(), client.view(id), client.view(id + 1)), (vec![], Seen::Hidden, Seen::Hidden));
     forget_all(&world, "");
 }
 

@@ -2,7 +2,7 @@
 
 use super::caller::{Client, Told};
 use crate::autonomous_tx::session;
-use crate::autonomous_tx::task::{self, End, Start};
+use crate::autonomous_tx::task::{self, End, Seen, Start};
 use crate::host::Output;
 use crate::task::{State, View};
 use crate::wire::message::Ending;
@@ -92,6 +92,24 @@ impl Client {
     pub fn look(&self, id: i64) -> Option<View> {
         let table = self.world.table()?;
         table.view(table.find(id as u64)?.index).filter(|view| view.card.ticket.id == id as u64)
+    }
+
+    /// The task of an id as a view shows it to this client.
+    pub fn view(&self, id: i64) -> Seen {
+        task::view_of(self, &self.world.area, self.session, id).unwrap_or_else(|_| panic!("no look at task {id}"))
+    }
+
+    /// All that the view shows it, by id.
+    pub fn views(&self) -> Vec<(i64, u32)> {
+        let mut rows = Vec::new();
+        for index in 0.. {
+            match task::view(self, &self.world.area, self.session, index).unwrap_or(Seen::Over) {
+                Seen::Row(view, pid) => rows.push((view.card.ticket.id as i64, pid)),
+                Seen::Hidden => {}
+                Seen::Over => break,
+            }
+        }
+        rows
     }
 
     pub fn state(&self, id: i64) -> Option<State> {
