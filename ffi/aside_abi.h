@@ -655,6 +655,7 @@ typedef struct aside_fetched
 {
 	int64_t		id;
 	uint64_t	tid;
+	uint64_t	txid;			/* of the transaction that wrote it */
 	uint32_t	partition;
 	uint32_t	target;			/* 0: every handler of its channel */
 	int32_t		priority;
@@ -668,6 +669,24 @@ typedef struct aside_fetched
 	const aside_known *known;
 	size_t		nknown;
 } aside_fetched;
+
+/* Transactions that the last fetch of all that was new did not see: those from here on, and these before. */
+typedef struct aside_unseen
+{
+	uint64_t	from;
+	const uint64_t *running;
+	size_t		nrunning;
+} aside_unseen;
+
+/* A snapshot as the server has it, and the number that the next transaction will have, read after it was taken. */
+typedef struct aside_snapshot
+{
+	uint64_t	next;
+	uint32_t	xmax;
+	uint32_t	reserved;
+	const uint32_t *xip;
+	size_t		nxip;
+} aside_snapshot;
 
 /* Where an event lies. */
 typedef struct aside_place
@@ -745,10 +764,11 @@ typedef struct aside_event_host
 	aside_status (*handlers) (const aside_handler_spec **specs, size_t *count);
 	/* Of these handlers, by id and name: may they run, and as whom? */
 	aside_status (*standing) (const aside_handler_spec *handlers, size_t count, aside_standing *out);
-	/* What is new since all were fetched last, or what is open; of this no more rows than that.  Were these all? */
-	aside_status (*fetch) (bool open, size_t most, const aside_fetched **events, size_t *count, bool *all);
+	/* Events of these transactions; NULL: what is open. Commands and so many rows at most, and the snapshot that saw them. */
+	aside_status (*fetch) (const aside_unseen *unseen, size_t limit, const aside_fetched **events, size_t *count,
+						   aside_snapshot *snapshot);
 	/* What fetches went by, above this id, of channels of handlers that were made after it. */
-	aside_status (*look_back) (int64_t since, const aside_fetched **events, size_t *count);
+	aside_status (*look_back) (int64_t since, const aside_unseen *unseen, const aside_fetched **events, size_t *count);
 	/* Where all events lie now. */
 	aside_status (*places) (const aside_place **places, size_t *count);
 	aside_status (*record) (const aside_log_entry *entries, size_t count);
@@ -762,7 +782,8 @@ typedef struct aside_event_host
 	/* Tell the log that a handler failed for so many notifications, the last time like this; 0: that they are dropped. */
 	void		(*complain) (aside_bytes handler, uint64_t times, uint32_t sqlstate, aside_bytes message);
 	aside_status (*rotate) (uint32_t to);
-	aside_status (*truncate) (uint32_t partition, bool *done);
+	/* Not where it holds events of these transactions. */
+	aside_status (*truncate) (uint32_t partition, const aside_unseen *unseen, bool *done);
 	aside_status (*carry_over) (uint32_t partition, const int64_t *events, size_t count);
 	aside_status (*compact_keys) (void);
 	/* What was needed for many events is not any more. */

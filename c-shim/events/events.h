@@ -46,9 +46,10 @@ extern void aside_note_extension(void);
 extern const struct aside_event_host *aside_get_event_host(void);
 
 /* events/fetch.c */
-extern void aside_unseen_transactions(Datum *values);
-extern aside_status aside_event_fetch(bool open, size_t most, const aside_fetched **events, size_t *count, bool *all);
-extern aside_status aside_event_look_back(int64_t since, const aside_fetched **events, size_t *count);
+extern void aside_unseen_transactions(const aside_unseen *unseen, Datum *values);
+extern aside_status aside_event_fetch(const aside_unseen *unseen, size_t limit, const aside_fetched **events, size_t *count,
+									  aside_snapshot *seen);
+extern aside_status aside_event_look_back(int64_t since, const aside_unseen *unseen, const aside_fetched **events, size_t *count);
 extern aside_status aside_event_places(const aside_place **places, size_t *count);
 
 /* events/record.c */
@@ -59,7 +60,7 @@ extern void aside_event_complain(aside_bytes handler, uint64_t times, uint32_t s
 
 /* events/tables.c */
 extern aside_status aside_event_rotate(uint32_t to);
-extern aside_status aside_event_truncate(uint32_t partition, bool *done);
+extern aside_status aside_event_truncate(uint32_t partition, const aside_unseen *unseen, bool *done);
 extern aside_status aside_event_carry_over(uint32_t partition, const int64_t *events, size_t count);
 extern aside_status aside_event_compact_keys(void);
 extern uint64_t aside_event_size(uint32_t partition);

@@ -1,11 +1,10 @@
 /*
  * events/fetch.c
- *	  Which events have become visible.
+ *	  Events as the tables have them: those of some transactions, what is
+ *	  open, and where they lie.
  *
- * That is told by snapshots: those of transactions that the last snapshot did
- * not see and this one does.  So an event is found once, in whatever order
- * transactions commit, and what has been found is not looked through again,
- * however long some other transaction keeps old snapshots alive.
+ * Of which transactions is for the core to say (rust-core/src/coordinator/
+ * unseen.rs), and by which snapshot they were read it is told.
  */
 #include "coordinator/work.h"
 #include "events/events.h"
@@ -23,36 +22,20 @@
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
-/* Transactions that the last fetch did not see: those from next on, and these. */
-static uint64 unseen_from = 0;
-static uint64 *unseen = NULL;
-static int	nunseen = 0;
-
-/* With the epoch that the server is in, or was in just before. */
-static uint64
-full_xid(TransactionId xid, FullTransactionId next)
-{
-	uint32		epoch = EpochFromFullTransactionId(next);
-
-	if (xid > XidFromFullTransactionId(next))
-		epoch--;
-	return U64FromFullTransactionId(FullTransactionIdFromEpochAndXid(epoch, xid));
-}
-
-/* What this snapshot does not see is for the next fetch. */
+/* What the snapshot says that the next query reads by. */
 static void
-remember_snapshot(Snapshot snapshot)
+lend_snapshot(aside_snapshot *seen)
 {
-	FullTransactionId next = ReadNextFullTransactionId();
-	uint64	   *larger = MemoryContextAlloc(TopMemoryContext, sizeof(uint64) * Max(snapshot->xcnt, 1));
+	Snapshot	snapshot = GetActiveSnapshot();
+	uint32	   *running = MemoryContextAlloc(aside_lent, sizeof(uint32) * Max(snapshot->xcnt, 1));
 
-	if (unseen != NULL)
-		pfree(unseen);
-	nunseen = snapshot->xcnt;
-	unseen = larger;
-	for (int i = 0; i < nunseen; i++)
-		unseen[i] = full_xid(snapshot->xip[i], next);
-	unseen_from = full_xid(snapshot->xmax, next);
+	memcpy(running, snapshot->xip, sizeof(uint32) * snapshot->xcnt);
+	*seen = (aside_snapshot) {
+		.next = U64FromFullTransactionId(ReadNextFullTransactionId()),
+		.xmax = snapshot->xmax,
+		.xip = running,
+		.nxip = snapshot->xcnt,
+	};
 }
 
 /*
@@ -64,7 +47,7 @@ remember_snapshot(Snapshot snapshot)
 #define EVENT_COLUMNS(n) \
 	"SELECT e.id, e.ctid, " n "::int8, coalesce(e.target, 0)::int8, e.priority::int8, " \
 	"coalesce(e.run_at, e.emitted), e.channel, " SAME_KEY ", " \
-	"e.command, CASE WHEN e.command = 'cancel' THEN (e.payload #>> '{}')::int8 END, (e.run_at IS NOT NULL)::int::int8"
+	"e.command, CASE WHEN e.command = 'cancel' THEN (e.payload #>> '{}')::int8 END, (e.run_at IS NOT NULL)::int::int8, e.txid"
 
 /* Those that somebody handles; an event that nobody does costs little. */
 #define FOR_SOMEBODY \
@@ -137,13 +120,13 @@ fill_fetched(aside_fetched *event, int row)
 	event->cancels = command.len == strlen("cancel") && memcmp(command.data, "cancel", command.len) == 0;
 	event->cancelled = aside_number_at(row, 10);
 	event->timed = aside_number_at(row, 11);
+	event->txid = aside_number_at(row, 12);
 }
 
-/* Rows of one event, one for each of its handlers, follow each other; are there no more than so many? */
+/* Rows of one event, one for each of its handlers, follow each other. */
 static size_t
-group_rows(aside_fetched *events, aside_known *known, size_t most, bool *all)
+group_rows(aside_fetched *events, aside_known *known)
 {
-	const aside_known *first = known;
 	size_t		count = 0;
 	bool		no_handler;
 
@@ -155,56 +138,52 @@ group_rows(aside_fetched *events, aside_known *known, size_t most, bool *all)
 			events[count].known = known;
 			count++;
 		}
-		(void) aside_value_at(row, 12, &no_handler);
+		(void) aside_value_at(row, 13, &no_handler);
 		if (no_handler)
 			continue;
-		known->handler = aside_number_at(row, 12);
-		known->attempts = aside_number_at(row, 13);
-		known->paused = aside_number_at(row, 14);
-		known->unfinished = aside_number_at(row, 15);
-		known->next_at = aside_number_at(row, 16);
+		known->handler = aside_number_at(row, 13);
+		known->attempts = aside_number_at(row, 14);
+		known->paused = aside_number_at(row, 15);
+		known->unfinished = aside_number_at(row, 16);
+		known->next_at = aside_number_at(row, 17);
 		known++;
 		events[count - 1].nknown++;
 	}
-	*all = known - first <= most;
 	return count;
 }
 
-/* Are these all?  So many rows are looked at, and one more to see whether there are more. */
-static bool
-fetch_open(size_t most, const aside_fetched **events, size_t *count)
+static void
+fetch_open(size_t limit, const aside_fetched **events, size_t *count)
 {
 	aside_fetched *all;
 	aside_known *known;
 	Oid			types[1] = {INT8OID};
-	Datum		values[1] = {Int64GetDatum(Min(most, INT_MAX) + 1)};
-	bool		all_rows;
+	Datum		values[1] = {Int64GetDatum(Min(limit, INT_MAX))};
 
 	/* The tables have no statistics, and are guessed to be small. */
 	(void) set_config_option("enable_nestloop", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
-	/* Read-only: by the snapshot that is remembered.  Commands come first, and all of them. */
+	/* Read-only: by the snapshot that the core is told of.  Commands come first, and all of them. */
 	if (SPI_execute_with_args("SELECT * FROM (" COMMANDS("0") " UNION ALL " COMMANDS("1") " UNION ALL " COMMANDS("2")
 					" UNION ALL (SELECT * FROM (" OPEN_EVENTS("0") " UNION ALL " OPEN_EVENTS("1") " UNION ALL " OPEN_EVENTS("2")
-					") o ORDER BY 17, 1, 3 LIMIT $1)) c", 1, types, values, NULL, true, 0) != SPI_OK_SELECT)
+					") o ORDER BY 18, 1, 3 LIMIT $1)) c", 1, types, values, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not look for open events");
 	all = MemoryContextAllocHuge(aside_lent, sizeof(aside_fetched) * Max(SPI_processed, 1));
 	known = MemoryContextAllocHuge(aside_lent, sizeof(aside_known) * Max(SPI_processed, 1));
 	memset(all, 0, sizeof(aside_fetched) * Max(SPI_processed, 1));
-	*count = group_rows(all, known, most, &all_rows);
+	*count = group_rows(all, known);
 	*events = all;
-	return all_rows;
 }
 
-/* The transactions that the last fetch did not see, as the two parameters of those who look for their events. */
+/* As the two parameters of those who look for these transactions' events. */
 void
-aside_unseen_transactions(Datum *values)
+aside_unseen_transactions(const aside_unseen *unseen, Datum *values)
 {
-	Datum	   *elements = palloc(sizeof(Datum) * Max(nunseen, 1));
+	Datum	   *elements = palloc(sizeof(Datum) * Max(unseen->nrunning, 1));
 
-	for (int i = 0; i < nunseen; i++)
-		elements[i] = FullTransactionIdGetDatum(FullTransactionIdFromU64(unseen[i]));
-	values[0] = FullTransactionIdGetDatum(FullTransactionIdFromU64(unseen_from));
-	values[1] = PointerGetDatum(construct_array(elements, nunseen, XID8OID, sizeof(uint64),
+	for (size_t i = 0; i < unseen->nrunning; i++)
+		elements[i] = FullTransactionIdGetDatum(FullTransactionIdFromU64(unseen->running[i]));
+	values[0] = FullTransactionIdGetDatum(FullTransactionIdFromU64(unseen->from));
+	values[1] = PointerGetDatum(construct_array(elements, unseen->nrunning, XID8OID, sizeof(uint64),
 												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
@@ -221,9 +200,8 @@ lend_events(const aside_fetched **events, size_t *count)
 	*events = all;
 }
 
-/* Are these all? */
-static bool
-fetch_new(size_t most, const aside_fetched **events, size_t *count)
+static void
+fetch_new(const aside_unseen *unseen, size_t limit, const aside_fetched **events, size_t *count)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[2] = {XID8OID, XID8ARRAYOID};
@@ -235,11 +213,10 @@ fetch_new(size_t most, const aside_fetched **events, size_t *count)
 		if (plan == NULL || SPI_keepplan(plan) != 0)
 			elog(ERROR, "could not prepare the look for new events: %s", SPI_result_code_string(SPI_result));
 	}
-	aside_unseen_transactions(values);
-	if (SPI_execute_plan(plan, values, NULL, true, Min(most, INT_MAX - 1) + 1) != SPI_OK_SELECT)
+	aside_unseen_transactions(unseen, values);
+	if (SPI_execute_plan(plan, values, NULL, true, Min(limit, INT_MAX)) != SPI_OK_SELECT)
 		elog(ERROR, "could not look for new events");
 	lend_events(events, count);
-	return *count <= most;
 }
 
 /*
@@ -258,24 +235,20 @@ hold_partitions(void)
 }
 
 aside_status
-aside_event_fetch(bool open, size_t most, const aside_fetched **events, size_t *count, bool *all)
+aside_event_fetch(const aside_unseen *unseen, size_t limit, const aside_fetched **events, size_t *count,
+				  aside_snapshot *seen)
 {
 	aside_status status = ASIDE_OK;
 
 	ASIDE_TRY(status);
 	{
-		Snapshot	snapshot;
-
 		aside_begin_work();
 		hold_partitions();
-		/* Repeatable: what is remembered is what the query has seen. */
-		snapshot = GetActiveSnapshot();
-		if (open)
-			*all = fetch_open(most, events, count);
+		lend_snapshot(seen);
+		if (unseen == NULL)
+			fetch_open(limit, events, count);
 		else
-			*all = fetch_new(most, events, count);
-		if (*all)
-			remember_snapshot(snapshot);
+			fetch_new(unseen, limit, events, count);
 		aside_end_work();
 	}
 	ASIDE_END_TRY();
@@ -285,7 +258,7 @@ aside_event_fetch(bool open, size_t most, const aside_fetched **events, size_t *
 
 /* Rarely asked, when there is a new handler: no index is kept for it. */
 aside_status
-aside_event_look_back(int64_t since, const aside_fetched **events, size_t *count)
+aside_event_look_back(int64_t since, const aside_unseen *unseen, const aside_fetched **events, size_t *count)
 {
 	aside_status status = ASIDE_OK;
 
@@ -295,7 +268,7 @@ aside_event_look_back(int64_t since, const aside_fetched **events, size_t *count
 		Datum		values[3];
 
 		aside_begin_work();
-		aside_unseen_transactions(values);
+		aside_unseen_transactions(unseen, values);
 		values[2] = Int64GetDatum(since);
 		aside_run_query(PASSED_EVENTS("0") " UNION ALL " PASSED_EVENTS("1") " UNION ALL " PASSED_EVENTS("2"), 3, types, values,
 				  NULL, SPI_OK_SELECT);

@@ -39,12 +39,12 @@ aside_event_rotate(uint32_t to)
 
 /* Is there an event that no fetch has seen yet?  Asked under the lock, with a snapshot taken after it was got. */
 static bool
-has_unseen(uint32 partition)
+has_unseen(uint32 partition, const aside_unseen *unseen)
 {
 	Oid			types[2] = {XID8OID, XID8ARRAYOID};
 	Datum		values[2];
 
-	aside_unseen_transactions(values);
+	aside_unseen_transactions(unseen, values);
 	aside_run_query(psprintf("SELECT 1 FROM aside.event_%u WHERE txid >= $1 UNION ALL "
 					   "SELECT 1 FROM aside.event_%u WHERE txid = ANY ($2)", partition, partition), 2, types, values,
 			  NULL, SPI_OK_SELECT);
@@ -109,7 +109,7 @@ aside_event_truncate_here(PG_FUNCTION_ARGS)
 
 /* Empty a partition, unless somebody reads it or writes to it just now. */
 aside_status
-aside_event_truncate(uint32_t partition, bool *done)
+aside_event_truncate(uint32_t partition, const aside_unseen *unseen, bool *done)
 {
 	aside_status status = ASIDE_OK;
 
@@ -120,7 +120,7 @@ aside_event_truncate(uint32_t partition, bool *done)
 		(void) set_config_option("lock_timeout", "50ms", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 		aside_run_query(psprintf("LOCK TABLE aside.event_%u, aside.event_log_%u IN ACCESS EXCLUSIVE MODE", partition, partition),
 				  0, NULL, NULL, NULL, SPI_OK_UTILITY);
-		if (!has_unseen(partition))
+		if (!has_unseen(partition, unseen))
 		{
 			/* Those that nobody has handled; what was carried over keeps its key. */
 			aside_run_query(psprintf("DELETE FROM aside.event_unique u USING aside.event_%u e WHERE u.event = e.id "

@@ -7,11 +7,13 @@ use crate::hosts::caller::Caller;
 use crate::hosts::world::{done, no_memory};
 use aside_core::async_event::EventStore;
 use aside_core::async_event::complaints::Complaint;
+use aside_core::async_event::host::Ask;
 use aside_core::async_event::spec::*;
 use aside_core::autonomous_tx::call::{Failed, Session};
 use aside_core::autonomous_tx::event::{Errand, Leases, Said};
 use aside_core::coordinator::host::Host;
 use aside_core::coordinator::runner::{self, Runner};
+use aside_core::coordinator::unseen::{Snapshot, Unseen};
 use aside_core::definition::Standing;
 use aside_core::host::{Saved, World};
 use aside_core::memory::{self, Grows, NoMemory};
@@ -187,6 +189,11 @@ fn logged<'e>(entry: &'e Entry, one: &'e mut [i64; 1], places: &HashMap<i64, u64
     out
 }
 
+fn unseen(transactions: &Unseen) -> aside_unseen {
+    let Unseen { from, running } = transactions;
+    aside_unseen { from: *from, running: running.as_ptr(), nrunning: running.len() }
+}
+
 /// # Safety
 ///
 /// The arrays, and what they refer to, must be there.
@@ -201,6 +208,7 @@ unsafe fn fetched(data: *const aside_fetched, count: usize) -> Result<Vec<Fetche
     // SAFETY: as the caller promises.
     let fetched = |e: &aside_fetched| unsafe {
         Ok(Fetched {
+            txid: e.txid,
             partition: e.partition as u8,
             tid: e.tid,
             id: e.id,
@@ -344,16 +352,24 @@ impl EventStore for Events<'_> {
         };
         memory::collect(out.iter().map(standing), WHAT).map_err(no)
     }
-    fn fetch(&self, open: bool, most: usize) -> Result<(Vec<Fetched>, bool), Saved> {
-        let (mut data, mut count, mut all) = (std::ptr::null(), 0, false);
-        done(host_call!(self.t, fetch(open, most, &mut data, &mut count, &mut all)))?;
+    fn fetch(&self, ask: Ask<'_>, limit: usize) -> Result<(Vec<Fetched>, Snapshot), Saved> {
+        let (mut data, mut count, mut seen) = (std::ptr::null(), 0, aside_snapshot { xip: std::ptr::null(), ..Default::default() });
+        let of = match ask {
+            Ask::Open => None,
+            Ask::New(transactions) => Some(unseen(transactions)),
+        };
+        let of = of.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+        done(host_call!(self.t, fetch(of, limit, &mut data, &mut count, &mut seen)))?;
         // SAFETY: on ASIDE_OK the shim lends the arrays and their texts until its next call.
         let fetched = unsafe { fetched(data, count) }.map_err(|no| self.no_memory(no))?;
-        Ok((fetched, all))
+        // SAFETY: as above.
+        let running = unsafe { slice(seen.xip, seen.nxip) };
+        let running = memory::copy(running, WHAT).map_err(|no| self.no_memory(no))?;
+        Ok((fetched, Snapshot { next: seen.next, xmax: seen.xmax, running }))
     }
-    fn look_back(&self, since: i64) -> Result<Vec<Fetched>, Saved> {
+    fn look_back(&self, since: i64, transactions: &Unseen) -> Result<Vec<Fetched>, Saved> {
         let (mut data, mut count) = (std::ptr::null(), 0);
-        done(host_call!(self.t, look_back(since, &mut data, &mut count)))?;
+        done(host_call!(self.t, look_back(since, &unseen(transactions), &mut data, &mut count)))?;
         // SAFETY: as above.
         unsafe { fetched(data, count) }.map_err(|no| self.no_memory(no))
     }
@@ -417,9 +433,9 @@ impl EventStore for Events<'_> {
     fn rotate(&self, to: u8) -> Result<(), Saved> {
         done(host_call!(self.t, rotate(u32::from(to))))
     }
-    fn truncate(&self, partition: u8) -> Result<bool, Saved> {
+    fn truncate(&self, partition: u8, transactions: &Unseen) -> Result<bool, Saved> {
         let mut truncated = false;
-        done(host_call!(self.t, truncate(u32::from(partition), &mut truncated))).map(|()| truncated)
+        done(host_call!(self.t, truncate(u32::from(partition), &unseen(transactions), &mut truncated))).map(|()| truncated)
     }
     fn carry_over(&self, partition: u8, events: &[i64]) -> Result<(), Saved> {
         done(host_call!(self.t, carry_over(u32::from(partition), events.as_ptr(), events.len())))

@@ -4,9 +4,10 @@
 //! What is held of an ordered handler are always its first events by their ids; so nothing passes what was left behind.
 //! Partitions stay as they are meanwhile, for nobody knows what they hold.
 
-use super::host::EventHost;
+use super::host::{Ask, EventHost};
 use super::part::Events;
 use super::spec::{Command, Fetched, Known};
+use crate::coordinator::unseen::Unseen;
 use crate::host::Saved;
 use crate::memory::{NoMemory, look_for};
 use std::collections::BTreeSet;
@@ -76,7 +77,9 @@ impl Events {
         if !self.woken && mono < self.fetch_at {
             return Ok(());
         }
-        let (fetched, all) = h.fetch(false, self.backlog.most)?;
+        let (mut fetched, snapshot) = h.fetch(Ask::New(&self.unseen), self.backlog.most + 1)?;
+        let all = fetched.len() <= self.backlog.most;
+        fetched.retain(|event| self.unseen.has(event.txid));
         if !all || self.held() + self.pairs(&fetched) > self.backlog.limit {
             // What is due first is looked for among all that is open.
             self.backlog.partial = true;
@@ -84,6 +87,7 @@ impl Events {
             self.leave_to_tables();
             return self.fetch_open(h, mono);
         }
+        self.unseen = Unseen::by(&snapshot);
         self.in_vain = self.woken && fetched.is_empty();
         // Where nothing happens, nothing comes unsaid either.
         let some = self.woken || !fetched.is_empty();
@@ -107,7 +111,9 @@ impl Events {
         // What has ended here is to have ended there.
         self.record(h, &[])?;
         let held = self.held();
-        let (fetched, all) = h.fetch(true, self.backlog.most + held)?;
+        let most = self.backlog.most + held;
+        let (fetched, snapshot) = h.fetch(Ask::Open, most + 1)?;
+        let all = fetched.iter().map(|event| event.known.len()).sum::<usize>() <= most;
         let (looked, now) = (h.now_us().saturating_sub(mono), h.now_us());
         self.backlog.look_at = now + looked.saturating_mul(PATIENCE).clamp(SHORTEST_US, LONGEST_US);
         self.backlog.look_anyway_at = self.backlog.look_at + LONGEST_US;
@@ -122,6 +128,7 @@ impl Events {
         self.backlog.most = self.backlog.most.saturating_mul(2).min(self.backlog.limit);
         if all {
             self.backlog.partial = false;
+            self.unseen = Unseen::by(&snapshot);
             self.fetch_at = now + self.poll_us;
             // The look was for handlers of any age.
             self.late.clear();

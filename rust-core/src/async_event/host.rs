@@ -5,8 +5,18 @@ use super::complaints::Complaint;
 use super::spec::{Entry, Fetched, Notification, Place, Spec};
 use crate::coordinator::host::Host;
 use crate::coordinator::runner::Runner;
+use crate::coordinator::unseen::{Snapshot, Unseen};
 use crate::definition::Standing;
 use crate::host::Saved;
+
+/// Which events are to be fetched.
+#[derive(Clone, Copy, Debug)]
+pub enum Ask<'a> {
+    /// Those that have not ended for some handler, with what the log says, and all commands.
+    Open,
+    /// Events and commands of these transactions that somebody handles.
+    New(&'a Unseen),
+}
 
 /// All that events need.
 pub trait EventHost: Host + Runner + EventStore {}
@@ -21,16 +31,14 @@ pub trait EventStore {
     fn standing(&self, handlers: &[&Spec]) -> Result<Vec<Standing>, Saved> {
         Ok(handlers.iter().map(|spec| Standing::Acts { owner: spec.owner, superuser: spec.owner_is_superuser }).collect())
     }
-    /// Events and commands that became visible since the last fetch that returned all; or, `open`, the events that have
-    /// not ended for some handler, with what the log says, and all commands. Were these all? If not, of the open ones
-    /// `most` pairs of an event and a handler, those with the lowest ids, and of new ones any. After the pairs that are
-    /// handled soon come those whose handlers are paused, or not ordered and not due soon; an event may come in both.
-    /// After an error, and where these are not all: the same again.
-    fn fetch(&self, open: bool, most: usize) -> Result<(Vec<Fetched>, bool), Saved>;
-    /// What fetches have gone by: of ids above this one, at least the events of channels whose handlers were made
-    /// after it, and all commands.
-    fn look_back(&self, since: i64) -> Result<Vec<Fetched>, Saved> {
-        _ = since;
+    /// What is asked for, as one snapshot sees it, and that snapshot. No more than `limit` of new events, or pairs of an open
+    /// event and a handler: of new ones any, of open ones those with the lowest ids. After the pairs that are handled soon
+    /// come those whose handlers are paused, or not ordered and not due soon; an event may come in both.
+    fn fetch(&self, ask: Ask<'_>, limit: usize) -> Result<(Vec<Fetched>, Snapshot), Saved>;
+    /// What fetches have gone by, for their snapshots saw it: of ids above this one, at least the events of channels whose
+    /// handlers were made after it, and all commands.
+    fn look_back(&self, since: i64, unseen: &Unseen) -> Result<Vec<Fetched>, Saved> {
+        _ = (since, unseen);
         Ok(Vec::new())
     }
     /// Where all committed events lie now.
@@ -65,9 +73,9 @@ pub trait EventStore {
         Ok(())
     }
     /// Empty a partition all of whose events have ended, its log with it. False where that cannot be now: its
-    /// lock is not to be had at once or, looked at under that lock, it holds rows that no fetch has returned.
-    fn truncate(&self, partition: u8) -> Result<bool, Saved> {
-        _ = partition;
+    /// lock is not to be had at once or, looked at under that lock, it holds rows that no fetch has seen.
+    fn truncate(&self, partition: u8, unseen: &Unseen) -> Result<bool, Saved> {
+        _ = (partition, unseen);
         Ok(true)
     }
     /// Copy events from an old partition into the current one, with all that the log says of them. The next fetch

@@ -141,7 +141,8 @@ impl Events {
         self.late.retain(|id| self.handlers.get(id).is_some_and(|handler| !handler.removed));
         let since = self.late.iter().filter_map(|id| self.handlers.get(id)).map(|handler| handler.spec.since).min();
         let Some(since) = since else { return Ok(()) };
-        let passed = h.look_back(since)?;
+        let mut passed = h.look_back(since, &self.unseen)?;
+        passed.retain(|event| !self.unseen.has(event.txid));
         let now = h.timestamp();
         let mut taken = self.room_for(passed.len() * self.late.len());
         for event in passed.iter().filter(|event| event.command.is_none()) {

@@ -11,6 +11,7 @@ use super::rotation::Rotation;
 use super::spec::{Batch, Notification, Outcome};
 use crate::coordinator::part::{Context, Part};
 use crate::coordinator::topics::Topics;
+use crate::coordinator::unseen::Unseen;
 use crate::host::Saved;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,6 +55,7 @@ pub struct Events {
     pub(super) ledger: Ledger,
     pub(super) rotation: Rotation,
     pub(super) backlog: Backlog,
+    pub(super) unseen: Unseen,
     /// Handlers that came to be known after the first fetch: some of their events may have been fetched before.
     pub(super) late: BTreeSet<u32>,
     pub(super) unspilled: Vec<(u32, Notification)>,
@@ -103,6 +105,7 @@ impl Events {
             deaf: false,
             misplaced: false,
             backlog: Backlog::default(),
+            unseen: Unseen::default(),
             woken: true,
             told: true,
             in_vain: false,

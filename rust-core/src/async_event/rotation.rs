@@ -155,7 +155,7 @@ impl Events {
             return Ok(());
         }
         partition.not_before = mono + ROTATION_TICK_US;
-        if h.size(p as u8) == 0 || h.truncate(p as u8)? {
+        if h.size(p as u8) == 0 || h.truncate(p as u8, &self.unseen)? {
             partition.clean = true;
         } else {
             // It may hold what has not been fetched.

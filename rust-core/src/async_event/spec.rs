@@ -35,6 +35,8 @@ pub struct Spec {
 /// An event that has become visible, or a command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fetched {
+    /// The transaction that wrote it.
+    pub txid: u64,
     pub partition: u8,
     /// Where it lies in its partition.
     pub tid: u64,

@@ -22,6 +22,7 @@ pub mod runner;
 mod tests;
 pub mod topics;
 pub mod turn;
+pub mod unseen;
 
 use crate::async_event::{EventHost, Events};
 use crate::host::Saved;

@@ -3,10 +3,11 @@
 use super::world::{End, Nature, Row, SECOND, State, World};
 use crate::async_event::backoff::{LONGEST_SHORTAGE_US, ceiling_us, shortage};
 use crate::async_event::complaints::Complaint;
-use crate::async_event::host::EventStore;
+use crate::async_event::host::{Ask, EventStore};
 use crate::async_event::spec::*;
 use crate::coordinator::host::Host;
 use crate::coordinator::runner::{self, Runner};
+use crate::coordinator::unseen::{Snapshot, Unseen};
 use crate::definition::Standing;
 use crate::host::Saved;
 use crate::memory::NoMemory;
@@ -169,46 +170,45 @@ impl EventStore for World {
             handlers.iter().map(standing).collect()
         })
     }
-    fn fetch(&self, open: bool, most: usize) -> Result<(Vec<Fetched>, bool), Saved> {
+    fn fetch(&self, ask: Ask<'_>, limit: usize) -> Result<(Vec<Fetched>, Snapshot), Saved> {
         self.call("fetch", true, |state| {
-            if !open && state.first_fetch {
-                state.wrong("the first fetch is not of all that is open".into());
-            }
-            let (mut events, all): (Vec<Fetched>, bool);
-            if open {
-                let commands = state.rows.values().filter(|row| row.committed && row.event.command.is_some());
-                events = commands.map(|row| row.event.clone()).collect();
-                let pairs = open_pairs(state);
-                all = pairs.len() <= most;
-                for (_, id, known) in pairs.into_iter().take(most) {
-                    match events.last_mut().filter(|event: &&mut Fetched| event.id == id) {
-                        Some(event) => event.known.push(known),
-                        None => events.push(Fetched { known: vec![known], ..state.rows[&id].event.clone() }),
+            let events = match ask {
+                Ask::Open => {
+                    let commands = state.rows.values().filter(|row| row.committed && row.event.command.is_some());
+                    let mut events: Vec<Fetched> = commands.map(|row| row.event.clone()).collect();
+                    let pairs = open_pairs(state);
+                    state.first_fetch &= pairs.len() >= limit;
+                    for (_, id, known) in pairs.into_iter().take(limit) {
+                        match events.last_mut().filter(|event: &&mut Fetched| event.id == id) {
+                            Some(event) => event.known.push(known),
+                            None => events.push(Fetched { known: vec![known], ..state.rows[&id].event.clone() }),
+                        }
                     }
+                    events
                 }
-            } else {
-                let new = state.rows.values().filter(|row| row.committed && !row.fetched);
-                // What nobody handles is not returned, now or later.
-                let new = new.filter(|row| row.event.command.is_some() || !state.handlers_of(&row.event).is_empty());
-                events = new.map(|row| row.event.clone()).collect();
-                all = events.len() <= most;
-                state.rng.shuffle(&mut events);
-            }
-            let step = state.step;
-            for event in events.iter().filter(|_| all || open) {
+                Ask::New(unseen) => {
+                    if state.first_fetch {
+                        state.wrong("the first fetch is not of all that is open".into());
+                    }
+                    let new = state.rows.values().filter(|row| row.committed && unseen.has(row.event.txid));
+                    // What nobody handles is not returned, now or later.
+                    let new = new.filter(|row| row.event.command.is_some() || !state.handlers_of(&row.event).is_empty());
+                    let mut events: Vec<Fetched> = new.map(|row| row.event.clone()).collect();
+                    state.rng.shuffle(&mut events);
+                    events.truncate(limit);
+                    events
+                }
+            };
+            for event in &events {
                 let row = state.rows.get_mut(&event.id).unwrap();
-                (row.fetched, row.fetched_at) = (true, if row.fetched { row.fetched_at } else { step });
+                (row.fetched, row.fetched_at) = (true, if row.fetched { row.fetched_at } else { state.step });
             }
-            if all {
-                state.first_fetch = false;
-                state.rows.values_mut().filter(|row| row.committed).for_each(|row| row.fetched = true);
-            }
-            (events, all)
+            (events, state.snapshot())
         })
     }
-    fn look_back(&self, since: i64) -> Result<Vec<Fetched>, Saved> {
+    fn look_back(&self, since: i64, unseen: &Unseen) -> Result<Vec<Fetched>, Saved> {
         self.call("look_back", true, |state| {
-            let passed = state.rows.values().filter(|row| row.fetched && row.event.id > since);
+            let passed = state.rows.values().filter(|row| row.committed && !unseen.has(row.event.txid) && row.event.id > since);
             passed.map(|row| row.event.clone()).collect()
         })
     }
@@ -248,13 +248,13 @@ impl EventStore for World {
     fn rotate(&self, to: u8) -> Result<(), Saved> {
         self.call("rotate", false, |state| state.current = to)
     }
-    fn truncate(&self, partition: u8) -> Result<bool, Saved> {
+    fn truncate(&self, partition: u8, unseen: &Unseen) -> Result<bool, Saved> {
         self.call("truncate", false, |state| {
             let of_it = |row: &&Row| row.event.partition == partition;
             if state.current == partition && state.faults == 0.0 {
                 state.wrong(format!("the current partition {partition} is emptied"));
             }
-            if state.rows.values().filter(of_it).any(|row| !row.committed || !row.fetched) || state.rng.u32(..4) == 0 {
+            if state.rows.values().filter(of_it).any(|row| !row.committed || unseen.has(row.event.txid)) || state.rng.u32(..4) == 0 {
                 return false;
             }
             let lost = state.outstanding().into_iter().find(|(event, _)| state.rows[event].event.partition == partition);
@@ -271,11 +271,12 @@ impl EventStore for World {
                 if state.leases.values().any(|lease| lease.has(*event)) {
                     state.wrong(format!("{event} is carried over while it runs"));
                 }
-                let (tid, current) = (state.next_tid, state.current);
+                let (tid, current, txid) = (state.next_tid, state.current, state.begin());
+                state.running.remove(&txid);
                 state.next_tid += 1;
                 let moved = state.rows.get_mut(event).filter(|row| row.event.partition == partition);
                 if let Some(row) = moved {
-                    (row.event.partition, row.event.tid, row.fetched) = (current, tid, false);
+                    (row.event.partition, row.event.tid, row.event.txid, row.fetched) = (current, tid, txid, false);
                 }
             }
         })

@@ -70,7 +70,14 @@ impl Chaos {
             let key = (rng.u32(..4) > 0).then(|| vec![rng.u8(..3)]);
             let (priority, delay) = (rng.i32(-3..4), if rng.u32(..5) == 0 { rng.i64(..5 * SECOND) } else { 0 });
             let channel = *rng.choice(&CHANNELS).unwrap();
-            let id = self.sim.world.set().insert(channel, nature, |event| {
+            let state = &mut *self.sim.world.set();
+            // By a transaction of its own, or by one that has emitted already.
+            let open = self.open.last().and_then(|id| state.rows.get(id)).map(|row| row.event.txid);
+            let txid = match open.filter(|txid| rng.u32(..3) == 0 && state.running.contains_key(txid)) {
+                Some(txid) => txid,
+                None => state.begin(),
+            };
+            let id = state.insert_in(txid, channel, nature, |event| {
                 (event.key, event.priority) = (key, priority);
                 event.run_at += delay;
             });
@@ -82,7 +89,7 @@ impl Chaos {
         for _ in 0..self.rng.usize(..=self.open.len()) {
             let id = self.open.swap_remove(self.rng.usize(..self.open.len()));
             let state = &mut *self.sim.world.set();
-            if self.rng.u32(..8) == 0 { state.rows.remove(&id).map(drop).unwrap_or_default() } else { state.commit(id) }
+            if self.rng.u32(..8) == 0 { state.abort(id) } else { state.commit(id) }
         }
         self.wake();
     }

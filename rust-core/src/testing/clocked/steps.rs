@@ -4,13 +4,14 @@ use super::sim::Sim;
 use super::workers::ids;
 use super::world::{Nature, SECOND, spec};
 use crate::async_event::handler::CHUNK;
-use crate::async_event::host::EventStore;
+use crate::async_event::host::{Ask, EventStore};
 use crate::async_event::part::START_RETRY_US;
 use crate::async_event::spec::*;
 use crate::coordinator::Coordinator;
 use crate::coordinator::host::Host;
 use crate::coordinator::runner::{self, Runner};
 use crate::coordinator::topics::Topics;
+use crate::coordinator::unseen::Snapshot;
 use crate::definition::Standing;
 use crate::host::Saved;
 use std::cell::{Cell, RefCell};
@@ -230,8 +231,8 @@ impl EventStore for Bulk {
     fn handlers(&self) -> Result<Vec<Spec>, Saved> {
         Ok(self.handlers.borrow().clone())
     }
-    fn fetch(&self, _: bool, _: usize) -> Result<(Vec<Fetched>, bool), Saved> {
-        Ok((self.events.take(), true))
+    fn fetch(&self, _: Ask<'_>, _: usize) -> Result<(Vec<Fetched>, Snapshot), Saved> {
+        Ok((self.events.take(), Snapshot::default()))
     }
     fn record(&self, _: &[Entry]) -> Result<(), Saved> {
         Ok(())

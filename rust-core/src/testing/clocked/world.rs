@@ -3,6 +3,7 @@
 use super::workers::Running;
 use crate::async_event::complaints::Complaint;
 use crate::async_event::spec::*;
+use crate::coordinator::unseen::Snapshot;
 use crate::definition::Standing;
 use std::cell::{Ref, RefCell, RefMut};
 use std::collections::{BTreeMap, VecDeque};
@@ -62,6 +63,9 @@ pub struct State {
     pub wall: i64,
     pub next_id: i64,
     pub next_tid: u64,
+    /// The number of the next transaction, and those that run, each with what it inserted.
+    pub next_xid: u64,
+    pub running: BTreeMap<u64, Vec<i64>>,
     pub rows: BTreeMap<i64, Row>,
     pub log: BTreeMap<(i64, u32), Logged>,
     pub entries: Vec<Entry>,
@@ -122,6 +126,9 @@ impl World {
             wall: 800_000_000 * SECOND,
             next_id: 1,
             next_tid: 1,
+            // Soon its 32 bits begin anew.
+            next_xid: (7 << 32) - 40,
+            running: BTreeMap::new(),
             rows: BTreeMap::new(),
             log: BTreeMap::new(),
             entries: Vec::new(),
@@ -206,20 +213,57 @@ impl State {
         self.rows.get(&id).is_some_and(|row| (row.event.partition, row.event.tid) == (partition, tid))
     }
 
-    /// An event of a transaction that has not ended.
+    /// An event of a transaction that has not ended, and of no other event.
     pub fn insert(&mut self, channel: &str, nature: Nature, adjust: impl FnOnce(&mut Fetched)) -> i64 {
+        let txid = self.begin();
+        self.insert_in(txid, channel, nature, adjust)
+    }
+
+    pub fn insert_in(&mut self, txid: u64, channel: &str, nature: Nature, adjust: impl FnOnce(&mut Fetched)) -> i64 {
         let (id, tid, partition) = (self.next_id, self.next_tid, self.current);
+        self.running.get_mut(&txid).unwrap().push(id);
         self.next_id += 1;
         self.next_tid += 1;
-        let mut event = Fetched { partition, tid, id, channel: channel.into(), run_at: self.wall, ..Fetched::default() };
+        let mut event = Fetched { txid, partition, tid, id, channel: channel.into(), run_at: self.wall, ..Fetched::default() };
         adjust(&mut event);
         event.timed = event.run_at != self.wall;
         self.rows.insert(id, Row { event, nature, committed: false, fetched: false, fetched_at: 0 });
         id
     }
 
+    /// A transaction begins.
+    pub fn begin(&mut self) -> u64 {
+        // The first numbers of an epoch are no transactions'.
+        if (self.next_xid as u32) < 3 {
+            self.next_xid += 3;
+        }
+        let xid = self.next_xid;
+        self.next_xid += 1;
+        self.running.insert(xid, Vec::new());
+        xid
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        let xmax = if (self.next_xid as u32) < 3 { self.next_xid + 3 } else { self.next_xid };
+        Snapshot { next: xmax, xmax: xmax as u32, running: self.running.keys().map(|xid| *xid as u32).collect() }
+    }
+
+    /// The transaction that inserted this event ends, unless it has ended: all that it inserted.
+    fn end(&mut self, id: i64) -> Vec<i64> {
+        let txid = self.rows.get(&id).map(|row| row.event.txid);
+        txid.and_then(|txid| self.running.remove(&txid)).unwrap_or_default()
+    }
+
     pub fn commit(&mut self, id: i64) {
-        self.rows.get_mut(&id).unwrap().committed = true;
+        for id in self.end(id) {
+            self.rows.get_mut(&id).unwrap().committed = true;
+        }
+    }
+
+    pub fn abort(&mut self, id: i64) {
+        for id in self.end(id) {
+            self.rows.remove(&id);
+        }
     }
 
     pub fn emit(&mut self, channel: &str, nature: Nature) -> i64 {

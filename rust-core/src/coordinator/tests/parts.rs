@@ -1,12 +1,12 @@
 //! Parts beside each other: the events, and small ones of which each wants so many leases whenever it is its time.
 
-use super::host::Host;
-use super::part::{Context, Part};
-use super::runner::{Numbers, Runner, Work};
-use super::topics::Topics;
-use super::turn::Turn;
 use crate::async_event::Events;
 use crate::async_event::spec::{self, Batch, Notification, Outcome, Spec};
+use crate::coordinator::host::Host;
+use crate::coordinator::part::{Context, Part};
+use crate::coordinator::runner::{Numbers, Runner, Work};
+use crate::coordinator::topics::Topics;
+use crate::coordinator::turn::Turn;
 use crate::host::Saved;
 use crate::testing::clocked::world::{End, Nature, World, spec};
 use std::cell::{Cell, RefCell};

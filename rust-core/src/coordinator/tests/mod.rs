@@ -1,0 +1,4 @@
+//! Tests of what the parts of a coordinator share.
+
+mod parts;
+mod unseen;
