@@ -1,4 +1,5 @@
 //! Tests of specifications on clocks that are changed, and of schedules in a simulated world.
 
+mod sim;
 mod specs;
 mod zones;

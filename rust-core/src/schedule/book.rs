@@ -1,0 +1,481 @@
+//! All schedules of a database and their runs that have not ended: what is fired, begun and ended, and in which order that
+//! is written down. What a due time becomes is on disk, with the time that comes next, before anything begins.
+
+use super::firing::{self, Open};
+use super::host::{Due, End, Entry, Fate, Misfire, Overlap, Run, Schedule, ScheduleHost};
+use super::spec::Spec;
+use crate::async_event::backoff;
+use crate::definition::{LOOK_AGAIN_US, Standing};
+use crate::host::Saved;
+use crate::memory::{self, Grows};
+use std::collections::BTreeMap;
+
+/// A coordinator that waits for nothing.
+const LONGEST_WAIT_US: i64 = 24 * 3600 * 1_000_000;
+/// Waits for a time of the wall clock are no longer than that: it may be set forward.
+const CLOCK_EVERY_US: i64 = 5_000_000;
+/// When the next look for a worker comes, if there was none and nothing happens.
+const START_RETRY_US: i64 = 50_000;
+/// Due times that are written down at a time.
+const BATCH: usize = 500;
+/// Runs that wait for workers: what is due beyond them stays in its schedule.
+const WINDOW: usize = 2000;
+/// What takes its worker or the server with it is not tried more often.
+const LOST_ATTEMPTS: u32 = 3;
+const LONGEST_BACKOFF_US: i64 = 24 * 3600 * 1_000_000;
+
+struct Held {
+    run: Run,
+    lease: Option<u64>,
+    cancelled: bool,
+}
+
+/// The schedules of one database.
+pub struct Book {
+    schedules: BTreeMap<i64, Schedule>,
+    runs: BTreeMap<i64, Held>,
+    /// What has happened and is not written down.
+    pending: Vec<Entry>,
+    /// Schedules or runs may be others than those that were read.
+    told: bool,
+    /// Those whose owners could not act are asked for again then.
+    look_again_at: i64,
+    retry_at: i64,
+}
+
+impl Default for Book {
+    fn default() -> Self {
+        Self { schedules: BTreeMap::new(), runs: BTreeMap::new(), pending: Vec::new(), told: true, look_again_at: 0, retry_at: 0 }
+    }
+}
+
+impl Book {
+    /// Schedules may have changed, or runs been asked for.
+    pub fn reload(&mut self) {
+        self.told = true;
+    }
+
+    /// There is nothing to do, ever.
+    pub fn is_empty(&self) -> bool {
+        !self.told && self.schedules.is_empty() && self.runs.is_empty()
+    }
+
+    /// Do what can be done now. Microseconds until the next step is needed, if nothing happens before.
+    pub fn step<H: ScheduleHost>(&mut self, h: &H) -> Result<u64, Saved> {
+        self.hear(h)?;
+        self.write_down(h)?;
+        self.load(h)?;
+        self.write_down(h)?;
+        let more = self.fire_and_begin(h)?;
+        self.write_down(h)?;
+        Ok(if more { 0 } else { self.wait_us(h) })
+    }
+
+    fn no_memory(&mut self) -> Saved {
+        self.told = true;
+        Saved
+    }
+
+    fn note(&mut self, entry: Entry) -> Result<(), Saved> {
+        memory::push(&mut self.pending, entry, "ends of scheduled runs").map_err(|_| self.no_memory())
+    }
+
+    fn write_down<H: ScheduleHost>(&mut self, h: &H) -> Result<(), Saved> {
+        if !self.pending.is_empty() {
+            h.record(&self.pending)?;
+            self.pending.clear();
+        }
+        Ok(())
+    }
+
+    fn hear<H: ScheduleHost>(&mut self, h: &H) -> Result<(), Saved> {
+        let now = h.timestamp();
+        self.pending.room(0, "ends of scheduled runs").map_err(|_| self.no_memory())?;
+        for outcome in h.outcomes() {
+            let Some((id, _)) = self.runs.iter().find(|(_, held)| held.lease == Some(outcome.lease)) else { continue };
+            if let Some(held) = self.runs.remove(&{ *id }) {
+                self.ended(held.run, outcome.end, Some(outcome.lease), now)?;
+            }
+            self.retry_at = 0;
+        }
+        Ok(())
+    }
+
+    /// An attempt has ended: is there to be another?
+    fn ended(&mut self, run: Run, end: End, lease: Option<u64>, now: i64) -> Result<(), Saved> {
+        let again = match self.schedules.get(&run.schedule) {
+            None => None,
+            Some(schedule) => match end {
+                End::Done | End::Cancelled => None,
+                End::Failed | End::TimedOut if run.attempt < schedule.max_attempts => {
+                    Some(now.saturating_add(backoff::ceiling_us(run.attempt, schedule.backoff_us, LONGEST_BACKOFF_US)))
+                }
+                End::Failed | End::TimedOut => None,
+                End::Lost => Some(now).filter(|_| lost_runs_again(schedule, &run, now)),
+            },
+        };
+        let Run { id, attempt, schedule, .. } = run;
+        self.note(Entry::Ended { run: id, attempt, schedule, end, lease, last: again.is_none() })?;
+        if let Some(not_before) = again {
+            self.note(Entry::Again { run: id, attempt: attempt + 1, not_before })?;
+            self.hold(Run { attempt: attempt + 1, begun: false, not_before, to_cancel: false, ..run })?;
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "nodes of a tree, a window of them")]
+    fn hold(&mut self, run: Run) -> Result<(), Saved> {
+        self.runs.insert(run.id, Held { run, lease: None, cancelled: false });
+        Ok(())
+    }
+
+    /// Read everything anew. A run that has begun and is none of ours has been lost with whoever began it.
+    #[expect(clippy::disallowed_methods, reason = "nodes of a tree; they are as many as what the host has already lent")]
+    fn load<H: ScheduleHost>(&mut self, h: &H) -> Result<(), Saved> {
+        if !self.told {
+            return Ok(());
+        }
+        let (schedules, runs) = h.load()?;
+        let now = h.timestamp();
+        self.schedules.clear();
+        self.schedules.extend(schedules.into_iter().map(|schedule| (schedule.id, schedule)));
+        let before = std::mem::take(&mut self.runs);
+        let mut lost = Vec::new();
+        for run in runs {
+            match before.get(&run.id).and_then(|held| held.lease) {
+                Some(lease) if run.begun => {
+                    let cancelled = before.get(&run.id).is_some_and(|held| held.cancelled);
+                    self.runs.insert(run.id, Held { run, lease: Some(lease), cancelled });
+                }
+                _ if run.begun => memory::push(&mut lost, run, "lost runs").map_err(|_| self.no_memory())?,
+                _ => self.hold(run)?,
+            }
+        }
+        for held in before.values().filter(|held| held.lease.is_some() && !self.runs.contains_key(&held.run.id)) {
+            held.lease.iter().for_each(|lease| h.cancel(*lease));
+        }
+        for run in lost {
+            self.ended(run, End::Lost, None, now)?;
+        }
+        self.told = false;
+        self.look_again_at = 0;
+        Ok(())
+    }
+
+    fn open_of(&self) -> BTreeMap<i64, Open> {
+        let mut open: BTreeMap<i64, Open> = BTreeMap::new();
+        for held in self.runs.values() {
+            #[expect(clippy::disallowed_methods, reason = "nodes of a tree, a window of them")]
+            let of = open.entry(held.run.schedule).or_default();
+            match held.run.begun {
+                true => of.running += 1,
+                false => of.waiting += 1,
+            }
+        }
+        open
+    }
+
+    /// Schedules that have something to do now, the most urgent first.
+    fn due(&self, now: i64) -> Result<Vec<i64>, memory::NoMemory> {
+        let may = |schedule: &&Schedule| !schedule.paused && self.look_again_at <= now;
+        let due = self.schedules.values().filter(may).filter(|schedule| schedule.next.is_some_and(|next| next.at <= now));
+        let mut due =
+            memory::collect(due.map(|schedule| (-i64::from(schedule.priority), schedule.next.map(|n| n.at), schedule.id)), "due")?;
+        due.sort_unstable();
+        due.truncate(BATCH.min(WINDOW.saturating_sub(self.runs.len())));
+        memory::collect(due.into_iter().map(|(_, _, id)| id), "due")
+    }
+
+    /// Write down what has come due and what begins, and then begin it. Is there more?
+    fn fire_and_begin<H: ScheduleHost>(&mut self, h: &H) -> Result<bool, Saved> {
+        let now = h.timestamp();
+        self.cancel(h)?;
+        self.follow(h, now)?;
+        let due = self.due(now).map_err(|_| self.no_memory())?;
+        let open = self.open_of();
+        let mut entries = Vec::new();
+        let mut waits = false;
+        let full = due.len() == BATCH;
+        if !due.is_empty() {
+            let standing = h.standing(&due)?;
+            for (id, standing) in due.iter().zip(standing) {
+                match standing {
+                    Standing::Acts { .. } => {
+                        let of = open.get(id).copied().unwrap_or_default();
+                        if let Some((entry, cancels)) = self.firing(h, *id, of, now) {
+                            memory::push(&mut entries, entry, "due times").map_err(|_| self.no_memory())?;
+                            if cancels {
+                                self.runs
+                                    .values_mut()
+                                    .filter(|held| held.run.schedule == *id && held.run.begun)
+                                    .for_each(|held| held.run.to_cancel = true);
+                            }
+                        }
+                    }
+                    Standing::Waits => waits = true,
+                    Standing::Ended => self.told = true,
+                }
+            }
+        }
+        if waits {
+            self.look_again_at = now.saturating_add_unsigned(LOOK_AGAIN_US);
+        }
+        let begun = self.choose(h, &mut entries, &open, now)?;
+        if entries.is_empty() && begun.is_empty() {
+            return Ok(false);
+        }
+        let fired = entries.len();
+        for id in &begun {
+            let attempt = self.runs.get(id).map_or(1, |held| held.run.attempt);
+            memory::push(&mut entries, Entry::Begun { run: *id, attempt }, "runs that begin").map_err(|_| self.no_memory())?;
+        }
+        let numbers = h.record(&entries).inspect_err(|_| self.told = true)?;
+        let mut to_start = begun;
+        for (entry, number) in entries.iter().zip(&numbers).take(fired) {
+            match (*number, entry) {
+                (0, _) => self.told = true,
+                (run, entry) => {
+                    if self.fired(run, entry)? {
+                        memory::push(&mut to_start, run, "runs that begin").map_err(|_| self.no_memory())?;
+                    }
+                }
+            }
+        }
+        for (id, number) in to_start.iter().zip(&numbers[fired..]) {
+            if *number == 0 {
+                self.runs.remove(id);
+                self.told = true;
+            } else if let Some(held) = self.runs.get_mut(id) {
+                held.run.begun = true;
+            }
+        }
+        self.cancel(h)?;
+        self.start(h, &to_start)?;
+        Ok(full || self.told)
+    }
+
+    /// What comes next where that is not known: after the last run, after a start of the server, after a step of the clock.
+    fn follow<H: ScheduleHost>(&mut self, h: &H, now: i64) -> Result<(), Saved> {
+        let mut moved = Vec::new();
+        for schedule in self.schedules.values() {
+            let spec = schedule.spec.as_slice();
+            let ahead = schedule.last_due.is_some_and(|last| last > now);
+            if !(schedule.next.is_none() && (spec.starts_with(b"after") || spec == b"reboot") || ahead) {
+                continue;
+            }
+            let Some((spec, zone)) = self.rules(h, schedule) else { continue };
+            let next = match spec {
+                Spec::After(_) if self.runs.values().any(|held| held.run.schedule == schedule.id) => None,
+                Spec::After(_) => firing::next_due(schedule, &spec, &zone, now, schedule.fired).filter(|_| schedule.next.is_none()),
+                Spec::Reboot if schedule.last_due.is_none_or(|last| last < h.started()) && !limit_met(schedule, now) => {
+                    Some(Due { due: h.started(), at: h.started() })
+                }
+                _ => firing::corrected(schedule, &spec, &zone, now),
+            };
+            if next.is_some() {
+                let entry = Entry::Moved {
+                    schedule: schedule.id,
+                    revision: schedule.revision,
+                    last_due: schedule.last_due.map(|last| last.min(now)),
+                    next,
+                };
+                memory::push(&mut moved, entry, "due times").map_err(|_| Saved)?;
+            }
+        }
+        if moved.is_empty() {
+            return Ok(());
+        }
+        let numbers = h.record(&moved).inspect_err(|_| self.told = true)?;
+        for (entry, number) in moved.into_iter().zip(numbers) {
+            let Entry::Moved { schedule, last_due, next, .. } = entry else { continue };
+            match self.schedules.get_mut(&schedule) {
+                Some(of) if number != 0 => (of.next, of.last_due) = (next, last_due),
+                _ => self.told = true,
+            }
+        }
+        Ok(())
+    }
+
+    fn rules<H: ScheduleHost>(&self, h: &H, schedule: &Schedule) -> Option<(Spec, H::Zone)> {
+        let spec = std::str::from_utf8(&schedule.spec).ok().and_then(|text| Spec::restored(text).ok())?;
+        Some((spec, h.zone(&schedule.zone)?))
+    }
+
+    fn firing<H: ScheduleHost>(&self, h: &H, id: i64, open: Open, now: i64) -> Option<(Entry, bool)> {
+        let schedule = self.schedules.get(&id)?;
+        let (spec, zone) = self.rules(h, schedule)?;
+        let firing = match spec {
+            // Its due time is in the past by nature.
+            Spec::Reboot => firing::fire(&Schedule { misfire: Misfire::Once, ..schedule.clone() }, &spec, &zone, open, now)?,
+            _ => firing::fire(schedule, &spec, &zone, open, now)?,
+        };
+        let fired = schedule.fired + i64::from(!matches!(firing.fate, Fate::Skipped(_)));
+        let entry = Entry::Fired {
+            schedule: id,
+            revision: schedule.revision,
+            due: firing.due,
+            missed: firing.missed,
+            fate: firing.fate,
+            next: firing.next,
+            fired,
+        };
+        Some((entry, firing.cancels))
+    }
+
+    /// It is written down: is it to begin now?
+    fn fired(&mut self, run: i64, entry: &Entry) -> Result<bool, Saved> {
+        let Entry::Fired { schedule, due, fate, next, fired, .. } = entry else { return Ok(false) };
+        if let Some(of) = self.schedules.get_mut(schedule) {
+            (of.next, of.fired, of.last_due) = (*next, *fired, Some(*due));
+        }
+        if matches!(fate, Fate::Skipped(_)) {
+            return Ok(false);
+        }
+        let begun = *fate == Fate::Running;
+        self.hold(Run { id: run, schedule: *schedule, attempt: 1, due: *due, manual: false, begun, not_before: *due, to_cancel: false })?;
+        Ok(begun)
+    }
+
+    /// Which runs begin now: of those that wait, and of those that have just come due, which are marked.
+    fn choose<H: ScheduleHost>(&mut self, h: &H, entries: &mut [Entry], open: &BTreeMap<i64, Open>, now: i64) -> Result<Vec<i64>, Saved> {
+        let room = if self.retry_at > now { 0 } else { h.room() };
+        let urgency = |schedule: i64| self.schedules.get(&schedule).map_or(0, |of| -i64::from(of.priority));
+        let mut wanted: Vec<(i64, i64, i64, Option<usize>)> = Vec::new();
+        let mut busy = open.iter().filter(|(_, of)| of.running > 0).map(|(id, _)| *id);
+        let mut taken: std::collections::BTreeSet<i64> = std::collections::BTreeSet::new();
+        #[expect(clippy::disallowed_methods, reason = "nodes of a tree, a window of them")]
+        busy.by_ref().for_each(|id| _ = taken.insert(id));
+        for held in self.runs.values().filter(|held| !held.run.begun && !held.run.to_cancel && held.run.not_before <= now) {
+            let paused = self.schedules.get(&held.run.schedule).is_none_or(|of| of.paused && !held.run.manual);
+            if !paused {
+                memory::push(&mut wanted, (urgency(held.run.schedule), held.run.due, held.run.id, None), "runs that wait")
+                    .map_err(|_| Saved)?;
+            }
+        }
+        for (index, entry) in entries.iter().enumerate() {
+            if let Entry::Fired { schedule, due, fate: Fate::Waiting, .. } = entry {
+                memory::push(&mut wanted, (urgency(*schedule), *due, i64::MAX, Some(index)), "runs that wait").map_err(|_| Saved)?;
+            }
+        }
+        wanted.sort_unstable();
+        let mut begun = Vec::new();
+        let mut count = 0;
+        for (_, _, id, index) in wanted {
+            if count >= room {
+                if self.retry_at <= now {
+                    self.retry_at = now.saturating_add(START_RETRY_US);
+                }
+                break;
+            }
+            let schedule = match (index, self.runs.get(&id)) {
+                (Some(index), _) => match &entries[index] {
+                    Entry::Fired { schedule, .. } => *schedule,
+                    _ => continue,
+                },
+                (None, Some(held)) => held.run.schedule,
+                (None, None) => continue,
+            };
+            let alone = self.schedules.get(&schedule).is_none_or(|of| of.overlap != Overlap::Allow);
+            #[expect(clippy::disallowed_methods, reason = "nodes of a tree, a window of them")]
+            if !taken.insert(schedule) && alone {
+                continue;
+            }
+            count += 1;
+            match index {
+                Some(index) => {
+                    if let Entry::Fired { fate, .. } = &mut entries[index] {
+                        *fate = Fate::Running;
+                    }
+                }
+                None => memory::push(&mut begun, id, "runs that begin").map_err(|_| Saved)?,
+            }
+        }
+        Ok(begun)
+    }
+
+    /// Begin what is written down as begun.
+    fn start<H: ScheduleHost>(&mut self, h: &H, runs: &[i64]) -> Result<(), Saved> {
+        let schedules = memory::collect(runs.iter().filter_map(|id| self.runs.get(id)).map(|held| held.run.schedule), "runs")
+            .map_err(|_| self.no_memory())?;
+        let standing = if runs.is_empty() { Vec::new() } else { h.standing(&schedules).inspect_err(|_| self.told = true)? };
+        let mut none = false;
+        for (id, standing) in runs.iter().zip(standing) {
+            let Some(held) = self.runs.get_mut(id) else { continue };
+            let started = match standing {
+                Standing::Acts { .. } if !none => h.start(&held.run, standing),
+                _ => Ok(None),
+            };
+            match started {
+                Ok(Some(lease)) => held.lease = Some(lease),
+                Ok(None) | Err(Saved) => {
+                    none = true;
+                    held.run.begun = false;
+                    let (run, attempt) = (held.run.id, held.run.attempt);
+                    self.retry_at = h.timestamp().saturating_add(START_RETRY_US);
+                    self.note(Entry::Unbegun { run, attempt })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What somebody, or a later run, wants no more.
+    fn cancel<H: ScheduleHost>(&mut self, h: &H) -> Result<(), Saved> {
+        let now = h.timestamp();
+        let mut gone = Vec::new();
+        for held in self.runs.values_mut().filter(|held| held.run.to_cancel && !held.cancelled) {
+            match held.lease {
+                Some(lease) => {
+                    held.cancelled = true;
+                    h.cancel(lease);
+                }
+                None if !held.run.begun => memory::push(&mut gone, held.run.id, "cancelled runs").map_err(|_| Saved)?,
+                None => {}
+            }
+        }
+        for id in gone {
+            if let Some(held) = self.runs.remove(&id) {
+                self.ended(held.run, End::Cancelled, None, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn wait_us<H: ScheduleHost>(&self, h: &H) -> u64 {
+        let now = h.timestamp();
+        let mut earliest = now.saturating_add(LONGEST_WAIT_US);
+        let open = self.open_of();
+        for schedule in self.schedules.values().filter(|schedule| !schedule.paused) {
+            // What was missed and waits for the end of a run is begun at that end.
+            let blocked = schedule.overlap != Overlap::Allow && schedule.misfire == Misfire::All && open.contains_key(&schedule.id);
+            if let Some(next) = schedule.next.filter(|next| next.at > now || !blocked) {
+                earliest = earliest.min(next.at.max(self.look_again_at));
+            }
+        }
+        for held in self.runs.values().filter(|held| !held.run.begun) {
+            let blocked = open.get(&held.run.schedule).is_some_and(|of| of.running > 0)
+                || self.schedules.get(&held.run.schedule).is_none_or(|of| of.paused && !held.run.manual);
+            if !blocked {
+                earliest = earliest.min(held.run.not_before.max(self.retry_at));
+            }
+        }
+        let wait = earliest.saturating_sub(now).max(0);
+        if wait < LONGEST_WAIT_US { wait.min(CLOCK_EVERY_US) as u64 } else { wait as u64 }
+    }
+}
+
+/// A run has been lost: by the rule for what was missed, is it made again?
+fn lost_runs_again(schedule: &Schedule, run: &Run, now: i64) -> bool {
+    let in_time = schedule.deadline_us.is_none_or(|deadline| now - run.due <= deadline);
+    let by_rule = match schedule.misfire {
+        Misfire::Skip => false,
+        Misfire::All => true,
+        // The run for all that was missed meanwhile is one for this too.
+        Misfire::Once => schedule.paused || schedule.next.is_none_or(|next| next.at > now),
+    };
+    by_rule && in_time && run.attempt < schedule.max_attempts.max(LOST_ATTEMPTS)
+}
+
+fn limit_met(schedule: &Schedule, now: i64) -> bool {
+    schedule.max_runs.is_some_and(|most| schedule.fired >= most) || schedule.until.is_some_and(|until| until < now)
+}

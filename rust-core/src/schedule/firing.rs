@@ -1,0 +1,115 @@
+//! What becomes of a schedule's due times, now: how many are there, is there a run for them, and when is the next.
+
+use super::host::{Due, Fate, Misfire, Overlap, Schedule, Skipped};
+use super::spec::{SECOND_US, Spec};
+use super::zone::Zone;
+use siphasher::sip::SipHasher13;
+use std::hash::Hasher;
+
+/// Later than that, it was missed.
+pub const PUNCTUAL_US: i64 = 2 * SECOND_US;
+/// Due times that were missed are counted up to this.
+pub const MOST_COUNTED: u32 = 1000;
+/// The clock was that far ahead when it fired last: it was wrong then, and is right now.
+const CLOCK_WAS_WRONG_US: i64 = 3 * 3600 * SECOND_US;
+
+/// What else of the schedule there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Open {
+    pub running: usize,
+    pub waiting: usize,
+}
+
+/// What is to be written down of a due time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Firing {
+    pub due: i64,
+    pub missed: u32,
+    pub fate: Fate,
+    pub next: Option<Due>,
+    /// What runs is broken off for it.
+    pub cancels: bool,
+}
+
+/// A time at which it is due, with its jitter: the same for the same time.
+fn with_jitter(schedule: &Schedule, due: i64) -> Due {
+    let mut hasher = SipHasher13::new();
+    hasher.write_i64(schedule.id);
+    hasher.write_i64(due);
+    let part = (hasher.finish() >> 11) as f64 / (1u64 << 53) as f64;
+    Due { due, at: due.saturating_add((schedule.jitter_us as f64 * part) as i64) }
+}
+
+/// The first due time after one, if it still is to fire then, having fired so often.
+pub fn next_due(schedule: &Schedule, spec: &Spec, zone: &dyn Zone, after: i64, fired: i64) -> Option<Due> {
+    if schedule.max_runs.is_some_and(|most| fired >= most) {
+        return None;
+    }
+    let due = spec.next(zone, after).filter(|due| schedule.until.is_none_or(|until| *due <= until))?;
+    Some(with_jitter(schedule, due))
+}
+
+/// The clock has been set back so far that what was written down as next is not what comes next.
+pub fn corrected(schedule: &Schedule, spec: &Spec, zone: &dyn Zone, now: i64) -> Option<Due> {
+    let (next, last) = (schedule.next?, schedule.last_due?);
+    if last <= now.saturating_add(CLOCK_WAS_WRONG_US) || !matches!(spec, Spec::Cron(_) | Spec::Every { .. }) {
+        return None;
+    }
+    next_due(schedule, spec, zone, now, schedule.fired).filter(|corrected| corrected.due < next.due)
+}
+
+/// What to do about a schedule whose next time has come. None: nothing yet, for what was missed waits for its turn.
+pub fn fire(schedule: &Schedule, spec: &Spec, zone: &dyn Zone, open: Open, now: i64) -> Option<Firing> {
+    let next = schedule.next.filter(|next| next.at <= now)?;
+    let repeats = matches!(spec, Spec::Cron(_) | Spec::Every { .. });
+    let following = if repeats { next_due(schedule, spec, zone, next.due, schedule.fired) } else { None };
+    let late = now - next.at > PUNCTUAL_US || following.is_some_and(|following| following.at <= now);
+    let skip = |due: i64, missed: u32, why| {
+        let next = if repeats { next_due(schedule, spec, zone, due, schedule.fired) } else { None };
+        Some(Firing { due, missed, fate: Fate::Skipped(why), next, cancels: false })
+    };
+    let go = |due: i64, missed: u32, open: Open| match fate(schedule.overlap, open) {
+        Fate::Skipped(why) => skip(due, missed, why),
+        fate => {
+            let next = if repeats { next_due(schedule, spec, zone, due, schedule.fired + 1) } else { None };
+            Some(Firing { due, missed, fate, next, cancels: schedule.overlap == Overlap::CancelRunning && open.running > 0 })
+        }
+    };
+    if !late {
+        return go(next.due, 0, open);
+    }
+    let too_late = |due: i64| schedule.deadline_us.is_some_and(|deadline| now - due > deadline);
+    // The last of those that have come, and how many before it.
+    let latest = || {
+        let last = schedule.until.unwrap_or(i64::MAX).min(now);
+        let due = if repeats { spec.latest(zone, next.due, last) } else { None }.unwrap_or(next.due);
+        let (mut missed, mut at) = (0, next.due);
+        while at < due && missed < MOST_COUNTED {
+            missed += 1;
+            at = spec.next(zone, at).unwrap_or(due);
+        }
+        (due, missed)
+    };
+    match schedule.misfire {
+        Misfire::Once => match latest() {
+            (due, missed) if too_late(due) => skip(due, missed, Skipped::Misfire),
+            (due, missed) => go(due, missed, open),
+        },
+        Misfire::Skip => match latest() {
+            (due, missed) if now - due <= PUNCTUAL_US => go(due, missed, open),
+            (due, missed) => skip(due, missed, Skipped::Misfire),
+        },
+        Misfire::All if too_late(next.due) => skip(next.due, 0, Skipped::Misfire),
+        Misfire::All if schedule.overlap != Overlap::Allow && open.running + open.waiting > 0 => None,
+        Misfire::All => go(next.due, 0, open),
+    }
+}
+
+fn fate(overlap: Overlap, open: Open) -> Fate {
+    match (overlap, open.running + open.waiting) {
+        (_, 0) | (Overlap::Allow, _) => Fate::Waiting,
+        (Overlap::Skip, _) => Fate::Skipped(Skipped::Overlap),
+        (Overlap::Queue | Overlap::CancelRunning, _) if open.waiting > 0 => Fate::Skipped(Skipped::Overlap),
+        (Overlap::Queue | Overlap::CancelRunning, _) => Fate::Waiting,
+    }
+}

@@ -1,0 +1,589 @@
+//! Schedules in a simulated world: a clock that is set back and forth, tables, workers that take time, fail and die, servers
+//! and coordinators that crash at any moment. Whatever happens, each due time is accounted for exactly once.
+
+use super::super::book::Book;
+use super::super::host::*;
+use super::super::spec::{Interval, SECOND_US, Spec};
+use super::super::zone::Fixed;
+use crate::definition::Standing;
+use crate::host::Saved;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Clone, Debug)]
+struct Row {
+    schedule: i64,
+    due: i64,
+    missed: u32,
+    manual: bool,
+    begun: bool,
+    ended: Option<End>,
+    skipped: bool,
+    to_cancel: bool,
+    not_before: i64,
+}
+
+#[derive(Clone, Debug)]
+struct Worker {
+    lease: u64,
+    run: i64,
+    attempt: u32,
+    ends_at: i64,
+    end: End,
+}
+
+/// What may go wrong at the next call.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Fault {
+    #[default]
+    None,
+    RecordFails,
+    /// It is written, but nobody hears that.
+    RecordIsNotHeard,
+    LoadFails,
+}
+
+struct World {
+    now: Cell<i64>,
+    schedules: RefCell<BTreeMap<i64, Schedule>>,
+    rows: RefCell<BTreeMap<(i64, u32), Row>>,
+    workers: RefCell<Vec<Worker>>,
+    begun: RefCell<BTreeSet<(i64, u32)>>,
+    last_run: Cell<i64>,
+    last_lease: Cell<u64>,
+    slots: Cell<usize>,
+    fault: Cell<Fault>,
+    random: RefCell<fastrand::Rng>,
+    waits: Cell<bool>,
+    started: Cell<i64>,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        Self {
+            now: Cell::new(0),
+            schedules: RefCell::default(),
+            rows: RefCell::default(),
+            workers: RefCell::default(),
+            begun: RefCell::default(),
+            last_run: Cell::new(0),
+            last_lease: Cell::new(0),
+            slots: Cell::new(4),
+            fault: Cell::default(),
+            random: RefCell::new(fastrand::Rng::with_seed(seed)),
+            waits: Cell::new(false),
+            started: Cell::new(0),
+        }
+    }
+
+    fn one_in(&self, n: u32) -> bool {
+        self.random.borrow_mut().u32(0..n) == 0
+    }
+
+    fn faulty(&self, fault: Fault) -> bool {
+        self.fault.get() == fault && {
+            self.fault.set(Fault::None);
+            true
+        }
+    }
+
+    fn apply(&self, entry: &Entry) -> i64 {
+        let (mut schedules, mut rows) = (self.schedules.borrow_mut(), self.rows.borrow_mut());
+        match entry {
+            Entry::Fired { schedule, revision, due, missed, fate, next, fired } => {
+                let Some(of) = schedules.get_mut(schedule).filter(|of| of.revision == *revision) else { return 0 };
+                (of.next, of.fired, of.last_due) = (*next, *fired, Some(*due));
+                self.last_run.set(self.last_run.get() + 1);
+                let row = Row {
+                    schedule: *schedule,
+                    due: *due,
+                    missed: *missed,
+                    manual: false,
+                    begun: *fate == Fate::Running,
+                    ended: None,
+                    skipped: matches!(fate, Fate::Skipped(_)),
+                    to_cancel: false,
+                    not_before: *due,
+                };
+                rows.insert((self.last_run.get(), 1), row);
+                self.last_run.get()
+            }
+            Entry::Moved { schedule, revision, last_due, next } => {
+                let Some(of) = schedules.get_mut(schedule).filter(|of| of.revision == *revision) else { return 0 };
+                (of.next, of.last_due) = (*next, *last_due);
+                1
+            }
+            Entry::Begun { run, attempt } => {
+                let Some(row) = rows.get_mut(&(*run, *attempt)).filter(|row| row.ended.is_none()) else { return 0 };
+                assert!(!row.begun);
+                row.begun = true;
+                *run
+            }
+            Entry::Unbegun { run, attempt } => {
+                rows.get_mut(&(*run, *attempt)).unwrap().begun = false;
+                *run
+            }
+            Entry::Ended { run, attempt, end, .. } => {
+                let row = rows.get_mut(&(*run, *attempt)).unwrap();
+                assert!(row.ended.is_none_or(|before| before == *end), "an attempt ended twice");
+                row.ended = Some(*end);
+                *run
+            }
+            Entry::Again { run, attempt, not_before } => {
+                let before = rows.get(&(*run, attempt - 1)).unwrap().clone();
+                assert!(before.ended.is_some());
+                let row = Row { begun: false, ended: None, to_cancel: false, missed: 0, not_before: *not_before, ..before };
+                rows.entry((*run, *attempt)).or_insert(row);
+                *run
+            }
+        }
+    }
+
+    fn crash(&self) {
+        self.workers.borrow_mut().clear();
+        self.started.set(self.now.get());
+    }
+}
+
+impl ScheduleHost for World {
+    type Zone = Fixed;
+
+    fn timestamp(&self) -> i64 {
+        self.now.get()
+    }
+
+    fn started(&self) -> i64 {
+        self.started.get()
+    }
+
+    fn zone(&self, _: &[u8]) -> Option<Fixed> {
+        Some(Fixed(0))
+    }
+
+    fn load(&self) -> Result<(Vec<Schedule>, Vec<Run>), Saved> {
+        if self.faulty(Fault::LoadFails) {
+            return Err(Saved);
+        }
+        let rows = self.rows.borrow();
+        let runs = rows.iter().filter(|(_, row)| row.ended.is_none() && !row.skipped).map(|((id, attempt), row)| Run {
+            id: *id,
+            schedule: row.schedule,
+            attempt: *attempt,
+            due: row.due,
+            manual: row.manual,
+            begun: row.begun,
+            not_before: row.not_before,
+            to_cancel: row.to_cancel,
+        });
+        Ok((self.schedules.borrow().values().cloned().collect(), runs.collect()))
+    }
+
+    fn standing(&self, schedules: &[i64]) -> Result<Vec<Standing>, Saved> {
+        let standing = if self.waits.get() { Standing::Waits } else { Standing::Acts { owner: 10, superuser: false } };
+        Ok(schedules.iter().map(|_| standing).collect())
+    }
+
+    fn record(&self, entries: &[Entry]) -> Result<Vec<i64>, Saved> {
+        if self.faulty(Fault::RecordFails) {
+            return Err(Saved);
+        }
+        let numbers = entries.iter().map(|entry| self.apply(entry)).collect();
+        if self.faulty(Fault::RecordIsNotHeard) {
+            return Err(Saved);
+        }
+        Ok(numbers)
+    }
+
+    fn room(&self) -> usize {
+        self.slots.get().saturating_sub(self.workers.borrow().len())
+    }
+
+    fn start(&self, run: &Run, _: Standing) -> Result<Option<u64>, Saved> {
+        if self.workers.borrow().len() >= self.slots.get() || self.one_in(20) {
+            return Ok(None);
+        }
+        let rows = self.rows.borrow();
+        let row = &rows[&(run.id, run.attempt)];
+        assert!(row.begun && row.ended.is_none(), "it is written down before it begins");
+        assert!(self.begun.borrow_mut().insert((run.id, run.attempt)), "an attempt begins once");
+        let schedules = self.schedules.borrow();
+        if schedules.get(&row.schedule).is_some_and(|of| of.overlap != Overlap::Allow) {
+            let others = self.workers.borrow().iter().filter(|worker| rows[&(worker.run, worker.attempt)].schedule == row.schedule).count();
+            assert_eq!(others, 0, "runs of one schedule overlap");
+        }
+        self.last_lease.set(self.last_lease.get() + 1);
+        let mut random = self.random.borrow_mut();
+        let end = match random.u32(0..12) {
+            0 => End::Failed,
+            1 => End::TimedOut,
+            2 => End::Lost,
+            _ => End::Done,
+        };
+        let takes = random.i64(0..4 * SECOND_US);
+        self.workers.borrow_mut().push(Worker {
+            lease: self.last_lease.get(),
+            run: run.id,
+            attempt: run.attempt,
+            ends_at: self.now.get() + takes,
+            end,
+        });
+        Ok(Some(self.last_lease.get()))
+    }
+
+    fn cancel(&self, lease: u64) {
+        if let Some(worker) = self.workers.borrow_mut().iter_mut().find(|worker| worker.lease == lease) {
+            (worker.end, worker.ends_at) = (End::Cancelled, i64::MIN);
+        }
+    }
+
+    fn outcomes(&self) -> Vec<Outcome> {
+        let now = self.now.get();
+        let mut workers = self.workers.borrow_mut();
+        let (ended, running) = workers.drain(..).partition(|worker| worker.ends_at <= now);
+        *workers = running;
+        let ended: Vec<Worker> = ended;
+        ended.into_iter().map(|worker| Outcome { lease: worker.lease, end: worker.end }).collect()
+    }
+}
+
+fn every(seconds: i64, anchor: i64) -> Vec<u8> {
+    let interval = Interval { months: 0, days: 0, us: seconds * SECOND_US };
+    Spec::Every { interval, anchor, begins: false }.stored().into_bytes()
+}
+
+fn schedule(id: i64, seconds: i64) -> Schedule {
+    let due = seconds * SECOND_US;
+    Schedule {
+        id,
+        revision: 1,
+        spec: every(seconds, 0),
+        max_attempts: 1,
+        backoff_us: SECOND_US,
+        next: Some(Due { due, at: due }),
+        ..Schedule::default()
+    }
+}
+
+/// Steps until nothing is due for a while; how long is it until the next step?
+fn settle(book: &mut Book, world: &World) {
+    for _ in 0..1000 {
+        match book.step(world) {
+            Ok(0) => {}
+            Ok(wait) => {
+                let ends = world.workers.borrow().iter().map(|worker| worker.ends_at).min();
+                match ends {
+                    None if wait > SECOND_US as u64 / 2 => return,
+                    None => world.now.set(world.now.get() + wait as i64),
+                    Some(at) => world.now.set(world.now.get().max(at.min(world.now.get() + wait as i64)) + 1),
+                }
+            }
+            Err(Saved) => book.reload(),
+        }
+    }
+    panic!("it does not come to rest");
+}
+
+fn check(world: &World, seconds: &BTreeMap<i64, i64>, end: i64) {
+    let rows = world.rows.borrow();
+    for (id, of) in world.schedules.borrow().iter() {
+        let step = seconds[id] * SECOND_US;
+        let mut accounted = 0;
+        let mut seen = BTreeSet::new();
+        for ((_, attempt), row) in rows.iter().filter(|(_, row)| row.schedule == *id && !row.manual) {
+            assert_eq!(row.due % step, 0, "a run has a due time of its schedule");
+            if *attempt == 1 {
+                assert!(seen.insert(row.due), "a due time fired twice");
+                accounted += 1 + i64::from(row.missed);
+            }
+            assert!(row.skipped || row.ended.is_some(), "a run did not end");
+        }
+        let last = seen.last().copied().unwrap_or(0);
+        assert_eq!(accounted, last / step, "due times up to the last one are each accounted for: {of:?} {rows:#?}");
+        assert!(last + step > end, "due times were lost: {of:?} {end}");
+        let fired = rows.iter().filter(|((_, attempt), row)| row.schedule == *id && !row.manual && !row.skipped && *attempt == 1).count();
+        assert_eq!(of.fired, fired as i64);
+    }
+}
+
+fn live(seed: u64) {
+    let world = World::new(seed);
+    let mut random = fastrand::Rng::with_seed(seed ^ 0x5eed);
+    let mut seconds = BTreeMap::new();
+    for id in 1..=random.i64(1..5) {
+        let step = [1, 2, 7, 60][random.usize(0..4)];
+        seconds.insert(id, step);
+        let of = Schedule {
+            overlap: [Overlap::Skip, Overlap::Queue, Overlap::Allow, Overlap::CancelRunning][random.usize(0..4)],
+            misfire: [Misfire::Once, Misfire::Skip, Misfire::All][random.usize(0..3)],
+            max_attempts: random.u32(1..3),
+            deadline_us: [None, Some(20 * SECOND_US)][random.usize(0..2)],
+            priority: random.i32(-1..2),
+            ..schedule(id, step)
+        };
+        world.schedules.borrow_mut().insert(id, of);
+    }
+    let mut book = Book::default();
+    for _ in 0..random.u32(20..200) {
+        match random.u32(0..40) {
+            0 => {
+                // The server, and all that runs with it.
+                world.crash();
+                book = Book::default();
+            }
+            1 => {
+                // The coordinator alone: the next one waits until its workers have ended, and hears nothing of them.
+                let end = world.workers.borrow().iter().map(|worker| worker.ends_at).max();
+                world.now.set(world.now.get().max(end.unwrap_or(0)));
+                world.workers.borrow_mut().clear();
+                book = Book::default();
+            }
+            2 => world.now.set(world.now.get() + random.i64(0..100 * SECOND_US)),
+            3 => world.now.set(world.now.get() - random.i64(0..30 * SECOND_US)),
+            4 => world.fault.set([Fault::RecordFails, Fault::RecordIsNotHeard, Fault::LoadFails][random.usize(0..3)]),
+            5 => {
+                if let Some(of) = world.schedules.borrow_mut().values_mut().next() {
+                    (of.paused, of.revision) = (!of.paused, of.revision + 1);
+                }
+                // Its coordinator may hear of it late.
+                if random.bool() {
+                    book.reload();
+                }
+            }
+            6 => {
+                world.last_run.set(world.last_run.get() + 1);
+                let row = Row {
+                    schedule: 1,
+                    due: world.now.get(),
+                    missed: 0,
+                    manual: true,
+                    begun: false,
+                    ended: None,
+                    skipped: false,
+                    to_cancel: false,
+                    not_before: world.now.get(),
+                };
+                world.rows.borrow_mut().insert((world.last_run.get(), 1), row);
+                book.reload();
+            }
+            7 => {
+                if let Some(row) = world.rows.borrow_mut().values_mut().rfind(|row| row.ended.is_none() && !row.skipped) {
+                    row.to_cancel = true;
+                }
+                book.reload();
+            }
+            8 => world.slots.set(random.usize(0..5)),
+            9 => {
+                world.waits.set(!world.waits.get());
+                book.reload();
+            }
+            _ => {}
+        }
+        match book.step(&world) {
+            Ok(wait) => world.now.set(world.now.get() + (wait as i64).min(random.i64(0..3 * SECOND_US))),
+            Err(Saved) => world.now.set(world.now.get() + 100_000),
+        }
+    }
+    world.slots.set(4);
+    world.waits.set(false);
+    world.fault.set(Fault::None);
+    // A clock that was set back goes on until it has caught up; what is due later is of no interest.
+    let last = world.schedules.borrow().values().filter_map(|of| of.last_due).max().unwrap_or(0);
+    world.now.set(world.now.get().max(last + 1));
+    let end = world.now.get();
+    for of in world.schedules.borrow_mut().values_mut() {
+        (of.paused, of.revision, of.until) = (false, of.revision + 1, Some(end));
+        of.next = of.next.filter(|next| next.at <= end);
+    }
+    book.reload();
+    drain(&mut book, &world);
+    check(&world, &seconds, end);
+}
+
+/// Until all runs have ended.
+fn drain(book: &mut Book, world: &World) {
+    for _ in 0..20_000 {
+        let wait = book.step(world).unwrap_or(1000);
+        let open = world.rows.borrow().values().any(|row| row.ended.is_none() && !row.skipped);
+        if !open && wait > 0 && world.schedules.borrow().values().all(|of| of.next.is_none()) {
+            return;
+        }
+        world.workers.borrow_mut().iter_mut().for_each(|worker| worker.ends_at = i64::MIN);
+        world.now.set(world.now.get() + (wait as i64).min(SECOND_US));
+    }
+    panic!("it does not come to rest: {:?}", world.schedules.borrow());
+}
+
+#[test]
+fn no_due_time_is_lost_or_fires_twice_whatever_crashes() {
+    let number = |name, default| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let first = number("ASIDE_SCHEDULE_SEED", 0);
+    for seed in first..first + number("ASIDE_SCHEDULE_SEEDS", 1000) {
+        let alive = std::panic::catch_unwind(|| live(seed));
+        assert!(alive.is_ok(), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_due_time_begins_at_once_and_the_next_is_waited_for_exactly() {
+    let world = World::new(1);
+    world.schedules.borrow_mut().insert(1, schedule(1, 3));
+    let mut book = Book::default();
+    assert_eq!(book.step(&world), Ok(3 * SECOND_US as u64));
+    world.now.set(3 * SECOND_US - 1);
+    assert_eq!(book.step(&world), Ok(1));
+    assert!(world.rows.borrow().is_empty());
+    world.now.set(3 * SECOND_US);
+    while world.workers.borrow().is_empty() {
+        book.step(&world).unwrap();
+    }
+    assert_eq!(world.rows.borrow()[&(1, 1)].due, 3 * SECOND_US);
+}
+
+#[test]
+fn the_most_urgent_begin_first_when_workers_are_few() {
+    let world = World::new(2);
+    for id in 1..=420 {
+        let of = Schedule { priority: (id % 7) as i32, ..schedule(id, 1000) };
+        world.schedules.borrow_mut().insert(id, of);
+    }
+    world.now.set(1000 * SECOND_US);
+    world.slots.set(1);
+    let mut book = Book::default();
+    let mut order = Vec::new();
+    while order.len() < 200 {
+        let wait = book.step(&world).unwrap();
+        world.now.set(world.now.get() + wait as i64 + 1);
+        let rows = world.rows.borrow();
+        for worker in world.workers.borrow_mut().iter_mut().filter(|worker| worker.ends_at != i64::MIN) {
+            order.push(rows[&(worker.run, worker.attempt)].schedule % 7);
+            (worker.ends_at, worker.end) = (i64::MIN, End::Done);
+        }
+    }
+    assert!(order[..60].iter().all(|priority| *priority == 6), "{order:?}");
+    assert!(order.iter().is_sorted_by(|before, after| before >= after), "{order:?}");
+}
+
+#[test]
+fn misfires_are_ruled_upon_as_asked() {
+    for (misfire, deadline_us, expected) in [
+        (Misfire::Once, None, vec![(100, 89, false)]),
+        (Misfire::Skip, None, vec![(100, 89, true)]),
+        (Misfire::All, Some(3 * SECOND_US), vec![(11, 0, true)]),
+    ] {
+        let world = World::new(3);
+        let of = Schedule { misfire, deadline_us, ..schedule(1, 10) };
+        world.schedules.borrow_mut().insert(1, Schedule { next: Some(Due { due: 110 * SECOND_US, at: 110 * SECOND_US }), ..of });
+        world.now.set(1005 * SECOND_US);
+        let mut book = Book::default();
+        book.step(&world).unwrap();
+        let rows: Vec<_> = world.rows.borrow().values().map(|row| (row.due / SECOND_US / 10, row.missed, row.skipped)).collect();
+        assert_eq!(rows[..1], expected[..]);
+    }
+    let world = World::new(4);
+    world.schedules.borrow_mut().insert(1, Schedule { misfire: Misfire::All, overlap: Overlap::Allow, ..schedule(1, 10) });
+    world.now.set(105 * SECOND_US);
+    world.slots.set(0);
+    let mut book = Book::default();
+    while book.step(&world).unwrap() == 0 || world.rows.borrow().len() < 10 {}
+    assert_eq!(
+        world.rows.borrow().values().map(|row| row.due / SECOND_US).collect::<Vec<_>>(),
+        (1..=10).map(|n| n * 10).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn overlaps_are_ruled_upon_as_asked() {
+    for (overlap, running, waiting, skipped, cancelled) in
+        [(Overlap::Skip, 1, 0, 2, 0), (Overlap::Queue, 1, 1, 1, 0), (Overlap::Allow, 3, 0, 0, 0), (Overlap::CancelRunning, 1, 0, 0, 2)]
+    {
+        let world = World::new(5);
+        world.schedules.borrow_mut().insert(1, Schedule { overlap, ..schedule(1, 1) });
+        let mut book = Book::default();
+        for due in 1..=3 {
+            world.now.set(due * SECOND_US);
+            for _ in 0..20 {
+                world
+                    .workers
+                    .borrow_mut()
+                    .iter_mut()
+                    .filter(|worker| worker.end != End::Cancelled)
+                    .for_each(|worker| worker.ends_at = i64::MAX);
+                book.step(&world).unwrap();
+                world.now.set(world.now.get() + 10_000);
+            }
+        }
+        let rows = world.rows.borrow();
+        let count = |is: &dyn Fn(&Row) -> bool| rows.values().filter(|row| is(row)).count();
+        let counts = (
+            count(&|row| row.begun && row.ended.is_none()),
+            count(&|row| !row.begun && row.ended.is_none() && !row.skipped),
+            count(&|row| row.skipped),
+            count(&|row| row.ended == Some(End::Cancelled)),
+        );
+        assert_eq!(counts, (running, waiting, skipped, cancelled), "{overlap:?}");
+    }
+}
+
+#[test]
+fn what_takes_the_server_with_it_is_given_up() {
+    let world = World::new(6);
+    let at = Spec::At(SECOND_US).stored().into_bytes();
+    world.schedules.borrow_mut().insert(1, Schedule { spec: at, ..schedule(1, 1) });
+    for crash in 0..10 {
+        world.now.set((crash + 1) * 10 * SECOND_US);
+        let mut book = Book::default();
+        for _ in 0..10 {
+            book.step(&world).unwrap();
+            world.now.set(world.now.get() + 100_000);
+            world.workers.borrow_mut().iter_mut().for_each(|worker| worker.ends_at = i64::MAX);
+        }
+        world.crash();
+    }
+    assert_eq!(world.rows.borrow().len(), 3);
+    assert!(world.rows.borrow().values().all(|row| row.ended == Some(End::Lost)));
+}
+
+#[test]
+fn after_the_last_end_and_after_each_start_of_the_server() {
+    let world = World::new(7);
+    let after = Spec::After(Interval { months: 0, days: 0, us: 10 * SECOND_US }).stored().into_bytes();
+    world.schedules.borrow_mut().insert(1, Schedule { spec: after, next: None, ..schedule(1, 1) });
+    world.schedules.borrow_mut().insert(2, Schedule { spec: b"reboot".to_vec(), next: None, last_due: Some(0), ..schedule(2, 1) });
+    let mut book = Book::default();
+    let mut ends: Vec<i64> = Vec::new();
+    for _ in 0..6000 {
+        let before = world.rows.borrow().values().filter(|row| row.ended.is_some()).count();
+        book.step(&world).unwrap();
+        if world.rows.borrow().values().filter(|row| row.ended.is_some()).count() > before {
+            ends.push(world.now.get());
+        }
+        world.now.set(world.now.get() + 20_000);
+    }
+    let begins: Vec<i64> = world.rows.borrow().iter().filter(|((_, attempt), _)| *attempt == 1).map(|(_, row)| row.due).collect();
+    assert!(begins.len() >= 4);
+    assert!(begins.windows(2).all(|pair| pair[1] - pair[0] >= 10 * SECOND_US), "{begins:?}");
+    assert!(world.rows.borrow().values().all(|row| row.schedule == 1), "the server was not started since it was set");
+    world.crash();
+    let mut book = Book::default();
+    for _ in 0..100 {
+        settle_once(&mut book, &world);
+    }
+    assert_eq!(world.rows.borrow().iter().filter(|((_, attempt), row)| row.schedule == 2 && *attempt == 1).count(), 1);
+}
+
+fn settle_once(book: &mut Book, world: &World) {
+    let wait = book.step(world).unwrap();
+    world.now.set(world.now.get() + (wait as i64).min(100_000));
+}
+
+#[test]
+fn a_clock_that_was_years_ahead_is_forgotten() {
+    let world = World::new(8);
+    world.schedules.borrow_mut().insert(1, schedule(1, 60));
+    let mut book = Book::default();
+    world.now.set(1_000_000 * SECOND_US);
+    settle(&mut book, &world);
+    world.now.set(1000 * SECOND_US);
+    settle(&mut book, &world);
+    assert_eq!(world.schedules.borrow()[&1].next.unwrap().due, 1020 * SECOND_US);
+}
