@@ -134,6 +134,14 @@ argument_type(void)
 	}
 }
 
+static void
+say_missing(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_FUNCTION),
+			 errmsg("function \"%s\" does not exist", handler.text)));
+}
+
 /* The handler's function; 42883 if it has gone. Its signature was written with this search_path. */
 static Oid
 find_function(void)
@@ -149,9 +157,7 @@ find_function(void)
 	AtEOXact_GUC(true, level);
 	(void) get_func_signature(function, &arguments, &count);
 	if (count != 1 || arguments[0] != argument_type())
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("function \"%s\" does not exist", handler.text)));
+		say_missing();
 	return function;
 }
 
@@ -167,7 +173,7 @@ check_function(Oid function)
 	Oid			owner;
 
 	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for function %u", function);
+		say_missing();
 	owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
 	ReleaseSysCache(tuple);
 	if (function != handler.function && owner != handler.function_owner && owner != GetUserId() && !superuser_arg(owner))
@@ -178,22 +184,41 @@ check_function(Oid function)
 				 errhint("If it is what the handler is to call, define the handler anew.")));
 }
 
+/* The function that a plan of "SELECT function($1)" calls, as its name was understood then. */
+static Oid
+called_function(SPIPlanPtr plan)
+{
+	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(plan));
+	Query	   *query = linitial_node(Query, source->query_list);
+	Expr	   *call = linitial_node(TargetEntry, query->targetList)->expr;
+
+	if (!IsA(call, FuncExpr))
+		say_missing();
+	return ((FuncExpr *) call)->funcid;
+}
+
+/* A name may mean another function the next moment: what is checked is what the plan calls. */
 static SPIPlanPtr
 prepare_handler(Oid *types)
 {
-	Oid			argument;
+	Oid			argument = argument_type();
 	Oid			function;
+	char	   *schema;
+	char	   *name;
+	SPIPlanPtr	plan;
 
 	if (handler.form == 'c')
 		return aside_prepare_plan(handler.text, 2, types);
 	function = find_function();
-	check_function(function);
-	argument = argument_type();
-	return aside_prepare_plan(psprintf("SELECT %s(%s$1)",
-							quote_qualified_identifier(get_namespace_name(get_func_namespace(function)),
-													   get_func_name(function)),
-							OidIsValid(get_func_variadictype(function)) ? "VARIADIC " : ""),
-				   1, &argument);
+	name = get_func_name(function);
+	schema = get_namespace_name(get_func_namespace(function));
+	if (name == NULL || schema == NULL)
+		say_missing();
+	plan = aside_prepare_plan(psprintf("SELECT %s(%s$1)", quote_qualified_identifier(schema, name),
+									   OidIsValid(get_func_variadictype(function)) ? "VARIADIC " : ""),
+							  1, &argument);
+	check_function(called_function(plan));
+	return plan;
 }
 
 static bool
@@ -259,6 +284,7 @@ execute_handler(bool notified, Datum *values, const char *nulls)
 	Oid			types[2] = {notified ? TEXTOID : JSONBOID, TEXTOID};
 	uint64_t	changes;
 	SPIPlanPtr	plan;
+	bool		lasting;
 
 	/* Each is analyzed when the one before has run. */
 	if (handler.several)
@@ -276,9 +302,18 @@ execute_handler(bool notified, Datum *values, const char *nulls)
 	if (kept->plan != NULL)
 		SPI_freeplan(kept->plan);
 	kept->plan = NULL;
-	changes = aside_catalog_changes();
-	plan = prepare_handler(types);
-	if (is_lasting(plan) && changes == aside_catalog_changes())
+	for (;;)
+	{
+		changes = aside_catalog_changes();
+		plan = prepare_handler(types);
+		lasting = is_lasting(plan);
+		/* If not, the server would understand its names anew when it runs. */
+		if (SPI_plan_is_valid(plan))
+			break;
+		SPI_freeplan(plan);
+		CHECK_FOR_INTERRUPTS();
+	}
+	if (lasting && changes == aside_catalog_changes())
 	{
 		(void) SPI_keepplan(plan);
 		kept->plan = plan;
