@@ -96,7 +96,7 @@ spread_array(AsideArguments *to, FunctionCallInfo fcinfo, int first)
 		ereport(ERROR,
 				(errcode(ERRCODE_TOO_MANY_ARGUMENTS),
 				 errmsg("too many arguments for an autonomous transaction"),
-				 errdetail("There may be %d, as in the protocol, but %d were given.", ASIDE_MOST_VALUES, count),
+				 errdetail("%d were given; the limit, as in the protocol, is %d.", count, ASIDE_MOST_VALUES),
 				 errhint("Pass an array as one argument, without VARIADIC.")));
 	deconstruct_array(array, ARR_ELEMTYPE(array), len, byval, align, &elements, &nulls, &count);
 	aside_allocate_arguments(to, count);

@@ -79,7 +79,7 @@ check_unique_key(Datum channel, Datum unique_key)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("unique key of an event is too long"),
-				 errdetail("With its channel it has %zu bytes, and may have %d.", len, MAX_UNIQUE_KEY)));
+				 errdetail("With its channel it has %zu bytes; the limit is %d.", len, MAX_UNIQUE_KEY)));
 }
 
 /* Columns of the tables of events, in their order. */
@@ -236,7 +236,7 @@ check_quota(Oid role)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("too many events of role \"%s\" are still to be handled", GetUserNameFromId(role, false)),
-				 errdetail("It may have %d.", quota),
+				 errdetail("The limit is %d.", quota),
 				 errhint("Consider increasing \"aside.max_events_per_role\".")));
 }
 

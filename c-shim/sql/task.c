@@ -177,7 +177,7 @@ aside_async_wait_any(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("too many tasks to wait for"),
-				 errdetail("There may be %d, but %d were given.", ASIDE_MOST_VALUES, count)));
+				 errdetail("%d were given; the limit is %d.", count, ASIDE_MOST_VALUES)));
 	deconstruct_array(array, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
 					  &elements, &nulls, &count);
 	ids = palloc(sizeof(int64) * Max(count, 1));

@@ -76,7 +76,7 @@ SELECT what = repeat('é', 32) AS long FROM regress_told;
 SELECT async_event_off('regress_long');
 -- options out of range
 SELECT async_event_on('regress_x', 'regress_t(text)', concurrency => 0);
-\set VERBOSITY sqlstate
+\set VERBOSITY terse
 SELECT async_event_on('regress_x', 'regress_t(text)', concurrency => NULL);
 SELECT async_event_on('regress_x', 'regress_t(text)', batch_size => 0);
 SELECT async_event_on('regress_x', 'regress_t(text)', batch_size => -1);
@@ -91,6 +91,7 @@ SELECT async_event_on('regress_x', 'regress_t(text)', timeout => '0');
 SELECT async_event_on('regress_x', 'regress_t(text)', timeout => '-1 s');
 SELECT async_event_on('regress_x', 'regress_t(text)', ordered => NULL);
 SELECT async_event_on('regress_x', 'regress_t(text)', durable => NULL);
+\set VERBOSITY sqlstate
 SELECT async_event_off(NULL);
 SELECT async_event_pause(NULL);
 SELECT async_event_resume(NULL);

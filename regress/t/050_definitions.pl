@@ -184,11 +184,11 @@ is($s->run(q{SELECT async_event_cancel(1)})->{sqlstate}, '42501', 'a view of ano
 $s->value('ALTER VIEW aside.event_rows OWNER TO postgres');
 $emitter->quit;
 
-# A role of that name that is more than a group.
+# A role of that name that is attributes that users of pg_aside would gain.
 $there->value('CREATE DATABASE warned');
 $there->value('ALTER ROLE aside_user LOGIN');
 my $w = session($other, db => 'warned');
-like($w->run('CREATE EXTENSION pg_aside')->{err}, qr/WARNING: .*role "aside_user" exists, and is more than a group/, 'that aside_user can log in is said');
+like($w->run('CREATE EXTENSION pg_aside')->{err}, qr/WARNING: .*role "aside_user" already exists and has attributes/, 'that aside_user can log in is said');
 $w->quit;
 
 # A database is left only for a command that the server will run.

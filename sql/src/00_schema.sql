@@ -5,7 +5,7 @@
 \echo Use "CREATE EXTENSION pg_aside" to load this file. \quit
 
 CREATE SCHEMA aside;
-COMMENT ON SCHEMA aside IS 'views of pg_aside';
+COMMENT ON SCHEMA aside IS 'Views of pg_aside, and the tables and functions that only the extension itself uses.';
 
 -- Roles belong to the cluster: made once, and left there when the extension is dropped.
 DO $role$
@@ -14,7 +14,7 @@ BEGIN
         CREATE ROLE aside_user NOLOGIN;
     ELSIF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) 'aside_user'
             AND (rolcanlogin OR rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls OR rolreplication)) THEN
-        RAISE WARNING 'role "aside_user" exists, and is more than a group of those who may use pg_aside'
+        RAISE WARNING 'role "aside_user" already exists and has attributes that users of pg_aside would gain'
             USING HINT = 'Consider ALTER ROLE aside_user NOLOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOBYPASSRLS NOREPLICATION.';
     END IF;
 END

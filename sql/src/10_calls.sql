@@ -21,28 +21,28 @@ CREATE FUNCTION autonomous_json(command text, VARIADIC args "any") RETURNS SETOF
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_autonomous_json';
 
 COMMENT ON FUNCTION autonomous_exec(text) IS
-    'run SQL in an autonomous transaction, which commits before this returns; rows processed by its last statement; NULL is an error (22004)';
+    'Runs SQL in an autonomous transaction, which commits before the function returns. Returns how many rows the last statement processed. A NULL command raises 22004.';
 COMMENT ON FUNCTION autonomous_exec(text, "any") IS
-    'run SQL with parameters $1... in an autonomous transaction, which commits before this returns; rows processed by its last statement; a NULL command is an error (22004)';
+    'Runs SQL with parameters $1... in an autonomous transaction, which commits before the function returns. Returns how many rows the last statement processed. A NULL command raises 22004.';
 COMMENT ON FUNCTION autonomous_query(text) IS
-    'run SQL in an autonomous transaction and return the rows of its last statement, assigned to the column definition list (42804 if they do not fit)';
+    'Runs SQL in an autonomous transaction. Returns the rows of the last statement, assigned to the column definition list. Rows that do not fit raise 42804.';
 COMMENT ON FUNCTION autonomous_query(text, "any") IS
-    'run SQL with parameters $1... in an autonomous transaction and return the rows of its last statement, assigned to the column definition list (42804 if they do not fit)';
+    'Runs SQL with parameters $1... in an autonomous transaction. Returns the rows of the last statement, assigned to the column definition list. Rows that do not fit raise 42804.';
 COMMENT ON FUNCTION autonomous_query_as(anyelement, text) IS
-    'run SQL in an autonomous transaction and return the rows of its last statement as the type of the first argument, whose value is not used';
+    'Runs SQL in an autonomous transaction. Returns the rows of the last statement as values of the type of the first argument. The first argument''s value is not used.';
 COMMENT ON FUNCTION autonomous_query_as(anyelement, text, "any") IS
-    'run SQL with parameters $1... in an autonomous transaction and return the rows of its last statement as the type of the first argument, whose value is not used';
+    'Runs SQL with parameters $1... in an autonomous transaction. Returns the rows of the last statement as values of the type of the first argument. The first argument''s value is not used.';
 COMMENT ON FUNCTION autonomous_json(text) IS
-    'run SQL in an autonomous transaction and return the rows of its last statement, each as a jsonb object';
+    'Runs SQL in an autonomous transaction. Returns each row of the last statement as a jsonb object.';
 COMMENT ON FUNCTION autonomous_json(text, "any") IS
-    'run SQL with parameters $1... in an autonomous transaction and return the rows of its last statement, each as a jsonb object';
+    'Runs SQL with parameters $1... in an autonomous transaction. Returns each row of the last statement as a jsonb object.';
 
 CREATE FUNCTION aside.caller(OUT pid int, OUT client_pid int, OUT depth int, OUT session_user_name name, OUT user_name name,
     OUT application_name text, OUT client_addr inet, OUT client_port int, OUT server_addr inet, OUT server_port int,
     OUT query text, OUT xid xid8, OUT stack text)
 RETURNS record LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'aside_caller';
 COMMENT ON FUNCTION aside.caller() IS
-    'who is behind the autonomous transaction or task in which this is called: the calling process, the client at the top, its statement and transaction; all NULL elsewhere, and in the handler of an event';
+    'Says who started the autonomous transaction or task in which the function is called: the calling process, the client at the top, and that client''s statement and transaction. All columns are NULL elsewhere, and in the handler of an event.';
 
 GRANT EXECUTE ON FUNCTION
     autonomous_exec(text), autonomous_exec(text, "any"),

@@ -32,32 +32,32 @@ RETURNS SETOF record
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_autonomous_sessions';
 
 COMMENT ON FUNCTION autonomous_session_open(text, name) IS
-    'open a session under a name that is free (42710): a worker that keeps transactions, cursors, temporary tables and settings across calls, in this database or another one';
+    'Opens a session: a worker that keeps transactions, cursors, temporary tables and settings across calls, in this database or another one. A name that is taken raises 42710.';
 COMMENT ON FUNCTION autonomous_session_exec(text, text) IS
-    'run SQL in a session and return the tag of its last statement; 08003 if there is no such session, 55000 if it is busy';
+    'Runs SQL in a session. Returns the command tag of the last statement. Raises 08003 if there is no such session, 55000 if the session is busy.';
 COMMENT ON FUNCTION autonomous_session_exec(text, text, "any") IS
-    'run SQL with parameters $1... in a session and return the tag of its last statement; 08003 if there is no such session, 55000 if it is busy';
+    'Runs SQL with parameters $1... in a session. Returns the command tag of the last statement. Raises 08003 if there is no such session, 55000 if the session is busy.';
 COMMENT ON FUNCTION autonomous_session_query(text, text) IS
-    'run SQL in a session and return the rows of its last statement, assigned to the column definition list (42804 if they do not fit)';
+    'Runs SQL in a session. Returns the rows of the last statement, assigned to the column definition list. Rows that do not fit raise 42804.';
 COMMENT ON FUNCTION autonomous_session_query(text, text, "any") IS
-    'run SQL with parameters $1... in a session and return the rows of its last statement, assigned to the column definition list (42804 if they do not fit)';
+    'Runs SQL with parameters $1... in a session. Returns the rows of the last statement, assigned to the column definition list. Rows that do not fit raise 42804.';
 COMMENT ON FUNCTION autonomous_session_send(text, text) IS
-    'send SQL to a session without waiting for it; autonomous_session_result reads what comes of it';
+    'Sends SQL to a session and does not wait for its end. autonomous_session_result reads the results.';
 COMMENT ON FUNCTION autonomous_session_send(text, text, "any") IS
-    'send SQL with parameters $1... to a session without waiting for it; autonomous_session_result reads what comes of it';
+    'Sends SQL with parameters $1... to a session and does not wait for its end. autonomous_session_result reads the results.';
 COMMENT ON FUNCTION autonomous_session_is_busy(text) IS
-    'does the command that was sent to a session still run? false too when it waits for its results to be read';
+    'True while the command that was sent to a session runs. False if there is none, or if the command only waits for its results to be read.';
 COMMENT ON FUNCTION autonomous_session_result(text) IS
-    'wait for the next result set of the command that was sent, and return it; no rows when all have been read; raises the command''s error';
+    'Waits for the next result set of the command that was sent, and returns it. Returns no rows when all result sets have been read. Raises the command''s error.';
 COMMENT ON FUNCTION autonomous_session_cancel(text) IS
-    'cancel the command that was sent to a session, without waiting; false if there was nothing to cancel';
+    'Cancels the command that was sent to a session, and does not wait for its end. Returns false if there was nothing to cancel.';
 COMMENT ON FUNCTION autonomous_session_error(text) IS
-    'message of the last error that a command of the session raised; NULL if none did';
+    'Returns the message of the last error that a command of the session raised. Returns NULL if none did.';
 COMMENT ON FUNCTION autonomous_session_notifications(text) IS
-    'notifications on the channels that the session listens to, each once, in the order in which they came';
+    'Returns the notifications on the channels that the session listens to, in their order of arrival. Each is returned once.';
 COMMENT ON FUNCTION autonomous_session_close(text) IS
-    'close a session: what runs is cancelled, an open transaction rolled back; 08003 if there is no such session';
-COMMENT ON FUNCTION autonomous_sessions() IS 'the autonomous sessions that this session has open';
+    'Closes a session: cancels its command, and rolls back its open transaction. Raises 08003 if there is no such session.';
+COMMENT ON FUNCTION autonomous_sessions() IS 'Lists the autonomous sessions that the calling session has open.';
 
 GRANT EXECUTE ON FUNCTION
     autonomous_session_open(text, name),

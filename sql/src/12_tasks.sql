@@ -26,48 +26,48 @@ CREATE FUNCTION async_progress(percent float8, message text DEFAULT NULL) RETURN
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_async_progress';
 
 COMMENT ON FUNCTION async_exec(text) IS
-    'have SQL run as a task, in a transaction of its own, without waiting for it; its id, which is unique in the cluster';
+    'Submits SQL as a task, which runs in a transaction of its own, and does not wait for its end. Returns the task''s id, which is unique in the cluster.';
 COMMENT ON FUNCTION async_exec(text, "any") IS
-    'have SQL with parameters $1... run as a task, in a transaction of its own, without waiting for it; its id, which is unique in the cluster';
+    'Submits SQL with parameters $1... as a task, which runs in a transaction of its own, and does not wait for its end. Returns the task''s id, which is unique in the cluster.';
 COMMENT ON FUNCTION async_exec_on_commit(text) IS
-    'as async_exec, but the task starts when this transaction commits, and never if it does not';
+    'Does what async_exec does, but the task starts when the current transaction commits. If the transaction does not commit, the task never starts.';
 COMMENT ON FUNCTION async_exec_on_commit(text, "any") IS
-    'as async_exec, but the task starts when this transaction commits, and never if it does not';
+    'Does what async_exec does, but the task starts when the current transaction commits. If the transaction does not commit, the task never starts.';
 COMMENT ON FUNCTION async_run(bigint, text) IS
-    'as async_exec, in the process that runs, or has run, that task; 55000 if it has gone';
+    'Does what async_exec does, in the process that runs, or last ran, the given task. Raises 55000 if that process has ended.';
 COMMENT ON FUNCTION async_run(bigint, text, "any") IS
-    'as async_exec, in the process that runs, or has run, that task; 55000 if it has gone';
+    'Does what async_exec does, in the process that runs, or last ran, the given task. Raises 55000 if that process has ended.';
 COMMENT ON FUNCTION async_wait(bigint, interval) IS
-    'wait for the end of a task; false if the time has passed before (NULL: wait for as long as it takes); 42704 if there is no such task';
+    'Waits for the end of a task. Returns false if the timeout passes first; a NULL timeout never passes. Raises 42704 if there is no such task.';
 COMMENT ON FUNCTION async_wait_any(bigint[], interval) IS
-    'wait for the end of any of these tasks, and return its id; NULL if the time has passed before';
+    'Waits until one of these tasks has ended, and returns its id. Returns NULL if the timeout passes first; a NULL timeout never passes.';
 COMMENT ON FUNCTION async_result(bigint) IS
-    'wait for the end of a task and return the rows of its last statement that has any, assigned to the column definition list (42804 if they do not fit); raises the task''s error';
+    'Waits for the end of a task. Returns the rows of the last statement that returned rows, assigned to the column definition list. Raises the task''s error; rows that do not fit raise 42804.';
 COMMENT ON FUNCTION async_cancel(bigint, interval) IS
-    'cancel a task: it will not commit; false if it has ended already; with a grace, end its worker if it has not ended by then';
+    'Cancels a task, which then does not commit. Returns false if the task had already ended. With a grace period, ends the task''s worker if the task has not ended when the period is over.';
 COMMENT ON FUNCTION async_detach(bigint) IS
-    'forget a task: at once if it has ended, else when it ends; its result is not kept';
+    'Forgets a task and its result: at once if the task has ended, else when it ends.';
 COMMENT ON FUNCTION async_progress(float8, text) IS
-    'tell aside.tasks how far the task is that this command is part of, from 0 to 100; NULL leaves that open; without effect outside of a task';
+    'Reports the progress of the task that calls it, from 0 to 100 per cent, to the view aside.tasks. NULL means unknown. Has no effect outside of a task.';
 
 CREATE FUNCTION aside.task_result_tags(task bigint) RETURNS SETOF record
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_task_result_tags';
 COMMENT ON FUNCTION aside.task_result_tags(bigint) IS
-    'for aside_pg_background: async_result; where no statement has rows, the tag of each as a row of text';
+    'For aside_pg_background: does what async_result does. If no statement returned rows, returns the command tag of each as a row of text.';
 
 CREATE FUNCTION aside.task_rows(OUT id bigint, OUT state text, OUT owner name, OUT database name, OUT command text,
     OUT label text, OUT submitted timestamptz, OUT started timestamptz, OUT finished timestamptz, OUT rows bigint,
     OUT sqlstate text, OUT message text, OUT progress float8, OUT progress_message text, OUT pid int, OUT submitter int,
     OUT bytes bigint, OUT detached boolean) RETURNS SETOF record
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_tasks';
-COMMENT ON FUNCTION aside.task_rows() IS 'rows of the view aside.tasks';
+COMMENT ON FUNCTION aside.task_rows() IS 'Returns the rows of the view aside.tasks.';
 
 CREATE VIEW aside.tasks AS
     SELECT id, state, owner, database, command, label, started, finished, rows, sqlstate, message, progress,
         progress_message, submitted, pid, submitter, bytes, detached
     FROM aside.task_rows();
 COMMENT ON VIEW aside.tasks IS
-    'tasks of roles that the user may act for: pending (until the commit), queued, running, done, failed, cancelled, lost (the server was restarted meanwhile)';
+    'Tasks of the roles that the user may act for. State: pending (until the commit), queued, running, done, failed, cancelled, or lost (the server was restarted meanwhile).';
 
 GRANT EXECUTE ON FUNCTION
     async_exec(text), async_exec(text, "any"),

@@ -4,22 +4,25 @@
 -- the role owns: so DROP ROLE, REASSIGN OWNED, DROP OWNED and pg_dump do what they do for a table. See c-shim/definitions/definition.c.
 CREATE FUNCTION aside.definition_owner(kind text, id bigint, name text) RETURNS oid
 LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'aside_definition_owner_sql';
-COMMENT ON FUNCTION aside.definition_owner(text, bigint, text) IS 'the role that a definition acts for; NULL: it has ended';
+COMMENT ON FUNCTION aside.definition_owner(text, bigint, text) IS
+    'Returns the role that a definition acts for. Returns NULL if the definition has ended.';
 CREATE FUNCTION aside.definition_obstacle(owner oid) RETURNS text
 LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'aside_definition_obstacle_sql';
-COMMENT ON FUNCTION aside.definition_obstacle(oid) IS 'why nothing that a role has defined runs now; NULL: nothing keeps it';
+COMMENT ON FUNCTION aside.definition_obstacle(oid) IS 'Returns why nothing that a role has defined can run now. Returns NULL if it can run.';
 CREATE FUNCTION aside.definition_end(kind text, id bigint, name text) RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'aside_definition_end_sql';
-COMMENT ON FUNCTION aside.definition_end(text, bigint, text) IS 'drops the proxy of a definition, if there is one';
+COMMENT ON FUNCTION aside.definition_end(text, bigint, text) IS 'Drops the proxy of a definition, if there is one.';
 CREATE FUNCTION aside.definition_keep(kind text, id bigint, name text) RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'aside_definition_keep_sql';
-COMMENT ON FUNCTION aside.definition_keep(text, bigint, text) IS 'makes the proxy of a definition go with the extension, after an upgrade of the server too';
+COMMENT ON FUNCTION aside.definition_keep(text, bigint, text) IS
+    'Makes the proxy of a definition depend on the extension, also after an upgrade of the server.';
 CREATE FUNCTION aside.check_definition() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'aside_check_definition';
-COMMENT ON FUNCTION aside.check_definition() IS 'refuses rows of definitions that act for a role whose privileges their author has not got';
+COMMENT ON FUNCTION aside.check_definition() IS
+    'Refuses a row of a definition if its author lacks the privileges of the role that the definition acts for.';
 CREATE FUNCTION aside.follow_definition() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'aside_follow_definition';
-COMMENT ON FUNCTION aside.follow_definition() IS 'has the proxy of a definition follow its row';
+COMMENT ON FUNCTION aside.follow_definition() IS 'Creates, renames or drops the proxy of a definition when its row changes.';
 CREATE FUNCTION aside.check_writer() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'aside_check_writer';
-COMMENT ON FUNCTION aside.check_writer() IS 'refuses writes to a table by all but its owner and who has the owner''s privileges';
+COMMENT ON FUNCTION aside.check_writer() IS 'Refuses writes to a table by roles that lack its owner''s privileges.';
 
 -- The views of users ask these.
 GRANT EXECUTE ON FUNCTION

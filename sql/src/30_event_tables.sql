@@ -4,7 +4,7 @@
 CREATE TYPE aside.event AS (
     id bigint, channel text, payload jsonb, key text, headers jsonb, attempt int, emitted timestamptz, emitted_by name, priority int
 );
-COMMENT ON TYPE aside.event IS 'an event as its handler gets it; id is NULL for a notification that was not recorded';
+COMMENT ON TYPE aside.event IS 'An event as a handler receives it. The id is NULL for a notification that was not recorded.';
 
 CREATE SEQUENCE aside.event_id;
 CREATE TABLE aside.event_handler (
@@ -34,14 +34,15 @@ CREATE TABLE aside.event_handler (
     CHECK (channel <> '' AND concurrency > 0 AND batch_size > 0 AND max_attempts > 0),
     CHECK (backoff >= interval '0' AND backoff_cap >= interval '0' AND timeout > interval '0')
 );
-COMMENT ON COLUMN aside.event_handler.owner IS 'name of its role; the owner of its proxy is the role that it acts for';
-COMMENT ON COLUMN aside.event_handler.inert IS 'it was restored where there was no such role, and belongs to nobody';
-COMMENT ON COLUMN aside.event_handler.function IS 'the function as it was when the row was written, here or by a restore; another one is called only if its owner is function_owner, the handler''s, or a superuser';
-COMMENT ON COLUMN aside.event_handler.function_owner IS 'who owned the function then';
-COMMENT ON TABLE aside.event_handler IS 'handlers of events, as async_event_on has made them; the view aside.handlers shows them';
+COMMENT ON COLUMN aside.event_handler.owner IS 'Name of the handler''s role when the row was written. The handler acts for the owner of its proxy.';
+COMMENT ON COLUMN aside.event_handler.inert IS 'The handler was restored where its role did not exist. It belongs to nobody.';
+COMMENT ON COLUMN aside.event_handler.function IS
+    'The handler''s function when the row was written, here or by a restore. A function of that name but another OID is called only if its owner is function_owner, the handler''s owner, or a superuser.';
+COMMENT ON COLUMN aside.event_handler.function_owner IS 'Owner of the function when the row was written.';
+COMMENT ON TABLE aside.event_handler IS 'Handlers of events, made by async_event_on. The view aside.handlers shows them.';
 CREATE TABLE aside.event_control (partition int NOT NULL);
 INSERT INTO aside.event_control VALUES (0);
-COMMENT ON TABLE aside.event_control IS 'the partition that new events go to';
+COMMENT ON TABLE aside.event_control IS 'Number of the partition that new events go to.';
 
 CREATE TABLE aside.event_0 (
     id bigint NOT NULL,
@@ -84,13 +85,13 @@ CREATE TABLE aside.event_log_0 (
 ) WITH (autovacuum_enabled = false);
 CREATE TABLE aside.event_log_1 (LIKE aside.event_log_0 INCLUDING ALL) WITH (autovacuum_enabled = false);
 CREATE TABLE aside.event_log_2 (LIKE aside.event_log_0 INCLUDING ALL) WITH (autovacuum_enabled = false);
-COMMENT ON TABLE aside.event_0 IS 'emitted events; one of three partitions that are used by turns';
-COMMENT ON TABLE aside.event_1 IS 'as aside.event_0';
-COMMENT ON TABLE aside.event_2 IS 'as aside.event_0';
+COMMENT ON TABLE aside.event_0 IS 'Emitted events: one of three partitions that are used in turn.';
+COMMENT ON TABLE aside.event_1 IS 'Emitted events: a partition, like aside.event_0.';
+COMMENT ON TABLE aside.event_2 IS 'Emitted events: a partition, like aside.event_0.';
 COMMENT ON TABLE aside.event_log_0 IS
-    'what became of the events of the same partition: a attempt begins, w it was not made after all, d done, f failed and is retried, x dead, c cancelled';
-COMMENT ON TABLE aside.event_log_1 IS 'as aside.event_log_0';
-COMMENT ON TABLE aside.event_log_2 IS 'as aside.event_log_0';
+    'What happened to the events of the partition of the same number. Kind: a = an attempt begins, w = the attempt was not made after all, d = done, f = failed and will be retried, x = dead, c = cancelled.';
+COMMENT ON TABLE aside.event_log_1 IS 'What happened to the events of the partition of the same number, like aside.event_log_0.';
+COMMENT ON TABLE aside.event_log_2 IS 'What happened to the events of the partition of the same number, like aside.event_log_0.';
 
 CREATE TABLE aside.event_dead (
     id bigint NOT NULL,
@@ -113,9 +114,9 @@ CREATE TABLE aside.event_dead (
     unique_key text,
     PRIMARY KEY (id, handler)
 );
-COMMENT ON COLUMN aside.event_dead.emitted_by IS 'name of a role; NULL: it was a notification';
-COMMENT ON COLUMN aside.event_dead.errors IS 'of the last 100 attempts; NULL as long as the log has them';
-COMMENT ON TABLE aside.event_dead IS 'events that no attempt of a handler could handle';
+COMMENT ON COLUMN aside.event_dead.emitted_by IS 'Name of the role that emitted the event. NULL for a notification.';
+COMMENT ON COLUMN aside.event_dead.errors IS 'Errors of the last 100 attempts. NULL while the log still holds them.';
+COMMENT ON TABLE aside.event_dead IS 'Events that a handler failed to handle in all of its attempts.';
 SELECT pg_catalog.pg_extension_config_dump('aside.event_id', '');
 SELECT pg_catalog.pg_extension_config_dump('aside.event_handler', '');
 SELECT pg_catalog.pg_extension_config_dump('aside.event_handler_id_seq', '');
@@ -128,7 +129,7 @@ CREATE TABLE aside.event_unique (
     PRIMARY KEY (channel, unique_key, emitted_by)
 );
 CREATE INDEX event_unique_event ON aside.event_unique (event);
-COMMENT ON TABLE aside.event_unique IS 'unique keys of events that have not ended, for each emitter';
+COMMENT ON TABLE aside.event_unique IS 'Unique keys of events that have not ended. Each emitting role has keys of its own.';
 
 -- Who owns the database can dump it.
 GRANT SELECT ON aside.event_id, aside.event_handler, aside.event_handler_id_seq, aside.event_dead TO pg_database_owner;

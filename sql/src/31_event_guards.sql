@@ -1,7 +1,7 @@
 -- Role: the triggers of the tables of events: who may write to them, and what follows when somebody does.
 
 CREATE FUNCTION aside.event_handlers_changed() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'aside_event_handlers_changed';
-COMMENT ON FUNCTION aside.event_handlers_changed() IS 'tells the coordinator of events that handlers have changed, when the transaction commits';
+COMMENT ON FUNCTION aside.event_handlers_changed() IS 'Tells the coordinator that handlers have changed, when the transaction commits.';
 
 -- By whatever way they come: pg_restore copies them into the table.
 -- After the trigger for replicas, by name: what is left out needs no rights.
@@ -16,7 +16,7 @@ BEGIN
     SELECT p.oid, p.proowner INTO NEW.function, NEW.function_owner FROM pg_proc p WHERE p.oid = to_regprocedure(NEW.handler);
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION aside.event_handler_function() IS 'has a row of a handler remember its function and who owns it';
+COMMENT ON FUNCTION aside.event_handler_function() IS 'Records the OID and the owner of a handler''s function in the handler''s row.';
 CREATE TRIGGER rights_function BEFORE INSERT OR UPDATE OF handler ON aside.event_handler
     FOR EACH ROW EXECUTE FUNCTION aside.event_handler_function();
 ALTER TABLE aside.event_handler ENABLE ALWAYS TRIGGER rights_function;
@@ -36,7 +36,7 @@ CREATE TRIGGER tell AFTER INSERT OR UPDATE OR DELETE ON aside.event_handler EXEC
 ALTER TABLE aside.event_handler ENABLE ALWAYS TRIGGER tell;
 -- Whoever publishes all tables publishes these: what a subscription brings to them is another server's, and is left out.
 CREATE FUNCTION aside.event_replicated() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'aside_event_replicated';
-COMMENT ON FUNCTION aside.event_replicated() IS 'leaves out what an apply worker writes';
+COMMENT ON FUNCTION aside.event_replicated() IS 'Discards rows that logical replication writes.';
 DO $$
 DECLARE
     its regclass;
@@ -48,4 +48,4 @@ BEGIN
     END LOOP;
 END $$;
 CREATE FUNCTION aside.event_truncate(name) RETURNS void LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'aside_event_truncate_here';
-COMMENT ON FUNCTION aside.event_truncate(name) IS 'empties a table of events, and says so to no subscriber';
+COMMENT ON FUNCTION aside.event_truncate(name) IS 'Empties a table of events, without telling subscribers of logical replication.';

@@ -20,7 +20,7 @@ BEGIN
     END IF;
     RETURN found;
 END $$;
-COMMENT ON FUNCTION aside.event_handler_of(oid, text) IS 'the handler of that name, if the role may change it';
+COMMENT ON FUNCTION aside.event_handler_of(oid, text) IS 'Returns the handler of that name, if the role may change it. Raises 42704 or 42501 if not.';
 
 CREATE FUNCTION aside.event_handler_end(ended aside.event_handler) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
@@ -31,7 +31,7 @@ BEGIN
     DELETE FROM aside.event_unique u WHERE u.channel = ended.channel
         AND NOT EXISTS (SELECT FROM aside.event_handler h WHERE h.channel = ended.channel AND h.since < u.event);
 END $$;
-COMMENT ON FUNCTION aside.event_handler_end(aside.event_handler) IS 'ends a handler, with its dead events and what waits for it alone';
+COMMENT ON FUNCTION aside.event_handler_end(aside.event_handler) IS 'Ends a handler. Deletes its dead events, and the events that wait for it alone.';
 
 -- Asked by the coordinator whenever it reads them. It waits for nobody.
 CREATE FUNCTION aside.event_handlers_settle() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -62,7 +62,7 @@ BEGIN
     END LOOP;
     PERFORM aside.definition_keep('handler', h.id, h.name) FROM aside.event_handler h WHERE NOT h.inert;
 END $$;
-COMMENT ON FUNCTION aside.event_handlers_settle() IS 'has the table of handlers follow what has become of their proxies';
+COMMENT ON FUNCTION aside.event_handlers_settle() IS 'Ends the handlers whose proxies are gone, and records who owns the other proxies now.';
 
 CREATE FUNCTION aside.async_event_on(caller oid, channel text, handler regprocedure, command text, name text, concurrency int,
     batch_size int, max_attempts int, backoff interval, backoff_cap interval, timeout interval, ordered boolean, durable boolean)
@@ -77,41 +77,52 @@ DECLARE
     obstacle text;
     ended aside.event_handler;
     quota int;
+    wrong record;
 BEGIN
     IF channel IS NULL OR channel = '' THEN
         RAISE EXCEPTION 'channel of an event handler must not be null or empty' USING ERRCODE = '22004';
     END IF;
     IF octet_length(coalesce(name, channel)) > 2000 THEN
         RAISE EXCEPTION 'name of an event handler is too long' USING ERRCODE = '54000',
-            DETAIL = format('It has %s bytes, and may have 2000.', octet_length(coalesce(name, channel)));
+            DETAIL = format('It has %s bytes; the limit is 2000.', octet_length(coalesce(name, channel)));
     END IF;
     IF octet_length(channel) > 2000 THEN
         RAISE EXCEPTION 'channel name is too long' USING ERRCODE = '54000',
-            DETAIL = format('It has %s bytes, and that of a handler may have 2000.', octet_length(channel));
+            DETAIL = format('It has %s bytes; the limit for a handler is 2000.', octet_length(channel));
     END IF;
     -- Events may have longer ones.
     IF octet_length(channel) > 63 AND durable THEN
         RAISE EXCEPTION 'channel name is too long' USING ERRCODE = '22023',
-            DETAIL = 'A NOTIFY is of a channel of at most 63 bytes: there would be none to record.';
+            DETAIL = format('It has %s bytes. NOTIFY allows at most 63, so this handler would have no notification to record.',
+                octet_length(channel)),
+            HINT = 'Use a shorter channel name, or set the option "durable" to false.';
     END IF;
     IF (handler IS NULL) = (command IS NULL) THEN
-        RAISE EXCEPTION 'an event handler is a function or a command' USING ERRCODE = '22023',
-            HINT = 'Give one of the arguments handler and command.';
+        RAISE EXCEPTION 'an event handler must have either a function or a command' USING ERRCODE = '22023',
+            HINT = 'Give exactly one of the arguments "handler" and "command".';
     END IF;
-    IF concurrency IS NULL OR concurrency < 1 OR batch_size IS NULL OR batch_size < 1 OR max_attempts IS NULL OR max_attempts < 1
-        OR backoff IS NULL OR backoff < interval '0' OR backoff_cap IS NULL OR backoff_cap < interval '0'
-        OR timeout <= interval '0' OR ordered IS NULL OR durable IS NULL THEN
-        RAISE EXCEPTION 'an option of the event handler is out of range' USING ERRCODE = '22023',
-            DETAIL = 'concurrency, batch_size and max_attempts are at least 1; backoff and backoff_cap are not negative, timeout is positive.';
+    SELECT * INTO wrong FROM (VALUES
+            ('concurrency', concurrency::text, concurrency >= 1, 'at least 1'),
+            ('batch_size', batch_size::text, batch_size >= 1, 'at least 1'),
+            ('max_attempts', max_attempts::text, max_attempts >= 1, 'at least 1'),
+            ('backoff', backoff::text, backoff >= interval '0', 'zero or longer'),
+            ('backoff_cap', backoff_cap::text, backoff_cap >= interval '0', 'zero or longer'),
+            ('timeout', timeout::text, timeout IS NULL OR timeout > interval '0', 'longer than zero, or null for no timeout'),
+            ('ordered', ordered::text, ordered IS NOT NULL, 'true or false'),
+            ('durable', durable::text, durable IS NOT NULL, 'true or false')) o (option, value, allowed, range)
+        WHERE allowed IS NOT TRUE LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'option "%" of an event handler is out of range', wrong.option USING ERRCODE = '22023',
+            DETAIL = format('It is %s, but must be %s.', coalesce(wrong.value, 'null'), wrong.range);
     END IF;
     IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = caller AND r.rolcanlogin) THEN
         RAISE EXCEPTION 'the owner of an event handler must be able to log in' USING ERRCODE = '0A000',
             DETAIL = format('Handlers run as their owner, and role "%s" cannot log in.', caller_name),
-            HINT = 'Create the handler as a role that can, for example one that is a member of this one.';
+            HINT = 'Create the handler as a role that can log in, for example a member of this role.';
     END IF;
     obstacle := aside.definition_obstacle(caller);
     IF obstacle IS NOT NULL THEN
-        RAISE EXCEPTION 'permission denied to define an event handler' USING ERRCODE = '42501', DETAIL = format('Nothing would run: %s.', obstacle);
+        RAISE EXCEPTION 'permission denied to define an event handler' USING ERRCODE = '42501', DETAIL = format('The handler could not run: %s.', obstacle);
     END IF;
     IF handler IS NULL THEN
         form := 'command';
@@ -129,7 +140,7 @@ BEGIN
         END;
         IF form IS NULL THEN
             RAISE EXCEPTION 'function % cannot handle events', handler USING ERRCODE = '42P13',
-                HINT = 'A handler is a function of one argument: aside.event, aside.event[], jsonb or text.';
+                HINT = 'Use a function with one argument, of type aside.event, aside.event[], jsonb or text.';
         END IF;
         SELECT format('%I.%I(%s)', n.nspname, of_function.proname, format_type(of_function.proargtypes[0], NULL))
             INTO signature FROM pg_namespace n WHERE n.oid = of_function.pronamespace;
@@ -141,17 +152,17 @@ BEGIN
     END IF;
     IF EXISTS (SELECT FROM aside.event_handler h WHERE h.name = new_name) THEN
         RAISE EXCEPTION 'event handler "%" already exists', new_name USING ERRCODE = '42710',
-            HINT = 'Give it another name.';
+            HINT = 'Choose another name with the argument "name", or end that handler with async_event_off().';
     END IF;
     quota := current_setting('aside.max_handlers_per_role')::int;
     IF quota > 0 AND (SELECT count(*) FROM aside.event_handlers h WHERE h.role = caller) >= quota THEN
         RAISE EXCEPTION 'too many event handlers of role "%"', caller_name USING ERRCODE = '53400',
-            DETAIL = format('It may have %s.', quota), HINT = 'Consider increasing "aside.max_handlers_per_role".';
+            DETAIL = format('The limit is %s.', quota), HINT = 'Consider increasing "aside.max_handlers_per_role".';
     END IF;
     quota := current_setting('aside.max_handlers_per_channel')::int;
     IF quota > 0 AND (SELECT count(*) FROM aside.event_handlers h WHERE h.channel = async_event_on.channel) >= quota THEN
         RAISE EXCEPTION 'too many event handlers of channel "%"', channel USING ERRCODE = '53400',
-            DETAIL = format('It may have %s.', quota), HINT = 'Consider increasing "aside.max_handlers_per_channel".';
+            DETAIL = format('The limit is %s.', quota), HINT = 'Consider increasing "aside.max_handlers_per_channel".';
     END IF;
     -- Whoever owns a proxy can rename it: none that bears this name by now is to be taken for that of a restored row.
     new_id := nextval('aside.event_handler_id_seq');
@@ -191,10 +202,10 @@ BEGIN
 END $$;
 
 COMMENT ON FUNCTION aside.async_event_on(oid, text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean) IS
-    'what async_event_on does for a role';
-COMMENT ON FUNCTION aside.async_event_off(oid, text) IS 'what async_event_off does for a role';
-COMMENT ON FUNCTION aside.async_event_pause(oid, text) IS 'what async_event_pause does for a role';
-COMMENT ON FUNCTION aside.async_event_resume(oid, text) IS 'what async_event_resume does for a role';
+    'Does the work of async_event_on for the role given first.';
+COMMENT ON FUNCTION aside.async_event_off(oid, text) IS 'Does the work of async_event_off for the role given first.';
+COMMENT ON FUNCTION aside.async_event_pause(oid, text) IS 'Does the work of async_event_pause for the role given first.';
+COMMENT ON FUNCTION aside.async_event_resume(oid, text) IS 'Does the work of async_event_resume for the role given first.';
 
 CREATE FUNCTION async_event_on(channel text, handler regprocedure DEFAULT NULL, command text DEFAULT NULL, name text DEFAULT NULL,
     concurrency int DEFAULT 1, batch_size int DEFAULT 1, max_attempts int DEFAULT 5, backoff interval DEFAULT '1 second',
@@ -208,10 +219,11 @@ CREATE FUNCTION async_event_resume(name text) RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
 
 COMMENT ON FUNCTION async_event_on(text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean) IS
-    'have a function or a command run by the server for each event of a channel and each NOTIFY on it, as the current role; returns its name';
-COMMENT ON FUNCTION async_event_off(text) IS 'end a handler: what waits for it is dropped, and its dead events too';
-COMMENT ON FUNCTION async_event_pause(text) IS 'start nothing more for a handler; false if it was paused already';
-COMMENT ON FUNCTION async_event_resume(text) IS 'go on with a paused handler; false if it was not paused';
+    'Creates a handler: the server runs the function or command, as the current role, for each event of the channel and each NOTIFY on it. Returns the handler''s name. A name that is taken raises 42710.';
+COMMENT ON FUNCTION async_event_off(text) IS
+    'Ends a handler. Drops the events that wait for it, and its dead events. Raises 42704 if there is no such handler.';
+COMMENT ON FUNCTION async_event_pause(text) IS 'Pauses a handler: no event begins for it any more. Returns false if it was already paused.';
+COMMENT ON FUNCTION async_event_resume(text) IS 'Resumes a paused handler. Returns false if it was not paused.';
 
 GRANT EXECUTE ON FUNCTION
     async_event_on(text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean),

@@ -9,7 +9,8 @@ BEGIN
     USING id, channel, payload, key, priority, headers, emitted_by, target, command, unique_key;
     RETURN id;
 END $$;
-COMMENT ON FUNCTION aside.event_put(text, jsonb, text, int, jsonb, oid, bigint, text, text, bigint) IS 'emits what async_event_emit does not';
+COMMENT ON FUNCTION aside.event_put(text, jsonb, text, int, jsonb, oid, bigint, text, text, bigint) IS
+    'Emits events that async_event_emit does not: commands to the coordinator, and dead events again.';
 
 -- Plans are kept: one that was made while the table was small must not scan it when it is large.
 CREATE FUNCTION aside.event_claim_key(channel text, unique_key text, id bigint, conflict text, caller oid) RETURNS bigint
@@ -34,8 +35,9 @@ BEGIN
         IF conflict = 'keep' THEN
             RETURN other;
         ELSIF conflict = 'reject' THEN
-            RAISE EXCEPTION 'an event with unique key "%" is still to be handled', unique_key USING ERRCODE = '23505',
-                DETAIL = format('It is event %s of channel "%s".', other, channel);
+            RAISE EXCEPTION 'an event with unique key "%" has not ended yet', unique_key USING ERRCODE = '23505',
+                DETAIL = format('It is event %s of channel "%s".', other, channel),
+                HINT = 'Set the argument "on_conflict" to "keep" or "replace", or emit the event when that one has ended.';
         END IF;
         UPDATE aside.event_unique u SET event = id WHERE u.channel = event_claim_key.channel
             AND u.unique_key = event_claim_key.unique_key AND u.emitted_by = caller;
@@ -44,7 +46,7 @@ BEGIN
     END LOOP;
 END $$;
 COMMENT ON FUNCTION aside.event_claim_key(text, text, bigint, text, oid) IS
-    'makes a unique key of an emitter that of an event: 0; or the event that has it and keeps it';
+    'Gives a unique key of an emitter to an event, and returns 0. If another event keeps the key, returns that event''s id.';
 
 -- Keys come and go row by row. Where others keep old snapshots alive no vacuum helps, so the table is written anew.
 CREATE FUNCTION aside.event_unique_compact() RETURNS void LANGUAGE plpgsql
@@ -69,7 +71,7 @@ BEGIN
     PERFORM aside.event_truncate('event_unique');
     INSERT INTO aside.event_unique SELECT k.* FROM unnest(kept) k;
 END $$;
-COMMENT ON FUNCTION aside.event_unique_compact() IS 'writes the table of unique keys anew if most of it is of those that are free again';
+COMMENT ON FUNCTION aside.event_unique_compact() IS 'Rewrites the table of unique keys if most of its space is taken by keys that are free again.';
 
 -- Each of these tables is gone through once, and the log by its rows: an index on the id would cost each emitted event more.
 CREATE FUNCTION aside.async_event_cancel(caller oid, id bigint) RETURNS boolean LANGUAGE plpgsql
@@ -86,7 +88,7 @@ DECLARE
     cancelled boolean := false;
 BEGIN
     IF id IS NULL THEN
-        RAISE EXCEPTION 'event must not be null' USING ERRCODE = '22004';
+        RAISE EXCEPTION 'event id must not be null' USING ERRCODE = '22004';
     END IF;
     SELECT e.emitted_by, e.channel, e.target INTO emitter, its_channel, its_target FROM aside.event_rows e
         WHERE e.id = async_event_cancel.id AND (e.command IS NULL OR e.command = 'notify');
@@ -109,7 +111,7 @@ BEGIN
         END LOOP;
         IF NOT is_handled THEN
             RAISE EXCEPTION 'permission denied for event %', id USING ERRCODE = '42501',
-                DETAIL = 'It was emitted by another role, and you have no handler that gets it.';
+                DETAIL = 'Another role emitted it, and you have no handler that handles it.';
         END IF;
         RETURN cancelled;
     END IF;
@@ -138,7 +140,8 @@ DECLARE
 BEGIN
     IF cardinality(ids) > 65535 THEN
         RAISE EXCEPTION 'too many events to emit again' USING ERRCODE = '54000',
-            DETAIL = format('There may be 65535, but %s were given.', cardinality(ids));
+            DETAIL = format('%s ids were given; the limit is 65535.', cardinality(ids)),
+            HINT = 'Call the function several times, or with null for all dead events of the handler.';
     END IF;
     FOR dead IN SELECT * FROM aside.event_dead d WHERE d.handler = found.id AND (ids IS NULL OR d.id = ANY (ids)) ORDER BY d.id FOR UPDATE LOOP
         new_id := nextval('aside.event_id');
@@ -146,10 +149,10 @@ BEGIN
         IF dead.unique_key IS NOT NULL THEN
             other := aside.event_claim_key(dead.channel, dead.unique_key, new_id, 'keep', emitter);
             IF other <> 0 AND ids IS NOT NULL THEN
-                RAISE EXCEPTION 'cannot redrive event %: an event with unique key "%" is still to be handled', dead.id, dead.unique_key
+                RAISE EXCEPTION 'cannot redrive event %: an event with unique key "%" has not ended yet', dead.id, dead.unique_key
                     USING ERRCODE = '23505', DETAIL = format('It is event %s of channel "%s".', other, dead.channel);
             ELSIF other <> 0 THEN
-                RAISE NOTICE 'a dead event stays dead: another one with unique key "%" is still to be handled', dead.unique_key
+                RAISE NOTICE 'a dead event stays dead: another event with unique key "%" has not ended yet', dead.unique_key
                     USING DETAIL = format('Event %s has the key that event %s had.', other, dead.id);
                 CONTINUE;
             END IF;
@@ -163,8 +166,8 @@ BEGIN
     RETURN count;
 END $$;
 
-COMMENT ON FUNCTION aside.async_event_cancel(oid, bigint) IS 'what async_event_cancel does for a role';
-COMMENT ON FUNCTION aside.async_event_redrive(oid, text, bigint[]) IS 'what async_event_redrive does for a role';
+COMMENT ON FUNCTION aside.async_event_cancel(oid, bigint) IS 'Does the work of async_event_cancel for the role given first.';
+COMMENT ON FUNCTION aside.async_event_redrive(oid, text, bigint[]) IS 'Does the work of async_event_redrive for the role given first.';
 
 CREATE FUNCTION async_event_emit(channel text, payload jsonb DEFAULT NULL, key text DEFAULT NULL, delay interval DEFAULT NULL,
     run_at timestamptz DEFAULT NULL, priority int DEFAULT 0, unique_key text DEFAULT NULL, on_conflict text DEFAULT 'reject',
@@ -176,12 +179,12 @@ CREATE FUNCTION async_event_redrive(name text, ids bigint[] DEFAULT NULL) RETURN
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
 
 COMMENT ON FUNCTION async_event_emit(text, jsonb, text, interval, timestamptz, int, text, text, jsonb) IS
-    'emit an event with this transaction: if it commits, each handler of the channel gets it, and its effects once; its id';
+    'Emits an event, which takes effect when the transaction commits: each handler of the channel then handles it, with its effects exactly once. Returns the event''s id.';
 COMMENT ON FUNCTION async_event_cancel(bigint) IS
-    'cancel an event that is still to be handled, or has its unique key though nobody handles it, when this transaction commits; false if there is none';
+    'Cancels an event when the transaction commits, and frees its unique key. Returns false if the event has ended, or does not exist.';
 
 COMMENT ON FUNCTION async_event_redrive(text, bigint[]) IS
-    'emit dead events of a handler again, for it alone (NULL: all of them); how many';
+    'Emits dead events of a handler again, for that handler alone. NULL means all of them. Returns how many.';
 
 GRANT EXECUTE ON FUNCTION
     async_event_emit(text, jsonb, text, interval, timestamptz, int, text, text, jsonb),

@@ -41,7 +41,7 @@ RETURNS text LANGUAGE sql VOLATILE AS $$
     SELECT CASE WHEN done THEN 'done' WHEN dead THEN 'dead' WHEN cancelled THEN 'cancelled' WHEN begun OPERATOR(pg_catalog.>) ended THEN 'running'
         WHEN failed OPERATOR(pg_catalog.>) 0 THEN 'retrying' WHEN run_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp() THEN 'delayed' ELSE 'waiting' END $$;
 COMMENT ON FUNCTION aside.event_state(boolean, boolean, boolean, bigint, bigint, bigint, timestamptz) IS
-    'the state of an event for one handler, by what aside.event_fates says of it; NULLs: the log says nothing';
+    'Returns the state of an event for one handler, given the event''s row in aside.event_fates. NULLs mean that the log has no line of it.';
 -- The tables have no statistics, and are guessed to be small. A full join, kept apart from all conditions, is never a nested loop.
 CREATE VIEW aside.event_states AS
     SELECT s.*,
@@ -66,15 +66,16 @@ CREATE VIEW aside.event_states AS
 CREATE FUNCTION aside.event_count_open(role oid, most int) RETURNS int LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
     SELECT count(*)::int FROM (SELECT DISTINCT s.id FROM aside.event_states s
         WHERE s.emitted_by = role AND s.state IN ('waiting', 'delayed', 'retrying', 'running') LIMIT most) o $$;
-COMMENT ON FUNCTION aside.event_count_open(oid, int) IS 'how many events that a role has emitted are still to be handled, up to so many';
+COMMENT ON FUNCTION aside.event_count_open(oid, int) IS
+    'Counts the events of an emitting role that are still to be handled. Stops at the given number.';
 
-COMMENT ON VIEW aside.event_rows IS 'rows of all partitions of events';
-COMMENT ON VIEW aside.event_log IS 'lines of the log of events, one for each event';
-COMMENT ON VIEW aside.event_errors IS 'errors of the last 100 attempts of each event, as far as the log has them';
-COMMENT ON VIEW aside.event_states IS 'what is known of each event and each of its handlers';
-COMMENT ON VIEW aside.event_handled_by IS 'what an event says of whom it is for, and the handlers that this means';
-COMMENT ON VIEW aside.event_fates IS 'what the log says of each event for each handler';
-COMMENT ON VIEW aside.event_handlers IS 'handlers that have not ended, each with the role that it acts for';
+COMMENT ON VIEW aside.event_rows IS 'Rows of all partitions of events.';
+COMMENT ON VIEW aside.event_log IS 'Lines of all partitions of the log, one row for each event of a line.';
+COMMENT ON VIEW aside.event_errors IS 'Errors of the last 100 attempts of each event for each handler, as far as the log holds them.';
+COMMENT ON VIEW aside.event_states IS 'Each event with each of its handlers, and what the log says of the two.';
+COMMENT ON VIEW aside.event_handled_by IS 'Maps the address of an event, a channel or one handler, to the handlers that handle it.';
+COMMENT ON VIEW aside.event_fates IS 'What the log says of each event for each handler.';
+COMMENT ON VIEW aside.event_handlers IS 'Handlers that have not ended, each with the role that it acts for.';
 
 -- As aside.events shows it, of one event, by its index.
 CREATE FUNCTION aside.async_event_state(caller oid, id bigint) RETURNS TABLE (handler text, state text, attempts int, sqlstate text, message text,
@@ -84,7 +85,7 @@ DECLARE
     super boolean := (SELECT r.rolsuper FROM pg_roles r WHERE r.oid = caller);
 BEGIN
     IF id IS NULL THEN
-        RAISE EXCEPTION 'event must not be null' USING ERRCODE = '22004';
+        RAISE EXCEPTION 'event id must not be null' USING ERRCODE = '22004';
     END IF;
     RETURN QUERY SELECT s.handler, s.state, s.attempts, CASE WHEN s.may THEN s.sqlstate END, CASE WHEN s.may THEN s.message END, s.next_at
         FROM (SELECT h.handler, aside.event_state(f.done, f.dead, f.cancelled, f.begun, f.ended, f.failed, e.run_at) AS state,
@@ -106,12 +107,12 @@ BEGIN
         ORDER BY h.name;
 END $$;
 
-COMMENT ON FUNCTION aside.async_event_state(oid, bigint) IS 'async_event_state for the role that the first argument says';
+COMMENT ON FUNCTION aside.async_event_state(oid, bigint) IS 'Does the work of async_event_state for the role given first.';
 
 CREATE FUNCTION async_event_state(id bigint, OUT handler text, OUT state text, OUT attempts int, OUT sqlstate text, OUT message text,
     OUT next_at timestamptz) RETURNS SETOF record LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward_rows';
 COMMENT ON FUNCTION async_event_state(bigint) IS
-    'the state of an event for each of its handlers, by an index; no rows if there is no such event, or none that the caller may see; NULL is an error (22004)';
+    'Returns the state of one event for each of its handlers, found by an index. Returns no rows if there is no such event, or the caller may not see it. NULL raises 22004.';
 
 -- The views of users ask aside.event_state.
 GRANT EXECUTE ON FUNCTION

@@ -88,12 +88,12 @@ CREATE VIEW aside.event_stats WITH (security_barrier) AS
         OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user);
 
 COMMENT ON VIEW aside.handlers IS
-    'handlers of events and notifications; exists: is its function there? reason: why it does not run now; NULL: nothing keeps it';
-COMMENT ON VIEW aside.events IS 'events until their partition is emptied, with their state for each handler: waiting, delayed, running, retrying, done, dead, cancelled';
-COMMENT ON VIEW aside.dead_events IS 'events that a handler failed to handle as often as it may; async_event_redrive emits them again';
+    'Handlers of events and notifications. Column exists: true if the handler''s function exists. Column reason: why the handler cannot run now, or NULL if it can.';
+COMMENT ON VIEW aside.events IS 'Events, each with its state for each handler: waiting, delayed, running, retrying, done, dead, or cancelled. An event is shown until its partition is emptied.';
+COMMENT ON VIEW aside.dead_events IS 'Events that a handler failed to handle in all of its attempts. async_event_redrive emits them again.';
 COMMENT ON VIEW aside.event_runs IS
-    'attempts to handle events, until their partition is emptied; attempt is NULL for those that do not count, such as serialization failures';
+    'Attempts to handle events, shown until the event''s partition is emptied. The attempt is NULL if it does not count, as after a serialization failure.';
 COMMENT ON VIEW aside.event_stats IS
-    'for each handler: how many events are in each state, how long the oldest that is due is not handled, failures by SQLSTATE, what has become of notifications since the coordinator started, the state of that, and rates of the last minute, or since the oldest event that is still in the tables';
+    'For each handler: the number of events in each state, how long the oldest due event has waited, and failures by SQLSTATE. Also counts of notifications since the coordinator started, the coordinator''s state, and rates over the last minute, or since the oldest event in the tables.';
 
 GRANT SELECT ON aside.handlers, aside.events, aside.dead_events, aside.event_runs, aside.event_stats TO aside_user;

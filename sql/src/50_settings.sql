@@ -33,7 +33,7 @@ BEGIN ATOMIC
     WHERE pg_catalog.current_setting('aside.min_workers')::int > pg_catalog.current_setting('aside.max_workers')::int;
 END;
 COMMENT ON FUNCTION aside.settings_check() IS
-    'what is configured so that pg_aside cannot do all that it promises, and what to set; no rows: nothing';
+    'Lists settings that keep pg_aside from doing all that it promises, and what to set instead. Returns no rows if there are none.';
 
 GRANT EXECUTE ON FUNCTION
     aside.settings_check()
