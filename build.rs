@@ -1,14 +1,16 @@
-//! Generates the Rust side of ffi/aside_abi.h and compiles ffi/abi_check.c.
-//! Needs libclang and a C compiler, no server.
-use anyhow::{Context, Result};
-use std::{env, path::PathBuf};
+//! Generates the Rust side of ffi/aside_abi.h, and the C compiler's check that it lays all of it out the same: each struct
+//! with each member, each number. Needs libclang and a C compiler, no server.
+use anyhow::{Context, Result, ensure};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 fn main() -> Result<()> {
     println!("cargo:rerun-if-changed=ffi/aside_abi.h");
     println!("cargo:rerun-if-changed=ffi/abi_check.c");
     let out = PathBuf::from(env::var("OUT_DIR").context("OUT_DIR is set by cargo")?);
-    bindgen::Builder::default()
-        .header("ffi/aside_abi.h")
+    let header = || bindgen::Builder::default().header("ffi/aside_abi.h").default_enum_style(bindgen::EnumVariation::ModuleConsts);
+    let types = header()
         .allowlist_type("aside_.*")
         .allowlist_var("ASIDE_.*")
         .blocklist_function(".*")
@@ -16,26 +18,56 @@ fn main() -> Result<()> {
         .raw_line("pub use super::memory::pool::aside_pool;")
         .raw_line("pub use super::exports::events::aside_coordinator;")
         .raw_line("pub use super::memory::registry::aside_registry;")
-        .default_enum_style(bindgen::EnumVariation::ModuleConsts)
         .derive_default(true)
         .generate()
         .context("bindgen on ffi/aside_abi.h (is libclang installed?)")?
-        .write_to_file(out.join("abi.rs"))?;
-    cc::Build::new()
-        .file("ffi/abi_check.c")
-        .include("ffi")
-        .warnings_into_errors(true)
-        .try_compile("aside_abi_check")
-        .context("ffi/abi_check.c")?;
+        .to_string();
+    fs::write(out.join("abi.rs"), &types)?;
     // The declarations of the exports, for `export!` to compare with.
-    bindgen::Builder::default()
-        .header("ffi/aside_abi.h")
+    header()
         .allowlist_function("aside_.*")
         .blocklist_type(".*")
-        .default_enum_style(bindgen::EnumVariation::ModuleConsts)
         .raw_line("use super::abi::*;")
         .generate()
         .context("bindgen on the exports of ffi/aside_abi.h")?
         .write_to_file(out.join("declared.rs"))?;
+    same_layout(&types, &out.join("abi_layout.h"))?;
+    cc::Build::new()
+        .file("ffi/abi_check.c")
+        .include("ffi")
+        .include(&out)
+        .warnings_into_errors(true)
+        .try_compile("aside_abi_check")
+        .context("ffi/abi_check.c")?;
     Ok(())
+}
+
+/// What the Rust compiler asserts of each struct and of each number, for the C compiler to assert as well.
+fn same_layout(types: &str, to: &Path) -> Result<()> {
+    let (mut checks, mut structs, mut numbers) = (String::new(), 0, 0);
+    let mut line = |check: String| writeln!(checks, "SAME({check});");
+    for text in types.lines().map(str::trim) {
+        if let Some((name, rest)) = text.strip_prefix("[\"Size of ").and_then(|rest| rest.split_once('"')) {
+            line(format!("sizeof({name}) == {}", number(rest)?))?;
+            structs += 1;
+        } else if let Some((member, rest)) = text.strip_prefix("[\"Offset of field: ").and_then(|rest| rest.split_once('"')) {
+            let (name, field) = member.split_once("::").context("a member of a struct")?;
+            // What bindgen calls a member whose name is a word of Rust's.
+            line(format!("offsetof({name}, {}) == {}", field.trim_end_matches('_'), number(rest)?))?;
+        } else if let Some((name, value)) = text.strip_prefix("pub const ASIDE_").and_then(|rest| rest.split_once(": Type = ")) {
+            line(format!("ASIDE_{name} == {}", value.trim_end_matches(';')))?;
+            numbers += 1;
+        }
+    }
+    let declared = fs::read_to_string("ffi/aside_abi.h")?.matches("typedef struct aside_").count();
+    // Those that are declared only, and opaque.
+    ensure!(structs + 3 == declared, "{structs} structs were found in what bindgen has made, {declared} in aside_abi.h");
+    ensure!(numbers > 0, "no numbers were found in what bindgen has made");
+    Ok(fs::write(to, checks)?)
+}
+
+/// `.. - 16usize];`
+fn number(rest: &str) -> Result<usize> {
+    let digits = rest.rsplit_once("- ").and_then(|(_, number)| number.strip_suffix("usize];"));
+    Ok(digits.context("a number in a layout test of bindgen's")?.parse()?)
 }
