@@ -2,12 +2,30 @@
 //! for the one error that reports it instead of being printed to the server's stderr.
 
 use aside_core::memory::may_fail;
+#[cfg(debug_assertions)]
+use std::cell::Cell;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
 use std::sync::Once;
 
 thread_local! {
     static LAST: RefCell<String> = const { RefCell::new(String::new()) };
+    #[cfg(debug_assertions)]
+    static PANICS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The next export of this thread panics. Not there in what is installed.
+#[cfg(debug_assertions)]
+pub fn panic_next() {
+    PANICS.set(true);
+}
+
+#[cfg(debug_assertions)]
+#[allow(clippy::panic, reason = "it is what was asked for")]
+fn panic_if_asked() {
+    if PANICS.take() {
+        panic!("a panic was asked for");
+    }
 }
 
 static HOOK: Once = Once::new();
@@ -28,6 +46,11 @@ pub fn caught<T>(body: impl FnOnce() -> T) -> Result<T, String> {
             });
         }));
     });
+    let body = || {
+        #[cfg(debug_assertions)]
+        panic_if_asked();
+        body()
+    };
     catch_unwind(AssertUnwindSafe(body)).map_err(|_| LAST.with(|last| last.take()))
 }
 

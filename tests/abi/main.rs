@@ -2,6 +2,8 @@
 //! panic gets out.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, clippy::disallowed_macros)]
 
+mod boundary;
+mod parts;
 mod shim;
 mod worker;
 

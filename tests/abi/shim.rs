@@ -8,6 +8,7 @@ use aside_core::report::Report;
 use pg_aside::abi::*;
 use pg_aside::convert::copied;
 use pg_aside::exports::pool::*;
+use pg_aside::exports::registry::*;
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::ptr::null;
@@ -95,6 +96,17 @@ impl Memory {
     pub fn start(self) -> *mut c_void {
         std::ptr::with_exposed_provenance_mut(self.address)
     }
+    pub fn registry() -> Self {
+        // SAFETY: it needs nothing.
+        let memory = Self::zeroed(unsafe { aside_registry_size() });
+        // SAFETY: zeroed, aligned, of the length asked for.
+        assert!(unsafe { aside_registry_init(memory.start(), memory.len) });
+        memory
+    }
+    pub fn registry_handle(self) -> *mut aside_registry {
+        // SAFETY: `len` bytes that are never freed.
+        unsafe { aside_registry_attach(self.start(), self.len) }
+    }
     pub fn attach(self) -> *mut aside_pool {
         // SAFETY: `len` bytes that are never freed.
         unsafe { aside_pool_attach(self.start(), self.len) }
@@ -115,6 +127,14 @@ thread_local! {
     pub static ROWS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
     pub static MESSAGES: RefCell<Vec<Report>> = const { RefCell::new(Vec::new()) };
     pub static AMENDED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Where the table of tasks is, for workers to come.
+pub static TASKS: Mutex<Option<Memory>> = Mutex::new(None);
+
+/// Let workers find a table of tasks.
+pub fn become_task_runner(table: Memory) {
+    *TASKS.lock().unwrap() = Some(table);
 }
 
 /// Let this thread be a process with a pool.

@@ -4,6 +4,7 @@ use super::shim::*;
 use aside_core::report::{Field, Report, Severity};
 use pg_aside::abi::*;
 use pg_aside::convert::lent;
+use pg_aside::exports::tasks::aside_tasks_attach;
 use pg_aside::exports::worker::*;
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
@@ -228,6 +229,13 @@ unsafe extern "C" fn log(error: *const aside_report, _: bool) {
     // SAFETY: readable during this call.
     assert_ne!(unsafe { (*error).sqlstate }, 0);
 }
+unsafe extern "C" fn find_tasks() {
+    let (Some(here), Ok(table)) = (HERE.get(), TASKS.lock()) else { return };
+    if let Some(table) = *table {
+        // SAFETY: the pool is this process's, the table is never freed.
+        assert!(unsafe { aside_tasks_attach(here.pool, table.start(), table.len) });
+    }
+}
 unsafe extern "C" fn forget_cancel() {
     me().interrupted.store(0, SeqCst);
 }
@@ -243,7 +251,7 @@ pub fn worker_host(me: &'static Process) -> aside_worker_host {
         origin: Some(origin),
         call_site: Some(call_site),
         begin: Some(begin),
-        find_tasks: Some(nothing),
+        find_tasks: Some(find_tasks),
         kick: Some(nothing),
         append_file: Some(write_file),
         read_file: Some(read_file),
