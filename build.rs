@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+#[expect(clippy::disallowed_methods, reason = "no server's memory is at its end here")]
 fn main() -> Result<()> {
     println!("cargo:rerun-if-changed=ffi/aside_abi.h");
     println!("cargo:rerun-if-changed=ffi/abi_check.c");

@@ -1,17 +1,7 @@
 //! The C ABI of pg_aside, and the only Rust with `unsafe` in it.
 //!
-//! Rules, each of them checked somewhere:
-//! 1. No longjmp crosses a Rust frame: every host member traps the server's errors and returns a status.
-//! 2. No unwind crosses a C frame: every export runs inside [`guard::caught`].
-//! 3. The final ereport happens in C, with no Rust frame below it.
-//! 4. FATAL does not come back: the server then calls C exit callbacks, which call the `*_exit`
-//!    exports while Rust frames of the same thread are suspended for ever. Those exports touch only
-//!    atomics in shared memory and `Cell`s, never anything that a suspended frame may hold borrowed.
-//! 5. Status first, data after; outputs are written only on success.
-//! 6. Whoever allocates frees; what a call receives is valid during that call only.
-//! 7. Signal handlers are the server's, or C. One thread.
-//! 8. `aside_abi.h` is the source of truth; [`abi`] is generated from it.
-//! 9. Only what `c-shim/exports.txt` names leaves the module.
+//! ARCHITECTURE.md lists its rules ("FFI rules"), and what checks each of them. [`export`] makes what C calls, [`hosts`] calls
+//! C, [`abi`] is generated from aside_abi.h.
 #![deny(unsafe_op_in_unsafe_fn)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, clippy::disallowed_macros))]
 

@@ -94,7 +94,7 @@ fn short(layout: Layout) -> *mut u8 {
         && let Some(out) = OUT.get()
     {
         // SAFETY: it neither returns nor unwinds, as `when_out` was promised. What the server's exit callbacks call then
-        // is made for frames that are suspended for ever (rule 4).
+        // is made for frames that are suspended for ever (ARCHITECTURE.md, FFI rule 4).
         unsafe { out(layout.size()) }
     }
     piece

@@ -1,12 +1,13 @@
 //! A pool's raw shared memory to the core's `Area`, and this process's state beside it.
 
+use super::{ALIGN, Head, laid_out, lay_out};
 use crate::abi::ASIDE_ABI_VERSION;
 use aside_core::autonomous_tx::call::Session;
 use aside_core::pool::area::{Area, Header, reply_words, words_per_slot};
 use aside_core::pool::slot::Slot;
 use aside_core::worker::main_loop::Worker;
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicU64, Ordering::*};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 
 /// This process's view of a pool. Opaque to C.
 #[allow(non_camel_case_types)]
@@ -20,10 +21,13 @@ pub struct aside_pool {
     pub lent_texts: RefCell<[Vec<u8>; 4]>,
 }
 
-const ALIGN: usize = 64;
-
-/// Names the layout: builds that differ in it must not share memory, whatever number they bear.
-const LAYOUT: u32 = ASIDE_ABI_VERSION << 24 ^ (size_of::<Header>() as u32) << 12 ^ size_of::<Slot>() as u32;
+// SAFETY: a Header is atomics alone.
+unsafe impl Head for Header {
+    const LAYOUT: u32 = ASIDE_ABI_VERSION << 24 ^ (size_of::<Header>() as u32) << 12 ^ size_of::<Slot>() as u32;
+    fn layout(&self) -> &AtomicU32 {
+        &self.abi_version
+    }
+}
 
 fn layout(slots: usize, reply_words: usize) -> (usize, usize, usize) {
     let slots_at = size_of::<Header>().next_multiple_of(ALIGN);
@@ -41,17 +45,14 @@ pub fn size(slots: usize, queue_bytes: usize) -> usize {
 /// # Safety
 /// `memory` points to `len` zeroed bytes that nobody else uses yet and that stay until the process ends.
 pub unsafe fn init(memory: *mut u8, len: usize, slots: usize, queue_bytes: usize, key: [u64; 2]) -> bool {
-    if memory.is_null() || !memory.addr().is_multiple_of(ALIGN) || len < size(slots, queue_bytes) {
-        return false;
-    }
-    // SAFETY: aligned and long enough; a Header is atomics alone, for which zeroes are valid.
-    let header = unsafe { &*memory.cast::<Header>() };
-    header.slots.store(slots as u32, Relaxed);
-    header.reply_words.store(reply_words(queue_bytes) as u64, Relaxed);
-    header.hash_key[0].store(key[0], Relaxed);
-    header.hash_key[1].store(key[1], Relaxed);
-    header.abi_version.store(LAYOUT, Release);
-    true
+    let fill = |header: &Header| {
+        header.slots.store(slots as u32, Relaxed);
+        header.reply_words.store(reply_words(queue_bytes) as u64, Relaxed);
+        header.hash_key[0].store(key[0], Relaxed);
+        header.hash_key[1].store(key[1], Relaxed);
+    };
+    // SAFETY: passed on.
+    unsafe { lay_out(memory, len, size(slots, queue_bytes), fill) }.is_some()
 }
 
 /// View a laid-out pool; None if another version laid it out.
@@ -60,14 +61,8 @@ pub unsafe fn init(memory: *mut u8, len: usize, slots: usize, queue_bytes: usize
 /// `memory` points to `len` bytes laid out by [`init`], mapped until this process ends, and written by
 /// all processes through this type only.
 pub unsafe fn attach(memory: *mut u8, len: usize) -> Option<aside_pool> {
-    if memory.is_null() || !memory.addr().is_multiple_of(ALIGN) || len < size_of::<Header>() {
-        return None;
-    }
-    // SAFETY: aligned and long enough; a Header is atomics alone, shared references to it may be many.
-    let header: &'static Header = unsafe { &*memory.cast::<Header>() };
-    if header.abi_version.load(Acquire) != LAYOUT {
-        return None;
-    }
+    // SAFETY: passed on.
+    let header: &Header = unsafe { laid_out(memory, len) }?;
     let slots = header.slots.load(Relaxed) as usize;
     let reply = header.reply_words.load(Relaxed) as usize;
     // What does not fit is not computed with.

@@ -1,10 +1,11 @@
 //! The raw memory of the registry of coordinators to the core's `Registry`, and this process's state beside it.
 
+use super::{Head, laid_out, lay_out};
 use crate::abi::ASIDE_ABI_VERSION;
 use aside_core::launcher::Launcher;
 use aside_core::launcher::registry::{Entry, Registry};
 use std::cell::RefCell;
-use std::sync::atomic::Ordering::*;
+use std::sync::atomic::AtomicU32;
 
 /// This process's view of the registry. Opaque to C.
 #[allow(non_camel_case_types)]
@@ -22,19 +23,12 @@ impl aside_registry {
 /// Bytes that a registry takes.
 pub const SIZE: usize = size_of::<Registry>();
 
-/// Names the layout: builds that differ in it must not share memory, whatever number they bear.
-const LAYOUT: u32 = ASIDE_ABI_VERSION << 24 ^ SIZE as u32;
-
-/// A registry, whatever is in it; None if the memory does not fit it.
-///
-/// # Safety
-/// `memory` points to `len` bytes, zeroed or laid out by [`init`], mapped until this process ends, and written by all
-/// processes through this type only.
-unsafe fn view(memory: *mut u8, len: usize) -> Option<&'static Registry> {
-    let fits = !memory.is_null() && memory.addr().is_multiple_of(align_of::<Registry>()) && len >= SIZE;
-    // SAFETY: aligned and long enough; a Registry is atomics alone, for which any bytes are valid, and shared references to it
-    // may be many.
-    fits.then(|| unsafe { &*memory.cast::<Registry>() })
+// SAFETY: a Registry is atomics alone.
+unsafe impl Head for Registry {
+    const LAYOUT: u32 = ASIDE_ABI_VERSION << 24 ^ SIZE as u32;
+    fn layout(&self) -> &AtomicU32 {
+        &self.abi_version
+    }
 }
 
 /// Lay out a registry; false if the memory does not fit it.
@@ -43,8 +37,7 @@ unsafe fn view(memory: *mut u8, len: usize) -> Option<&'static Registry> {
 /// `memory` points to `len` zeroed bytes that nobody else uses yet and that stay until the process ends.
 pub unsafe fn init(memory: *mut u8, len: usize) -> bool {
     // SAFETY: passed on.
-    let registry = unsafe { view(memory, len) };
-    registry.inspect(|registry| registry.abi_version.store(LAYOUT, Release)).is_some()
+    unsafe { lay_out(memory, len, SIZE, |_: &Registry| ()) }.is_some()
 }
 
 /// View a laid-out registry; None if another version laid it out.
@@ -54,8 +47,7 @@ pub unsafe fn init(memory: *mut u8, len: usize) -> bool {
 /// this type only.
 pub unsafe fn attach(memory: *mut u8, len: usize) -> Option<aside_registry> {
     // SAFETY: passed on.
-    let registry = unsafe { view(memory, len) }?;
-    (registry.abi_version.load(Acquire) == LAYOUT).then(|| aside_registry { registry, launcher: RefCell::default() })
+    unsafe { laid_out(memory, len) }.map(|registry| aside_registry { registry, launcher: RefCell::default() })
 }
 
 #[cfg(test)]

@@ -1,14 +1,19 @@
 //! The raw memory of a table of tasks to the core's `Table`.
 
+use super::{ALIGN, Head, laid_out, lay_out};
 use crate::abi::ASIDE_ABI_VERSION;
 use aside_core::task::journal::RECORD;
 use aside_core::task::{Entry, Header, Page, Table};
-use std::sync::atomic::Ordering::*;
+use std::sync::atomic::{AtomicU32, Ordering::*};
 
-const ALIGN: usize = 64;
-
-/// Names the layout: builds that differ in it must not share memory, whatever number they bear.
-const LAYOUT: u32 = ASIDE_ABI_VERSION << 24 ^ (size_of::<Header>() as u32) << 14 ^ (size_of::<Entry>() as u32) << 4 ^ (RECORD as u32 & 0xf);
+// SAFETY: a Header is atomics alone.
+unsafe impl Head for Header {
+    const LAYOUT: u32 =
+        ASIDE_ABI_VERSION << 24 ^ (size_of::<Header>() as u32) << 14 ^ (size_of::<Entry>() as u32) << 4 ^ (RECORD as u32 & 0xf);
+    fn layout(&self) -> &AtomicU32 {
+        &self.abi_version
+    }
+}
 
 /// Where entries and pages begin, and where all ends.
 fn layout(tasks: usize, pages: usize) -> (usize, usize, usize) {
@@ -28,20 +33,13 @@ pub fn size(tasks: usize, memory: usize) -> usize {
 /// `memory` points to `len` zeroed bytes that nobody else uses yet and that stay until the process ends.
 pub unsafe fn init(memory: *mut u8, len: usize, tasks: usize, first_id: u64) -> bool {
     let (_, pages_at, _) = layout(tasks, 0);
-    if memory.is_null() || !memory.addr().is_multiple_of(ALIGN) || len < pages_at {
-        return false;
-    }
-    let pages = (len - pages_at) / size_of::<Page>();
-    // SAFETY: aligned and long enough; a Header is atomics alone, for which zeroes are valid.
-    let header = unsafe { &*memory.cast::<Header>() };
-    header.tasks.store(tasks as u32, Relaxed);
-    header.pages.store(pages as u32, Relaxed);
-    header.abi_version.store(LAYOUT, Release);
-    // SAFETY: laid out just now.
-    unsafe { attach(memory, len) }.is_some_and(|table| {
-        table.seed_ids(first_id);
-        true
-    })
+    let fill = |header: &Header| {
+        header.tasks.store(tasks as u32, Relaxed);
+        header.pages.store(((len - pages_at) / size_of::<Page>()) as u32, Relaxed);
+    };
+    // SAFETY: passed on.
+    let table = unsafe { lay_out(memory, len, pages_at, fill).and_then(|()| attach(memory, len)) };
+    table.inspect(|table| table.seed_ids(first_id)).is_some()
 }
 
 /// View a laid-out table; None if another version laid it out.
@@ -50,14 +48,8 @@ pub unsafe fn init(memory: *mut u8, len: usize, tasks: usize, first_id: u64) -> 
 /// `memory` points to `len` bytes laid out by [`init`], mapped until this process ends, and written by
 /// all processes through this type only.
 pub unsafe fn attach(memory: *mut u8, len: usize) -> Option<Table<'static>> {
-    if memory.is_null() || !memory.addr().is_multiple_of(ALIGN) || len < size_of::<Header>() {
-        return None;
-    }
-    // SAFETY: aligned and long enough; a Header is atomics alone, shared references to it may be many.
-    let header: &'static Header = unsafe { &*memory.cast::<Header>() };
-    if header.abi_version.load(Acquire) != LAYOUT {
-        return None;
-    }
+    // SAFETY: passed on.
+    let header: &Header = unsafe { laid_out(memory, len) }?;
     let (tasks, pages) = (header.tasks.load(Relaxed) as usize, header.pages.load(Relaxed) as usize);
     // What does not fit is not computed with.
     if tasks > len / size_of::<Entry>() || pages > len / size_of::<Page>() {
