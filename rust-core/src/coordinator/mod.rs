@@ -18,6 +18,7 @@ pub mod fairness;
 pub mod host;
 pub mod part;
 pub mod runner;
+pub mod seat;
 #[cfg(test)]
 mod tests;
 pub mod topics;

@@ -33,6 +33,13 @@ pub struct Limits {
     pub deadlock_ms: u32,
 }
 
+impl Limits {
+    /// A coordinator is no session that might take all for itself: handlers have limits of their own.
+    pub fn of_coordinator(self) -> Self {
+        Self { per_session: 0, ..self }
+    }
+}
+
 /// What a session remembers between borrows.
 #[derive(Debug, Default)]
 pub struct Borrower {

@@ -15,4 +15,5 @@ mod partitions;
 mod places;
 mod recall;
 mod recovery;
+mod seat;
 mod steps;
