@@ -6,7 +6,7 @@
 //! the server ends one, with a FATAL error: that restarts nobody else. It is the shim's to raise, and does not return:
 //! to unwind from here would be undefined.
 
-use aside_core::memory::may_fail;
+use aside_core::memory::{SMALL, may_fail, reserve_used};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
 use std::sync::OnceLock;
@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering::*};
 
 /// Bytes of the reserve. They are in the module's data, so the process has them from its start.
 pub const RESERVE: usize = 256 * 1024;
+
+const _: () = assert!(RESERVE > SMALL);
 
 /// Ends the process; the argument is how much there was to be.
 pub type Out = unsafe extern "C" fn(usize);
@@ -89,6 +91,7 @@ fn short(layout: Layout) -> *mut u8 {
     if may_fail() {
         return std::ptr::null_mut();
     }
+    reserve_used();
     let piece = LAST.take(layout);
     if piece.is_null()
         && let Some(out) = OUT.get()

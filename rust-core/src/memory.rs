@@ -2,22 +2,31 @@
 //! allocated by the functions here, which can fail. The standard library ends the process where an allocation fails,
 //! and the end of one process restarts the cluster.
 //!
-//! What is left is small and of fixed size: the node of a tree, the box of an error. Who begins something first sees
-//! whether there is room for that ([`look_for`]); the allocator of the ffi crate has a reserve for it beside.
+//! What is left is small and of fixed size: the node of a tree, the box of an error. The allocator of the ffi crate has
+//! a reserve for that. Once the reserve has been used, who begins something first sees whether there is room ([`look_for`]).
 
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// There is no memory for that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoMemory(pub &'static str);
 
-/// What one call, one request, or one turn may allocate in small pieces without asking.
+/// What one call, one request, or one turn may allocate in small pieces without asking. The reserve is larger.
 pub const SMALL: usize = 16 * 1024;
+
+/// Has this process ever used its reserve?
+static RESERVE_USED: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     static MAY_FAIL: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The reserve may not be whole from now on. For the allocator.
+pub fn reserve_used() {
+    RESERVE_USED.store(true, Relaxed);
 }
 
 /// Is the allocation that is under way one that can be refused? For the allocator.
@@ -142,9 +151,21 @@ pub fn try_collect<T, E: From<NoMemory>>(elements: impl IntoIterator<Item = Resu
     Ok(all)
 }
 
-/// Are there so many bytes now? What is freed is found by who allocates next.
+/// The reserve has room for what is small, as long as it is whole.
+fn must_look(bytes: usize) -> bool {
+    bytes > SMALL || RESERVE_USED.load(Relaxed)
+}
+
+/// Is there room for so many bytes in small pieces? What is freed here is found by who allocates next.
 pub fn look_for(bytes: usize, what: &'static str) -> Result<(), NoMemory> {
-    Vec::<u8>::new().room(bytes, what)
+    if must_look(bytes) {
+        return Vec::<u8>::new().room(bytes, what);
+    }
+    #[cfg(test)]
+    if tests::refused() {
+        return Err(NoMemory(what));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -204,6 +225,14 @@ pub mod tests {
         assert_eq!(look_for(isize::MAX as usize, "y"), Err(NoMemory("y")));
         assert_eq!(some, [1, 2]);
         assert!(!may_fail());
+    }
+
+    #[test]
+    fn a_small_beginning_looks_for_room_once_the_reserve_has_been_used() {
+        assert!(must_look(SMALL + 1));
+        reserve_used();
+        assert!(must_look(1));
+        assert_eq!(look_for(SMALL, "x"), Ok(()));
     }
 
     #[test]
