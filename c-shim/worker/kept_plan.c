@@ -64,31 +64,46 @@ aside_catalog_changes(void)
 	return changes;
 }
 
-/* What a plan's queries read is locked as the server would lock it; so this process hears of what was done to it. */
+/*
+ * What a plan's queries read is locked as the server would lock it; so this
+ * process hears of what was done to it.  Queries are within queries as
+ * subqueries and views, as common tables, and in sublinks.  Only the last are
+ * looked for in expressions, and where the query has none, nothing is.
+ */
 static bool
 lock_relations(Node *node, void *context)
 {
+	Query	   *query = (Query *) node;
 	ListCell   *cell;
 
 	if (node == NULL)
 		return false;
 	if (!IsA(node, Query))
 		return expression_tree_walker(node, lock_relations, context);
-	foreach(cell, ((Query *) node)->rtable)
+	foreach(cell, query->rtable)
 	{
 		RangeTblEntry *entry = lfirst_node(RangeTblEntry, cell);
 
-		if (entry->rtekind == RTE_RELATION)
+		/* From 16 on, the subquery that a view has become is locked as the view. */
+		if (OidIsValid(entry->relid) && entry->rellockmode != NoLock)
 			LockRelationOid(entry->relid, entry->rellockmode);
+		if (entry->rtekind == RTE_SUBQUERY)
+			(void) lock_relations((Node *) entry->subquery, context);
 	}
-	return query_tree_walker((Query *) node, lock_relations, context, 0);
+	foreach(cell, query->cteList)
+		(void) lock_relations(lfirst_node(CommonTableExpr, cell)->ctequery, context);
+	return query->hasSubLinks &&
+		query_tree_walker(query, lock_relations, context, QTW_IGNORE_RC_SUBQUERIES);
 }
 
 /* Of queries that were analyzed and rewritten: the number of changes, when they are locked. */
 uint64_t
 aside_lock_queries(List *queries)
 {
-	(void) lock_relations((Node *) queries, NULL);
+	ListCell   *cell;
+
+	foreach(cell, queries)
+		(void) lock_relations(lfirst(cell), NULL);
 	return changes;
 }
 
