@@ -42,13 +42,18 @@ static Signature scratch;
 static StringInfoData block;
 static uint64 block_version = 0;
 
+static inline bool
+is_changeable(const struct config_generic *var)
+{
+	return var->context == PGC_USERSET || var->context == PGC_SUSET;
+}
+
 static bool
 is_shippable(const struct config_generic *var)
 {
 	static const char *const never[] = {"client_encoding", "transaction_timeout"};
 
-	if ((var->context != PGC_USERSET && var->context != PGC_SUSET) ||
-		(var->flags & GUC_NO_RESET_ALL) != 0)
+	if (!is_changeable(var) || (var->flags & GUC_NO_RESET_ALL) != 0)
 		return false;
 	for (int i = 0; i < lengthof(never); i++)
 		if (strcmp(var->name, never[i]) == 0)
@@ -57,7 +62,7 @@ is_shippable(const struct config_generic *var)
 }
 
 /* At its built-in default, as far as a worker can know.  One that nobody defined is known by being set. */
-static bool
+static inline bool
 is_default(const struct config_generic *var)
 {
 	return var->source == PGC_S_DEFAULT && (var->flags & GUC_CUSTOM_PLACEHOLDER) == 0;
@@ -122,18 +127,52 @@ trace_setting(const struct config_generic *var, Trace *trace)
 	}
 }
 
+/*
+ * Those that a session may change, and maybe others.  They are kept for as
+ * long as there are as many settings as there were, none of which is a
+ * placeholder: only a placeholder makes way for another one.
+ */
+static struct config_generic **
+watched(int *count)
+{
+	static struct config_generic **kept = NULL;
+	static int	kept_count;
+	static int	kept_of = 0;
+	int			all;
+	struct config_generic **vars = aside_guc_variables(&all);
+
+	if (likely(all == kept_of))
+	{
+		*count = kept_count;
+		return kept;
+	}
+	kept_of = kept_count = 0;
+	*count = all;
+	for (int i = 0; i < all; i++)
+		if ((vars[i]->flags & GUC_CUSTOM_PLACEHOLDER) != 0)
+			return vars;
+	if (kept != NULL)
+		pfree(kept);
+	kept = MemoryContextAlloc(TopMemoryContext, sizeof(*kept) * all);
+	for (int i = 0; i < all; i++)
+		if (is_changeable(vars[i]))
+			kept[kept_count++] = vars[i];
+	kept_of = all;
+	*count = kept_count;
+	return kept;
+}
+
 static void
 sign(Signature *out)
 {
 	int			count;
-	struct config_generic **vars = aside_guc_variables(&count);
+	struct config_generic **vars = watched(&count);
 	Trace	   *next;
 
 	reserve(out, sizeof(Trace) * count);
 	next = (Trace *) out->data;
 	for (int i = 0; i < count; i++)
-		if (!is_default(vars[i]) &&
-			(vars[i]->context == PGC_USERSET || vars[i]->context == PGC_SUSET))
+		if (!is_default(vars[i]) && is_changeable(vars[i]))
 			trace_setting(vars[i], next++);
 	out->len = (char *) next - out->data;
 }
