@@ -210,10 +210,8 @@ aside_definition_obstacle(Oid owner)
 
 /* Their owner may have put triggers on them: nobody writes to them whose privileges he has not got. */
 void
-aside_check_tables_owner(void)
+aside_check_tables_owner(Oid owner)
 {
-	Oid			owner = aside_events_owner();
-
 	if (!has_privs_of_role(owner, GetUserId()))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -22,7 +22,7 @@ extern void aside_define(const AsideDefinition *definition, Oid owner);
 extern void aside_rename_definition(const AsideDefinition *from, const AsideDefinition *to);
 extern void aside_end_definition(const AsideDefinition *definition);
 extern const char *aside_definition_obstacle(Oid owner);
-extern void aside_check_tables_owner(void);
+extern void aside_check_tables_owner(Oid owner);
 extern bool aside_is_proxy(Oid type);
 
 /* definitions/owners.c */

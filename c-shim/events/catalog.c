@@ -16,17 +16,21 @@
 #include "utils/syscache.h"
 
 /* Known until something of the catalog changes. */
+static Oid	handlers = InvalidOid;	/* the table of handlers */
 static Oid	events_owner = InvalidOid;
 static Oid	event_type = InvalidOid;
 static AsideEventTables tables;
+static uint64 changes = 0;
 static bool watching = false;
 
 static void
 forget_catalog(Datum arg, int cache, uint32 hash)
 {
+	handlers = InvalidOid;
 	events_owner = InvalidOid;
 	event_type = InvalidOid;
 	tables.sequence = InvalidOid;
+	changes++;
 }
 
 static void
@@ -35,6 +39,7 @@ watch_catalog(void)
 	if (watching)
 		return;
 	watching = true;
+	CacheRegisterSyscacheCallback(NAMESPACEOID, forget_catalog, (Datum) 0);
 	CacheRegisterSyscacheCallback(RELNAMENSP, forget_catalog, (Datum) 0);
 	CacheRegisterSyscacheCallback(TYPENAMENSP, forget_catalog, (Datum) 0);
 }
@@ -94,7 +99,8 @@ aside_events_owner(void)
 AsideEventTables
 aside_event_tables(void)
 {
-	(void) aside_events_owner();
+	Oid			owner = aside_events_owner();
+
 	/* To ask whose they are is to hear what has changed. */
 	if (!OidIsValid(tables.sequence))
 		look_up();
@@ -103,6 +109,7 @@ aside_event_tables(void)
 			refuse_missing_tables();
 	if (!OidIsValid(tables.sequence) || !OidIsValid(tables.unique_keys))
 		refuse_missing_tables();
+	tables.owner = owner;
 	return tables;
 }
 
@@ -114,17 +121,35 @@ aside_event_type(void)
 	return event_type;
 }
 
+/* Invalid: there is none.  Whoever emits may have no rights in the schema: hence not by RangeVarGetRelid. */
+static Oid
+find_handlers(void)
+{
+	watch_catalog();
+	while (!OidIsValid(handlers))
+	{
+		uint64		before = changes;
+		Oid			schema = get_namespace_oid("aside", true);
+		Oid			table = OidIsValid(schema) ? get_relname_relid("event_handler", schema) : InvalidOid;
+
+		if (!OidIsValid(table))
+			return InvalidOid;
+		/* Else the schema may have been another one. */
+		if (before == changes)
+			handlers = table;
+	}
+	return handlers;
+}
+
 /* The tables of events, by one of them, which stays until the transaction ends; invalid: there are none. */
 Oid
 aside_hold_tables(void)
 {
 	Oid			locked = InvalidOid;
 
-	/* Whoever emits may have no rights in the schema: hence not by RangeVarGetRelid. */
 	for (;;)
 	{
-		Oid			schema = get_namespace_oid("aside", true);
-		Oid			table = OidIsValid(schema) ? get_relname_relid("event_handler", schema) : InvalidOid;
+		Oid			table = find_handlers();
 
 		if (table == locked)
 			return table;

@@ -21,9 +21,10 @@ typedef struct AsideHandlerName
 	Oid			tables;
 } AsideHandlerName;
 
-/* The tables that events are written to. */
+/* The tables that events are written to, and whose they are. */
 typedef struct AsideEventTables
 {
+	Oid			owner;
 	Oid			sequence;
 	Oid			partitions[ASIDE_PARTITIONS];
 	Oid			unique_keys;

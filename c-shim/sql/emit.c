@@ -270,7 +270,7 @@ aside_async_event_emit(PG_FUNCTION_ARGS)
 		check_unique_key(PG_GETARG_DATUM(0), PG_GETARG_DATUM(6));
 	values[RUN_AT] = TimestampTzGetDatum(due_at(fcinfo, now, &nulls[RUN_AT]));
 	tables = aside_event_tables();
-	aside_check_tables_owner();
+	aside_check_tables_owner(tables.owner);
 	partition = aside_current_partition();
 	id = nextval_internal(tables.sequence, false);
 	if (partition < 0 || !PG_ARGISNULL(6))

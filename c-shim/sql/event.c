@@ -64,13 +64,15 @@ forward(FunctionCallInfo fcinfo, const char *what, bool read_only)
 	Datum	   *values = palloc(sizeof(Datum) * count);
 	char	   *nulls = palloc(count + 1);
 	StringInfoData query;
+	Oid			owner;
 	AsideUser	before;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for function %u", fcinfo->flinfo->fn_oid);
 	proc = (Form_pg_proc) GETSTRUCT(tuple);
 	aside_check_events_ready();
-	aside_check_tables_owner();
+	owner = aside_events_owner();
+	aside_check_tables_owner(owner);
 	if (!read_only)
 		PreventCommandIfReadOnly(psprintf("%s()", NameStr(proc->proname)));
 	initStringInfo(&query);
@@ -84,7 +86,7 @@ forward(FunctionCallInfo fcinfo, const char *what, bool read_only)
 	}
 	appendStringInfoChar(&query, ')');
 	ReleaseSysCache(tuple);
-	before = aside_act_as(aside_events_owner());
+	before = aside_act_as(owner);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	if (SPI_execute_with_args(query.data, count, types, values, nulls, read_only, 0) != SPI_OK_SELECT)
