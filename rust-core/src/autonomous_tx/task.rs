@@ -340,7 +340,7 @@ pub fn view<H: CallerHost>(h: &H, area: &Area, session: &Session, index: u32) ->
 /// The task of an id; its pid is that of the worker that has begun it, or in which it wants to run.
 pub fn view_of<H: CallerHost>(h: &H, area: &Area, session: &Session, id: i64) -> Result<Seen, Failed> {
     let Some(table) = session.tasks.table() else { return Ok(Seen::Hidden) };
-    let Some(ticket) = table.find(id.cast_unsigned()) else { return Ok(Seen::Hidden) };
+    let Some(ticket) = session.tasks.find(&table, id.cast_unsigned()) else { return Ok(Seen::Hidden) };
     let ran_on = table.ran_on(ticket).map_or(0, |(_, pid)| pid);
     Ok(match view(h, area, session, ticket.index)? {
         // Meanwhile it may have become another task's.

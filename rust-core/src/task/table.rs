@@ -250,9 +250,14 @@ impl<'a> Table<'a> {
         (id == ticket.id && state != State::Free).then_some(entry)
     }
 
-    /// Where a task is.
+    /// Where a task is. As long as there are free entries these are taken in their order: so first it is looked for where
+    /// it is then, and next among those before.
     pub fn find(&self, id: u64) -> Option<Ticket> {
-        (0..self.entries.len() as u32).map(|index| Ticket { index, id }).find(|&ticket| self.live(ticket).is_some())
+        let count = self.entries.len() as u64;
+        let newer = self.header.next_id.load(SeqCst).checked_sub(id)?;
+        let place = u64::from(self.header.task_hint.load(Relaxed)) + count.checked_sub(1)? + count - newer % count;
+        let from = |step| Ticket { index: ((place + count - step) % count) as u32, id };
+        (0..count).map(from).find(|&ticket| self.live(ticket).is_some())
     }
 
     /// None: the task is gone.

@@ -514,6 +514,26 @@ fn a_failure_that_nobody_has_read_outlasts_its_owners_results_and_nobody_elses()
 }
 
 #[test]
+fn a_task_is_found_by_its_id_wherever_it_is() {
+    let t = leak(5, 0);
+    let mut kept: Vec<Ticket> = Vec::new();
+    let seed = fastrand::u64(..);
+    eprintln!("seed {seed}");
+    let mut rng = fastrand::Rng::with_seed(seed);
+    for at in 1..500 {
+        if kept.len() == 5 || !kept.is_empty() && rng.bool() {
+            let gone = kept.swap_remove(rng.usize(..kept.len()));
+            assert!(t.evict(gone, &mut |_| ()));
+            assert_eq!(t.find(gone.id), None);
+        } else {
+            kept.push(t.done(at));
+        }
+        assert!(kept.iter().all(|ticket| t.find(ticket.id) == Some(*ticket)));
+    }
+    assert_eq!(t.find(u64::MAX), None);
+}
+
+#[test]
 fn what_a_restart_swallows_comes_back_as_lost() {
     let t = leak(6, 0);
     t.seed_ids(40);
