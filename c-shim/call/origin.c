@@ -78,6 +78,16 @@ describe(StringInfo to)
 	append_text(to, NULL);
 }
 
+/* A name that no other process has given, and this one not before. */
+static uint64
+next_name(void)
+{
+	static uint64 count = 0;
+	uint64		parts[3] = {MyStartTimestamp, MyProcPid, ++count};
+
+	return Max(hash_bytes_extended((const unsigned char *) parts, sizeof(parts), 0), 1);
+}
+
 /* What a worker is to know of this process in its present statement, and its name. */
 void
 aside_origin_current(aside_bytes *block, uint64_t *version)
@@ -85,12 +95,7 @@ aside_origin_current(aside_bytes *block, uint64_t *version)
 	static StringInfoData text;
 	static const char *query = NULL;
 	static TimestampTz since = 0;
-	static struct
-	{
-		TimestampTz started;
-		uint64		pid;
-		uint64		count;
-	}			name;
+	static uint64 name = 0;
 
 	if (text.data == NULL || query != debug_query_string || since != GetCurrentStatementStartTimestamp())
 	{
@@ -107,13 +112,11 @@ aside_origin_current(aside_bytes *block, uint64_t *version)
 		describe(&text);
 		query = debug_query_string;
 		since = GetCurrentStatementStartTimestamp();
-		name.started = MyStartTimestamp;
-		name.pid = MyProcPid;
-		name.count++;
+		name = next_name();
 	}
 	block->data = (const uint8_t *) text.data;
 	block->len = text.len;
-	*version = Max(hash_bytes_extended((const unsigned char *) &name, sizeof(name), 0), 1);
+	*version = name;
 }
 
 /* The same for a task, which cuts the query shorter. */
