@@ -992,6 +992,8 @@ extern bool aside_registry_vacate(aside_registry *registry, uint32_t database, i
 extern void aside_registry_readmit(aside_registry *registry, uint32_t database);
 extern int32_t aside_registry_partition(const aside_registry *registry, uint32_t database);
 extern void aside_registry_set_partition(aside_registry *registry, uint32_t entry, uint32_t partition);
+/* The highest id that a sequence gave, as far as was known; from now on that is id at least. */
+extern int64_t aside_registry_raise_id(const aside_registry *registry, uint32_t database, uint32_t sequence, int64_t id);
 /* An event more of the role, within its quota; false: say how many it has. */
 extern bool aside_quota_take(const aside_registry *registry, uint32_t database, uint32_t role, uint32_t quota);
 extern void aside_quota_counted(const aside_registry *registry, uint32_t database, uint32_t role, uint32_t count);

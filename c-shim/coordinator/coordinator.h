@@ -18,6 +18,7 @@ extern void aside_set_latch(int64_t proc);
 extern bool aside_has_launcher(void);
 extern int	aside_current_partition(void);
 extern void aside_set_current_partition(int partition);
+extern int64 aside_raise_event_id(Oid sequence, int64 id);
 extern void aside_say_events(void);
 extern void aside_say_handlers(void);
 extern uint32 aside_handler_changes(void);

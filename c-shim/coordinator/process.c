@@ -102,9 +102,16 @@ read_partition(bool *handlers)
 		elog(ERROR, "could not connect to SPI");
 	PushActiveSnapshot(GetTransactionSnapshot());
 	*handlers = false;
-	if (SPI_execute("SELECT partition, EXISTS (SELECT FROM aside.event_handler) FROM aside.event_control", true, 1) == SPI_OK_SELECT &&
+	if (SPI_execute("SELECT partition, EXISTS (SELECT FROM aside.event_handler), greatest("
+					"(SELECT max(id) FROM aside.event_0), (SELECT max(id) FROM aside.event_1), (SELECT max(id) FROM aside.event_2), "
+					"(SELECT max(id) FROM aside.event_dead), (SELECT max(since) FROM aside.event_handler)) FROM aside.event_control",
+					true, 1) == SPI_OK_SELECT &&
 		SPI_processed == 1)
 	{
+		Datum		highest = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &null);
+
+		if (!null)
+			(void) aside_raise_event_id(aside_event_tables().sequence, DatumGetInt64(highest));
 		partition = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
 		*handlers = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &null));
 	}

@@ -46,6 +46,13 @@ aside_set_current_partition(int partition)
 	aside_registry_set_partition(aside_event_registry, aside_own_entry, partition);
 }
 
+/* The highest id of an event that the sequence gave, as far as was known; from now on that is id at least. */
+int64
+aside_raise_event_id(Oid sequence, int64 id)
+{
+	return aside_event_registry == NULL ? 0 : aside_registry_raise_id(aside_event_registry, MyDatabaseId, sequence, id);
+}
+
 void
 aside_say_events(void)
 {

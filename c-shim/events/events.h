@@ -36,6 +36,9 @@ extern Oid	aside_event_type(void);
 extern Oid	aside_events_owner(void);
 extern Oid	aside_hold_tables(void);
 
+/* events/ids.c */
+extern int64 aside_next_event_id(void);
+
 /* events/announce.c */
 extern int	aside_event_depth;
 extern void aside_note_emitted(void);

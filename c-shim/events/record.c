@@ -195,7 +195,7 @@ spill_plan(int partition)
 	if (plans[partition] == NULL)
 	{
 		SPIPlanPtr	plan = SPI_prepare(psprintf("INSERT INTO aside.event_%d (id, txid, channel, payload, priority, headers, emitted, "
-												"emitted_by, target, command) VALUES (nextval('aside.event_id'), pg_current_xact_id(), $1, "
+												"emitted_by, target, command) VALUES (aside.event_next_id(), pg_current_xact_id(), $1, "
 												"to_jsonb($2), 0, jsonb_build_object('pid', $4), clock_timestamp(), 0, $3, 'notify')",
 												partition), 4, types);
 

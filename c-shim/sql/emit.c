@@ -16,7 +16,6 @@
 #include "catalog/pg_index.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
-#include "commands/sequence.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
@@ -272,7 +271,7 @@ aside_async_event_emit(PG_FUNCTION_ARGS)
 	tables = aside_event_tables();
 	aside_check_tables_owner(tables.owner);
 	partition = aside_current_partition();
-	id = nextval_internal(tables.sequence, false);
+	id = aside_next_event_id();
 	if (partition < 0 || !PG_ARGISNULL(6))
 	{
 		int64		other = claim_as_owner(fcinfo, &partition, id, conflict);

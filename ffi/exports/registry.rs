@@ -163,6 +163,12 @@ export! {
 }
 
 export! {
+    fn aside_registry_raise_id(registry: &aside_registry, database: u32, sequence: u32, id: i64) -> i64, otherwise(0) {
+        registry.registry.find(database).map_or(0, |(_, entry)| entry.raise_id(sequence, id))
+    }
+}
+
+export! {
     /// On a panic the caller counts, and asks again.
     fn aside_quota_take(registry: &aside_registry, database: u32, role: u32, quota: u32) -> bool, otherwise(false) {
         registry.registry.quotas.take(database, role, quota)

@@ -108,6 +108,10 @@ unlike(slurp_file($node->logfile, $before), qr/background worker "pg_aside/, 'no
 $node->start;
 $mon = session($node);
 ok($mon->until("SELECT count(*) = $n + 3 FROM seen", 30), 'and everything goes on after it');
+# What ids there have been is known of the tables, too.
+ok($mon->until(q{SELECT EXISTS (SELECT FROM aside.coordinators WHERE database = 'postgres' AND state = 'running')}), 'the coordinator has come');
+$mon->value(q{SELECT setval('aside.event_id', 1)});
+is($mon->run(q{SELECT async_event_emit('look')})->{sqlstate}, '55000', 'no id is given twice, whatever is done to the sequence');
 finish_all($mon);
 $node->stop('fast');
 done_testing();

@@ -47,5 +47,8 @@ BEGIN
         EXECUTE format('ALTER TABLE %s ENABLE REPLICA TRIGGER replicated', its);
     END LOOP;
 END $$;
+-- A sequence has no trigger, and whoever may write all data may set it back.
+CREATE FUNCTION aside.event_next_id() RETURNS bigint LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'aside_event_next_id';
+COMMENT ON FUNCTION aside.event_next_id() IS 'the id of an event, or of the moment from which on a handler gets events; none is given twice';
 CREATE FUNCTION aside.event_truncate(name) RETURNS void LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'aside_event_truncate_here';
 COMMENT ON FUNCTION aside.event_truncate(name) IS 'Empties a table of events, without telling subscribers of logical replication.';

@@ -172,7 +172,7 @@ BEGIN
     VALUES (new_id, new_name, channel, caller_name, signature, command,
         CASE form WHEN 'command' THEN 'c' WHEN 'event' THEN 'e' WHEN 'array' THEN 'a' WHEN 'jsonb' THEN 'j' ELSE 't' END,
         concurrency, batch_size, max_attempts, backoff, backoff_cap, timeout, ordered, durable,
-        nextval('aside.event_id'));
+        aside.event_next_id());
     RETURN new_name;
 END $$;
 

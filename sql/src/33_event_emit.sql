@@ -1,7 +1,7 @@
 -- Role: events are emitted, cancelled and emitted again. What users call is in c-shim/sql/emit.c and c-shim/sql/event.c.
 
 CREATE FUNCTION aside.event_put(channel text, payload jsonb, key text, priority int, headers jsonb, emitted_by oid, target bigint,
-    command text, unique_key text DEFAULT NULL, id bigint DEFAULT nextval('aside.event_id')) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+    command text, unique_key text DEFAULT NULL, id bigint DEFAULT aside.event_next_id()) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     EXECUTE format('INSERT INTO aside.event_%s (id, txid, channel, payload, key, priority, headers, emitted, emitted_by, target, command, unique_key)
         VALUES ($1, pg_current_xact_id(), $2, $3, $4, $5, $6, clock_timestamp(), $7, $8, $9, $10)',
@@ -144,7 +144,7 @@ BEGIN
             HINT = 'Call the function several times, or with null for all dead events of the handler.';
     END IF;
     FOR dead IN SELECT * FROM aside.event_dead d WHERE d.handler = found.id AND (ids IS NULL OR d.id = ANY (ids)) ORDER BY d.id FOR UPDATE LOOP
-        new_id := nextval('aside.event_id');
+        new_id := aside.event_next_id();
         emitter := coalesce((SELECT r.oid FROM pg_roles r WHERE r.rolname = dead.emitted_by), 0);
         IF dead.unique_key IS NOT NULL THEN
             other := aside.event_claim_key(dead.channel, dead.unique_key, new_id, 'keep', emitter);

@@ -94,6 +94,9 @@ pub struct Entry {
     since: AtomicI64,
     /// The database has the extension, as far as is known.
     known: AtomicU32,
+    /// The sequence that ids of events come from, and the highest that it gave as far as is known.
+    sequence: AtomicU32,
+    highest_id: AtomicI64,
 }
 
 /// The registry, and the launcher's own place.
@@ -273,6 +276,17 @@ impl Entry {
         self.partition.store(partition + 1, Release);
     }
 
+    /// The highest id that this sequence gave, as far as was known; from now on that is `id` at least.
+    pub fn raise_id(&self, sequence: u32, id: i64) -> i64 {
+        // Another one: the extension has been made anew.
+        if self.sequence.load(SeqCst) != sequence {
+            self.highest_id.store(0, SeqCst);
+            self.sequence.store(sequence, SeqCst);
+        }
+        let known = self.highest_id.load(SeqCst);
+        if id > known { self.highest_id.fetch_max(id, SeqCst) } else { known }
+    }
+
     /// Since when new events go to the partition that they go to now, as far as the last coordinator has said so.
     pub fn take_partition_since(&self) -> Option<i64> {
         Some(self.partition_since.swap(0, Relaxed)).filter(|since| *since != 0)
@@ -343,6 +357,7 @@ impl Registry {
         entry.may_come_again();
         entry.recovered();
         entry.forget();
+        entry.sequence.store(0, SeqCst);
         entry.retry_at.store(0, Relaxed);
         let state = entry.state();
         entry.change(state, State::Absent, now).then_some((index, entry))
@@ -414,5 +429,23 @@ impl Registry {
 
     pub fn take_kick(&self) -> bool {
         self.kicked.swap(0, SeqCst) != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_highest_id_is_known_of_each_sequence_and_forgotten_with_its_database() {
+        let registry = Registry::default();
+        let (_, entry) = registry.add(5, 0).unwrap();
+        assert_eq!([entry.raise_id(100, 0), entry.raise_id(100, 7), entry.raise_id(100, 3), entry.raise_id(100, 9)], [0, 0, 7, 7]);
+        assert_eq!(entry.raise_id(100, 0), 9);
+        // Made anew, it is another one; and so it is in another database, if that is a copy.
+        assert_eq!([entry.raise_id(101, 2), entry.raise_id(101, 0)], [0, 2]);
+        assert!(entry.change(entry.state(), State::Free, 0));
+        let (_, entry) = registry.add(6, 0).unwrap();
+        assert_eq!(entry.raise_id(101, 0), 0);
     }
 }
