@@ -545,7 +545,9 @@ typedef struct aside_worker_host
 	/* Of this request alone. */
 	void		(*call_site) (uint64_t xid, aside_bytes stack);
 	/* Open the transaction; within a session, what its state asks for. */
-	aside_status (*begin) (aside_bytes command, bool session, uint32_t timeout_ms);
+	aside_status (*begin) (aside_bytes command, bool session, bool timed, uint32_t timeout_ms);
+	/* The timeout of begin has passed. */
+	bool		(*timed_out) (void);
 	/* Attach to the table of tasks if there is one by now. */
 	void		(*find_tasks) (void);
 	/* Give workers to queued tasks. */

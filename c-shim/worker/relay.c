@@ -127,11 +127,6 @@ unpack(const char *data, size_t len)
 	make_position_internal(&edata);
 	edata.context = aside_unname_work(edata.context);
 	aside_fill_report(&edata, &report);
-	if (edata.elevel == FATAL && aside_handler_runs && aside_ends_by_timer())
-	{
-		report.sqlstate = ERRCODE_QUERY_CANCELED;
-		report.message = aside_text_bytes("terminating event handler due to its timeout");
-	}
 	(void) aside_sink_message(aside_worker_pool()->handle, host, &report);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(message_context);

@@ -1,7 +1,7 @@
 /*
  * worker/timer.c
  *	  Timers of what a worker runs: statement_timeout, and the timeout of a
- *	  task or a handler.
+ *	  task, a handler or a command.
  */
 #include "worker/worker.h"
 
@@ -35,30 +35,15 @@ aside_stop_timers(void)
 /* What traps the first cancel is ended by the second call. */
 #define TASK_GRACE_MS 2000
 
-static volatile sig_atomic_t task_ended_by_timer = false;
-
-/* What runs trapped the cancel at its timeout: this process ends. */
-bool
-aside_ends_by_timer(void)
-{
-	return task_ended_by_timer;
-}
-
 static void
 task_timer_rings(void)
 {
 	if (task_timed_out)
-	{
-		task_ended_by_timer = true;
 		ProcDiePending = true;
-		InterruptPending = true;
-	}
 	else
-	{
-		task_timed_out = true;
 		QueryCancelPending = true;
-		InterruptPending = true;
-	}
+	task_timed_out = true;
+	InterruptPending = true;
 	SetLatch(MyLatch);
 }
 
@@ -73,9 +58,9 @@ start_task_timer(uint32 timeout_ms)
 						 Max(TASK_GRACE_MS, 1));
 }
 
-/* Has the running task or handler taken all the time that it may? */
+/* Has what runs taken all the time that it may? */
 bool
-aside_task_timed_out(void)
+aside_host_timed_out(void)
 {
 	return task_timed_out;
 }

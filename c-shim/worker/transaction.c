@@ -36,7 +36,7 @@ shown_command(const char *command)
 }
 
 aside_status
-aside_host_begin(aside_bytes command, bool session, uint32_t timeout_ms)
+aside_host_begin(aside_bytes command, bool session, bool timed, uint32_t timeout_ms)
 {
 	aside_status status = ASIDE_OK;
 
@@ -64,8 +64,8 @@ aside_host_begin(aside_bytes command, bool session, uint32_t timeout_ms)
 		/* From here to the transaction's end; an abort restores the outer user. A session has its own. */
 		if (!session)
 			SetUserIdAndSecContext(aside_acting.current_user, aside_acting.security_context);
-		/* Of a single call the caller's own timer runs, until the command sets one. */
-		has_timer = session || aside_worker_task(aside_worker_pool()->handle) != 0;
+		/* Otherwise the caller's own timer runs, until the command sets one. */
+		has_timer = timed;
 		timeout_at_begin = StatementTimeout;
 		if (has_timer)
 			aside_start_statement_timer();
@@ -126,8 +126,17 @@ aside_host_commit(void)
 	{
 		aside_stop_timers();
 		EndImplicitTransactionBlock();
+		/* A session may go on with what its command has begun; nobody else can. */
+		if (!aside_in_session && IsTransactionBlock())
+			ereport(ERROR,
+					(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+					 errmsg("command left its transaction open"),
+					 errhint("End it with COMMIT.")));
 		aside_last_commit = true;
 		CommitTransactionCommand();
+		/* COMMIT AND CHAIN */
+		if (unlikely(!aside_in_session && IsTransactionOrTransactionBlock()))
+			AbortOutOfAnyTransaction();
 		aside_log_duration();
 	}
 	ASIDE_END_TRY();
@@ -191,9 +200,6 @@ aside_host_error(aside_report *out)
 		if (is_outdated_code(edata))
 			aside_worn_out = true;
 		aside_fill_report(edata, out);
-		if (aside_task_timed_out() && edata->sqlerrcode == ERRCODE_QUERY_CANCELED)
-			out->message = aside_text_bytes(aside_handler_runs ? "canceling event handler due to its timeout" :
-											"canceling task due to aside.task_timeout");
 		return;
 	}
 	memset(out, 0, sizeof(*out));

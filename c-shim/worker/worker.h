@@ -43,12 +43,11 @@ extern int	aside_caller_pid(void);
 extern void aside_start_statement_timer(void);
 extern void aside_begin_task_timer(uint32 timeout_ms);
 extern void aside_stop_timers(void);
-extern bool aside_task_timed_out(void);
-extern bool aside_ends_by_timer(void);
+extern bool aside_host_timed_out(void);
 
 /* worker/transaction.c */
 extern bool aside_worn_out;
-extern aside_status aside_host_begin(aside_bytes command, bool session, uint32_t timeout_ms);
+extern aside_status aside_host_begin(aside_bytes command, bool session, bool timed, uint32_t timeout_ms);
 extern void aside_host_session_state(uint32_t *user, uint64_t *settings);
 extern aside_bytes aside_host_tag(void);
 extern aside_status aside_host_next_statement(bool controls);

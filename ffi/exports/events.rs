@@ -4,30 +4,31 @@ use crate::abi::*;
 use crate::export;
 use crate::export::{Handle, Out, Vtable};
 use crate::hosts::caller::Caller;
-use crate::hosts::event::{Events, Workers};
+use crate::hosts::event::Events;
 use crate::memory::pool::aside_pool;
 use crate::memory::registry::aside_registry;
 use aside_core::autonomous_tx::call::Call;
 use aside_core::coordinator::seat::Seat;
+use aside_core::lease::leases::Leases;
 use std::cell::RefCell;
 
 /// A coordinator's state. Opaque to C.
 #[allow(non_camel_case_types)]
 pub struct aside_coordinator {
     seat: RefCell<Seat<'static>>,
-    workers: Workers,
+    leases: Leases,
 }
 
 export! {
     fn aside_coordinator_new(registry: Handle<aside_registry>, entry: u32, partition: u32, now: i64) -> *mut aside_coordinator, otherwise(std::ptr::null_mut()) {
         let seat = RefCell::new(Seat::new(registry.registry, entry, partition as u8, now));
-        Box::into_raw(Box::new(aside_coordinator { seat, workers: Workers::default() }))
+        Box::into_raw(Box::new(aside_coordinator { seat, leases: Leases::default() }))
     }
 }
 
 /// The world as C hands it over for one turn.
 fn world<'a>(this: &'a aside_coordinator, pool: &'a aside_pool, h: Caller<'a>, t: &'a aside_event_host, limits: &Call) -> Events<'a> {
-    Events { h, t, area: &pool.area, session: &pool.session, limits: limits.limits.of_coordinator(), workers: &this.workers }
+    Events { h, t, area: &pool.area, session: &pool.session, limits: limits.limits.of_coordinator(), leases: &this.leases }
 }
 
 export! {

@@ -8,41 +8,25 @@ use crate::hosts::world::{done, no_memory};
 use aside_core::async_event::EventStore;
 use aside_core::async_event::complaints::Complaint;
 use aside_core::async_event::host::Ask;
-use aside_core::async_event::spec::*;
+use aside_core::async_event::spec::{Command, Entry, Fetched, Known, Notification, Place, Spec};
 use aside_core::autonomous_tx::call::{Failed, Session};
-use aside_core::autonomous_tx::event::{Errand, Leases, Said};
 use aside_core::coordinator::host::Host;
-use aside_core::coordinator::runner::{self, Runner};
+use aside_core::coordinator::runner::{Runner, Work};
 use aside_core::coordinator::unseen::{Snapshot, Unseen};
+use aside_core::coordinator::workers::Workers;
 use aside_core::definition::Standing;
 use aside_core::host::{Saved, World};
-use aside_core::memory::{self, Grows, NoMemory};
+use aside_core::lease::leases::Leases;
+use aside_core::lease::work::Said;
+use aside_core::memory::{self, NoMemory};
 use aside_core::pool::area::Area;
 use aside_core::pool::borrow::Limits;
 use aside_core::pool::slot::Key;
-use aside_core::report::QUERY_CANCELED;
-use aside_core::wire::batch::{Became, Note, events, notifications};
-use std::cell::RefCell;
-use std::collections::HashMap;
 
 const WHAT: &str = "the events of a coordinator";
 
 /// What those notifications take here that the shim lends at a time: see coordinator/heard.c.
 const NOTES_BYTES: usize = 8 << 20;
-
-/// Places of events that were given to workers are remembered for as many, for the few that die.
-const REMEMBERED: usize = 64 * 1024;
-
-/// Of a lease: the handler, and the batches of which nothing has been said and that were not taken back.
-type Given = (u32, Vec<Option<Work>>);
-
-/// What a coordinator keeps between turns.
-#[derive(Default)]
-pub struct Workers {
-    leases: Leases,
-    given: RefCell<HashMap<u64, Given>>,
-    places: RefCell<HashMap<i64, u64>>,
-}
 
 /// One turn's view of the world.
 pub struct Events<'a> {
@@ -51,26 +35,7 @@ pub struct Events<'a> {
     pub area: &'a Area<'a>,
     pub session: &'a Session,
     pub limits: Limits,
-    pub workers: &'a Workers,
-}
-
-/// What names a handler to its worker: see events/events.h.
-fn handler_name(spec: &Spec, tables: u32) -> [u8; 12] {
-    let mut name = [0; 12];
-    for (to, from) in name.chunks_exact_mut(4).zip([spec.id, spec.version as u32, tables]) {
-        to.copy_from_slice(&from.to_ne_bytes());
-    }
-    name
-}
-
-fn encoded(batch: &Batch) -> Result<Vec<u8>, NoMemory> {
-    match &batch.work {
-        Work::Events { partition, tids, ids } => events(*partition, batch.attempt, batch.key.map_or(0, |key| key | 1), tids, ids),
-        Work::Notifications(notes) => {
-            let notes = notes.iter().map(|n| Note { pid: n.pid, channel: &n.channel, payload: &n.payload });
-            notifications(batch.attempt, notes)
-        }
-    }
+    pub leases: &'a Leases,
 }
 
 impl Events<'_> {
@@ -81,78 +46,13 @@ impl Events<'_> {
         Saved
     }
 
-    /// Has the handler acknowledged this batch? A worker that went may have done so before it could tell.
-    fn acknowledged(&self, handler: u32, work: &Work) -> bool {
-        let Work::Events { partition, ids, .. } = work else { return false };
-        let mut are = false;
-        let status = host_call!(self.t, acknowledged(handler, u32::from(*partition), ids.as_ptr(), ids.len(), &mut are));
-        status == aside_status::ASIDE_OK && are
-    }
-
-    /// The batch that a worker was at when it went, unless it is done.
-    #[expect(clippy::disallowed_methods, reason = "`outcomes` has made room")]
-    fn began(&self, lease: u64, handler: u32, batches: &[Option<Work>], out: &mut Vec<(u64, Outcome)>) -> Option<usize> {
-        let batch = batches.iter().position(Option::is_some)?;
-        if batches[batch].as_ref().is_some_and(|work| self.acknowledged(handler, work)) {
-            out.push((lease, Outcome::Done(batch)));
-            return None;
-        }
-        Some(batch)
-    }
-
-    /// What a worker has said, in the core's words.
-    #[expect(clippy::disallowed_methods, reason = "`outcomes` has made room")]
-    fn heard(&self, lease: u64, said: Said, out: &mut Vec<(u64, Outcome)>) {
-        let mut given = self.workers.given.borrow_mut();
-        let Some((handler, batches)) = given.get_mut(&lease) else { return };
-        let over = !matches!(said, Said::Batch(..));
-        match said {
-            Said::Batch(batch, became) => {
-                batches.get_mut(batch).and_then(Option::take);
-                out.push((
-                    lease,
-                    match became {
-                        Became::Done => Outcome::Done(batch),
-                        Became::Skipped => Outcome::Skipped(batch),
-                        Became::Misplaced => Outcome::Misplaced(batch),
-                        Became::Failed { sqlstate, message } => Outcome::Failed { batch, sqlstate, message },
-                    },
-                ));
-            }
-            Said::Over => out.push((lease, Outcome::Over)),
-            Said::Refused { sqlstate, message } => out.push((lease, Outcome::Refused { sqlstate, message })),
-            Said::Lost { begun } => {
-                let began = self.began(lease, *handler, &batches[..begun.min(batches.len())], out);
-                out.push((lease, if began.is_some() { Outcome::Lost { began } } else { Outcome::Over }));
-            }
-            Said::TimedOut { begun, message } => {
-                let began = self.began(lease, *handler, &batches[..begun.min(batches.len())], out);
-                out.extend(began.map(|batch| (lease, Outcome::Failed { batch, sqlstate: QUERY_CANCELED, message })));
-                out.push((lease, Outcome::Over));
-            }
-        }
-        if over {
-            given.remove(&lease);
-        }
-    }
-
-    fn remember(&self, batches: &[Batch]) {
-        let mut places = self.workers.places.borrow_mut();
-        if places.len() > REMEMBERED {
-            places.clear();
-        }
-        for batch in batches {
-            if let Work::Events { tids, ids, .. } = &batch.work
-                && places.room(ids.len(), WHAT).is_ok()
-            {
-                #[expect(clippy::disallowed_methods, reason = "there is room")]
-                places.extend(ids.iter().copied().zip(tids.iter().copied()));
-            }
-        }
+    fn workers(&self) -> Workers<'_, Caller<'_>> {
+        let Self { h, t, area, session, limits, leases } = self;
+        Workers { h, area, session, limits: *limits, leases, database: t.database, tables: t.tables }
     }
 }
 
-fn logged<'e>(entry: &'e Entry, one: &'e mut [i64; 1], places: &HashMap<i64, u64>) -> aside_log_entry {
+fn logged<'e>(entry: &'e Entry, one: &'e mut [i64; 1]) -> aside_log_entry {
     let mut out = aside_log_entry { events: std::ptr::null(), ..Default::default() };
     match entry {
         Entry::Attempt { handler, partition, events, attempt } => {
@@ -174,10 +74,10 @@ fn logged<'e>(entry: &'e Entry, one: &'e mut [i64; 1], places: &HashMap<i64, u64
             out.message = lend(message);
             one[0] = *event;
         }
-        Entry::Dead { handler, partition, event, attempt, sqlstate, message } => {
+        Entry::Dead { handler, partition, tid, event, attempt, sqlstate, message } => {
             (out.kind, out.handler, out.partition) = (aside_log_kind::ASIDE_LOG_DEAD, *handler, u32::from(*partition));
             (out.attempt, out.sqlstate, out.message) = (*attempt, *sqlstate, lend(message));
-            out.tid = places.get(event).copied().unwrap_or(0);
+            out.tid = *tid;
             one[0] = *event;
         }
         Entry::Cancelled { partition, event, handler } => {
@@ -243,68 +143,28 @@ impl Host for Events<'_> {
         host_call!(self.t, short_of_memory())
     }
     fn give_back(&self) {
-        self.workers.places.borrow_mut().shrink_to(0);
         host_call!(self.t, give_back());
     }
 }
 
 impl Runner for Events<'_> {
-    fn start(&self, lease: u64, work: &runner::Work<'_>) -> Result<bool, Saved> {
-        let runner::Work::Batches { handler: spec, batches } = *work;
-        let no = |no| self.no_memory(no);
-        let title = memory::joined(&[b"event handler ", &spec.name], WHAT).map_err(no)?;
-        let handler = handler_name(spec, self.t.tables);
-        let errand = Errand {
-            database: self.t.database,
-            owner: spec.owner,
-            superuser: spec.owner_is_superuser,
-            title: &title,
-            handler: &handler,
-            timeout_ms: spec.timeout_ms,
-        };
-        let encoded = memory::try_collect(batches.iter().map(encoded), WHAT).map_err(no)?;
-        let copied = |work: &Work| {
-            Ok(match work {
-                Work::Events { partition, tids, ids } => {
-                    Work::Events { partition: *partition, tids: memory::copy(tids, WHAT)?, ids: memory::copy(ids, WHAT)? }
-                }
-                // Only events are looked for where a worker has gone.
-                Work::Notifications(_) => Work::Notifications(Vec::new()),
-            })
-        };
-        // What is kept of a lease is there before there is one.
-        let work = memory::try_collect(batches.iter().map(|batch| copied(&batch.work).map(Some)), WHAT).map_err(no)?;
-        self.workers.given.borrow_mut().room(1, WHAT).map_err(no)?;
-        let started = self.workers.leases.start(lease, &self.h, self.area, self.session, &errand, &encoded, &self.limits);
-        if !started.map_err(|failed| self.saved(failed))? {
-            return Ok(false);
-        }
-        self.remember(batches);
-        #[expect(clippy::disallowed_methods, reason = "room was made before")]
-        self.workers.given.borrow_mut().insert(lease, (spec.id, work));
-        Ok(true)
+    fn start(&self, lease: u64, work: &Work<'_>) -> Result<bool, Saved> {
+        self.workers().start(lease, work).map_err(|failed| self.saved(failed))
     }
     fn room(&self, owner: u32, superuser: bool) -> Result<bool, Saved> {
-        self.workers.leases.room(&self.h, self.area, Key { database: self.t.database, user: owner, superuser }, &self.limits)
+        self.leases.room(&self.h, self.area, Key { database: self.t.database, user: owner, superuser }, &self.limits)
     }
     fn recall(&self, lease: u64, keep: usize) -> Option<usize> {
-        let begun = self.workers.leases.recall(self.area, lease, keep)?;
-        if let Some((_, batches)) = self.workers.given.borrow_mut().get_mut(&lease) {
-            batches.iter_mut().skip(begun).for_each(|batch| *batch = None);
-        }
-        Some(begun)
+        self.leases.recall(self.area, lease, keep)
     }
-    fn outcomes(&self) -> Vec<(u64, Outcome)> {
-        let mut out = Vec::new();
-        // Of each batch something is said once, and of each lease that it is over. Without room it is read later.
-        let most = self.workers.given.borrow().values().map(|(_, batches)| batches.len() + 2).sum();
-        if out.room(most, WHAT).is_err() {
-            return out;
-        }
-        for (lease, said) in self.workers.leases.listen(&self.h, self.area) {
-            self.heard(lease, said, &mut out);
-        }
-        out
+    fn cancel(&self, lease: u64) -> bool {
+        self.leases.cancel(&self.h, self.area, lease)
+    }
+    fn wait_us(&self) -> u64 {
+        self.leases.wait_us(self.h.now_us())
+    }
+    fn heard(&self) -> Vec<(u64, Said)> {
+        self.leases.listen(&self.h, self.area)
     }
 }
 
@@ -381,12 +241,15 @@ impl EventStore for Events<'_> {
         let places = places.iter().map(|place| Place { id: place.id, partition: place.partition as u8, tid: place.tid });
         memory::collect(places, WHAT).map_err(|no| self.no_memory(no))
     }
+    fn acknowledged(&self, handler: u32, partition: u8, events: &[i64]) -> Result<bool, Saved> {
+        let mut are = false;
+        done(host_call!(self.t, acknowledged(handler, u32::from(partition), events.as_ptr(), events.len(), &mut are))).map(|()| are)
+    }
     fn record(&self, entries: &[Entry]) -> Result<(), Saved> {
-        let places = self.workers.places.borrow();
         let no = |no| self.no_memory(no);
         let mut ones = Vec::new();
         memory::extend(&mut ones, entries.len(), [0i64; 1], WHAT).map_err(no)?;
-        let logged = entries.iter().zip(&mut ones).map(|(entry, one)| logged(entry, one, &places));
+        let logged = entries.iter().zip(&mut ones).map(|(entry, one)| logged(entry, one));
         let logged = memory::collect(logged, WHAT).map_err(no)?;
         done(host_call!(self.t, record(logged.as_ptr(), logged.len())))
     }

@@ -97,8 +97,11 @@ impl WorkerHost for WorkerSide<'_> {
     fn call_site(&self, xid: u64, stack: Option<&[u8]>) {
         host_call!(self.t, call_site(xid, lend_optional(stack)));
     }
-    fn begin(&self, command: &[u8], session: bool, timeout_ms: u32) -> Result<(), Saved> {
-        done(host_call!(self.t, begin(lend(command), session, timeout_ms)))
+    fn begin(&self, command: &[u8], session: bool, timed: bool, timeout_ms: u32) -> Result<(), Saved> {
+        done(host_call!(self.t, begin(lend(command), session, timed, timeout_ms)))
+    }
+    fn timed_out(&self) -> bool {
+        host_call!(self.t, timed_out())
     }
     fn find_tasks(&self) {
         host_call!(self.t, find_tasks());

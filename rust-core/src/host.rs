@@ -159,6 +159,30 @@ pub enum Mode {
     Close = 4,
     /// Events for a handler: each argument is a batch, and has a transaction of its own.
     Events = 5,
+    /// A command as a login of its owner runs it, for nobody who waits in a transaction.
+    Command = 6,
+}
+
+impl Mode {
+    /// The worker acts as a login of its user, whose settings the server applies to a process once.
+    pub fn is_a_login(self) -> bool {
+        matches!(self, Self::Events | Self::Command)
+    }
+}
+
+/// Bytes of what a command says that are sent at most; what is more is counted only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    pub row_bytes: u32,
+    /// Of messages below ERROR.
+    pub message_bytes: u32,
+}
+
+impl Default for Bounds {
+    /// Everything.
+    fn default() -> Self {
+        Self { row_bytes: u32::MAX, message_bytes: u32::MAX }
+    }
 }
 
 /// What becomes of the rows of a command's last statement.
@@ -289,9 +313,12 @@ pub trait WorkerHost: World {
     fn origin(&self, origin: Option<&[u8]>);
     /// Of this request alone: the caller's transaction, and where in its code the call was made.
     fn call_site(&self, xid: u64, stack: Option<&[u8]>);
-    /// Open the transaction; or, of a session, what its state asks for. With a timeout, the command is
-    /// cancelled when it has passed.
-    fn begin(&self, command: &[u8], session: bool, timeout_ms: u32) -> Result<(), Saved>;
+    /// Open the transaction; or, of a session, what its state asks for. Where it is `timed`, `statement_timeout` bounds
+    /// each statement from the first one on: nobody else's timer runs. With a timeout, the command is cancelled when it has
+    /// passed; what traps the cancel ends with its process.
+    fn begin(&self, command: &[u8], session: bool, timed: bool, timeout_ms: u32) -> Result<(), Saved>;
+    /// Has the timeout of `begin` passed?
+    fn timed_out(&self) -> bool;
     /// See whether there is a table of tasks by now, and attach to it.
     fn find_tasks(&self);
     /// Give workers to queued tasks.

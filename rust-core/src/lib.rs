@@ -12,6 +12,7 @@ pub mod coordinator;
 pub mod definition;
 pub mod host;
 pub mod launcher;
+pub mod lease;
 pub mod memory;
 pub mod pool;
 pub mod report;

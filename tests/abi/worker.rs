@@ -64,8 +64,11 @@ unsafe extern "C" fn adopt(who: *const aside_identity, settings: *const aside_by
     }
     aside_status::ASIDE_OK
 }
-unsafe extern "C" fn begin(_: aside_bytes, _: bool, _: u32) -> aside_status::Type {
+unsafe extern "C" fn begin(_: aside_bytes, _: bool, _: bool, _: u32) -> aside_status::Type {
     aside_status::ASIDE_OK
+}
+unsafe extern "C" fn timed_out() -> bool {
+    false
 }
 unsafe extern "C" fn session_state(user: *mut u32, settings: *mut u64) {
     // SAFETY: writable.
@@ -251,6 +254,7 @@ pub fn worker_host(me: &'static Process) -> aside_worker_host {
         origin: Some(origin),
         call_site: Some(call_site),
         begin: Some(begin),
+        timed_out: Some(timed_out),
         find_tasks: Some(find_tasks),
         kick: Some(nothing),
         append_file: Some(write_file),

@@ -107,7 +107,7 @@ impl Handler {
         self.queue.room()?;
         if known.unfinished && known.attempts > self.spec.max_attempts {
             self.tally.dead(CONNECTION_FAILURE, CRASHED);
-            ledger.pending.push(self.epitaph(event.id, event.partition, known.attempts, CONNECTION_FAILURE, CRASHED));
+            ledger.pending.push(self.epitaph(event.id, (event.partition, event.tid), known.attempts, CONNECTION_FAILURE, CRASHED));
             return Ok(());
         }
         let spilled = event.target.is_some() && known.attempts == 0;
@@ -143,8 +143,8 @@ impl Handler {
         }
     }
 
-    pub(super) fn epitaph(&self, event: i64, partition: u8, attempt: u32, sqlstate: u32, message: &[u8]) -> Entry {
-        Entry::Dead { handler: self.spec.id, partition, event, attempt, sqlstate, message: message.to_vec() }
+    pub(super) fn epitaph(&self, event: i64, (partition, tid): (u8, u64), attempt: u32, sqlstate: u32, message: &[u8]) -> Entry {
+        Entry::Dead { handler: self.spec.id, partition, tid, event, attempt, sqlstate, message: message.to_vec() }
     }
 
     /// It has ended for this handler, one way or the other.

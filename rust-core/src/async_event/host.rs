@@ -45,6 +45,11 @@ pub trait EventStore {
     fn places(&self) -> Result<Vec<Place>, Saved> {
         Ok(Vec::new())
     }
+    /// Has this handler acknowledged all of these? Of a worker that went without a word: it may have done so before.
+    fn acknowledged(&self, handler: u32, partition: u8, events: &[i64]) -> Result<bool, Saved> {
+        _ = (handler, partition, events);
+        Ok(false)
+    }
     /// Write these in one transaction, durable before this returns.
     fn record(&self, entries: &[Entry]) -> Result<(), Saved>;
     /// Listen to exactly these channels.

@@ -5,11 +5,14 @@ use super::handler::Handler;
 use super::host::EventHost;
 use super::part::{Events, Lease};
 use super::settle::{CRASH, Failure};
-use super::spec::{Batch, Entry, Outcome, Spec, Work};
+use super::spec::{Batch, Entry, Spec, Work};
 use crate::coordinator::part::Context;
 use crate::coordinator::runner;
 use crate::definition::{LOOK_AGAIN_US, Standing};
 use crate::host::Saved;
+use crate::lease::work::Said;
+use crate::report::QUERY_CANCELED;
+use crate::wire::batch::Became;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Leases that are asked for at a time, at most.
@@ -211,50 +214,76 @@ impl Events {
     }
 
     /// What a worker said of a lease.
-    pub(super) fn hear_outcome<H: EventHost>(&mut self, h: &H, number: u64, outcome: Outcome, now: i64) {
+    pub(super) fn hear_of<H: EventHost>(&mut self, h: &H, number: u64, said: Said, now: i64) {
         self.rotation.stir();
         let Some(lease) = self.leases.get_mut(&number) else { return };
         let Some(handler) = self.handlers.get_mut(&lease.handler) else { return };
         let ledger = &mut self.ledger;
-        let mut said = |index: usize| lease.batches.get_mut(index).and_then(Option::take);
-        let over = matches!(outcome, Outcome::Over | Outcome::Refused { .. } | Outcome::Lost { .. });
-        match outcome {
-            Outcome::Done(index) => {
-                handler.refusals = 0;
-                said(index).into_iter().for_each(|batch| handler.done(&batch, ledger, now));
-            }
-            Outcome::Failed { batch, sqlstate, message } => {
-                if shortage(sqlstate) {
-                    handler.width.was_short(handler.leases, h.now_us());
+        let over = !matches!(said, Said::Batch(..));
+        match said {
+            Said::Batch(index, became) => {
+                let Some(batch) = lease.batches.get_mut(index).and_then(Option::take) else { return };
+                match became {
+                    Became::Done => {
+                        handler.refusals = 0;
+                        handler.done(&batch, ledger, now);
+                    }
+                    Became::Failed { sqlstate, message } => {
+                        if shortage(sqlstate) {
+                            handler.width.was_short(handler.leases, h.now_us());
+                        }
+                        handler.failed(h, &batch, Failure { sqlstate, message: &message, crash: false }, ledger, now);
+                    }
+                    Became::Skipped | Became::Misplaced => {
+                        self.recalled.extend(ids_of(&batch).iter().map(|id| (lease.handler, *id)));
+                        handler.take_back(vec![batch], ledger, now);
+                        if became == Became::Misplaced {
+                            // What others have is not where it was either.
+                            self.misplaced = true;
+                            self.recall_of(|lease| !lease.notes);
+                        }
+                    }
                 }
-                let failure = Failure { sqlstate, message: &message, crash: false };
-                said(batch).into_iter().for_each(|batch| handler.failed(h, &batch, failure, ledger, now));
             }
-            Outcome::Refused { sqlstate, message } if refusal_counts(sqlstate) => {
+            Said::Refused { sqlstate, message } if refusal_counts(sqlstate) => {
                 let failure = Failure { sqlstate, message: &message, crash: false };
                 let rest = lease.batches.iter_mut().filter_map(Option::take);
                 rest.for_each(|batch| handler.failed(h, &batch, failure, ledger, now));
             }
-            Outcome::Refused { sqlstate, message } => {
+            Said::Refused { sqlstate, message } => {
                 handler.refused(h, sqlstate, &message);
                 self.recalled.extend(lease.ids().map(|id| (lease.handler, id)));
             }
-            Outcome::Misplaced(index) => {
-                let batch = said(index);
-                self.recalled.extend(batch.iter().flat_map(ids_of).map(|id| (lease.handler, *id)));
-                handler.take_back(batch.into_iter().collect(), ledger, now);
-                // What others have is not where it was either.
-                self.misplaced = true;
-                self.recall_of(|lease| !lease.notes);
+            Said::Lost { begun } | Said::TimedOut { begun, .. } => {
+                let index = lease.batches.iter().take(begun).position(Option::is_some);
+                let Ok(done) = lease.acknowledged(h, index) else {
+                    self.unsure.push((number, said));
+                    return;
+                };
+                let batch = index.and_then(|index| lease.batches[index].take());
+                let failure = match &said {
+                    Said::TimedOut { message, .. } => Failure { sqlstate: QUERY_CANCELED, message, crash: false },
+                    _ => CRASH,
+                };
+                match batch {
+                    Some(batch) if done => handler.done(&batch, ledger, now),
+                    Some(batch) => handler.failed(h, &batch, failure, ledger, now),
+                    None => {}
+                }
             }
-            Outcome::Lost { began: Some(index) } => {
-                said(index).into_iter().for_each(|batch| handler.failed(h, &batch, CRASH, ledger, now));
-            }
-            Outcome::Skipped(_) | Outcome::Lost { began: None } | Outcome::Over => {}
+            // Of an event's lease no command is told.
+            Said::Over | Said::Began { .. } | Said::Ended(_) => {}
         }
         if over {
             self.end_lease(h, number, now);
         }
+    }
+
+    /// Of workers that have gone: what could not be found out is looked for again.
+    pub(super) fn ask_again<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
+        let now = h.timestamp();
+        std::mem::take(&mut self.unsure).into_iter().for_each(|(number, said)| self.hear_of(h, number, said, now));
+        if self.unsure.is_empty() { Ok(()) } else { Err(Saved) }
     }
 
     fn end_lease<H: EventHost>(&mut self, h: &H, number: u64, now: i64) {

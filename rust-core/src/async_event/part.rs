@@ -8,11 +8,12 @@ use super::item::Map;
 use super::ledger::Ledger;
 use super::recall::Recall;
 use super::rotation::Rotation;
-use super::spec::{Batch, Notification, Outcome};
+use super::spec::{Batch, Notification, Work};
 use crate::coordinator::part::{Context, Part};
 use crate::coordinator::topics::Topics;
 use crate::coordinator::unseen::Unseen;
 use crate::host::Saved;
+use crate::lease::work::Said;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Handlers are read anew with the first events that come so much later, even when nobody says that they changed.
@@ -43,6 +44,16 @@ pub(super) struct Lease {
     pub recall: Recall,
 }
 
+impl Lease {
+    /// Has the handler acknowledged this batch?
+    pub fn acknowledged<H: EventHost>(&self, h: &H, batch: Option<usize>) -> Result<bool, Saved> {
+        match batch.and_then(|index| self.batches[index].as_ref()).map(|batch| &batch.work) {
+            Some(Work::Events { partition, ids, .. }) => h.acknowledged(self.handler, *partition, ids),
+            _ => Ok(false),
+        }
+    }
+}
+
 /// The events of a database.
 pub struct Events {
     pub(super) handlers: BTreeMap<u32, Handler>,
@@ -52,6 +63,8 @@ pub struct Events {
     pub(super) leases: Map<u64, Lease>,
     /// Events that were taken back from leases, and their handlers, until the log says so.
     pub(super) recalled: Vec<(u32, i64)>,
+    /// What workers said that went, where it could not be found out yet whether what they ran was done.
+    pub(super) unsure: Vec<(u64, Said)>,
     pub(super) ledger: Ledger,
     pub(super) rotation: Rotation,
     pub(super) backlog: Backlog,
@@ -97,6 +110,7 @@ impl Events {
             seen: BTreeSet::new(),
             leases: Map::default(),
             recalled: Vec::new(),
+            unsure: Vec::new(),
             ledger: Ledger::default(),
             rotation: Rotation::new(current),
             late: BTreeSet::new(),
@@ -168,8 +182,8 @@ impl<H: EventHost> Part<H> for Events {
         self.handlers.values_mut().for_each(|handler| handler.queue.set_back(by, now));
     }
 
-    fn hear(&mut self, cx: &mut Context<'_, H>, lease: u64, outcome: Outcome) {
-        self.hear_outcome(cx.host, lease, outcome, cx.began);
+    fn hear(&mut self, cx: &mut Context<'_, H>, lease: u64, said: Said) {
+        self.hear_of(cx.host, lease, said, cx.began);
     }
 
     fn step(&mut self, cx: &mut Context<'_, H>) -> Result<(), Saved> {
@@ -177,11 +191,13 @@ impl<H: EventHost> Part<H> for Events {
         if !self.loaded {
             self.rotation.begin(h.now_us(), self.age_us);
         }
+        let asked = self.ask_again(h);
         let reloaded = self.reload_handlers(h);
         let drained = self.drain(h);
         self.recall(h);
         self.complain(h, h.now_us());
         self.look_for_room(h)?;
+        asked?;
         reloaded?;
         self.listen(h)?;
         drained?;

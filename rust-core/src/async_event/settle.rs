@@ -83,7 +83,7 @@ impl Handler {
         }
         let max_attempts = self.spec.max_attempts;
         let Some(item) = self.queue.get_mut(id) else { return };
-        let (partition, attempt) = (item.partition, item.attempts.saturating_add(1));
+        let (partition, tid, attempt) = (item.partition, item.tid, item.attempts.saturating_add(1));
         self.notes.spilled -= usize::from(std::mem::take(&mut item.spilled));
         item.logged = false;
         let short = shortage(sqlstate);
@@ -106,7 +106,7 @@ impl Handler {
         let last = if several { attempt > max_attempts } else { attempt >= max_attempts };
         if counted && last {
             self.tally.dead(sqlstate, message);
-            ledger.pending.push(self.epitaph(id, partition, attempt, sqlstate, message));
+            ledger.pending.push(self.epitaph(id, (partition, tid), attempt, sqlstate, message));
             return self.end(id, ledger, now);
         }
         item.set_due(now);

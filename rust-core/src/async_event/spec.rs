@@ -142,6 +142,8 @@ pub enum Entry {
     Dead {
         handler: u32,
         partition: u8,
+        /// Where the event lies.
+        tid: u64,
         event: i64,
         attempt: u32,
         sqlstate: u32,
@@ -152,31 +154,5 @@ pub enum Entry {
         partition: u8,
         event: i64,
         handler: Option<u32>,
-    },
-}
-
-/// What a worker says of its lease; batches by their index.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Done(usize),
-    Failed {
-        batch: usize,
-        sqlstate: u32,
-        message: Vec<u8>,
-    },
-    /// An earlier batch of the same key failed, or was misplaced.
-    Skipped(usize),
-    /// Its events are not where they were looked for; nothing was attempted.
-    Misplaced(usize),
-    /// The lease has ended; batches of which nothing was said were not begun.
-    Over,
-    /// The lease has ended, and none of the batches of which nothing was said was begun: this is why.
-    Refused {
-        sqlstate: u32,
-        message: Vec<u8>,
-    },
-    /// The worker is gone. A batch that it had begun was not committed, else it would be Done.
-    Lost {
-        began: Option<usize>,
     },
 }

@@ -4,7 +4,7 @@
 use super::exchange::{Exchange, Keep, Met, Terms};
 use super::session::Sessions;
 use super::task::{self, Tasks};
-use crate::host::{Arg, CallerHost, Column, Identity, Mode, Output, Saved};
+use crate::host::{Arg, Bounds, CallerHost, Column, Identity, Mode, Output, Saved};
 use crate::memory::{self, NoMemory, SMALL};
 use crate::pool::area::Area;
 use crate::pool::borrow::{Borrower, Limits, Refused, borrow};
@@ -109,11 +109,11 @@ pub fn run<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call) ->
 }
 
 impl Session {
-    pub(super) fn take_buffer(&self) -> Vec<u64> {
+    pub(crate) fn take_buffer(&self) -> Vec<u64> {
         self.buffer.take()
     }
 
-    pub(super) fn keep_buffer(&self, buffer: &mut Vec<u64>) {
+    pub(crate) fn keep_buffer(&self, buffer: &mut Vec<u64>) {
         if buffer.capacity() <= KEEP_WORDS {
             self.buffer.set(std::mem::take(buffer));
         }
@@ -180,6 +180,7 @@ pub(super) fn request<'c>(area: &Area, session: &Session, call: &Call<'c>, mode:
         identity: call.identity,
         mode,
         timeout_ms: 0,
+        bounds: Bounds::default(),
         depth: call.depth + 1,
         output: call.output,
         settings_hash: names.hash,
@@ -197,7 +198,7 @@ pub(super) fn request<'c>(area: &Area, session: &Session, call: &Call<'c>, mode:
 }
 
 /// Encode a request that can be sent.
-pub(super) fn encode(request: &Request, buffer: &mut Vec<u64>) -> Result<(), Failed> {
+pub(crate) fn encode(request: &Request, buffer: &mut Vec<u64>) -> Result<(), Failed> {
     request.encode(buffer)?;
     if buffer.len() * 8 > MAX_FRAME {
         return Err(too_long().into());

@@ -9,14 +9,14 @@ use super::call::{Failed, protocol_violation, terminate};
 use super::exchange::{Exchange, FIRST_TICK_MS, Keep, Met, Stop};
 use crate::host::{CallerHost, Outcome};
 use crate::pool::gate::{Stop as Stopped, Why};
-use crate::pool::slot::{Ended, State};
+use crate::pool::slot::{Ended, Slot, State};
 use crate::report::*;
 use crate::wire::ring::Reader;
 use std::sync::atomic::Ordering::*;
 
 /// While a cancelled worker does not end: SIGINT this often, SIGTERM after, leave it after.
-const SIGINT_EVERY_US: u64 = 100_000;
-pub(super) const SIGTERM_AFTER_US: u64 = 2_000_000;
+pub(crate) const SIGINT_EVERY_US: u64 = 100_000;
+pub(crate) const SIGTERM_AFTER_US: u64 = 2_000_000;
 const GIVE_UP_US: u64 = 5_000_000;
 /// A commit that is on its way is not interrupted before this.
 const COMMIT_PATIENCE_US: u64 = 1_000_000;
@@ -56,6 +56,46 @@ fn at_depth(what: &str, depth: u32) -> String {
     if depth > 1 { format!("{what} at depth {depth}") } else { what.into() }
 }
 
+/// What is known of the last transaction of a worker that has gone.
+pub(crate) struct LastTransaction {
+    pub outcome: Outcome,
+    xid: u64,
+    /// Transactions of the same command that were committed before it.
+    pub before: u64,
+    /// The request had ended well; the worker could not say it any more.
+    ended_well: bool,
+    /// Its last commit is done, whatever else the request was to do.
+    pub done: bool,
+}
+
+impl LastTransaction {
+    pub fn of<H: CallerHost>(h: &H, slot: &Slot, generation: u64) -> Self {
+        let (commits, xid) = slot.gate.progress();
+        let last_one = slot.gate.last(generation);
+        if slot.finished(generation) == Some(Ended::Well) || slot.gate.passed(generation) {
+            return Self { outcome: Outcome::Committed, xid, before: commits.saturating_sub(1), ended_well: true, done: true };
+        }
+        let outcome = if xid == 0 { Outcome::Aborted } else { h.outcome(xid) };
+        Self { outcome, xid, before: commits, ended_well: false, done: last_one && outcome == Outcome::Committed }
+    }
+
+    pub fn in_words(&self, depth: u32) -> String {
+        let named = |what: &str| at_depth(what, depth);
+        let mut words = match self.outcome {
+            Outcome::Aborted => format!("The {} aborted.", named("autonomous transaction")),
+            Outcome::Committed => format!("The {} committed.", named("autonomous transaction")),
+            Outcome::Unknown => {
+                let xid = self.xid;
+                format!("Whether the {} committed is unknown.", named(&format!("autonomous transaction {xid}")))
+            }
+        };
+        if self.before > 0 {
+            words += &format!(" The command had committed {} transactions before it.", self.before);
+        }
+        words
+    }
+}
+
 impl<H: CallerHost> Exchange<'_, H> {
     pub(super) fn nonsense(&mut self) -> Met {
         self.refuse(protocol_violation())
@@ -92,34 +132,13 @@ impl<H: CallerHost> Exchange<'_, H> {
             return Met::NeverTaken;
         }
         let mut report = if taken {
-            let (mut commits, xid) = self.slot.gate.progress();
             let generation = self.lease.generation;
-            let well = self.slot.finished(generation) == Some(Ended::Well) || self.slot.gate.passed(generation);
-            let outcome = if well && self.in_block(commits) {
-                Outcome::Aborted
-            } else if well {
-                // It could not tell us any more.
-                commits = commits.saturating_sub(1);
-                Outcome::Committed
-            } else if xid == 0 {
-                Outcome::Aborted
-            } else {
-                self.h.outcome(xid)
-            };
-            let outcome = match outcome {
-                Outcome::Aborted => "aborted",
-                Outcome::Committed => "committed",
-                Outcome::Unknown => "unknown",
-            };
-            let mut detail = if outcome == "unknown" {
-                format!("Whether the {} committed is unknown.", at_depth(&format!("autonomous transaction {xid}"), self.terms.depth))
-            } else {
-                format!("The {} {outcome}.", at_depth("autonomous transaction", self.terms.depth))
-            };
-            if commits > 0 {
-                detail += &format!(" The command had committed {commits} transactions before it.");
+            let mut last = LastTransaction::of(self.h, self.slot, generation);
+            if last.ended_well && self.in_block(self.slot.gate.progress().0) {
+                last.outcome = Outcome::Aborted;
             }
-            Report::error(CONNECTION_FAILURE, "worker of the autonomous transaction terminated").with(Field::Detail, detail)
+            Report::error(CONNECTION_FAILURE, "worker of the autonomous transaction terminated")
+                .with(Field::Detail, last.in_words(self.terms.depth))
         } else {
             let state = last_words.as_ref().map(|r| r.sqlstate).unwrap_or(CONNECTION_FAILURE);
             Report::error(state, "could not start a worker for the autonomous transaction")

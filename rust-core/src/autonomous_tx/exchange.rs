@@ -11,6 +11,7 @@
 use super::call::{Call, Failed, Session};
 use super::ending::SIGTERM_AFTER_US;
 use crate::host::{CallerHost, Saved};
+use crate::lease::frames::Frame;
 use crate::pool::area::Area;
 use crate::pool::borrow::Borrowed;
 use crate::pool::deadlock::Watch;
@@ -19,7 +20,7 @@ use crate::pool::slot::{Lease, Slot, State};
 use crate::report::*;
 use crate::wire::codec::Unread;
 use crate::wire::frame::{self, Broken, Kind};
-use crate::wire::message::{Ending, decode_columns, decode_report};
+use crate::wire::message::Ending;
 use crate::wire::ring::Writer;
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::Ordering::*;
@@ -190,48 +191,43 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
                 reader.release();
                 self.wake_worker();
             }
-            let kept = match kind {
-                Kind::Row => {
+            let frame = match Frame::decode(kind, buffer, length) {
+                Ok(frame) => frame,
+                Err(Unread::Malformed) => return self.nonsense(),
+                Err(Unread::NoMemory(no)) => return self.refuse(Report::out_of_memory(no)),
+            };
+            let kept = match frame {
+                Frame::Row(tuple) => {
                     *rows += 1;
-                    self.h.row(&bytemuck::cast_slice(buffer)[..length])
+                    self.h.row(tuple)
                 }
-                Kind::Message => match decode_report(buffer) {
-                    Ok(message) if message.severity >= Severity::Error => {
-                        last_words = Some(message);
-                        Ok(())
-                    }
-                    Ok(message) => self.h.relay(&message),
-                    Err(_) => return self.nonsense(),
-                },
-                Kind::Done => {
-                    let Ok(ending) = Ending::decode(buffer) else { return self.nonsense() };
+                Frame::Message(message) if message.severity >= Severity::Error => {
+                    last_words = Some(message);
+                    Ok(())
+                }
+                Frame::Message(message) => self.h.relay(&message),
+                Frame::Done(ending) => {
                     self.release(&mut reader, true);
                     return Met::Done(ending);
                 }
-                Kind::Described => {
+                Frame::Described(columns) => {
                     described = true;
-                    match decode_columns(buffer) {
-                        Ok(columns) => self.h.describe(&columns),
-                        Err(Unread::Malformed) => return self.nonsense(),
-                        Err(Unread::NoMemory(no)) => return self.refuse(Report::out_of_memory(no)),
-                    }
+                    self.h.describe(&columns)
                 }
-                Kind::Complete => {
-                    let Ok(ending) = Ending::decode(buffer) else { return self.nonsense() };
+                Frame::Complete(ending) => {
                     reader.release();
                     self.ended.set(true);
                     return Met::Complete(ending, described);
                 }
-                Kind::Error => {
-                    let Ok(report) = decode_report(buffer) else { return self.nonsense() };
+                Frame::Error(report) => {
                     self.release(&mut reader, false);
                     return Met::Failed(self.dress(report).into());
                 }
-                Kind::SettingsWanted => {
+                Frame::SettingsWanted => {
                     reader.release();
                     return Met::SettingsWanted;
                 }
-                Kind::Request | Kind::Outcome => return self.nonsense(),
+                Frame::Batch(..) | Frame::Stamp(_) => return self.nonsense(),
             };
             if kept.is_err() {
                 return self.stopped(Stop::Saved, last_words);

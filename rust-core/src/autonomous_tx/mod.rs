@@ -1,7 +1,6 @@
 //! The caller's side of an autonomous transaction.
 pub mod call;
-mod ending;
-pub mod event;
+pub(crate) mod ending;
 pub mod exchange;
 pub mod session;
 pub mod task;

@@ -7,6 +7,7 @@
 
 use super::call::*;
 use crate::host::{CallerHost, Mode};
+use crate::lease::frames::Frame;
 use crate::memory::{self, Grows, SMALL};
 use crate::pool::area::Area;
 use crate::pool::borrow::ancestors;
@@ -18,7 +19,6 @@ use crate::task::dispatch::{dispatch, dispatch_new, give_up_turn};
 use crate::task::{Card, Fate, MEMORY_PER_TASK, New, State, Table, Ticket, Unloadable, View};
 use crate::wire::codec::Unread;
 use crate::wire::frame::{HEADER_BYTES, Kind, decode_header};
-use crate::wire::message::{Ending, decode_columns, decode_report};
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::Ordering::*;
 
@@ -587,20 +587,19 @@ impl Frames {
 fn hand_on<H: CallerHost>(h: &H, frames: &mut Frames, rows: &mut u64) -> Result<(), Failed> {
     let mut words = Vec::new();
     while let Some((kind, length)) = frames.next(h, &mut words)? {
-        let nonsense = |_| Failed::from(protocol_violation());
-        let unread = |unread| match unread {
+        let frame = Frame::decode(kind, &words, length).map_err(|unread| match unread {
             Unread::Malformed => Failed::from(protocol_violation()),
             Unread::NoMemory(no) => no.into(),
-        };
-        match kind {
-            Kind::Described => h.describe(&decode_columns(&words).map_err(unread)?)?,
-            Kind::Row => {
+        })?;
+        match frame {
+            Frame::Described(columns) => h.describe(&columns)?,
+            Frame::Row(tuple) => {
                 *rows += 1;
-                h.row(&bytemuck::cast_slice(&words)[..length])?;
+                h.row(tuple)?;
             }
-            Kind::Message => h.relay(&decode_report(&words).map_err(nonsense)?)?,
-            Kind::Complete => h.complete(&Ending::decode(&words).map_err(nonsense)?)?,
-            Kind::Error => return Err(decode_report(&words).map_err(nonsense)?.into()),
+            Frame::Message(message) => h.relay(&message)?,
+            Frame::Complete(ending) => h.complete(&ending)?,
+            Frame::Error(report) => return Err(report.into()),
             _ => return Err(protocol_violation().into()),
         }
     }

@@ -24,6 +24,7 @@ mod tests;
 pub mod topics;
 pub mod turn;
 pub mod unseen;
+pub mod workers;
 
 use crate::async_event::{EventHost, Events};
 use crate::host::Saved;

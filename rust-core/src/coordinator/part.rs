@@ -3,8 +3,8 @@
 use super::fairness::Fairness;
 use super::runner::{Numbers, Runner, Work};
 use super::topics::Topics;
-use crate::async_event::spec::Outcome;
 use crate::host::Saved;
+use crate::lease::work::Said;
 
 /// What a part has while it takes a step.
 pub struct Context<'a, H> {
@@ -62,7 +62,7 @@ pub trait Part<H> {
         _ = (by, now);
     }
     /// What a worker said of one of its leases.
-    fn hear(&mut self, cx: &mut Context<'_, H>, lease: u64, outcome: Outcome);
+    fn hear(&mut self, cx: &mut Context<'_, H>, lease: u64, said: Said);
     /// Do what can be done now. After an error the next step goes on.
     fn step(&mut self, cx: &mut Context<'_, H>) -> Result<(), Saved>;
     /// The last step failed for want of memory: keep less.

@@ -1,13 +1,17 @@
 //! How a coordinator has workers run something: leases, several at a time, of which nobody waits for one.
 
-use crate::async_event::spec::{Batch, Outcome, Spec};
-use crate::host::Saved;
+use crate::async_event::spec::{Batch, Spec};
+use crate::host::{Bounds, Saved};
+use crate::lease::work::Said;
 
 /// What a worker is to do in one lease.
 #[derive(Clone, Copy, Debug)]
 pub enum Work<'a> {
     /// These batches, each in a transaction of its own. Events that the log holds as ended are Done without being run.
     Batches { handler: &'a Spec, batches: &'a [Batch] },
+    /// A command, as a client of its owner would send it: at top level, with the settings of a login. It may take so
+    /// long, 0 is no limit; what traps the cancel at its timeout ends with its worker.
+    Command { database: u32, owner: u32, superuser: bool, text: &'a [u8], timeout_ms: u32, keep: Bounds },
 }
 
 pub trait Runner {
@@ -25,8 +29,18 @@ pub trait Runner {
         _ = (lease, keep);
         None
     }
+    /// Give up what a lease runs: what has not begun never will, and what runs commits no more than the commit that is
+    /// under way. False: that commit is its last, or the lease is over. How it ends is said in any case.
+    fn cancel(&self, lease: u64) -> bool {
+        _ = lease;
+        false
+    }
+    /// Microseconds until workers are to be heard though nobody says anything.
+    fn wait_us(&self) -> u64 {
+        u64::MAX
+    }
     /// What workers have said since the last call, of each lease in its order.
-    fn outcomes(&self) -> Vec<(u64, Outcome)>;
+    fn heard(&self) -> Vec<(u64, Said)>;
 }
 
 /// The numbers of leases: in their highest byte is the part that each belongs to.

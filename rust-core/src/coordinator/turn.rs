@@ -41,7 +41,7 @@ impl Turn {
             taken = taken.and(stepped);
         }
         taken?;
-        Ok(parts.iter().map(|part| part.wait_us(h)).min().unwrap_or(u64::MAX))
+        Ok(parts.iter().map(|part| part.wait_us(h)).min().unwrap_or(u64::MAX).min(h.wait_us()))
     }
 
     /// The coordinator ends in good order: every part does, whatever becomes of the others.
@@ -74,13 +74,13 @@ impl Turn {
 
     /// What workers said goes to the part that each lease belongs to.
     fn hear<H: Host + Runner>(&mut self, h: &H, parts: &mut [&mut dyn Part<H>]) {
-        let outcomes = h.outcomes();
+        let heard = h.heard();
         let began = h.timestamp();
-        for (lease, outcome) in outcomes {
+        for (lease, said) in heard {
             let index = Numbers::part_of(lease);
             if let Some(part) = parts.get_mut(index) {
                 let (numbers, fairness) = (&mut self.numbers, &mut self.fairness);
-                part.hear(&mut Context { host: h, began, part: index, numbers, fairness }, lease, outcome);
+                part.hear(&mut Context { host: h, began, part: index, numbers, fairness }, lease, said);
             }
         }
     }

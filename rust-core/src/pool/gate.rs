@@ -153,6 +153,11 @@ impl Gate {
         self.low(generation) == PASSED
     }
 
+    /// Its last commit is under way, or its worker has gone in the midst of it.
+    pub fn last(&self, generation: u64) -> bool {
+        self.low(generation) == LAST
+    }
+
     /// Commits of this lease, and the transaction whose commit had begun.
     pub fn progress(&self) -> (u64, u64) {
         let xid = self.xid.load(Acquire);

@@ -23,6 +23,8 @@ pub enum Kind {
     Complete = 8,
     /// What became of one batch of events.
     Outcome = 9,
+    /// Who runs a command, and what time it is.
+    Stamp = 10,
 }
 
 impl Kind {
@@ -37,6 +39,7 @@ impl Kind {
             7 => Self::Described,
             8 => Self::Complete,
             9 => Self::Outcome,
+            10 => Self::Stamp,
             _ => return None,
         })
     }

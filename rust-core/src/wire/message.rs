@@ -1,7 +1,7 @@
 //! What the frames say: a request from the caller, errors and messages from the worker.
 
 use super::codec::{ABSENT, Decoder, Malformed, Unread, put, put_bytes, reserve};
-use crate::host::{Arg, ArgForm, Column, Identity, Mode, Output};
+use crate::host::{Arg, ArgForm, Bounds, Column, Identity, Mode, Output};
 use crate::memory::{self, Grows, NoMemory};
 use crate::report::{FIELDS, Report, Severity};
 
@@ -14,6 +14,7 @@ pub struct Request<'a> {
     pub mode: Mode,
     /// The command, or each batch of events, may take this long; 0 is no limit.
     pub timeout_ms: u32,
+    pub bounds: Bounds,
     pub depth: u32,
     pub output: Output,
     /// Names the settings that the command must see.
@@ -43,6 +44,11 @@ impl<'a> Request<'a> {
         self.output == Output::Described || self.output == Output::Text && self.mode == Mode::Session
     }
 
+    /// Is the tag of its last statement asked for?
+    pub fn wants_tag(&self) -> bool {
+        self.output == Output::Text || self.mode == Mode::Command
+    }
+
     pub fn encode(&self, buffer: &mut Vec<u64>) -> Result<(), NoMemory> {
         buffer.clear();
         let args = self.args.iter().map(|arg| arg.data.len() + 8);
@@ -63,6 +69,7 @@ impl<'a> Request<'a> {
         };
         put(buffer, u64::from(self.depth) | output << 32 | (self.mode as u64) << 40);
         put(buffer, u64::from(who.database) | u64::from(self.timeout_ms) << 32);
+        put(buffer, u64::from(self.bounds.row_bytes) | u64::from(self.bounds.message_bytes) << 32);
         put(buffer, self.settings_hash[0]);
         put(buffer, self.settings_hash[1]);
         put(buffer, self.parse_hash);
@@ -84,7 +91,7 @@ impl<'a> Request<'a> {
 
     pub fn decode(words: &'a [u64]) -> Result<Self, Unread> {
         let mut d = Decoder::new(words);
-        let (a, b, c, e) = (d.get()?, d.get()?, d.get()?, d.get()?);
+        let (a, b, c, e, bounds) = (d.get()?, d.get()?, d.get()?, d.get()?, d.get()?);
         let mut request = Request {
             identity: Identity {
                 session_user: a as u32,
@@ -94,6 +101,7 @@ impl<'a> Request<'a> {
                 database: e as u32,
             },
             timeout_ms: (e >> 32) as u32,
+            bounds: Bounds { row_bytes: bounds as u32, message_bytes: (bounds >> 32) as u32 },
             depth: c as u32,
             output: match c >> 32 & 0xff {
                 0 => Output::None,
@@ -110,6 +118,7 @@ impl<'a> Request<'a> {
                 3 => Mode::Notifications,
                 4 => Mode::Close,
                 5 => Mode::Events,
+                6 => Mode::Command,
                 _ => return Err(Malformed.into()),
             },
             settings_hash: [d.get()?, d.get()?],
@@ -208,6 +217,30 @@ impl Ending {
     }
 }
 
+/// Who runs a command, and what time it is: said when it begins, and before it is said how it has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    pub pid: u32,
+    /// As [`crate::host::World::timestamp`].
+    pub at: i64,
+    /// It was cancelled because its time had passed.
+    pub timed_out: bool,
+    /// Messages that were not sent, for there was no room left for them.
+    pub dropped: u32,
+}
+
+impl Stamp {
+    pub fn encode(&self) -> [u64; 3] {
+        [u64::from(self.pid) | u64::from(self.timed_out) << 32, self.at.cast_unsigned(), u64::from(self.dropped)]
+    }
+
+    pub fn decode(words: &[u64]) -> Result<Self, Malformed> {
+        let mut d = Decoder::new(words);
+        let (who, at, dropped) = (d.get()?, d.get()?, d.get()?);
+        Ok(Self { pid: who as u32, at: at.cast_signed(), timed_out: who >> 32 != 0, dropped: dropped as u32 })
+    }
+}
+
 /// Append a report.
 pub fn encode_report(report: &Report, buffer: &mut Vec<u64>) -> Result<(), NoMemory> {
     buffer.clear();
@@ -259,6 +292,7 @@ mod tests {
             identity: Identity { session_user: 10, role: 0, current_user: 16384, security_context: 1, database: 5 },
             mode: Mode::Notifications,
             timeout_ms: 9,
+            bounds: Bounds { row_bytes: 8, message_bytes: u32::MAX },
             depth: 3,
             output: Output::Rows,
             settings_hash: [1, u64::MAX],
@@ -281,6 +315,14 @@ mod tests {
         request.encode(&mut buffer).unwrap();
         let got = Request::decode(&buffer).unwrap();
         assert_eq!(format!("{got:?}"), format!("{request:?}"));
+    }
+
+    #[test]
+    fn a_stamp_arrives_as_it_was_sent() {
+        for timed_out in [false, true] {
+            let stamp = Stamp { pid: u32::MAX, at: -5, timed_out, dropped: 7 };
+            assert_eq!(Stamp::decode(&stamp.encode()), Ok(stamp));
+        }
     }
 
     #[test]

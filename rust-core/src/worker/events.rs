@@ -38,7 +38,7 @@ pub(super) fn execute_events<H: WorkerHost>(h: &H, worker: &Worker, slot: &Slot,
                     Became::Misplaced
                 }
                 Err(saved) => {
-                    let report = Failed::from(saved).logged(h, false);
+                    let report = Failed::from(saved).logged(h, worker, false);
                     h.abort();
                     remember(&mut failed_keys, key, fit);
                     *fit &= report.severity < Severity::Fatal;
@@ -69,7 +69,7 @@ fn remember(failed_keys: &mut Vec<u64>, key: u64, fit: &mut bool) {
 
 /// Where it is not done, the transaction is to be aborted.
 fn run_batch<H: WorkerHost>(h: &H, request: &Request, handler: &[u8], batch: &[u8]) -> Result<Ran, Saved> {
-    h.begin(request.command, false, request.timeout_ms)?;
+    h.begin(request.command, false, false, request.timeout_ms)?;
     let ran = h.run_events(handler, batch)?;
     if ran == Ran::Done {
         h.commit()?;

@@ -7,8 +7,8 @@
 use super::events::execute_events;
 use super::plan_cache::PlanCache;
 use super::reply::{Reply, Rows};
-use super::request::{Failed, execute, execute_in_session};
-use crate::host::{Mode, Slept, WorkerConfig, WorkerHost, World};
+use super::request::{Failed, execute, execute_command, execute_in_session};
+use crate::host::{Bounds, Mode, Slept, WorkerConfig, WorkerHost, World};
 use crate::memory::{self, SMALL};
 use crate::pool::area::Area;
 use crate::pool::poll::Poller;
@@ -18,7 +18,7 @@ use crate::task::dispatch::give_up_turn;
 use crate::task::{Table, Ticket};
 use crate::wire::codec::Unread;
 use crate::wire::frame::{self, Broken, Kind};
-use crate::wire::message::{Ending, Request, encode_report, short_error};
+use crate::wire::message::{Ending, Request, Stamp, encode_report, short_error};
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::Ordering::*;
 
@@ -58,6 +58,12 @@ pub struct Worker<'a> {
     /// The request's last commit is done, and the caller is to be told so whatever comes after it.
     pub(super) committed: Cell<bool>,
     pub(super) reply: RefCell<Option<Reply<'a>>>,
+    /// What the running request is part of.
+    mode: Cell<Mode>,
+    /// What may still be sent of its rows and messages.
+    pub(super) room: Cell<Bounds>,
+    /// The running command says who runs it and when, in front of its end too; what it has come to.
+    pub(super) stamp: Cell<Option<Stamp>>,
     pub(super) poller: Poller,
     pub(super) poll_us: Cell<u32>,
 }
@@ -96,6 +102,9 @@ impl<'a> Worker<'a> {
             last_commit: Cell::new(false),
             committed: Cell::new(false),
             reply: RefCell::new(None),
+            mode: Cell::default(),
+            room: Cell::default(),
+            stamp: Cell::new(None),
             poller: Poller::default(),
             poll_us: Cell::new(0),
         }
@@ -130,12 +139,39 @@ impl<'a> Worker<'a> {
     pub fn commit_settled<H: World>(&self, h: &H) {
         let Some(ending) = self.result.try_borrow_mut().ok().and_then(|mut result| result.take()) else { return };
         self.told.set(true);
+        self.send_stamp(h);
         match ending.tag {
             None => self.send(h, Kind::Done, &[ending.processed]),
             Some(_) => self.send(h, Kind::Done, &ending.encode()),
         }
         // The caller may be gone and the ring be another's: nothing more is said on it.
         self.silence();
+    }
+
+    /// From now on the running command says who runs it, and when.
+    pub(super) fn begin_stamps<H: World>(&self, h: &H) {
+        self.stamp.set(Some(Stamp { pid: h.my_pid(), ..Stamp::default() }));
+        self.send_stamp(h);
+    }
+
+    fn send_stamp<H: World>(&self, h: &H) {
+        if let Some(stamp) = self.stamp.get() {
+            self.send(h, Kind::Stamp, &Stamp { at: h.timestamp(), ..stamp }.encode());
+        }
+    }
+
+    /// What runs was cancelled because its time had passed: the error says so.
+    pub(super) fn told_of_timeout<H: WorkerHost>(&self, h: &H, verb: &str) -> Option<String> {
+        if !h.timed_out() {
+            return None;
+        }
+        let what = match (self.mode.get(), self.task.get()) {
+            (_, Some(_)) => "task due to aside.task_timeout",
+            (Mode::Events, None) => "event handler due to its timeout",
+            _ => "command due to its timeout",
+        };
+        self.stamp.set(self.stamp.get().map(|stamp| Stamp { timed_out: true, ..stamp }));
+        Some(format!("{verb} {what}"))
     }
 
     /// How many transactions the running request has committed.
@@ -388,7 +424,7 @@ impl<'a> Worker<'a> {
                     break Err(Some(Box::new(Report::error(PROTOCOL_VIOLATION, "worker received a request that it does not understand"))));
                 }
             };
-            if matches!(request.mode, Mode::OneShot | Mode::Open | Mode::Events) {
+            if matches!(request.mode, Mode::OneShot | Mode::Open | Mode::Events | Mode::Command) {
                 // An owner that went in the middle of opening a session.
                 fit &= self.end_session(h, slot);
                 if slot.settings() != request.settings_hash && request.settings.is_none() {
@@ -465,8 +501,10 @@ impl<'a> Worker<'a> {
     ) -> Result<(), Box<Report>> {
         self.depth.set(request.depth);
         slot.depth.store(request.depth, Relaxed);
-        // A handler has the settings of a login, which the server applies to a process once.
-        if request.mode == Mode::Events && h.outdated().unwrap_or(false) {
+        self.mode.set(request.mode);
+        self.room.set(request.bounds);
+        self.stamp.set(None);
+        if request.mode.is_a_login() && h.outdated().unwrap_or(false) {
             *fit = false;
             return Err(Box::new(Report::error(CANNOT_CONNECT_NOW, "the settings of the role have changed since this worker began")));
         }
@@ -487,20 +525,24 @@ impl<'a> Worker<'a> {
         let result = match request.mode {
             // Who cancels without waiting signals once, and that may have been before this request was begun.
             mode if mode != Mode::Close && slot.gate.cancelled(generation) => Err(cancelled().into()),
-            Mode::OneShot | Mode::Open | Mode::Events => h.adopt(&request.identity, settings).map_err(Failed::from).and_then(|()| {
-                if settings.is_some() {
-                    slot.set_settings(request.settings_hash);
-                }
-                if request.mode == Mode::Open {
-                    self.in_session.set(true);
-                    return Ok(());
-                }
-                self.gated.set(true);
-                if request.mode == Mode::Events {
-                    return execute_events(h, self, slot, request, fit);
-                }
-                execute(h, self, plans, request, h.config().plan_cache_size as usize)
-            }),
+            Mode::OneShot | Mode::Open | Mode::Events | Mode::Command => {
+                h.adopt(&request.identity, settings).map_err(Failed::from).and_then(|()| {
+                    if settings.is_some() {
+                        slot.set_settings(request.settings_hash);
+                    }
+                    if request.mode == Mode::Open {
+                        self.in_session.set(true);
+                        return Ok(());
+                    }
+                    self.gated.set(true);
+                    match request.mode {
+                        Mode::Events => return execute_events(h, self, slot, request, fit),
+                        Mode::Command => return execute_command(h, self, slot, request),
+                        _ => {}
+                    }
+                    execute(h, self, plans, request, h.config().plan_cache_size as usize)
+                })
+            }
             Mode::Session => {
                 self.gated.set(true);
                 execute_in_session(h, self, plans, request, h.config().plan_cache_size as usize)
@@ -515,14 +557,14 @@ impl<'a> Worker<'a> {
             Ok(()) => Ok(()),
             Err(failed) if self.told.get() || self.committed.get() => {
                 // Committed, and then something failed that the server does not expect to fail.
-                failed.logged(h, false);
+                failed.logged(h, self, false);
                 h.abort();
                 *fit = false;
                 Ok(())
             }
             Err(failed) => {
                 self.result.take();
-                let mut report = failed.logged(h, slot.gate.deadlock(generation));
+                let mut report = failed.logged(h, self, slot.gate.deadlock(generation));
                 h.abort();
                 if report.severity >= Severity::Fatal {
                     *fit = false;
@@ -547,6 +589,7 @@ impl<'a> Worker<'a> {
 
     fn fail<H: WorkerHost>(&self, h: &H, report: &Report) {
         let mut words = Vec::new();
+        self.send_stamp(h);
         match encode_report(report, &mut words) {
             Ok(()) => self.send(h, Kind::Error, &words),
             Err(_) => self.send(h, Kind::Error, &short_error(report.sqlstate)),

@@ -4,9 +4,9 @@ use super::main_loop::Worker;
 use super::spool::Spool;
 use crate::host::{Column, RowSink, Saved, SinkStop, WorkerHost, World};
 use crate::pool::slot::Slot;
-use crate::report::{Report, Severity};
+use crate::report::{Field, QUERY_CANCELED, Report, Severity};
 use crate::wire::frame::{self, Kind, Need};
-use crate::wire::message::{encode_columns, encode_report};
+use crate::wire::message::{Stamp, encode_columns, encode_report};
 use crate::wire::ring::Writer;
 
 /// Rows wait until this many words can be published together.
@@ -62,6 +62,14 @@ impl<H: WorkerHost> Rows<'_, '_, H> {
 
 impl<H: WorkerHost> RowSink for Rows<'_, '_, H> {
     fn row(&mut self, tuple: &[u8]) -> Result<(), SinkStop> {
+        let mut room = self.worker.room.get();
+        // The first one that does not fit is the last that is looked at: what is sent is the beginning.
+        if !take(&mut room.row_bytes, tuple.len()) {
+            room.row_bytes = 0;
+            self.worker.room.set(room);
+            return Ok(());
+        }
+        self.worker.room.set(room);
         self.push(Kind::Row, tuple)
     }
 
@@ -70,6 +78,16 @@ impl<H: WorkerHost> RowSink for Rows<'_, '_, H> {
         encode_columns(columns, &mut words).map_err(|_| SinkStop::NoMemory)?;
         self.push(Kind::Described, bytemuck::cast_slice(&words))
     }
+}
+
+/// Take so many bytes of what is left, if there are as many. What is unbounded stays so.
+fn take(left: &mut u32, bytes: usize) -> bool {
+    if *left == u32::MAX {
+        return true;
+    }
+    let rest = u32::try_from(bytes).ok().and_then(|bytes| left.checked_sub(bytes));
+    *left = rest.unwrap_or(*left);
+    rest.is_some()
 }
 
 impl Worker<'_> {
@@ -125,7 +143,14 @@ impl Worker<'_> {
     /// A NOTICE, WARNING or the like on its way to the caller, or the last words of a dying worker.
     /// Called from within the server's error reporting, so it neither waits for long nor throws: what
     /// cannot be sent is dropped.
-    pub fn message<H: World>(&self, h: &H, message: &Report) {
+    pub fn message<H: WorkerHost>(&self, h: &H, message: &Report) {
+        let mut last_words = None;
+        if message.severity == Severity::Fatal
+            && let Some(said) = self.told_of_timeout(h, "terminating")
+        {
+            last_words = Some(Report { sqlstate: QUERY_CANCELED, ..message.copied() }.with(Field::Message, said));
+        }
+        let message = last_words.as_ref().unwrap_or(message);
         let Ok(mut reply) = self.reply.try_borrow_mut() else { return };
         let writer = match reply.as_mut() {
             Some(Reply::Caller(writer)) => writer,
@@ -137,6 +162,12 @@ impl Worker<'_> {
             return;
         }
         let last = message.severity >= Severity::Error;
+        let mut room = self.room.get();
+        if !last && !take(&mut room.message_bytes, buffer.len() * 8) {
+            self.stamp.set(self.stamp.get().map(|stamp| Stamp { dropped: stamp.dropped.saturating_add(1), ..stamp }));
+            return;
+        }
+        self.room.set(room);
         let sent = frame::write(writer, Kind::Message, bytemuck::cast_slice(&buffer), |_, writer| {
             self.wake_caller(h);
             while writer.space() == 0 {

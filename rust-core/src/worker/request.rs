@@ -9,6 +9,7 @@ use super::plan_cache::{PlanCache, PlanKey, PlanRef};
 use super::reply::Rows;
 use crate::host::*;
 use crate::memory::NoMemory;
+use crate::pool::slot::Slot;
 use crate::report::*;
 use crate::wire::frame::Kind;
 use crate::wire::message::{Ending, Request};
@@ -22,7 +23,7 @@ pub(super) enum Failed {
 impl Failed {
     /// The error, after the host has written it to the server's log, as a client's backend does: while the command
     /// and the transaction in which it happened are still known.
-    pub(super) fn logged<H: WorkerHost>(self, h: &H, deadlocked: bool) -> Box<Report> {
+    pub(super) fn logged<H: WorkerHost>(self, h: &H, worker: &Worker, deadlocked: bool) -> Box<Report> {
         let (mut report, saved) = match self {
             Self::Saved => (Box::new(h.error()), true),
             Self::Report(report) => (report, false),
@@ -30,6 +31,10 @@ impl Failed {
         if deadlocked && report.sqlstate == QUERY_CANCELED {
             report.sqlstate = DEADLOCK_DETECTED;
             report = Box::new(report.with(Field::Message, &b"deadlock detected"[..]));
+        } else if report.sqlstate == QUERY_CANCELED
+            && let Some(message) = worker.told_of_timeout(h, "canceling")
+        {
+            report = Box::new(report.with(Field::Message, message));
         }
         h.log(&report, saved);
         report
@@ -62,7 +67,8 @@ pub(super) fn execute<H: WorkerHost>(
     request: &Request,
     capacity: usize,
 ) -> Result<(), Failed> {
-    h.begin(request.command, false, request.timeout_ms)?;
+    // The caller's own timer runs for a single call; nobody's does for a task.
+    h.begin(request.command, false, worker.running_task() != 0, request.timeout_ms)?;
     worker.limit_result(h);
     let wanted = PlanRef {
         command: request.command,
@@ -76,7 +82,7 @@ pub(super) fn execute<H: WorkerHost>(
         return commit(h, worker, request, Ending::default());
     }
     let processed = run_kept_or_all(h, worker, plans, request, &wanted, capacity)?;
-    let tag = (request.output == Output::Text).then(|| h.tag());
+    let tag = request.wants_tag().then(|| h.tag());
     commit(h, worker, request, Ending { processed, last: true, tag })
 }
 
@@ -89,10 +95,24 @@ pub(super) fn execute_in_session<H: WorkerHost>(
     request: &Request,
     capacity: usize,
 ) -> Result<(), Failed> {
-    h.begin(request.command, true, 0)?;
+    h.begin(request.command, true, true, 0)?;
     let (user, settings) = h.session_state();
     let wanted = PlanRef { command: request.command, types: request.args.iter().map(|arg| arg.type_oid), user, parse_hash: settings };
     let processed = run_kept_or_all(h, worker, plans, request, &wanted, capacity)?;
+    commit(h, worker, request, Ending { processed, last: true, tag: Some(h.tag()) })
+}
+
+/// Run a command as its owner's client would send it: what needs a top level has one, several statements are one
+/// transaction unless they control it themselves. If it was taken back it is not begun, and nothing is said of it.
+pub(super) fn execute_command<H: WorkerHost>(h: &H, worker: &Worker, slot: &Slot, request: &Request) -> Result<(), Failed> {
+    if !slot.begin_batch(worker.generation.get(), 0) {
+        return Ok(());
+    }
+    worker.begin_stamps(h);
+    h.begin(request.command, false, true, request.timeout_ms)?;
+    let wanted = PlanRef { command: request.command, types: std::iter::empty(), user: request.identity.current_user, parse_hash: 0 };
+    // Such commands come seldom, and the name of a login's settings does not change with them: no plan is kept.
+    let processed = run_all(h, worker, &mut PlanCache::default(), request, &wanted, 0)?;
     commit(h, worker, request, Ending { processed, last: true, tag: Some(h.tag()) })
 }
 
@@ -176,9 +196,10 @@ fn complete<H: WorkerHost>(h: &H, worker: &Worker, request: &Request, processed:
 /// What is not for every command.
 fn allows(request: &Request, what: Refusal) -> bool {
     match what {
-        Refusal::Transaction | Refusal::Listen => request.mode == Mode::Session,
+        Refusal::Transaction => matches!(request.mode, Mode::Session | Mode::Command),
+        Refusal::Listen => request.mode == Mode::Session,
         // Where the caller does not wait.
-        Refusal::Concurrently => request.tells_statements_apart(),
+        Refusal::Concurrently => request.tells_statements_apart() || request.mode == Mode::Command,
         Refusal::Copy => false,
     }
 }

@@ -1,14 +1,16 @@
 //! Parts beside each other: the events, and small ones of which each wants so many leases whenever it is its time.
 
 use crate::async_event::Events;
-use crate::async_event::spec::{self, Batch, Notification, Outcome, Spec};
+use crate::async_event::spec::{self, Batch, Notification, Spec};
 use crate::coordinator::host::Host;
 use crate::coordinator::part::{Context, Part};
 use crate::coordinator::runner::{Numbers, Runner, Work};
 use crate::coordinator::topics::Topics;
 use crate::coordinator::turn::Turn;
 use crate::host::Saved;
+use crate::lease::work::Said;
 use crate::testing::clocked::world::{End, Nature, World, spec};
+use crate::wire::batch::Became;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
@@ -54,11 +56,11 @@ impl<H: Host + Runner> Part<H> for Bell {
     fn clock_was_set_back(&mut self, by: i64, _: i64) {
         self.back += by;
     }
-    fn hear(&mut self, _: &mut Context<'_, H>, lease: u64, outcome: Outcome) {
-        assert!(self.open.contains(&lease), "{lease} is another's: {outcome:?}");
-        match outcome {
-            Outcome::Done(_) => self.done += 1,
-            Outcome::Over => _ = self.open.remove(&lease),
+    fn hear(&mut self, _: &mut Context<'_, H>, lease: u64, said: Said) {
+        assert!(self.open.contains(&lease), "{lease} is another's: {said:?}");
+        match said {
+            Said::Batch(_, Became::Done) => self.done += 1,
+            Said::Over => _ = self.open.remove(&lease),
             other => panic!("{other:?}"),
         }
     }
@@ -128,8 +130,8 @@ impl Runner for Hall {
         }
         Ok(free)
     }
-    fn outcomes(&self) -> Vec<(u64, Outcome)> {
-        self.runs.take().into_iter().flat_map(|lease| [(lease, Outcome::Done(0)), (lease, Outcome::Over)]).collect()
+    fn heard(&self) -> Vec<(u64, Said)> {
+        self.runs.take().into_iter().flat_map(|lease| [(lease, Said::Batch(0, Became::Done)), (lease, Said::Over)]).collect()
     }
 }
 
@@ -151,7 +153,7 @@ fn events_and_another_part_live_beside_each_other() {
         state.wall += (next - state.mono) as i64;
         state.mono = next;
         state.work();
-        if state.outstanding().is_empty() && state.leases.is_empty() && state.outcomes.is_empty() && bell.done >= 20 {
+        if state.outstanding().is_empty() && state.leases.is_empty() && state.heard.is_empty() && bell.done >= 20 {
             break;
         }
     }

@@ -10,6 +10,7 @@ use crate::coordinator::runner::{self, Runner};
 use crate::coordinator::unseen::{Snapshot, Unseen};
 use crate::definition::Standing;
 use crate::host::Saved;
+use crate::lease::work::Said;
 use crate::memory::NoMemory;
 
 /// Notifications that are lent at a time.
@@ -143,7 +144,7 @@ impl Host for World {
 
 impl Runner for World {
     fn start(&self, lease: u64, work: &runner::Work<'_>) -> Result<bool, Saved> {
-        let runner::Work::Batches { handler, batches } = work;
+        let runner::Work::Batches { handler, batches } = work else { panic!("events are batches") };
         self.call("start", true, |state| state.begin_lease(lease, handler, batches))
     }
     fn room(&self, _: u32, _: bool) -> Result<bool, Saved> {
@@ -154,8 +155,8 @@ impl Runner for World {
         state.recalls += 1;
         state.leases.get_mut(&lease).map(|lease| lease.recall(keep))
     }
-    fn outcomes(&self) -> Vec<(u64, Outcome)> {
-        self.set().outcomes.drain(..).collect()
+    fn heard(&self) -> Vec<(u64, Said)> {
+        self.set().heard.drain(..).collect()
     }
 }
 
@@ -169,6 +170,11 @@ impl EventStore for World {
                 |spec: &&Spec| state.standings.get(&spec.id).copied().unwrap_or(Standing::Acts { owner: spec.owner, superuser: false });
             handlers.iter().map(standing).collect()
         })
+    }
+    fn acknowledged(&self, handler: u32, _: u8, events: &[i64]) -> Result<bool, Saved> {
+        let ended =
+            |state: &mut State| events.iter().all(|id| state.log.get(&(*id, handler)).is_some_and(|log| log.end == Some(End::Done)));
+        self.call("acknowledged", true, ended)
     }
     fn fetch(&self, ask: Ask<'_>, limit: usize) -> Result<(Vec<Fetched>, Snapshot), Saved> {
         self.call("fetch", true, |state| {

@@ -162,7 +162,7 @@ impl Chaos {
         if self.sim.world.get().server_died {
             self.restart();
         }
-        let due = self.sim.world.get().mono >= self.sim.due || !self.sim.world.get().outcomes.is_empty();
+        let due = self.sim.world.get().mono >= self.sim.due || !self.sim.world.get().heard.is_empty();
         if due {
             _ = self.sim.try_step();
         }

@@ -63,7 +63,7 @@ impl Sim {
     pub fn pass(&mut self, until: u64) {
         let state = &mut *self.world.set();
         let finish = state.leases.values().map(|lease| lease.finishes_at).min().unwrap_or(u64::MAX);
-        let next = if state.outcomes.is_empty() { finish.min(self.due).min(until).max(state.mono) } else { state.mono };
+        let next = if state.heard.is_empty() { finish.min(self.due).min(until).max(state.mono) } else { state.mono };
         state.wall += (next - state.mono) as i64;
         state.mono = next;
         state.work();
@@ -88,7 +88,7 @@ impl Sim {
                 state.logged(*event, lease.spec.id).crashes += 1;
             }
         }
-        state.outcomes.clear();
+        state.heard.clear();
         state.notes.clear();
         state.listening.clear();
         state.rows.values_mut().for_each(|row| row.fetched = false);
@@ -106,7 +106,7 @@ impl Sim {
         self.step();
         loop {
             let state = self.world.get();
-            let nothing = state.leases.is_empty() && state.outcomes.is_empty() && state.outstanding().is_empty();
+            let nothing = state.leases.is_empty() && state.heard.is_empty() && state.outstanding().is_empty();
             if nothing || state.mono >= end {
                 assert!(nothing, "stuck: {:?} {:?}", state.outstanding(), self.coordinator.events.stats(state.wall));
                 return state.step - before;
@@ -114,7 +114,7 @@ impl Sim {
             drop(state);
             self.pass(end);
             let state = self.world.get();
-            let (said, late) = (!state.outcomes.is_empty(), state.mono >= self.due);
+            let (said, late) = (!state.heard.is_empty(), state.mono >= self.due);
             drop(state);
             if self.world.get().server_died {
                 self.restart((1 << 40, 1 << 60));
@@ -131,7 +131,7 @@ impl Sim {
         let before = self.world.get().step;
         while self.world.get().mono < end {
             self.pass(end);
-            let said = !self.world.get().outcomes.is_empty();
+            let said = !self.world.get().heard.is_empty();
             if said || self.world.get().mono >= self.due {
                 self.step();
             }

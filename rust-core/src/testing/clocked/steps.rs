@@ -14,6 +14,8 @@ use crate::coordinator::topics::Topics;
 use crate::coordinator::unseen::Snapshot;
 use crate::definition::Standing;
 use crate::host::Saved;
+use crate::lease::work::Said;
+use crate::wire::batch::Became;
 use std::cell::{Cell, RefCell};
 
 #[test]
@@ -200,7 +202,7 @@ fn handlers_take_turns_where_workers_are_few() {
 #[derive(Default)]
 struct Bulk {
     events: RefCell<Vec<Fetched>>,
-    outcomes: RefCell<Vec<(u64, Outcome)>>,
+    heard: RefCell<Vec<(u64, Said)>>,
     handlers: RefCell<Vec<Spec>>,
     done: Cell<usize>,
 }
@@ -216,14 +218,14 @@ impl Host for Bulk {
 
 impl Runner for Bulk {
     fn start(&self, lease: u64, work: &runner::Work<'_>) -> Result<bool, Saved> {
-        let runner::Work::Batches { batches, .. } = work;
+        let runner::Work::Batches { batches, .. } = work else { panic!("events are batches") };
         self.done.set(self.done.get() + batches.iter().map(|batch| ids(batch).len()).sum::<usize>());
-        let said = (0..batches.len()).map(Outcome::Done).chain([Outcome::Over]);
-        self.outcomes.borrow_mut().extend(said.map(|outcome| (lease, outcome)));
+        let said = (0..batches.len()).map(|index| Said::Batch(index, Became::Done)).chain([Said::Over]);
+        self.heard.borrow_mut().extend(said.map(|said| (lease, said)));
         Ok(true)
     }
-    fn outcomes(&self) -> Vec<(u64, Outcome)> {
-        self.outcomes.take()
+    fn heard(&self) -> Vec<(u64, Said)> {
+        self.heard.take()
     }
 }
 

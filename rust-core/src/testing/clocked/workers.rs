@@ -2,7 +2,9 @@
 
 use super::world::{End, Nature, State};
 use crate::async_event::spec::*;
+use crate::lease::work::Said;
 use crate::report::{CONFIGURATION_LIMIT_EXCEEDED, CONNECTION_FAILURE, sqlstate};
+use crate::wire::batch::Became;
 use std::collections::BTreeSet;
 
 pub const RAISED: u32 = sqlstate(b"P0001");
@@ -112,45 +114,45 @@ impl State {
         }
     }
 
-    fn end_lease(&mut self, number: u64, outcome: Outcome) {
+    fn end_lease(&mut self, number: u64, said: Said) {
         self.leases.remove(&number);
-        self.outcomes.push((number, outcome));
+        self.heard.push((number, said));
     }
 
     /// The batch that runs has ended, or the next one begins.
     fn work_on(&mut self, number: u64) {
         let lease = self.leases[&number].clone();
-        let Some(batch) = lease.batches[..lease.allowed].get(lease.index).cloned() else { return self.end_lease(number, Outcome::Over) };
+        let Some(batch) = lease.batches[..lease.allowed].get(lease.index).cloned() else { return self.end_lease(number, Said::Over) };
         let index = lease.index;
         let deaths = self.deaths;
         if !lease.begun {
             if batch.key.is_some_and(|key| lease.failed_keys.contains(&key)) {
-                self.outcomes.push((number, Outcome::Skipped(index)));
+                self.heard.push((number, Said::Batch(index, Became::Skipped)));
                 self.leases.get_mut(&number).unwrap().index += 1;
                 return;
             }
             if let Some(sqlstate) = self.refuses {
-                return self.end_lease(number, Outcome::Refused { sqlstate, message: b"not now".to_vec() });
+                return self.end_lease(number, Said::Refused { sqlstate, message: b"not now".to_vec() });
             }
             if self.rng.f64() < deaths {
-                return self.end_lease(number, Outcome::Refused { sqlstate: SHUT, message: b"not now".to_vec() });
+                return self.end_lease(number, Said::Refused { sqlstate: SHUT, message: b"not now".to_vec() });
             }
             if self.rng.f64() < deaths {
-                return self.end_lease(number, Outcome::Over);
+                return self.end_lease(number, Said::Over);
             }
             if self.rng.f64() < deaths {
-                return self.end_lease(number, Outcome::Lost { began: None });
+                return self.end_lease(number, Said::Lost { begun: 0 });
             }
             if !self.finds(&batch) {
                 let lease = self.leases.get_mut(&number).unwrap();
                 lease.failed_keys.extend(batch.key);
                 lease.index += 1;
-                self.outcomes.push((number, Outcome::Misplaced(index)));
+                self.heard.push((number, Said::Batch(index, Became::Misplaced)));
                 return;
             }
             let now = self.specs.iter().find(|spec| spec.id == lease.spec.id);
             if now.is_none_or(|now| now.paused || now.version != lease.spec.version) {
-                return self.end_lease(number, Outcome::Over);
+                return self.end_lease(number, Said::Over);
             }
             self.begin_batch(&lease, &batch);
             let takes = self.takes(&batch);
@@ -161,16 +163,20 @@ impl State {
         match self.verdict(lease.spec.id, &batch) {
             Err(CONNECTION_FAILURE) => {
                 ids(&batch).iter().for_each(|id| self.logged(*id, lease.spec.id).crashes += 1);
-                return self.end_lease(number, Outcome::Lost { began: Some(index) });
+                return self.end_lease(number, Said::Lost { begun: index + 1 });
             }
             Err(sqlstate) => {
                 let lease = self.leases.get_mut(&number).unwrap();
                 lease.failed_keys.extend(batch.key);
-                self.outcomes.push((number, Outcome::Failed { batch: index, sqlstate, message: b"oops".to_vec() }));
+                self.heard.push((number, Said::Batch(index, Became::Failed { sqlstate, message: b"oops".to_vec() })));
             }
             Ok(()) => {
                 ids(&batch).iter().for_each(|id| self.acknowledge(*id, lease.spec.id));
-                self.outcomes.push((number, Outcome::Done(index)));
+                // It may go before it can say so.
+                if self.rng.f64() < deaths {
+                    return self.end_lease(number, Said::Lost { begun: index + 1 });
+                }
+                self.heard.push((number, Said::Batch(index, Became::Done)));
             }
         }
         if let Some(lease) = self.leases.get_mut(&number) {

@@ -5,6 +5,7 @@ use crate::async_event::complaints::Complaint;
 use crate::async_event::spec::*;
 use crate::coordinator::unseen::Snapshot;
 use crate::definition::Standing;
+use crate::lease::work::Said;
 use std::cell::{Ref, RefCell, RefMut};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -84,7 +85,7 @@ pub struct State {
     pub looks_free: bool,
     pub leases: BTreeMap<u64, Running>,
     pub next_lease: u64,
-    pub outcomes: Vec<(u64, Outcome)>,
+    pub heard: Vec<(u64, Said)>,
     /// Times that the rest of a lease was taken back.
     pub recalls: u64,
     /// How long a batch takes, at most.
@@ -143,7 +144,7 @@ impl World {
             looks_free: false,
             leases: BTreeMap::new(),
             next_lease: 1,
-            outcomes: Vec::new(),
+            heard: Vec::new(),
             recalls: 0,
             batch_us: 1000,
             faults: 0.0,

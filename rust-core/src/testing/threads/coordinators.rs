@@ -2,7 +2,8 @@
 
 use super::caller::Client;
 use super::world::{Fault, World, until};
-use crate::autonomous_tx::event::{Errand, Leases, Said};
+use crate::lease::leases::Leases;
+use crate::lease::work::{Errand, Said, Work};
 use crate::pool::slot::{Key, State};
 use crate::report::CANNOT_CONNECT_NOW;
 use crate::wire::batch::{Became, events};
@@ -36,9 +37,10 @@ impl Coordinator {
             if !self.leases.room(h, area, h.key, &h.limits).expect("nothing fails here") {
                 break;
             }
-            let errand = Errand { database, owner: user, superuser, title: b"handler", handler: b"handler", timeout_ms: 0 };
             let batches = [events(0, 1, 0, &[1], &[1]).unwrap()];
-            match self.leases.start(u64::from(self.granted) + 1, h, area, h.session, &errand, &batches, &h.limits) {
+            let work = Work::Batches { title: b"handler", handler: b"handler", batches: &batches };
+            let errand = Errand { database, owner: user, superuser, timeout_ms: 0, work };
+            match self.leases.start(u64::from(self.granted) + 1, h, area, h.session, &errand, &h.limits) {
                 Ok(true) => self.granted += 1,
                 Ok(false) => break,
                 Err(_) => panic!("nothing fails here"),
@@ -98,9 +100,10 @@ fn where_no_process_is_left_one_is_started_to_see_whether_there_is_and_it_serves
     world.max_worker_processes.store(0, SeqCst);
     let Coordinator { client: h, leases, .. } = Coordinator::new(&world, 5, 1, 1);
     let room = || leases.room(&h, &world.area, h.key, &h.limits).unwrap();
-    let errand = Errand { database: 5, owner: 10, superuser: false, title: b"handler", handler: b"handler", timeout_ms: 0 };
     let batches = [events(0, 1, 0, &[1], &[1]).unwrap()];
-    let start = || leases.start(1, &h, &world.area, h.session, &errand, &batches, &h.limits).ok();
+    let work = Work::Batches { title: b"handler", handler: b"handler", batches: &batches };
+    let errand = Errand { database: 5, owner: 10, superuser: false, timeout_ms: 0, work };
+    let start = || leases.start(1, &h, &world.area, h.session, &errand, &h.limits).ok();
     assert!(room(), "nothing is known");
     assert_eq!(start(), Some(false));
     (0..5).for_each(|_| assert!(!room(), "it is asked for by a look"));
@@ -129,9 +132,10 @@ fn a_worker_of_a_role_that_may_have_few_is_left_too() {
 /// A lease of so many batches, and what is said of it up to its end.
 fn lease(world: &Arc<World>, count: i64, meanwhile: impl FnOnce(&Leases)) -> Vec<Said> {
     let Coordinator { client: h, leases, .. } = Coordinator::new(world, 5, 1, 1);
-    let errand = Errand { database: 5, owner: 10, superuser: false, title: b"handler", handler: b"handler", timeout_ms: 0 };
     let batches: Vec<_> = (1..=count).map(|id| events(0, 1, 0, &[id as u64], &[id]).unwrap()).collect();
-    assert!(matches!(leases.start(1, &h, &world.area, h.session, &errand, &batches, &h.limits), Ok(true)));
+    let work = Work::Batches { title: b"handler", handler: b"handler", batches: &batches };
+    let errand = Errand { database: 5, owner: 10, superuser: false, timeout_ms: 0, work };
+    assert!(matches!(leases.start(1, &h, &world.area, h.session, &errand, &h.limits), Ok(true)));
     meanwhile(&leases);
     let mut said = Vec::new();
     let over = || {

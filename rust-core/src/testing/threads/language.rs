@@ -116,6 +116,7 @@ impl FakeWorker<'_> {
             "stuck" => {
                 self.world.open(&format!("at {}", words[1]));
                 while !self.world.is_open(words[1]) && !self.me.die.load(SeqCst) {
+                    self.ring();
                     self.me.nap(1000);
                 }
                 if self.me.die.load(SeqCst) {

@@ -6,6 +6,7 @@ mod verbs;
 mod worker;
 mod world;
 
+mod commands;
 mod coordinators;
 mod endings;
 mod faults;

@@ -30,6 +30,9 @@ pub struct FakeWorker<'a> {
     pub(super) block: Cell<Block>,
     /// Rows have a description in front.
     pub(super) described: Cell<bool>,
+    /// When the running command has had its time, and when what traps the cancel is ended.
+    timeout: Cell<Option<u64>>,
+    timed_out: Cell<bool>,
     /// This process as one that gives workers to tasks.
     kicker: OnceCell<Client>,
 }
@@ -79,6 +82,8 @@ impl<'a> FakeWorker<'a> {
             in_session: Cell::new(false),
             block: Cell::default(),
             described: Cell::default(),
+            timeout: Cell::default(),
+            timed_out: Cell::default(),
             kicker: OnceCell::new(),
         }
     }
@@ -131,7 +136,16 @@ impl<'a> FakeWorker<'a> {
         self.exit()
     }
 
+    /// The timer of the running command rings: the first time it cancels, the second time it ends the process.
+    pub(super) fn ring(&self) {
+        if self.timeout.get().is_some_and(|at| self.me.now_us() >= at) {
+            self.timeout.set(Some(self.me.now_us() + 2_000_000));
+            if self.timed_out.replace(true) { &self.me.die } else { &self.me.cancel }.store(true, SeqCst);
+        }
+    }
+
     pub(super) fn interrupts(&self) -> Result<(), Saved> {
+        self.ring();
         if self.me.die.load(SeqCst) {
             self.fatal("terminating background worker due to administrator command");
         }
@@ -227,14 +241,19 @@ impl WorkerHost for FakeWorker<'_> {
         self.world.origins.lock().unwrap().push(origin.map(<[u8]>::to_vec));
     }
     fn call_site(&self, _: u64, _: Option<&[u8]>) {}
-    fn begin(&self, _: &[u8], session: bool, _: u32) -> Result<(), Saved> {
+    fn begin(&self, _: &[u8], session: bool, _: bool, timeout_ms: u32) -> Result<(), Saved> {
         self.note("begin");
+        self.timeout.set((timeout_ms > 0).then(|| self.me.now_us() + u64::from(timeout_ms) * 1000));
+        self.timed_out.set(false);
         self.hear("begin");
         if !session {
             self.pending.borrow_mut().clear();
         }
         self.in_session.set(session);
         self.try_step("begin")
+    }
+    fn timed_out(&self) -> bool {
+        self.timed_out.get()
     }
     fn find_tasks(&self) {
         if let Some(table) = self.world.table() {
@@ -349,11 +368,13 @@ impl WorkerHost for FakeWorker<'_> {
     }
     fn commit(&self) -> Result<(), Saved> {
         self.note("commit");
+        self.timeout.set(None);
         self.try_step("commit")?;
         if matches!(self.block.get(), Block::None | Block::Ending) { self.commit_now() } else { Ok(()) }
     }
     fn abort(&self) {
         self.note("abort");
+        self.timeout.set(None);
         self.pending.borrow_mut().clear();
         self.world.unlock(self.me.pid);
         self.block.set(match self.block.get() {

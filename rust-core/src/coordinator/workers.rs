@@ -1,0 +1,77 @@
+//! A coordinator's workers, over leases of the pool: what a part asks for, as a worker's shim reads it.
+
+use super::runner::Work;
+use crate::async_event::spec::{self, Batch, Spec};
+use crate::autonomous_tx::call::{Failed, Session};
+use crate::host::CallerHost;
+use crate::lease::leases::Leases;
+use crate::lease::work::{self, Errand};
+use crate::memory::{self, NoMemory};
+use crate::pool::area::Area;
+use crate::pool::borrow::Limits;
+use crate::wire::batch::{Note, events, notifications};
+
+const WHAT: &str = "what a worker is to run";
+
+/// One turn's view of them.
+#[derive(Clone, Copy)]
+pub struct Workers<'a, H> {
+    pub h: &'a H,
+    pub area: &'a Area<'a>,
+    pub session: &'a Session,
+    pub limits: Limits,
+    pub leases: &'a Leases,
+    /// The coordinator's own.
+    pub database: u32,
+    /// The OID of its tables, for those who are given events of them.
+    pub tables: u32,
+}
+
+impl<H: CallerHost> Workers<'_, H> {
+    /// As [`super::runner::Runner::start`].
+    pub fn start(&self, lease: u64, work: &Work<'_>) -> Result<bool, Failed> {
+        match *work {
+            Work::Batches { handler, batches } => {
+                let title = memory::joined(&[b"event handler ", &handler.name], WHAT)?;
+                let batches = memory::try_collect(batches.iter().map(encoded), WHAT)?;
+                let name = handler_name(handler, self.tables);
+                self.borrow(
+                    lease,
+                    &Errand {
+                        database: self.database,
+                        owner: handler.owner,
+                        superuser: handler.owner_is_superuser,
+                        timeout_ms: handler.timeout_ms,
+                        work: work::Work::Batches { title: &title, handler: &name, batches: &batches },
+                    },
+                )
+            }
+            Work::Command { database, owner, superuser, text, timeout_ms, keep } => {
+                self.borrow(lease, &Errand { database, owner, superuser, timeout_ms, work: work::Work::Command { text, keep } })
+            }
+        }
+    }
+
+    fn borrow(&self, lease: u64, errand: &Errand) -> Result<bool, Failed> {
+        self.leases.start(lease, self.h, self.area, self.session, errand, &self.limits)
+    }
+}
+
+/// What names a handler to its worker: see events/events.h.
+fn handler_name(spec: &Spec, tables: u32) -> [u8; 12] {
+    let mut name = [0; 12];
+    for (to, from) in name.chunks_exact_mut(4).zip([spec.id, spec.version as u32, tables]) {
+        to.copy_from_slice(&from.to_ne_bytes());
+    }
+    name
+}
+
+fn encoded(batch: &Batch) -> Result<Vec<u8>, NoMemory> {
+    match &batch.work {
+        spec::Work::Events { partition, tids, ids } => events(*partition, batch.attempt, batch.key.map_or(0, |key| key | 1), tids, ids),
+        spec::Work::Notifications(notes) => {
+            let notes = notes.iter().map(|n| Note { pid: n.pid, channel: &n.channel, payload: &n.payload });
+            notifications(batch.attempt, notes)
+        }
+    }
+}
