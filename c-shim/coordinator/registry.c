@@ -114,7 +114,7 @@ aside_vacate_coordinator(Oid database)
 
 /* There are other databases than before. */
 void
-aside_look_for_databases(void)
+aside_wake_launcher(void)
 {
 	if (aside_event_registry != NULL)
 		aside_set_latch(aside_launcher_kick(aside_event_registry));

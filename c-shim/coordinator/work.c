@@ -50,9 +50,7 @@ hold_tables(void)
 	if (OidIsValid(here) && here == tables)
 		return;
 	replaced = OidIsValid(here);
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_TABLE),
-			 errmsg("the tables of pg_aside are missing")));
+	aside_refuse_missing_tables();
 }
 
 void

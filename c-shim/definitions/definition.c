@@ -195,7 +195,7 @@ aside_definition_obstacle(Oid owner)
 	expired = has_expired(role);
 	ReleaseSysCache(role);
 	if (!has_privs_of_role(tables_owner, owner))
-		return psprintf("the tables of pg_aside belong to role \"%s\", which has not the privileges of role \"%s\"",
+		return psprintf("the tables of pg_aside belong to role \"%s\", which does not have the privileges of role \"%s\"",
 						GetUserNameFromId(tables_owner, false), name);
 	if (!can_login)
 		return psprintf("role \"%s\" is not permitted to log in", name);
@@ -215,9 +215,9 @@ aside_check_tables_owner(Oid owner)
 	if (!has_privs_of_role(owner, GetUserId()))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("the tables of pg_aside belong to role \"%s\", which has not the privileges of role \"%s\"",
+				 errmsg("the tables of pg_aside belong to role \"%s\", which does not have the privileges of role \"%s\"",
 						GetUserNameFromId(owner, false), GetUserNameFromId(GetUserId(), false)),
-				 errhint("A superuser is to own what belongs to the extension.")));
+				 errhint("Have a superuser own what belongs to the extension.")));
 }
 
 /* What all of these functions have as arguments: kind text, id bigint, name text. */

@@ -94,7 +94,7 @@ refuse(Oid owner, Oid other, const char *what)
 			 errmsg("tables and functions of pg_aside belong to several roles"),
 			 errdetail("%s belongs to role \"%s\", and the table of handlers to role \"%s\".", what,
 					   GetUserNameFromId(other, true), GetUserNameFromId(owner, true)),
-			 errhint("A superuser is to own what belongs to the extension.")));
+			 errhint("Have a superuser own what belongs to the extension.")));
 }
 
 /* Invalid: there is no such function. */

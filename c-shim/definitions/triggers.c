@@ -76,7 +76,7 @@ check_rights(TriggerData *trigger, const Row *row, Oid owner)
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("permission denied for %s \"%s\"", row->definition.kind, row->definition.name),
 			 OidIsValid(owner) ?
-			 errdetail("It acts for role \"%s\", whose privileges role \"%s\" has not got.",
+			 errdetail("It acts for role \"%s\", and role \"%s\" does not have its privileges.",
 					   GetUserNameFromId(owner, false), GetUserNameFromId(GetUserId(), false)) :
 			 errdetail("Its owner, \"%s\", is no role.", row->owner)));
 }
@@ -209,6 +209,6 @@ aside_check_writer(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for table %s", NameStr(table->relname)),
-				 errdetail("What it says is acted on: only its owner writes to it.")));
+				 errdetail("pg_aside acts on what the table says, so only its owner may write to it.")));
 	return PointerGetDatum(NULL);
 }

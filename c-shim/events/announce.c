@@ -55,7 +55,7 @@ resources_released(ResourceReleasePhase phase, bool is_commit, bool is_top_level
 	if (extension_made)
 		aside_want_coordinator();
 	if (databases_changed)
-		aside_look_for_databases();
+		aside_wake_launcher();
 	committed = handlers_changed = extension_made = databases_changed = false;
 }
 
@@ -71,7 +71,7 @@ watch_transactions(void)
 
 /* The transaction has emitted something: it will say so. */
 void
-aside_note_emitted(void)
+aside_announce_events(void)
 {
 	watch_transactions();
 	emitted = true;
@@ -79,7 +79,7 @@ aside_note_emitted(void)
 
 /* The transaction has done something after which handlers may be others, or their tables gone. */
 void
-aside_note_handlers(void)
+aside_announce_handlers(void)
 {
 	watch_transactions();
 	handlers_changed = true;
@@ -87,7 +87,7 @@ aside_note_handlers(void)
 
 /* The transaction has made, renamed or dropped a database. */
 void
-aside_note_databases(void)
+aside_announce_databases(void)
 {
 	watch_transactions();
 	databases_changed = true;
@@ -95,7 +95,7 @@ aside_note_databases(void)
 
 /* CREATE EXTENSION has been run here. */
 void
-aside_note_extension(void)
+aside_announce_extension(void)
 {
 	watch_transactions();
 	extension_made = true;

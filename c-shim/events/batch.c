@@ -7,6 +7,7 @@
  * or an operator, without its schema.
  */
 #include "events/handler.h"
+#include "events/row.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
@@ -135,23 +136,6 @@ aside_read_events(const AsideBatch *batch)
 	return events;
 }
 
-static Datum
-json_string(const char *text, int len)
-{
-	JsonbValue	value = {.type = jbvString};
-
-	value.val.string.val = unconstify(char *, text);
-	value.val.string.len = len;
-	return JsonbPGetDatum(JsonbValueToJsonb(&value));
-}
-
-/* As of those that are recorded. */
-static Datum
-sender_headers(uint32 pid)
-{
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(psprintf("{\"pid\": %u}", pid)));
-}
-
 AsideEvent *
 aside_read_notifications(const AsideBatch *batch)
 {
@@ -168,8 +152,8 @@ aside_read_notifications(const AsideBatch *batch)
 		events[i].notified = true;
 		events[i].channel = PointerGetDatum(cstring_to_text_with_len(channel, head->channel_len));
 		events[i].text = PointerGetDatum(cstring_to_text_with_len(payload, head->payload_len));
-		events[i].payload = json_string(payload, head->payload_len);
-		events[i].composite = make_composite(&events[i], (Datum) 0, true, sender_headers(head->pid), false, batch->attempt,
+		events[i].payload = aside_json_string(payload, head->payload_len);
+		events[i].composite = make_composite(&events[i], (Datum) 0, true, aside_sender_headers(head->pid), false, batch->attempt,
 											 TimestampTzGetDatum(GetCurrentTimestamp()), (Datum) 0, true, 0);
 	}
 	return events;

@@ -44,10 +44,13 @@ watch_catalog(void)
 	CacheRegisterSyscacheCallback(TYPENAMENSP, forget_catalog, (Datum) 0);
 }
 
-static void
-refuse_missing_tables(void)
+void
+aside_refuse_missing_tables(void)
 {
-	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the tables of pg_aside are missing")));
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 errmsg("the tables of pg_aside are missing"),
+			 errhint("Drop extension \"pg_aside\" and create it again.")));
 }
 
 /* To look something up may be to hear that something else has changed: what is found here is kept at the end. */
@@ -69,7 +72,7 @@ look_up(void)
 	type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("event"), ObjectIdGetDatum(schema));
 	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
 	if (!HeapTupleIsValid(tuple))
-		refuse_missing_tables();
+		aside_refuse_missing_tables();
 	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
 	events_owner = owner;
@@ -106,9 +109,9 @@ aside_event_tables(void)
 		look_up();
 	for (int i = 0; i < ASIDE_PARTITIONS; i++)
 		if (!OidIsValid(tables.partitions[i]))
-			refuse_missing_tables();
+			aside_refuse_missing_tables();
 	if (!OidIsValid(tables.sequence) || !OidIsValid(tables.unique_keys))
-		refuse_missing_tables();
+		aside_refuse_missing_tables();
 	tables.owner = owner;
 	return tables;
 }

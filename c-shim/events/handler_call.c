@@ -179,7 +179,7 @@ check_function(Oid function)
 	if (function != handler.function && owner != handler.function_owner && owner != GetUserId() && !superuser_arg(owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("function \"%s\" is another one than when the event handler was defined", handler.text),
+				 errmsg("function \"%s\" is not the one with which the event handler was defined", handler.text),
 				 errdetail("It belongs to role \"%s\".", GetUserNameFromId(owner, true)),
 				 errhint("If it is what the handler is to call, define the handler anew.")));
 }

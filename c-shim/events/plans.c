@@ -34,11 +34,14 @@ aside_check_handler_code(int code)
 	if (code == SPI_ERROR_TRANSACTION)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
-				 errmsg("cannot begin or end transactions in the handler of an event")));
+				 errmsg("cannot begin or end transactions in the handler of an event"),
+				 errdetail("The handler's transaction is also the one in which its events are acknowledged."),
+				 errhint("Use autonomous_exec() for what is to be committed by itself.")));
 	if (code == SPI_ERROR_COPY)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot COPY to or from a client in the handler of an event")));
+				 errmsg("cannot COPY to or from a client in the handler of an event"),
+				 errdetail("It has no client.")));
 	if (code < 0)
 		elog(ERROR, "could not run a handler of events: %s", SPI_result_code_string(code));
 }

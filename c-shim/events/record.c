@@ -5,7 +5,7 @@
  */
 #include "coordinator/coordinator.h"
 #include "coordinator/work.h"
-#include "events/events.h"
+#include "events/row.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -183,29 +183,6 @@ aside_event_record(const aside_log_entry *entries, size_t count)
 	return status;
 }
 
-/* They may be many. */
-static SPIPlanPtr
-spill_plan(int partition)
-{
-	static SPIPlanPtr plans[ASIDE_PARTITIONS];
-	Oid			types[4] = {TEXTOID, TEXTOID, INT8OID, INT4OID};
-
-	if (partition < 0 || partition >= ASIDE_PARTITIONS)
-		elog(ERROR, "partition of events is not known");
-	if (plans[partition] == NULL)
-	{
-		SPIPlanPtr	plan = SPI_prepare(psprintf("INSERT INTO aside.event_%d (id, txid, channel, payload, priority, headers, emitted, "
-												"emitted_by, target, command) VALUES (aside.event_next_id(), pg_current_xact_id(), $1, "
-												"to_jsonb($2), 0, jsonb_build_object('pid', $4), clock_timestamp(), 0, $3, 'notify')",
-												partition), 4, types);
-
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare to record notifications: %s", SPI_result_code_string(SPI_result));
-		plans[partition] = plan;
-	}
-	return plans[partition];
-}
-
 aside_status
 aside_event_spill(const aside_note *notes, size_t count)
 {
@@ -213,22 +190,26 @@ aside_event_spill(const aside_note *notes, size_t count)
 
 	ASIDE_TRY(status);
 	{
-		SPIPlanPtr	plan;
+		AsideEventTables tables;
+		int			partition = aside_current_partition();
 		MemoryContext each;
 
+		if (partition < 0 || partition >= ASIDE_PARTITIONS)
+			elog(ERROR, "partition of events is not known");
 		aside_begin_work();
-		plan = spill_plan(aside_current_partition());
+		tables = aside_event_tables();
 		each = AllocSetContextCreate(CurrentMemoryContext, "pg_aside notification", ALLOCSET_DEFAULT_SIZES);
 		for (size_t i = 0; i < count; i++)
 		{
 			MemoryContext old = MemoryContextSwitchTo(each);
-			Datum		values[4] = {
-				aside_bytes_datum(notes[i].channel), aside_bytes_datum(notes[i].payload), Int64GetDatum(notes[i].handler),
-				Int32GetDatum(notes[i].pid)
-			};
+			AsideEventRow row;
 
-			if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_INSERT)
-				elog(ERROR, "could not record notifications: %s", SPI_result_code_string(SPI_result));
+			aside_start_event(&row, aside_next_event_id(), aside_bytes_datum(notes[i].channel));
+			aside_set_event(&row, EVENT_PAYLOAD, aside_json_string((const char *) notes[i].payload.data, notes[i].payload.len));
+			aside_set_event(&row, EVENT_HEADERS, aside_sender_headers(notes[i].pid));
+			aside_set_event(&row, EVENT_TARGET, Int64GetDatum(notes[i].handler));
+			aside_set_event(&row, EVENT_COMMAND, CStringGetTextDatum("notify"));
+			aside_insert_event(tables.partitions[partition], &row);
 			MemoryContextSwitchTo(old);
 			MemoryContextReset(each);
 		}

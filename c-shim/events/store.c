@@ -160,7 +160,7 @@ aside_get_event_host(void)
 		.places = aside_event_places,
 		.record = aside_event_record,
 		.listen = host_listen,
-		.notifications = aside_lend_heard,
+		.notifications = aside_lend_notifications,
 		.spill = aside_event_spill,
 		.acknowledged = aside_event_acknowledged,
 		.complain = aside_event_complain,

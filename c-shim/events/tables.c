@@ -4,7 +4,7 @@
  */
 #include "coordinator/coordinator.h"
 #include "coordinator/work.h"
-#include "events/events.h"
+#include "events/row.h"
 
 #include "access/table.h"
 #include "catalog/namespace.h"
@@ -157,10 +157,9 @@ aside_event_carry_over(uint32_t partition, const int64_t *events, size_t count)
 						   "SELECT handler, kind, ARRAY(SELECT unnest(events) INTERSECT SELECT unnest($1)), attempt, at, next_at, "
 						   "sqlstate, message, detail, hint, context FROM aside.event_log_%u WHERE events && $1", to, partition),
 				  1, types, values, NULL, SPI_OK_INSERT);
-		aside_run_query(psprintf("INSERT INTO aside.event_%d (id, txid, channel, payload, key, priority, run_at, unique_key, headers, "
-						   "emitted, emitted_by, target, attempts, command, depth) SELECT id, pg_current_xact_id(), channel, payload, "
-						   "key, priority, run_at, unique_key, headers, emitted, emitted_by, target, attempts, command, depth "
-						   "FROM aside.event_%u WHERE id = ANY ($1)", to, partition),
+		aside_run_query(psprintf("INSERT INTO aside.event_%d (id, txid" ASIDE_EVENT_CONTENT_NAMES ") "
+								 "SELECT id, pg_current_xact_id()" ASIDE_EVENT_CONTENT_NAMES " FROM aside.event_%u WHERE id = ANY ($1)",
+								 to, partition),
 				  1, types, values, NULL, SPI_OK_INSERT);
 		/* The old copies are no events of any channel any more. */
 		aside_run_query(psprintf("UPDATE aside.event_%u SET channel = '', command = 'moved' WHERE id = ANY ($1)", partition),

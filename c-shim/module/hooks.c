@@ -88,7 +88,7 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only, ProcessUt
 	if (after.discards)
 		aside_discard_sessions();
 	if (database != NULL)
-		aside_note_databases();
+		aside_announce_databases();
 	/* In a database that was dropped nobody is to look for the extension. */
 	if (OidIsValid(vacated) && !after.drops_database)
 		aside_readmit_coordinator(vacated);
@@ -107,10 +107,10 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg
 	if (prev_object_access_hook != NULL)
 		prev_object_access_hook(access, class, object, sub, arg);
 	if (access == OAT_DROP && class == ExtensionRelationId)
-		aside_note_handlers();
+		aside_announce_handlers();
 	/* A definition is handed on, or given up. */
 	if ((access == OAT_DROP || access == OAT_POST_ALTER) && class == TypeRelationId && aside_is_proxy(object))
-		aside_note_handlers();
+		aside_announce_handlers();
 }
 
 void

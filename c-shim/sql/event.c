@@ -111,8 +111,8 @@ aside_event_forward(PG_FUNCTION_ARGS)
 	if (!null && !byval)
 		result = SPI_datumTransfer(result, byval, len);
 	SPI_finish();
-	aside_note_emitted();
-	aside_note_handlers();
+	aside_announce_events();
+	aside_announce_handlers();
 	if (null)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(result);
@@ -136,7 +136,7 @@ aside_event_forward_rows(PG_FUNCTION_ARGS)
 Datum
 aside_event_handlers_changed(PG_FUNCTION_ARGS)
 {
-	aside_note_handlers();
+	aside_announce_handlers();
 	return PointerGetDatum(NULL);
 }
 
@@ -163,7 +163,7 @@ aside_event_replicated(PG_FUNCTION_ARGS)
 Datum
 aside_want_events(PG_FUNCTION_ARGS)
 {
-	aside_note_extension();
+	aside_announce_extension();
 	PG_RETURN_VOID();
 }
 

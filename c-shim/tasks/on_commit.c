@@ -26,7 +26,8 @@ tasks_of_transaction(XactEvent event, void *arg)
 		case XACT_EVENT_PRE_PREPARE:
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("cannot PREPARE a transaction that starts tasks when it commits")));
+					 errmsg("cannot PREPARE a transaction that starts tasks when it commits"),
+					 errhint("Commit it, or start its tasks with async_exec().")));
 			break;
 		default:
 			break;

@@ -1,6 +1,6 @@
 /*
- * coordinator/heard.c
- *	  Notifications that a coordinator has heard, until it asks for them.
+ * coordinator/notifications.c
+ *	  Notifications that a coordinator has received, until it asks for them.
  *
  * The server hands out all that its queue holds, however much that is, before
  * anything can be done with it.  So beyond some memory they go to a temporary
@@ -14,20 +14,20 @@
 #include "utils/wait_event.h"
 
 /* In memory; where there can be no file; at a time, to the core. */
-#define HEARD_BYTES (4 * 1024 * 1024)
-#define MOST_HEARD_BYTES (16 * HEARD_BYTES)
+#define MEMORY_BYTES (4 * 1024 * 1024)
+#define MOST_MEMORY_BYTES (16 * MEMORY_BYTES)
 #define LENT_BYTES (1024 * 1024)
 
 /* In front of each, its texts without an end after it. */
-typedef struct HeardHead
+typedef struct NotificationHead
 {
 	uint32		pid;
 	uint32		channel_len;
 	uint32		payload_len;
-} HeardHead;
+} NotificationHead;
 
 /* A channel is a name, and a payload less than 8000 bytes: any piece has room for one. */
-#define LARGEST (sizeof(HeardHead) + NAMEDATALEN + BLCKSZ)
+#define LARGEST (sizeof(NotificationHead) + NAMEDATALEN + BLCKSZ)
 
 /* The file holds what came first; each of them as far as it was written, and lent. */
 static File file = -1;
@@ -77,8 +77,8 @@ could_write(void)
 static bool
 could_grow(void)
 {
-	size_t		size = memory == NULL ? HEARD_BYTES : memory_size * 2;
-	char	   *larger = size > MOST_HEARD_BYTES ? NULL : MemoryContextAllocExtended(TopMemoryContext, size, MCXT_ALLOC_NO_OOM);
+	size_t		size = memory == NULL ? MEMORY_BYTES : memory_size * 2;
+	char	   *larger = size > MOST_MEMORY_BYTES ? NULL : MemoryContextAllocExtended(TopMemoryContext, size, MCXT_ALLOC_NO_OOM);
 
 	if (larger == NULL)
 		return false;
@@ -101,9 +101,9 @@ append(const void *data, size_t length)
 
 /* Called by the server's own reading of notifications (coordinator/process.c), which an error must not break off. */
 void
-aside_hear(int pid, const char *channel, const char *payload)
+aside_keep_notification(int pid, const char *channel, const char *payload)
 {
-	HeardHead	head = {pid, strlen(channel), strlen(payload)};
+	NotificationHead	head = {pid, strlen(channel), strlen(payload)};
 	size_t		length = sizeof(head) + head.channel_len + head.payload_len;
 
 	Assert(length <= LARGEST);
@@ -169,7 +169,7 @@ advance(size_t length)
 	if (more_to_lend())
 		return;
 	said_lost = false;
-	if (memory_size > HEARD_BYTES)
+	if (memory_size > MEMORY_BYTES)
 	{
 		pfree(memory);
 		memory = NULL;
@@ -182,7 +182,7 @@ static size_t
 read_piece(const char *piece, size_t length, aside_note *notes, size_t *count)
 {
 	size_t		at = 0;
-	HeardHead	head;
+	NotificationHead	head;
 
 	for (*count = 0; at + sizeof(head) <= length; (*count)++)
 	{
@@ -204,7 +204,7 @@ read_piece(const char *piece, size_t length, aside_note *notes, size_t *count)
 
 /* Lends some, until the next call: are there more? */
 bool
-aside_lend_heard(const aside_note **notes, size_t *count)
+aside_lend_notifications(const aside_note **notes, size_t *count)
 {
 	static MemoryContext lent = NULL;
 	aside_status status = ASIDE_OK;
