@@ -84,12 +84,12 @@ check_database(Oid database, const char *name)
 				 errmsg("database \"%s\" does not exist", name)));
 	form = *(Form_pg_database) GETSTRUCT(tuple);
 	ReleaseSysCache(tuple);
-	/* A worker may be there from before. */
+	/* A worker may have connected to the database before that. */
 	if (!form.datallowconn)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("database \"%s\" is not currently accepting connections", name)));
-	/* Whoever copies it must find nobody there. */
+	/* A command that copies the template must find nobody connected to it. */
 	if (form.datistemplate)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -1,10 +1,10 @@
 /*
  * compat/background.c
- *	  What SQL cannot say of aside_pg_background: which task a PID of this
- *	  session stands for, how it ended, and functions that return whatever
- *	  columns their caller expects.
+ *	  The functions of aside_pg_background that SQL cannot express: which task
+ *	  a PID of this session stands for, how that task ended, and functions
+ *	  that return whatever columns their caller expects.
  *
- * Declared by sql/compat/aside_pg_background--*.sql.
+ * sql/compat/aside_pg_background--*.sql declares them.
  */
 #include "compat/background.h"
 

@@ -1,6 +1,6 @@
 /*
  * compat/background_handle.c
- *	  Handles of aside_pg_background, and its settings.
+ *	  The handles of aside_pg_background, and its settings.
  */
 #include "compat/background.h"
 

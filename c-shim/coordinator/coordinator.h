@@ -1,6 +1,6 @@
 /*
  * coordinator/coordinator.h
- *	  The launcher, the coordinators, and what other processes say to them.
+ *	  The launcher, the coordinators, and what other processes tell them.
  */
 #ifndef ASIDE_COORDINATOR_H
 #define ASIDE_COORDINATOR_H

@@ -1,7 +1,7 @@
 /*
  * coordinator/listen.c
- *	  A coordinator listens as a client would: what the server sends it comes
- *	  here.
+ *	  A coordinator listens as a client would. The server's messages to that
+ *	  client come here.
  */
 #include "coordinator/coordinator.h"
 #include "worker/worker.h"
@@ -11,7 +11,7 @@
 #include "libpq/pqformat.h"
 #include "storage/sinval.h"
 
-/* Of what the server says to its client, notifications are kept. */
+/* Of the server's messages to its client, a coordinator keeps only notifications. */
 static int
 put_message(char type, const char *data, size_t len)
 {
@@ -32,7 +32,10 @@ aside_start_listening(void)
 	aside_be_client(put_message);
 }
 
-/* What the server has for it. After an error the rest is for the next time. */
+/*
+ * Receive what the server has for this coordinator. False: there was an
+ * error, and the rest stays for the next time.
+ */
 bool
 aside_receive_notifications(void)
 {

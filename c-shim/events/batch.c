@@ -1,10 +1,10 @@
 /*
  * events/batch.c
- *	  The events of a batch in their worker, as the owner of the tables: read,
- *	  and acknowledged.
+ *	  The events of a batch, in their worker. As the owner of the tables, this
+ *	  file reads them and acknowledges them.
  *
- * The search_path is the handler's all the time: so no query here has a name,
- * or an operator, without its schema.
+ * The search_path is the handler's all the time, so every query here names
+ * each object and each operator with its schema.
  */
 #include "events/handler.h"
 #include "events/row.h"
@@ -22,7 +22,7 @@
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
-/* In front of each notification's texts, which are padded to 8 bytes. */
+/* Stands in front of each notification's texts, which are padded to 8 bytes. */
 typedef struct NoteHead
 {
 	uint32		pid;
@@ -89,7 +89,7 @@ compare_ids(const void *a, const void *b)
 	return left < right ? -1 : left > right;
 }
 
-/* Are these rows, by their ids, the events of the batch?  Whoever writes the table anew moves its rows. */
+/* Are these rows the events of the batch, by their ids? A command that rewrites the table moves its rows. */
 static bool
 are_meant(const AsideBatch *batch)
 {
@@ -174,7 +174,7 @@ free_keys(Datum *ids, int count)
 						  types, values);
 }
 
-/* As the tables' owner: the batch is done when this commits, and its unique keys are free. */
+/* Done as the owner of the tables. When this commits, the batch is done and its unique keys are free. */
 void
 aside_acknowledge_events(uint32 handler, const AsideBatch *batch, const AsideEvent *events)
 {

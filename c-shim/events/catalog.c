@@ -1,7 +1,6 @@
 /*
  * events/catalog.c
- *	  The tables of events in this database's catalog: which they are, and
- *	  whose.
+ *	  Which tables of events this database has, and which role owns them.
  */
 #include "definitions/definition.h"
 #include "events/events.h"
@@ -53,7 +52,10 @@ aside_refuse_missing_tables(void)
 			 errhint("Drop extension \"pg_aside\" and create it again.")));
 }
 
-/* To look something up may be to hear that something else has changed: what is found here is kept at the end. */
+/*
+ * A look-up may process a message that something else has changed, which
+ * forgets what is known. So this keeps all that it has found at its end.
+ */
 static void
 look_up(void)
 {
@@ -81,9 +83,9 @@ look_up(void)
 }
 
 /*
- * Whom to act as: the owner of the tables that are here until the transaction
- * ends.  Whoever makes others of their names once they have been dropped acts
- * as himself.
+ * The role to act as: the owner of the tables, which stay until the
+ * transaction ends. A user who creates other tables of these names, once they
+ * have been dropped, acts as that user only.
  */
 Oid
 aside_events_owner(void)
@@ -98,7 +100,7 @@ aside_events_owner(void)
 	return owner;
 }
 
-/* Of the tables that are here until the transaction ends. */
+/* The tables stay until the transaction ends. */
 AsideEventTables
 aside_event_tables(void)
 {
@@ -158,7 +160,7 @@ aside_hold_tables(void)
 			return table;
 		if (OidIsValid(locked))
 			UnlockRelationOid(locked, AccessShareLock);
-		/* What others have committed meanwhile is known after this. */
+		/* The lock also makes known what others have committed meanwhile. */
 		if (OidIsValid(table))
 			LockRelationOid(table, AccessShareLock);
 		locked = table;

@@ -1,7 +1,8 @@
 /*
  * events/record.c
- *	  What a coordinator writes down: lines of the log, the dead, notifications
- *	  that are recorded, and lines of the server log.
+ *	  What a coordinator writes down: entries of the log, dead events,
+ *	  notifications that are to be recorded, and messages for the server's
+ *	  log.
  */
 #include "coordinator/coordinator.h"
 #include "coordinator/work.h"
@@ -21,7 +22,7 @@
 	"emitted, CASE WHEN emitted_by <> 0 THEN pg_get_userbyid(emitted_by) END, unique_key, $3, $4, $5, $7, $8, $9 FROM aside.event_%u WHERE id = $6"
 #define NAMED " ON CONFLICT DO NOTHING RETURNING (SELECT h.name FROM aside.event_handler h WHERE h.id = $2)"
 
-/* What an error says besides its message, in the order in which it comes. */
+/* The texts of an error, in the order in which they come. */
 typedef enum ErrorText
 {
 	ERROR_MESSAGE,
@@ -48,7 +49,10 @@ split_error(aside_bytes packed, aside_bytes *texts)
 	}
 }
 
-/* As parameters; one without a text is NULL, but for the message. What was cut may have been so within a character. */
+/*
+ * Set them as parameters. An empty text is NULL, except for the message. A
+ * text may have been cut within a character.
+ */
 static void
 put_error(aside_bytes packed, Datum *values, char *nulls)
 {
@@ -66,7 +70,7 @@ put_error(aside_bytes packed, Datum *values, char *nulls)
 	}
 }
 
-/* A line of the server's log for each event that has died, when that is written down. */
+/* Write a line to the server's log for each event that has died, once the tables say so. */
 typedef struct Death
 {
 	const aside_log_entry *entry;
@@ -95,7 +99,7 @@ announce_deaths(void)
 	}
 }
 
-/* Among the dead, with what the event was.  Where it lies is known to who has run it. */
+/* Put the event among the dead. The worker that ran it knows its partition. */
 static void
 bury_event(const aside_log_entry *entry)
 {
@@ -130,7 +134,7 @@ bury_event(const aside_log_entry *entry)
 	}
 }
 
-/* Who replaces an event has its key locked: a coordinator waits for nobody's transaction. */
+/* A transaction that replaces an event has locked its key. A coordinator does not wait for it. */
 #define FREE_KEYS \
 	"DELETE FROM aside.event_unique WHERE ctid = ANY (ARRAY(SELECT u.ctid FROM aside.event_unique u " \
 	"WHERE u.event = ANY ($1) FOR UPDATE SKIP LOCKED))"
@@ -220,7 +224,7 @@ aside_event_spill(const aside_note *notes, size_t count)
 	return status;
 }
 
-/* Of a worker that has gone: rarely asked, so that the log needs no index. */
+/* Has a worker that is gone acknowledged these events? This is asked so rarely that the log needs no index. */
 aside_status
 aside_event_acknowledged(uint32_t handler, uint32_t partition, const int64_t *events, size_t count, bool *are)
 {

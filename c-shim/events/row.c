@@ -1,6 +1,6 @@
 /*
  * events/row.c
- *	  A row of the tables of events is written.
+ *	  Writes a row into a table of events.
  */
 #include "events/row.h"
 
@@ -23,7 +23,7 @@
 
 #define ASIDE_EVENT_TYPE(name, sql, type) type,
 
-/* Whoever has changed the tables is told, rather than that rows of another shape get into them. */
+/* If somebody has changed the table, raise an error, so that no row of another shape gets into it. */
 static void
 check_shape(Relation relation)
 {
@@ -44,7 +44,10 @@ check_shape(Relation relation)
 				 errhint("Undo what has changed it, or drop extension \"pg_aside\" and create it again.")));
 }
 
-/* An index of plain columns, as the extension has made them; what BuildIndexInfo() finds out beside costs as much as the insertion. */
+/*
+ * Insert into an index of plain columns, as the extension has made it.
+ * BuildIndexInfo() finds out more, and costs as much as the insertion.
+ */
 static void
 insert_into_index(Relation relation, Oid index_oid, TupleTableSlot *slot)
 {
@@ -54,7 +57,7 @@ insert_into_index(Relation relation, Oid index_oid, TupleTableSlot *slot)
 	Datum		values[INDEX_MAX_KEYS];
 	bool		nulls[INDEX_MAX_KEYS];
 
-	/* One that is being made, or has been given up. */
+	/* The index is being built, or its building has failed. */
 	if (!form->indisready)
 	{
 		index_close(index, NoLock);
@@ -78,8 +81,9 @@ insert_into_index(Relation relation, Oid index_oid, TupleTableSlot *slot)
 }
 
 /*
- * As the server inserts into its catalogs, without an executor: nobody but
- * pg_aside may write to these tables, whose triggers see to that, and are for replicas.
+ * Insert as the server inserts into its catalogs, without an executor. Only
+ * pg_aside may write to these tables; their triggers see to that, and fire
+ * for replicas only.
  */
 void
 aside_insert_event(Oid table, const AsideEventRow *row)
@@ -103,7 +107,10 @@ aside_insert_event(Oid table, const AsideEventRow *row)
 	table_close(relation, NoLock);
 }
 
-/* One that this transaction emits now. Whatever is not said hereafter is NULL or none. */
+/*
+ * Begin an event that this transaction emits now. Columns that are not set
+ * afterwards are NULL or have their defaults.
+ */
 void
 aside_start_event(AsideEventRow *row, int64 id, Datum channel)
 {
@@ -126,7 +133,7 @@ aside_set_event(AsideEventRow *row, int column, Datum value)
 	row->nulls[column] = false;
 }
 
-/* Of a notification, as an event: its payload. */
+/* The payload of a notification as an event. */
 Datum
 aside_json_string(const char *text, int len)
 {
@@ -137,7 +144,7 @@ aside_json_string(const char *text, int len)
 	return JsonbPGetDatum(JsonbValueToJsonb(&value));
 }
 
-/* Of a notification, as an event: the process that has sent it. */
+/* The headers of a notification as an event: the process that has sent it. */
 Datum
 aside_sender_headers(uint32 pid)
 {

@@ -1,6 +1,6 @@
 /*
  * events/row.h
- *	  A row of the tables of events: its columns, and how one is written.
+ *	  A row of the tables of events: its columns, and how to write one.
  */
 #ifndef ASIDE_EVENT_ROW_H
 #define ASIDE_EVENT_ROW_H

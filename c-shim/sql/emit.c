@@ -1,6 +1,6 @@
 /*
  * sql/emit.c
- *	  async_event_emit(): it is to cost little more than an INSERT.
+ *	  async_event_emit(). It must cost little more than an INSERT.
  */
 #include "coordinator/coordinator.h"
 #include "definitions/definition.h"
@@ -25,7 +25,7 @@ PG_FUNCTION_INFO_V1(aside_async_event_emit);
 
 #define MAX_UNIQUE_KEY 2000
 
-/* Where no coordinator has said yet which partition new events go to. */
+/* Used if no coordinator has said yet which partition new events go to. */
 static int
 read_partition(void)
 {
@@ -78,7 +78,7 @@ check_unique_key(Datum channel, Datum unique_key)
 				 errhint("Use a shorter one, for example a hash of it.")));
 }
 
-/* The event that has the unique key now: this one, or another one that stands; 0: this one. */
+/* Claim the unique key. Returns the other event that keeps it, or 0: this event has it now. */
 static int64
 claim_key(Datum channel, Datum unique_key, int64 id, const char *conflict, Oid user)
 {
@@ -94,7 +94,10 @@ claim_key(Datum channel, Datum unique_key, int64 id, const char *conflict, Oid u
 	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
 }
 
-/* What needs queries of the tables: they are run as their owner. Both results are as of the functions above. */
+/*
+ * Run what needs queries of the tables, as their owner. The results are those
+ * of read_partition() and claim_key().
+ */
 static int64
 claim_as_owner(FunctionCallInfo fcinfo, int *partition, int64 id, const char *conflict)
 {
@@ -113,7 +116,7 @@ claim_as_owner(FunctionCallInfo fcinfo, int *partition, int64 id, const char *co
 	return other;
 }
 
-/* Open events of a role, up to so many; this transaction's are among them. */
+/* Count the open events of a role, up to `most`. This transaction's events are among them. */
 static int
 count_open(Oid role, int most)
 {
@@ -135,7 +138,7 @@ count_open(Oid role, int most)
 	return count;
 }
 
-/* The tables are looked through only where the quota may be used up. */
+/* This looks through the tables only if the quota may be used up. */
 static void
 check_quota(Oid role)
 {

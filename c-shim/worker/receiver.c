@@ -1,10 +1,10 @@
 /*
  * worker/receiver.c
- *	  Rows of a command: converted to the columns that the caller expects,
- *	  then sent (worker/send.c).
+ *	  Receives the rows of a command, converts them to the columns that the
+ *	  caller expects, and sends them (worker/send.c).
  *
- * The conversion is done here, before the commit, so that a command whose
- * rows the caller cannot take leaves nothing behind.
+ * The conversion happens before the commit. So a command whose rows the caller
+ * cannot take leaves nothing behind.
  */
 #include "call/call.h"
 #include "worker/worker.h"
@@ -20,7 +20,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-/* Row shapes that this process has made known to the server, which forgets none. */
+/* Number of row shapes that this process has registered with the server, which never forgets one. */
 int			aside_row_shapes = 0;
 
 typedef struct Receiver
@@ -39,7 +39,7 @@ typedef struct Receiver
 	MemoryContext row_context;
 } Receiver;
 
-/* Those columns that go under these styles; 0: as this session's settings have it. */
+/* Cast the columns that go under these styles. 0: under this session's settings. */
 static void
 cast_columns(Receiver *self, uint32 styles, Datum *values, bool *nulls)
 {
@@ -267,9 +267,9 @@ set_up_json(Receiver *self, TupleDesc returned)
 }
 
 /*
- * The columns of a result as they cross when described: who reads them comes
- * later, and a type of this database may be another one by then, or be read
- * in another database.  A domain's values are its base type's.
+ * The columns of a described result. Whoever reads the result comes later,
+ * perhaps in another database, and by then a type of this database may have
+ * changed. A domain's values cross as those of its base type.
  */
 static aside_column *
 own_columns(TupleDesc returned, uint32 output)

@@ -1,6 +1,6 @@
 /*
  * worker/send.c
- *	  Rows leave for the caller, as the executor's own minimal tuples.
+ *	  Sends rows to the caller, as the executor's own minimal tuples.
  */
 #include "module/module.h"
 #include "worker/worker.h"
@@ -8,7 +8,7 @@
 #include "access/detoast.h"
 #include "executor/executor.h"
 
-/* What a task or a caller was to be told has not been taken. */
+/* The task or the caller has not taken what this worker sent. */
 void
 aside_refuse_reply(aside_status status)
 {
@@ -45,7 +45,7 @@ aside_send_tuple(void *sink, MinimalTuple tuple)
 		aside_refuse_reply(status);
 }
 
-/* A value in a toast table may be gone by the time that the caller looks at it. */
+/* A value in a toast table may be gone by the time the caller reads it. */
 static void
 detoast(TupleDesc desc, Datum *values, const bool *nulls)
 {
