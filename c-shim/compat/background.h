@@ -14,9 +14,6 @@
 
 #include "call/call.h"
 
-/* No system has PIDs from here on. */
-#define FIRST_NUMBER 1000000000
-
 typedef struct Handle
 {
 	int32		pid;
