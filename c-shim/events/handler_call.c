@@ -139,7 +139,7 @@ argument_type(void)
 }
 
 static void
-say_missing(void)
+refuse_missing(void)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_FUNCTION),
@@ -161,7 +161,7 @@ find_function(void)
 	AtEOXact_GUC(true, level);
 	(void) get_func_signature(function, &arguments, &count);
 	if (count != 1 || arguments[0] != argument_type())
-		say_missing();
+		refuse_missing();
 	return function;
 }
 
@@ -178,7 +178,7 @@ check_function(Oid function)
 	Oid			owner;
 
 	if (!HeapTupleIsValid(tuple))
-		say_missing();
+		refuse_missing();
 	owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
 	ReleaseSysCache(tuple);
 	if (function != handler.function && owner != handler.function_owner && owner != GetUserId() && !superuser_arg(owner))
@@ -198,7 +198,7 @@ called_function(SPIPlanPtr plan)
 	Expr	   *call = linitial_node(TargetEntry, query->targetList)->expr;
 
 	if (!IsA(call, FuncExpr))
-		say_missing();
+		refuse_missing();
 	return ((FuncExpr *) call)->funcid;
 }
 
@@ -218,7 +218,7 @@ prepare_handler(Oid *types)
 	name = get_func_name(function);
 	schema = get_namespace_name(get_func_namespace(function));
 	if (name == NULL || schema == NULL)
-		say_missing();
+		refuse_missing();
 	plan = aside_prepare_plan(psprintf("SELECT %s(%s$1)", quote_qualified_identifier(schema, name),
 									   OidIsValid(get_func_variadictype(function)) ? "VARIADIC " : ""),
 							  1, &argument);
