@@ -88,7 +88,7 @@ next_name(void)
 	return Max(hash_bytes_extended((const unsigned char *) parts, sizeof(parts), 0), 1);
 }
 
-/* What a worker is to know of this process in its present statement, and its name. */
+/* What a worker should know of this process in its present statement, and the name of that block. */
 void
 aside_origin_current(aside_bytes *block, uint64_t *version)
 {

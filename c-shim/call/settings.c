@@ -64,7 +64,10 @@ is_shippable(const struct config_generic *var)
 	return true;
 }
 
-/* At its built-in default, as far as a worker can know.  One that nobody defined is known by being set. */
+/*
+ * Is the setting at its built-in default, as far as a worker can know? A
+ * setting that no library defines exists only because somebody has set it.
+ */
 static inline bool
 is_default(const struct config_generic *var)
 {

@@ -14,7 +14,7 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
-/* Known until something of the catalog changes. */
+/* These are known until the catalog changes. */
 static Oid	handlers = InvalidOid;	/* the table of handlers */
 static Oid	events_owner = InvalidOid;
 static Oid	event_type = InvalidOid;
@@ -106,7 +106,7 @@ aside_event_tables(void)
 {
 	Oid			owner = aside_events_owner();
 
-	/* To ask whose they are is to hear what has changed. */
+	/* The look for their owner may have processed a message that they have changed. */
 	if (!OidIsValid(tables.sequence))
 		look_up();
 	for (int i = 0; i < ASIDE_PARTITIONS; i++)
@@ -146,7 +146,10 @@ find_handlers(void)
 	return handlers;
 }
 
-/* The tables of events, by one of them, which stays until the transaction ends; invalid: there are none. */
+/*
+ * Lock one table of events, so that they all stay until the transaction ends.
+ * Returns it; invalid: there are none.
+ */
 Oid
 aside_hold_tables(void)
 {
