@@ -797,7 +797,144 @@ typedef struct aside_event_host
 	/* Part of what names a handler to its worker. */
 	uint32_t	tables;
 	uint32_t	reserved;
+	const struct aside_schedule_host *schedules;
 } aside_event_host;
+
+/* What the specification of a schedule is read by, and asked when it fires. All times are those of the server, but a span's. */
+typedef struct aside_schedule_rules
+{
+	uint32_t	abi_version;
+	uint32_t	reserved;
+	/* Months, days and microseconds; false: why not, lent. */
+	bool		(*interval) (aside_bytes text, int64_t *parts, aside_bytes *why);
+	bool		(*timestamp) (aside_bytes text, int64_t *at, aside_bytes *why);
+	/* Seconds that wall clocks of this zone are ahead of UTC at a second since 2000, and until when; INT64_MAX: for ever. */
+	void		(*span) (const void *zone, int64_t at, int64_t *offset, int64_t *until);
+	/* The answer of a call. */
+	void		(*give) (aside_bytes answer);
+} aside_schedule_rules;
+
+/* A time, or a limit, that there is not. */
+#define ASIDE_NO_TIME (-9223372036854775807)
+
+/* A schedule as it is defined now, and how far it has come; see rust-core/src/schedule/host.rs. */
+typedef struct aside_schedule
+{
+	int64_t		id;
+	int64_t		revision;
+	aside_bytes rule;
+	aside_bytes zone;
+	uint32_t	overlap;		/* 0 skip, 1 queue, 2 allow, 3 cancel_running */
+	uint32_t	misfire;		/* 0 once, 1 skip, 2 all */
+	int64_t		deadline_us;
+	uint32_t	max_attempts;
+	int32_t		priority;
+	int64_t		backoff_us;
+	int64_t		jitter_us;
+	int64_t		until;
+	int64_t		max_runs;
+	int64_t		next_due;
+	int64_t		next_at;
+	int64_t		last_due;
+	int64_t		fired;
+	uint32_t	paused;
+	uint32_t	reserved;
+} aside_schedule;
+
+/* A run that has not ended. */
+typedef struct aside_schedule_run
+{
+	int64_t		id;
+	int64_t		schedule;
+	uint32_t	attempt;
+	uint32_t	manual;
+	uint32_t	begun;
+	uint32_t	to_cancel;
+	int64_t		due;
+	int64_t		not_before;
+} aside_schedule_run;
+
+/* As aside.schedule_run has them. */
+typedef enum aside_run_state
+{
+	ASIDE_RUN_WAITING = 0,
+	ASIDE_RUN_RUNNING = 1,
+	ASIDE_RUN_DONE = 2,
+	ASIDE_RUN_FAILED = 3,
+	ASIDE_RUN_SKIPPED_OVERLAP = 4,
+	ASIDE_RUN_SKIPPED_MISFIRE = 5,
+	ASIDE_RUN_CANCELLED = 6,
+	ASIDE_RUN_TIMED_OUT = 7,
+	ASIDE_RUN_LOST = 8,
+} aside_run_state;
+
+typedef enum aside_schedule_entry_kind
+{
+	ASIDE_SCHEDULE_FIRED = 0,
+	ASIDE_SCHEDULE_MOVED = 1,
+	ASIDE_SCHEDULE_BEGUN = 2,
+	ASIDE_SCHEDULE_UNBEGUN = 3,
+	ASIDE_SCHEDULE_ENDED = 4,
+	ASIDE_SCHEDULE_AGAIN = 5,
+	ASIDE_SCHEDULE_RUNS = 6,
+} aside_schedule_entry_kind;
+
+/* What has happened. */
+typedef struct aside_schedule_entry
+{
+	uint32_t	kind;			/* aside_schedule_entry_kind */
+	uint32_t	state;			/* aside_run_state, of one that has fired or ended */
+	int64_t		schedule;
+	int64_t		revision;
+	int64_t		run;
+	uint32_t	attempt;
+	uint32_t	missed;
+	int64_t		due;
+	int64_t		next_due;
+	int64_t		next_at;
+	int64_t		last_due;
+	int64_t		fired;
+	int64_t		not_before;
+	/* Of one that has ended. */
+	uint32_t	last;			/* no further attempt is made */
+	uint32_t	pid;			/* 0: not known */
+	int64_t		started;
+	int64_t		finished;
+	int64_t		rows;			/* -1: not known */
+	uint32_t	sqlstate;
+	uint32_t	reserved;
+	aside_bytes tag;
+	aside_bytes message;
+	aside_bytes detail;
+	aside_bytes hint;
+	aside_bytes context;
+	aside_bytes messages;
+} aside_schedule_entry;
+
+/* What a run is to do. */
+typedef struct aside_schedule_command
+{
+	aside_bytes text;			/* absent: its schedule is no more */
+	uint32_t	database;		/* 0: there is none of that name */
+	uint32_t	timeout_ms;
+} aside_schedule_command;
+
+/* What a coordinator asks of the schedules of its database. What is lent is so until the next call. */
+typedef struct aside_schedule_host
+{
+	uint32_t	abi_version;
+	uint32_t	reserved;
+	/* When the server was started. */
+	int64_t		(*started) (void);
+	/* NULL: it knows none of that name. */
+	const void *(*zone) (aside_bytes name);
+	aside_status (*load) (const aside_schedule **schedules, size_t *nschedules, const aside_schedule_run **runs, size_t *nruns);
+	aside_status (*standing) (const int64_t *schedules, size_t count, aside_standing *out);
+	/* In one transaction. Of each, the number of its run; 0: its schedule is another one by now, and it is not written. */
+	aside_status (*record) (const aside_schedule_entry *entries, size_t count, int64_t *numbers);
+	aside_status (*command) (int64_t run, aside_schedule_command *command);
+	const aside_schedule_rules *rules;
+} aside_schedule_host;
 
 /* Processes that wait to be coordinators, at most. */
 #define ASIDE_RESERVE_PLACES 64
@@ -964,17 +1101,6 @@ extern aside_status aside_find_task(aside_pool *pool, const aside_caller_host *h
 									aside_task_row *out);
 
 /*
- * What a session does that knows its tasks by PIDs: the PID of a task, as far as its row tells, or 0 if there is
- * none, or -1 to look again; the number of a task that is known by no PID; is it known by its worker's PID? After
- * its result was read, is it known still? Will nobody ask for it any more?
- */
-extern int64_t aside_handle_pid(uint32_t pid, bool started, bool finished, uint32_t waited_ms, uint32_t most_ms);
-extern int64_t aside_handle_number(int64_t task);
-extern bool aside_handle_takes_pid(bool has_cookie, bool taken);
-extern bool aside_handle_lasts(int64_t number, bool exists, uint64_t bytes);
-extern bool aside_handle_is_over(bool consumed, bool discarded, bool exists);
-
-/*
  * The registry of coordinators, in zeroed shared memory aligned to 64 bytes.
  * Where a latch is returned, it is to be set by the caller; -1 is none.
  */
@@ -1035,6 +1161,16 @@ extern bool aside_coordinator_looked_in_vain(const aside_coordinator *coordinato
 extern aside_status aside_coordinator_close(aside_coordinator *coordinator, aside_pool *pool,
 											const aside_caller_host *host, const aside_event_host *events,
 											const aside_call *limits);
+
+/* Read a specification at this time, and give it as it is stored. */
+extern aside_status aside_schedule_read(const aside_caller_host *host, const aside_schedule_rules *rules, aside_bytes spec,
+										int64_t now);
+/* Give it in words, with times as they are in this zone. */
+extern aside_status aside_schedule_explain(const aside_caller_host *host, const aside_schedule_rules *rules, const void *zone,
+										   aside_bytes spec, int64_t now);
+/* The due times of a stored one after this time: fewer than are asked for if there are no more. */
+extern aside_status aside_schedule_dues(const aside_caller_host *host, const aside_schedule_rules *rules, const void *zone,
+										aside_bytes stored, int64_t after, int64_t *dues, size_t most, size_t *count);
 
 /* The tenant of this process is over: its sessions are abandoned. */
 extern void aside_sessions_end(aside_pool *pool, const aside_caller_host *host);

@@ -1,9 +1,9 @@
 /*
  * base/constants.c
- *	  Asserts at compile time, on each server, that the numbers in the ABI are
- *	  the server's own.
+ *	  Numbers of the ABI that must be the server's: asserted at compile time,
+ *	  on each server.
  *
- * A build therefore needs no Rust bindings of the server.
+ * So a build needs no bindings of the server for Rust.
  */
 #include "base/aside.h"
 

@@ -1,8 +1,7 @@
 /*
  * call/request.c
- *	  One request of a SQL function to the core, with the identity, the
- *	  settings and the limits of this session. Also how such a function ends,
- *	  and where it is refused.
+ *	  What a SQL function asks the core for: one request, with the identity,
+ *	  the settings and the limits of this session; and how the function ends.
  */
 #include "call/call.h"
 
@@ -99,9 +98,8 @@ aside_finish(aside_status status)
 }
 
 /*
- * For a function that asks no worker. A worker would refuse by itself. An
- * index function of another user must neither see nor end this session's
- * tasks and sessions.
+ * For a function that asks no worker, which would refuse: somebody's index
+ * function must not look at this session's tasks and sessions, nor end them.
  */
 void
 aside_refuse_if_restricted(const char *what)

@@ -1,15 +1,15 @@
 /*
  * call/settings.c
- *	  The settings of a session as a block of bytes. The caller makes the
- *	  block, and the worker applies it.
+ *	  The settings of a session as a block of bytes: made in the caller,
+ *	  applied in the worker.
  *
- * The block holds every setting that a session may change and that is not at
- * its built-in default, whatever its source: the worker may have started
- * before or after a change of the configuration file or of a role's defaults.
- * Each entry names the role and the context that set it, so nobody gains the
- * right to a setting on the way. The block leaves out client_encoding (the
- * worker has no client), the properties of the current transaction, and
- * transaction_timeout (the worker's transaction begins with the call).
+ * Shipped is every setting that a session may change and that is not at its
+ * built-in default, whatever its source: a worker may have been started
+ * before or after the configuration file or a role's defaults changed.  Who
+ * set it, and in which context, goes along, so that nobody gains a setting
+ * by the way.  Not shipped: client_encoding (there is no client), the
+ * current transaction's properties, and transaction_timeout (the worker's
+ * transaction begins at the call).
  */
 #include "call/call.h"
 
@@ -21,13 +21,10 @@
 #include "utils/memutils.h"
 #include "utils/varlena.h"
 
-/* A bit beside an entry's context: no library that the caller has loaded defines this setting. */
+/* Beside an entry's context: no library that the caller has loaded defines this setting. */
 #define UNDEFINED_HERE 0x100
 
-/*
- * Another such bit: the entry is the value to which RESET returns for the
- * caller. An entry with the current value comes before it.
- */
+/* The entry is what RESET goes back to for the caller; one with the value is in front of it. */
 #define RESET_TO 0x200
 
 /* What changes whenever a setting does; compared as bytes. */
@@ -64,10 +61,7 @@ is_shippable(const struct config_generic *var)
 	return true;
 }
 
-/*
- * Is the setting at its built-in default, as far as a worker can know? A
- * setting that no library defines exists only because somebody has set it.
- */
+/* At its built-in default, as far as a worker can know.  One that nobody defined is known by being set. */
 static inline bool
 is_default(const struct config_generic *var)
 {
@@ -87,7 +81,7 @@ reserve(Signature *signature, Size room)
 
 #ifdef ASIDE_CHEAP_SETTINGS_SCAN
 
-/* The trace of one setting. A string's content is part of it, because its memory may have been used again. */
+/* Of one setting. A string is named by content too: its memory may have been used again. */
 typedef struct Trace
 {
 	const struct config_generic *var;
@@ -185,7 +179,7 @@ sign(Signature *out)
 
 #else
 
-/* The server keeps a list of settings that are not at their defaults, and only this function shows it. */
+/* The server keeps a list of what is not at its default, and only this function shows it. */
 static void
 sign(Signature *out)
 {
@@ -215,10 +209,9 @@ remember(Signature *signature)
 }
 
 /*
- * The worker does not have its caller's temporary tables. So pg_temp leaves
- * the front of search_path, and what the worker creates goes to the next
- * schema. Elsewhere in search_path pg_temp keeps its place, because the
- * server would otherwise search it first.
+ * A session's temporary tables are not there in its worker: what it makes where
+ * these were made goes to the next schema.  Further behind, pg_temp keeps its
+ * place, for what is not named is searched first.
  */
 static char *
 without_pg_temp(const char *path)
@@ -370,7 +363,7 @@ has_entry(const aside_bytes *from, const char *name)
 	return false;
 }
 
-/* A setting that the worker has from elsewhere, and that the caller has at its default, returns to the default. */
+/* Whatever a worker has from elsewhere and the caller has at its default goes back to that. */
 static void
 withdraw(const aside_bytes *from)
 {
@@ -387,7 +380,7 @@ withdraw(const aside_bytes *from)
 	}
 }
 
-/* This is the request of an event handler: it gets the settings of its owner, and no caller's. */
+/* Of a handler of events: no caller's settings but those of its user. */
 static bool
 is_own_defaults(const aside_bytes *from)
 {
@@ -404,10 +397,9 @@ name_setting(void *arg)
 }
 
 /*
- * The caller has these values. The worker does not ask again whether the
- * caller's present role could set them, because a value may name a schema
- * that is closed to that role. Temporary tablespaces are the exception: the
- * server takes those that the role may use.
+ * The caller has these values.  Whether its role of now could have set them is
+ * not asked again: a schema or the like that one names may be closed to it.
+ * But for temporary tablespaces, of which the server takes those that it may use.
  */
 static void
 apply_entry(const Entry *entry, Oid user, int context, int level)
@@ -442,10 +434,10 @@ aside_settings_apply(const aside_bytes *from, bool elsewhere)
 	while (next_entry(from, &at, &entry))
 	{
 		/*
-		 * The worker ignores a value where the caller's process would: if a
-		 * library defines the setting later, if temporary tables have been
-		 * used, and if a tablespace is closed to this role. In another
-		 * database the value may name something that does not exist there.
+		 * Where the caller's server would have ignored the value, so does the
+		 * worker: when a library comes to define the setting, when temporary
+		 * tables have been used, and where a tablespace is not for this role.
+		 * In another database than the caller's it may name what is not there.
 		 */
 		bool		tolerant = entry.undefined || strcmp(entry.name, "temp_buffers") == 0 ||
 			strcmp(entry.name, "temp_tablespaces") == 0;
@@ -458,9 +450,9 @@ aside_settings_apply(const aside_bytes *from, bool elsewhere)
 }
 
 /*
- * A RESET in the worker restores what it would restore for the caller, whose
- * client may have chosen the value when it connected. name: the setting, or
- * NULL for all.
+ * A RESET in the worker goes back to what it would for the caller, whose
+ * client may have asked for it when it connected; for name, or for all if that
+ * is NULL.
  */
 void
 aside_settings_reset(const aside_bytes *from, const char *name, bool local)
@@ -477,7 +469,7 @@ aside_settings_reset(const aside_bytes *from, const char *name, bool local)
 	}
 }
 
-/* Remember the settings as they are now; aside_settings_intact() compares with them. */
+/* The settings are now as they are to be found again. */
 void
 aside_settings_mark(void)
 {

@@ -1,7 +1,7 @@
 /*
  * call/waits.c
- *	  What a process waits for, and which processes block it: locks, safe
- *	  snapshots, pins of buffers, and parallel workers.
+ *	  What a process waits for, and who is in its way: locks, safe snapshots,
+ *	  pins of buffers, parallel workers.
  */
 #include "call/call.h"
 
@@ -20,7 +20,7 @@
 
 #define WAIT_CLASS 0xFF000000U
 
-/* The core borrows the result of the last call of aside_host_blockers from this memory. */
+/* What the last call of aside_host_blockers lent. */
 static MemoryContext blockers_context = NULL;
 
 static bool
@@ -46,9 +46,8 @@ describe_wait(const LockInstanceData *wait, int pid, int blocker)
 }
 
 /*
- * The rules are those of pg_blocking_pids(): a blocker holds a conflicting
- * lock, or waits for one further ahead in the queue. The leader stands for a
- * lock group.
+ * The rules are those of pg_blocking_pids: who holds a conflicting lock, or
+ * waits for one further ahead in the queue; a lock group is its leader.
  */
 static void
 list_blockers(const BlockedProcsData *data, const BlockedProcData *blocked,
@@ -90,8 +89,8 @@ wait_event_of(uint32_t pid)
 }
 
 /*
- * A process sets the start and the lock of its wait before it shows that it
- * waits. A process that blocks a safe snapshot blocks the next one, too.
+ * A process tells of its wait after it has said since when, and for which
+ * lock.  Who is in the way of a safe snapshot is in the way of the next one.
  */
 uint64_t
 aside_host_lock_wait(uint32_t pid)
@@ -114,7 +113,7 @@ list_writers(uint32_t pid, aside_blocker *out, size_t *count)
 
 	for (int i = 0; i < found; i++)
 	{
-		/* This is the PID of a prepared transaction. */
+		/* That of a prepared transaction. */
 		if (pids[i] == 0)
 			continue;
 		out[*count].pid = pids[i];
@@ -145,7 +144,7 @@ aside_host_blockers(uint32_t pid, const aside_blocker **blockers, size_t *count)
 		data = GetBlockerStatusData(pid);
 		found = palloc0(sizeof(aside_blocker) * (data->nlocks + MaxBackends));
 		*count = 0;
-		/* Other members of the lock group have waits of their own. */
+		/* Others of its lock group have waits of their own. */
 		for (int i = 0; i < data->nprocs; i++)
 			if (data->procs[i].pid == (int) pid)
 				list_blockers(data, &data->procs[i], found, count);
@@ -165,8 +164,8 @@ aside_host_pin_wait(uint32_t pid)
 }
 
 /*
- * The parallel workers that a process waits for. This reads without a lock,
- * so the answer may be outdated; the core asks twice.
+ * The parallel workers that a process waits for.  What is read without a lock
+ * may be outdated; who asks asks twice.
  */
 size_t
 aside_host_group(uint32_t pid, uint32_t *members, size_t max)
@@ -190,7 +189,7 @@ aside_host_group(uint32_t pid, uint32_t *members, size_t max)
 static BufferDesc *
 buffer_wanted(PGPROC *proc)
 {
-	/* A process that still waits is found at once. */
+	/* Who still waits is found at once. */
 	static int	last = 0;
 
 	for (int i = 0; i < NBuffers; i++)
@@ -209,11 +208,10 @@ buffer_wanted(PGPROC *proc)
 }
 
 /*
- * Only the buffer manager knows which processes have pinned a buffer. But a
- * second pin of the same process does not raise the buffer's count. So if the
- * count stays the same while this process pins the buffer several times more,
- * this process had pinned it before. Other processes that pin or unpin the
- * buffer at that moment make the answer no, until the next look.
+ * Only the buffer manager knows whose pins there are.  But one more pin of a
+ * process that has one already is not counted in the buffer: where the count
+ * stays through several of ours, it has one of ours.  Others that come or go
+ * at just that moment have us answer no, until the next time.
  */
 #define PROBES 3
 
@@ -255,9 +253,8 @@ find_pin_waiters(uint32_t *waiters, size_t max)
 }
 
 /*
- * Which processes wait for a buffer that this process has pinned? None if
- * this process has no transaction. None on a standby, which ends such waits
- * in its own way.
+ * Who waits for a buffer that this process has pinned?  Nobody where it has no
+ * transaction, nor on a standby, which has its own way to end such waits.
  */
 size_t
 aside_host_pins_wanted(uint32_t *waiters, size_t max)

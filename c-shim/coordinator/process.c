@@ -85,9 +85,9 @@ leave(aside_entry_state state)
 	proc_exit(exit_code);
 }
 
-/* The partition that new events go to, and whether anybody handles them. */
+/* The partition that new events go to, and whether there is a handler or a schedule. */
 static int
-read_partition(bool *handlers)
+read_partition(bool *needed)
 {
 	int			partition = 0;
 	bool		null;
@@ -101,8 +101,8 @@ read_partition(bool *handlers)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	PushActiveSnapshot(GetTransactionSnapshot());
-	*handlers = false;
-	if (SPI_execute("SELECT partition, EXISTS (SELECT FROM aside.event_handler), greatest("
+	*needed = false;
+	if (SPI_execute("SELECT partition, EXISTS (SELECT FROM aside.event_handler) OR EXISTS (SELECT FROM aside.schedule), greatest("
 					"(SELECT max(id) FROM aside.event_0), (SELECT max(id) FROM aside.event_1), (SELECT max(id) FROM aside.event_2), "
 					"(SELECT max(id) FROM aside.event_dead), (SELECT max(since) FROM aside.event_handler)) FROM aside.event_control",
 					true, 1) == SPI_OK_SELECT &&
@@ -113,7 +113,7 @@ read_partition(bool *handlers)
 		if (!null)
 			(void) aside_raise_event_id(aside_event_tables().sequence, DatumGetInt64(highest));
 		partition = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
-		*handlers = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &null));
+		*needed = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &null));
 	}
 	PopActiveSnapshot();
 	SPI_finish();
@@ -184,7 +184,7 @@ take_turn(aside_coordinator *coordinator)
 	aside_call	limits;
 	AsideRequest request = {.kind = ASIDE_KIND_ROUTINE, .command = aside_text_bytes("")};
 	int64		paused = GetCurrentTimestamp() - failed_at;
-	bool		heard = aside_receive_notifications();
+	bool		heard = aside_hear_server();
 
 	/* Who emits events meanwhile does not cut it short. */
 	if (paused >= 0 && paused < (int64) pause * 1000)
@@ -234,7 +234,7 @@ coordinate(const aside_order *order)
 	TimestampTz turned = 0;
 	int64		wait;
 	int			partition;
-	bool		handlers;
+	bool		needed;
 
 	aside_own_entry = order->entry;
 	if (!aside_coordinator_attach(aside_event_registry, aside_own_entry, order->generation, MyProcPid, aside_proc_number(MyProc),
@@ -247,9 +247,9 @@ coordinate(const aside_order *order)
 								 GUC_ACTION_SET, true, 0, false);
 	(void) set_config_option("client_encoding", GetDatabaseEncodingName(), PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SET,
 							 true, 0, false);
-	partition = read_partition(&handlers);
+	partition = read_partition(&needed);
 	/* Who will leave at once need not be one of the reserve. */
-	if (handlers && aside_coordinator_cedes(aside_event_registry, aside_own_entry, GetCurrentTimestamp()))
+	if (needed && aside_coordinator_cedes(aside_event_registry, aside_own_entry, GetCurrentTimestamp()))
 		proc_exit(exit_code);
 	/*
 	 * What an earlier coordinator had begun may still commit: its events are
@@ -262,7 +262,7 @@ coordinate(const aside_order *order)
 			leave(ASIDE_ENTRY_FAILED);
 		aside_sleep_for(10000);
 	}
-	aside_start_listening();
+	aside_listen_to_server();
 	aside_set_current_partition(partition);
 	coordinator = aside_coordinator_new(aside_event_registry, aside_own_entry, partition, GetCurrentTimestamp());
 	aside_coordinator_became(aside_event_registry, aside_own_entry, ASIDE_ENTRY_RUNNING, GetCurrentTimestamp());

@@ -1,7 +1,7 @@
 /*
  * coordinator/work.c
- *	  How a coordinator works in its database. Each question of the core is a
- *	  transaction of its own and runs queries; the core borrows the result.
+ *	  How a coordinator works in its database: each thing that it asks is a
+ *	  transaction of its own, by queries, and what it gets is lent.
  */
 #include "coordinator/work.h"
 #include "events/events.h"
@@ -16,13 +16,10 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-/* Memory that the core borrows until its next call. */
+/* What is lent to the core until its next call. */
 MemoryContext aside_lent = NULL;
 
-/*
- * The tables that this coordinator began with. If the extension is created
- * anew, another coordinator serves its tables.
- */
+/* What this coordinator began with; the tables of an extension that was created since are for another one. */
 static Oid	tables = InvalidOid;
 static bool replaced = false;
 
@@ -53,7 +50,9 @@ hold_tables(void)
 	if (OidIsValid(here) && here == tables)
 		return;
 	replaced = OidIsValid(here);
-	aside_refuse_missing_tables();
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 errmsg("the tables of pg_aside are missing")));
 }
 
 void
@@ -66,9 +65,8 @@ aside_begin_work(void)
 	StartTransactionCommand();
 	hold_tables();
 	/*
-	 * The owner of the tables may have put triggers on them, and this process
-	 * is a superuser's. So it works as that owner, and so do deferred
-	 * triggers.
+	 * Whoever owns the tables may have put triggers on them, and this process
+	 * is a superuser's: it works as he, deferred triggers included.
 	 */
 	SetUserIdAndSecContext(aside_events_owner(), SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	if (SPI_connect() != SPI_OK_CONNECT)

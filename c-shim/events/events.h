@@ -35,17 +35,16 @@ extern AsideEventTables aside_event_tables(void);
 extern Oid	aside_event_type(void);
 extern Oid	aside_events_owner(void);
 extern Oid	aside_hold_tables(void);
-ASIDE_NORETURN extern void aside_refuse_missing_tables(void);
 
 /* events/ids.c */
 extern int64 aside_next_event_id(void);
 
 /* events/announce.c */
 extern int	aside_event_depth;
-extern void aside_announce_events(void);
-extern void aside_announce_handlers(void);
-extern void aside_announce_databases(void);
-extern void aside_announce_extension(void);
+extern void aside_note_emitted(void);
+extern void aside_note_handlers(void);
+extern void aside_note_databases(void);
+extern void aside_note_extension(void);
 
 /* events/store.c */
 extern const struct aside_event_host *aside_get_event_host(void);
@@ -74,6 +73,7 @@ extern uint64_t aside_event_size(uint32_t partition);
 extern aside_status aside_host_run_events(aside_bytes name, aside_bytes batch, aside_ran *ran);
 
 /* sql/event.c */
-extern void aside_check_events_ready(void);
+extern void aside_check_ready(const char *what);
+extern Datum aside_forward(FunctionCallInfo fcinfo, const char *topic);
 
 #endif							/* ASIDE_EVENT_H */

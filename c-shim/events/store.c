@@ -1,14 +1,14 @@
 /*
  * events/store.c
- *	  What a coordinator asks of its database. Handlers and channels are here;
- *	  events, entries of the log and partitions are in fetch.c, record.c and
- *	  tables.c.
+ *	  What a coordinator asks of its database: handlers and channels here,
+ *	  events, lines of the log and partitions in event_*.c.
  */
 #include "coordinator/coordinator.h"
 #include "coordinator/work.h"
 #include "definitions/definition.h"
 #include "events/events.h"
 #include "module/module.h"
+#include "schedules/schedules.h"
 
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -91,7 +91,7 @@ host_handlers(const aside_handler_spec **specs, size_t *count)
 	return status;
 }
 
-/* Read the owner as it is now: a definition can change its owner, or end, without a change of its row. */
+/* As it is now: definitions are handed on and ended without a word to their tables. */
 static aside_status
 host_standing(const aside_handler_spec *handlers, size_t count, aside_standing *out)
 {
@@ -136,7 +136,7 @@ host_listen(const aside_bytes *channels, size_t count)
 	return status;
 }
 
-/* The allocator keeps freed memory unless it is told to return it. */
+/* The allocator keeps what is freed unless it is told otherwise. */
 static void
 host_give_back(void)
 {
@@ -161,7 +161,7 @@ aside_get_event_host(void)
 		.places = aside_event_places,
 		.record = aside_event_record,
 		.listen = host_listen,
-		.notifications = aside_lend_notifications,
+		.notifications = aside_lend_heard,
 		.spill = aside_event_spill,
 		.acknowledged = aside_event_acknowledged,
 		.complain = aside_event_complain,
@@ -174,6 +174,7 @@ aside_get_event_host(void)
 	};
 
 	host.database = MyDatabaseId;
+	host.schedules = aside_get_schedule_host();
 	host.tables = aside_tables_of_coordinator();
 	host.rotation_bytes = (uint64) aside_event_rotation_size * 1024;
 	host.rotation_us = (uint64) aside_event_rotation_time * 1000;

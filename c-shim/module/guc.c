@@ -39,6 +39,7 @@ int			aside_reserved_coordinators = 1;
 int			aside_max_event_depth = 100;
 int			aside_event_rotation_size = 64 * 1024;
 int			aside_event_rotation_time = 600 * 1000;
+int			aside_history_retention = 7 * 24 * 60;
 bool		aside_caller_stack = false;
 int			aside_uncommitted_at_exit = ASIDE_EXIT_COMMIT;
 
@@ -65,10 +66,7 @@ check_databases(char **value, void **extra, GucSource source)
 void
 aside_define_settings(void)
 {
-	/*
-	 * A setting that fixes the size of shared memory can be set before that
-	 * memory is laid out, by the process that lays it out.
-	 */
+	/* What fixes the size of shared memory can be set before that is laid out, by whoever lays it out. */
 	GucContext	fixed = process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SUSET;
 
 	DefineCustomIntVariable("aside.max_workers",
@@ -121,6 +119,11 @@ aside_define_settings(void)
 							NULL,
 							&aside_plan_cache_size, 128, 0, 100000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("aside.history_retention",
+							"Time for which runs of schedules are kept in aside.schedule_runs.",
+							NULL,
+							&aside_history_retention, 7 * 24 * 60, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
 	DefineCustomIntVariable("aside.max_tasks",
 							"Maximum number of tasks that are known at a time.",
 							"Ended ones make room for new ones, those that were read first.",

@@ -1,7 +1,7 @@
 /*
  * module/module.h
- *	  What the module gives to every room: settings, shared memory, and new
- *	  processes.
+ *	  What the module gives to every room: settings, the memory that its
+ *	  processes share, and new processes.
  */
 #ifndef ASIDE_MODULE_H
 #define ASIDE_MODULE_H
@@ -63,6 +63,7 @@ extern int	aside_plan_cache_size;
 extern int	aside_max_tasks;
 extern int	aside_max_tasks_per_role;
 extern int	aside_max_handlers_per_role;
+extern int	aside_history_retention;
 extern int	aside_max_events_per_role;
 extern int	aside_max_handlers_per_channel;
 extern int	aside_task_memory;

@@ -1,10 +1,10 @@
 /*
  * sql/event.c
- *	  The SQL functions of events, except for emitting (sql/emit.c).
+ *	  The SQL functions of events, but for emitting (sql/emit.c).
  *
- * Functions in schema aside do the work, and nobody else may call them. The
- * function that a user calls forwards to one of these, as the owner of the
- * tables, and names the user who asks.
+ * They are done by functions of the extension that nobody else may call: the
+ * one that users call forwards to them, as the tables' owner, and says who
+ * asks.
  */
 #include "call/call.h"
 #include "coordinator/coordinator.h"
@@ -38,24 +38,25 @@ PG_FUNCTION_INFO_V1(aside_events_ready);
 PG_FUNCTION_INFO_V1(aside_event_handlers_changed);
 PG_FUNCTION_INFO_V1(aside_event_replicated);
 
+/* Events, or schedules, need a coordinator. */
 void
-aside_check_events_ready(void)
+aside_check_ready(const char *what)
 {
-	aside_refuse_if_restricted("events");
+	aside_refuse_if_restricted(what);
 	if (!aside_has_launcher())
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("events need pg_aside to be preloaded"),
+				 errmsg("%s need pg_aside to be preloaded", what),
 				 errhint("Add \"pg_aside\" to \"shared_preload_libraries\" and restart the server.")));
 }
 
 /*
- * Call the function of the same name in schema aside, as the owner of the
- * tables. It gets the caller's role, and then this function's arguments. Its
- * result is in SPI's tuple table until SPI_finish().
+ * Call the function of the same name in schema aside, as the tables' owner,
+ * with the caller's role in front of this one's arguments.  What it returns is
+ * in SPI's tuple table, until SPI_finish().
  */
 static void
-forward(FunctionCallInfo fcinfo, const char *what, bool read_only)
+forward(FunctionCallInfo fcinfo, const char *topic, const char *what, bool read_only)
 {
 	Form_pg_proc proc;
 	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(fcinfo->flinfo->fn_oid));
@@ -70,7 +71,7 @@ forward(FunctionCallInfo fcinfo, const char *what, bool read_only)
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for function %u", fcinfo->flinfo->fn_oid);
 	proc = (Form_pg_proc) GETSTRUCT(tuple);
-	aside_check_events_ready();
+	aside_check_ready(topic);
 	owner = aside_events_owner();
 	aside_check_tables_owner(owner);
 	if (!read_only)
@@ -94,16 +95,16 @@ forward(FunctionCallInfo fcinfo, const char *what, bool read_only)
 	aside_act_again(before);
 }
 
-/* Forward to a function that returns one value. The coordinator is told when the transaction commits. */
+/* One value. */
 Datum
-aside_event_forward(PG_FUNCTION_ARGS)
+aside_forward(FunctionCallInfo fcinfo, const char *topic)
 {
 	int16		len;
 	bool		byval;
 	bool		null;
 	Datum		result;
 
-	forward(fcinfo, "", false);
+	forward(fcinfo, topic, "", false);
 	if (SPI_processed != 1)
 		elog(ERROR, "expected one row");
 	get_typlenbyval(TupleDescAttr(SPI_tuptable->tupdesc, 0)->atttypid, &len, &byval);
@@ -111,21 +112,29 @@ aside_event_forward(PG_FUNCTION_ARGS)
 	if (!null && !byval)
 		result = SPI_datumTransfer(result, byval, len);
 	SPI_finish();
-	aside_announce_events();
-	aside_announce_handlers();
-	if (null)
-		PG_RETURN_NULL();
-	PG_RETURN_DATUM(result);
+	fcinfo->isnull = null;
+	return null ? (Datum) 0 : result;
 }
 
-/* Forward to a function that only reads, and returns rows. */
+/* It is told to the coordinator when the transaction commits. */
+Datum
+aside_event_forward(PG_FUNCTION_ARGS)
+{
+	Datum		result = aside_forward(fcinfo, "events");
+
+	aside_note_emitted();
+	aside_note_handlers();
+	return result;
+}
+
+/* Rows, of a function that only reads. */
 Datum
 aside_event_forward_rows(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rows = (ReturnSetInfo *) fcinfo->resultinfo;
 
 	aside_begin_rows(fcinfo);
-	forward(fcinfo, "* FROM", true);
+	forward(fcinfo, "events", "* FROM", true);
 	for (uint64 i = 0; i < SPI_processed; i++)
 		tuplestore_puttuple(rows->setResult, SPI_tuptable->vals[i]);
 	SPI_finish();
@@ -136,15 +145,14 @@ aside_event_forward_rows(PG_FUNCTION_ARGS)
 Datum
 aside_event_handlers_changed(PG_FUNCTION_ARGS)
 {
-	aside_announce_handlers();
+	aside_note_handlers();
 	return PointerGetDatum(NULL);
 }
 
 /*
- * aside.event_replicated(), a trigger on all tables of events that fires for
- * replicas only. What an apply worker writes to these tables belongs to
- * another server and stays out. What a trigger of a replicated table emits
- * belongs to this server.
+ * aside.event_replicated(), a trigger of all tables of events, which fires for
+ * replicas only: what an apply worker writes to them is another server's and
+ * stays out.  What a trigger of a replicated table emits is this server's.
  */
 Datum
 aside_event_replicated(PG_FUNCTION_ARGS)
@@ -164,7 +172,7 @@ aside_event_replicated(PG_FUNCTION_ARGS)
 Datum
 aside_want_events(PG_FUNCTION_ARGS)
 {
-	aside_announce_extension();
+	aside_note_extension();
 	PG_RETURN_VOID();
 }
 

@@ -1,7 +1,6 @@
 /*
  * worker/clean.c
- *	  Cleans a worker after a request, so that its next tenant finds nothing
- *	  of the last one.
+ *	  A worker after a request: its next tenant finds nothing of this one.
  */
 #include "call/call.h"
 #include "worker/worker.h"
@@ -25,7 +24,7 @@
 /* Each takes some 400 bytes. */
 #define MOST_ROW_SHAPES 10000
 
-/* Free what one command of a session needed. */
+/* What one command needed, within a session. */
 static void
 end_command(void)
 {
@@ -46,7 +45,7 @@ drop_temporary_tables(void)
 	aside_temp_touched = false;
 }
 
-/* Forget the replication origin that a tenant has set up, and the commit times that it has set. */
+/* Of a replica in the making: its origin, and the times that it gave to transactions. */
 static void
 forget_origin(void)
 {
@@ -68,7 +67,7 @@ stop_listening(void)
 	aside_forget_notifications();
 }
 
-/* The next tenant must find nothing of this one. */
+/* The next tenant is to find nothing of this one. */
 aside_status
 aside_host_clean(bool session_goes_on, bool *settings_intact)
 {
@@ -102,14 +101,14 @@ aside_host_clean(bool session_goes_on, bool *settings_intact)
 			ResetSequenceCaches();
 			aside_cleanup_replication_slots();
 			forget_origin();
-			/* random() may be predictable after a setseed(): seed it again. */
+			/* What setseed() made predictable is so no more. */
 			(void) DirectFunctionCall1(setseed, Float8GetDatum(pg_prng_double(&pg_global_prng_state)));
 			if (aside_temp_touched)
 				drop_temporary_tables();
 			if (aside_request_context != NULL)
 				MemoryContextReset(aside_request_context);
 			*settings_intact = aside_settings_intact();
-			/* These states end with the process only. */
+			/* These end with the process only. */
 			if (get_backup_status() != SESSION_BACKUP_NONE || aside_row_shapes > MOST_ROW_SHAPES ||
 				aside_worn_out)
 				*status_ = ASIDE_LEAVE;

@@ -5,6 +5,7 @@ pub mod calls;
 pub mod events;
 pub mod pool;
 pub mod registry;
+pub mod schedules;
 pub mod sessions;
 pub mod tasks;
 pub mod worker;

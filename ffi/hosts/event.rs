@@ -52,6 +52,15 @@ impl Events<'_> {
     }
 }
 
+/// As the core has it.
+pub fn standing(s: &aside_standing) -> Standing {
+    match s.state {
+        state if state == aside_standing_state::ASIDE_DEFINITION_ACTS => Standing::Acts { owner: s.owner, superuser: s.superuser != 0 },
+        state if state == aside_standing_state::ASIDE_DEFINITION_WAITS => Standing::Waits,
+        _ => Standing::Ended,
+    }
+}
+
 fn logged<'e>(entry: &'e Entry, one: &'e mut [i64; 1]) -> aside_log_entry {
     let mut out = aside_log_entry { events: std::ptr::null(), ..Default::default() };
     match entry {
@@ -205,11 +214,6 @@ impl EventStore for Events<'_> {
         let mut out = Vec::new();
         memory::extend(&mut out, asked.len(), aside_standing::default(), WHAT).map_err(no)?;
         done(host_call!(self.t, standing(asked.as_ptr(), asked.len(), out.as_mut_ptr())))?;
-        let standing = |s: &aside_standing| match s.state {
-            state if state == aside_standing_state::ASIDE_DEFINITION_ACTS => Standing::Acts { owner: s.owner, superuser: s.superuser != 0 },
-            state if state == aside_standing_state::ASIDE_DEFINITION_WAITS => Standing::Waits,
-            _ => Standing::Ended,
-        };
         memory::collect(out.iter().map(standing), WHAT).map_err(no)
     }
     fn fetch(&self, ask: Ask<'_>, limit: usize) -> Result<(Vec<Fetched>, Snapshot), Saved> {

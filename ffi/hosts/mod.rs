@@ -3,5 +3,6 @@
 pub mod caller;
 pub mod event;
 pub mod launcher;
+pub mod schedule;
 pub mod worker;
 pub mod world;

@@ -6,7 +6,7 @@ use super::worker::worker_host;
 use super::{Field, INTERNAL_ERROR, message, test};
 use aside_core::report::Report;
 use pg_aside::abi::*;
-use pg_aside::exports::{calls::*, events::*, pool::*, registry::*, sessions::*, tasks::*, worker::*};
+use pg_aside::exports::{calls::*, events::*, pool::*, registry::*, schedules::*, sessions::*, tasks::*, worker::*};
 use pg_aside::guard::panic_next;
 use std::ptr::{null, null_mut};
 
@@ -114,16 +114,6 @@ fn the_value_beside_the_signature_is_returned_for_a_null_and_on_a_panic() {
         each!("panic": aside_tasks_size(1, 4096) => 0;);
         panic_next();
         each!("panic": aside_registry_size() => 0;);
-        panic_next();
-        each!("panic": aside_handle_pid(7, true, false, 0, 1) => 0;);
-        panic_next();
-        each!("panic": aside_handle_number(7) => 0;);
-        panic_next();
-        each!("panic": aside_handle_takes_pid(true, true) => false;);
-        panic_next();
-        each!("panic": aside_handle_lasts(7, true, 0) => false;);
-        panic_next();
-        each!("panic": aside_handle_is_over(true, false, true) => false;);
         each!("well": aside_core_abi_version() => ASIDE_ABI_VERSION;);
     });
 }
@@ -159,6 +149,9 @@ fn raising(
         aside_task_cancel(pool, host, call, 1, 0, null_mut());
         aside_view_task(pool, host, 0, null_mut());
         aside_find_task(pool, host, 1, null_mut());
+        aside_schedule_read(host, null(), name, 0);
+        aside_schedule_explain(host, null(), null(), name, 0);
+        aside_schedule_dues(host, null(), null(), name, 0, null_mut(), 0, null_mut());
         aside_coordinator_step(coordinator, pool, host, null(), call, null_mut());
         aside_coordinator_close(coordinator, pool, host, null(), call);
     }

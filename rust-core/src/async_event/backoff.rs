@@ -26,7 +26,7 @@ pub const LONGEST_REFUSAL_US: i64 = 5_000_000;
 
 /// A worker could not begin for what its owner is, or may: that is for the owner to mend, and an attempt. Whatever else
 /// it was for, that the database allows no connections or that there are too many, says nothing about the events.
-pub(super) fn refusal_counts(sqlstate: u32) -> bool {
+pub fn refusal_counts(sqlstate: u32) -> bool {
     let class = sqlstate & 0xfff;
     [self::sqlstate(b"28000"), self::sqlstate(b"42000")].iter().any(|counted| counted & 0xfff == class)
 }

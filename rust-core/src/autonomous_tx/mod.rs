@@ -4,4 +4,3 @@ pub(crate) mod ending;
 pub mod exchange;
 pub mod session;
 pub mod task;
-mod wait;

@@ -1,12 +1,12 @@
 //! A coordinator: the process of a database that decides what workers run there on nobody's call.
 //!
-//! What it decides falls into parts: events are one. A [`part::Part`] keeps what it knows to itself, and takes a step
+//! What it decides falls into parts: events are one, schedules another. A [`part::Part`] keeps what it knows to itself, and takes a step
 //! when the coordinator takes a turn. [`turn::Turn`] is what all parts share: it reads the clock, hands out what was
 //! told and what workers said, lets the parts share the workers that there are, and says when the next turn is needed.
 //!
 //! ```text
 //!   topics told ----+                         +--> events     (async_event/)
-//!   outcomes -------+--> Turn --> each part --+--> ...
+//!   outcomes -------+--> Turn --> each part --+--> schedules  (schedule/)
 //!   clock ----------+      ^                          |
 //!                          +---- how long to wait <---+
 //! ```
@@ -29,6 +29,7 @@ pub mod workers;
 use crate::async_event::{EventHost, Events};
 use crate::host::Saved;
 use crate::launcher::registry::Rest;
+use crate::schedule::part::{ScheduleStore, Schedules};
 use part::Part;
 use topics::Topics;
 use turn::Turn;
@@ -37,19 +38,20 @@ use turn::Turn;
 pub struct Coordinator {
     turn: Turn,
     pub events: Events,
+    pub schedules: Schedules,
 }
 
 /// The parts, each as what the turn knows of it. Their order gives each its place in the numbers of leases.
 macro_rules! parts {
     ($coordinator:expr) => {
-        &mut [&mut $coordinator.events]
+        &mut [&mut $coordinator.events, &mut $coordinator.schedules]
     };
 }
 
 impl Coordinator {
     /// New events go to partition `current`.
     pub fn new(current: u8) -> Self {
-        Self { turn: Turn::default(), events: Events::new(current) }
+        Self { turn: Turn::default(), events: Events::new(current), schedules: Schedules::default() }
     }
 
     /// There may be something new.
@@ -59,18 +61,18 @@ impl Coordinator {
 
     /// Do what can be done now. Microseconds until the next turn is needed, if nothing happens before. After an error
     /// the next turn goes on.
-    pub fn take_turn<H: EventHost>(&mut self, h: &H) -> Result<u64, Saved> {
+    pub fn take_turn<H: EventHost + ScheduleStore>(&mut self, h: &H) -> Result<u64, Saved> {
         self.turn.take(h, parts!(self))
     }
 
     /// The coordinator ends in good order.
-    pub fn close<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
+    pub fn close<H: EventHost + ScheduleStore>(&mut self, h: &H) -> Result<(), Saved> {
         self.turn.close(h, parts!(self))
     }
 
     /// There is nothing to do until somebody says so, or until some time has passed.
-    pub fn rests<H: EventHost>(&self, h: &H) -> Option<Rest> {
-        let parts: [&dyn Part<H>; 1] = [&self.events];
+    pub fn rests<H: EventHost + ScheduleStore>(&self, h: &H) -> Option<Rest> {
+        let parts: [&dyn Part<H>; 2] = [&self.events, &self.schedules];
         let left_us = self.turn.rests(h, &parts)?;
         Some(Rest { age_us: self.events.age_us(h.now_us()), left_us: (left_us < u64::MAX).then_some(left_us) })
     }

@@ -7,6 +7,7 @@ use crate::async_event::EventHost;
 use crate::host::Saved;
 use crate::launcher::registry::{Entry, Registry, Rest};
 use crate::launcher::tallies::Teller;
+use crate::schedule::part::ScheduleStore;
 
 /// Events of which nobody said that there are any are found this long after others; a worker that has gone without a word, this
 /// long after it went.
@@ -33,7 +34,7 @@ impl<'a> Seat<'a> {
     }
 
     /// One turn; microseconds until the next. A partition takes events until it has so many bytes, or is so many microseconds old.
-    pub fn turn<H: EventHost>(&mut self, h: &H, rotation: (u64, u64)) -> Result<u64, Saved> {
+    pub fn turn<H: EventHost + ScheduleStore>(&mut self, h: &H, rotation: (u64, u64)) -> Result<u64, Saved> {
         self.rests = None;
         let (events, handlers) = self.entry.map_or((false, false), Entry::hear);
         let topic = |told, topic| if told { topic } else { Topics::NONE };
@@ -44,11 +45,11 @@ impl<'a> Seat<'a> {
     }
 
     /// It ends in good order.
-    pub fn close<H: EventHost>(&mut self, h: &H, rotation: (u64, u64)) -> Result<(), Saved> {
+    pub fn close<H: EventHost + ScheduleStore>(&mut self, h: &H, rotation: (u64, u64)) -> Result<(), Saved> {
         self.attend(h, rotation, Coordinator::close)
     }
 
-    fn attend<H: EventHost, T>(
+    fn attend<H: EventHost + ScheduleStore, T>(
         &mut self,
         h: &H,
         rotation: (u64, u64),

@@ -22,12 +22,29 @@ const BATCH: usize = 500;
 const WINDOW: usize = 2000;
 /// What takes its worker or the server with it is not tried more often.
 const LOST_ATTEMPTS: u32 = 3;
+/// The process of a run is written down when it has run for so long.
+const SHOWN_AFTER_US: i64 = 500_000;
 const LONGEST_BACKOFF_US: i64 = 24 * 3600 * 1_000_000;
 
 struct Held {
     run: Run,
     lease: Option<u64>,
     cancelled: bool,
+    shown: Shown,
+}
+
+/// Its process, and since when it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    /// Its worker is heard again then.
+    Unknown {
+        look_at: i64,
+    },
+    Known {
+        pid: u32,
+        at: i64,
+    },
+    WrittenDown,
 }
 
 /// The schedules of one database.
@@ -55,14 +72,21 @@ impl Book {
         self.told = true;
     }
 
-    /// There is nothing to do, ever.
-    pub fn is_empty(&self) -> bool {
-        !self.told && self.schedules.is_empty() && self.runs.is_empty()
+    /// There is nothing to do until somebody says so.
+    pub fn rests(&self) -> bool {
+        let waits = |schedule: &Schedule| !schedule.paused && schedule.next.is_some();
+        !self.told && self.pending.is_empty() && self.runs.is_empty() && !self.schedules.values().any(waits)
+    }
+
+    /// The leases that run something.
+    pub fn leases(&self) -> impl Iterator<Item = u64> + '_ {
+        self.runs.values().filter_map(|held| held.lease)
     }
 
     /// Do what can be done now. Microseconds until the next step is needed, if nothing happens before.
     pub fn step<H: ScheduleHost>(&mut self, h: &H) -> Result<u64, Saved> {
         self.hear(h)?;
+        self.show(h.timestamp())?;
         self.write_down(h)?;
         self.load(h)?;
         self.write_down(h)?;
@@ -93,12 +117,51 @@ impl Book {
         self.pending.room(0, "ends of scheduled runs").map_err(|_| self.no_memory())?;
         for outcome in h.outcomes() {
             let Some((id, _)) = self.runs.iter().find(|(_, held)| held.lease == Some(outcome.lease)) else { continue };
-            if let Some(held) = self.runs.remove(&{ *id }) {
-                self.ended(held.run, outcome.end, Some(outcome.lease), now)?;
+            let id = *id;
+            match outcome.end {
+                Some(end) => {
+                    if let Some(held) = self.runs.remove(&id) {
+                        self.ended(held.run, end, Some(outcome.lease), now)?;
+                    }
+                    self.retry_at = 0;
+                }
+                None => self.comes_back(id, now)?,
             }
-            self.retry_at = 0;
         }
         Ok(())
+    }
+
+    /// A worker says that it has begun.
+    pub fn began(&mut self, lease: u64, pid: u32, at: i64) {
+        if let Some(held) = self.runs.values_mut().find(|held| held.lease == Some(lease)) {
+            held.shown = Shown::Known { pid, at };
+        }
+    }
+
+    /// What has run for a while is shown with its process.
+    fn show(&mut self, now: i64) -> Result<(), Saved> {
+        let mut shown = Vec::new();
+        for held in self.runs.values_mut() {
+            match held.shown {
+                Shown::Known { pid, at } if !(at..at.saturating_add(SHOWN_AFTER_US)).contains(&now) => {
+                    held.shown = Shown::WrittenDown;
+                    let entry = Entry::Runs { run: held.run.id, attempt: held.run.attempt, pid, at };
+                    memory::push(&mut shown, entry, "runs that go on").map_err(|_| Saved)?;
+                }
+                Shown::Unknown { look_at } if now >= look_at => held.shown = Shown::Unknown { look_at: now.saturating_add(SHOWN_AFTER_US) },
+                _ => {}
+            }
+        }
+        shown.into_iter().try_for_each(|entry| self.note(entry))
+    }
+
+    /// What was to begin has not.
+    fn comes_back(&mut self, id: i64, now: i64) -> Result<(), Saved> {
+        let Some(held) = self.runs.get_mut(&id) else { return Ok(()) };
+        (held.run.begun, held.lease, held.cancelled) = (false, None, false);
+        let (run, attempt) = (held.run.id, held.run.attempt);
+        self.retry_at = now.saturating_add(START_RETRY_US);
+        self.note(Entry::Unbegun { run, attempt })
     }
 
     /// An attempt has ended: is there to be another?
@@ -125,7 +188,7 @@ impl Book {
 
     #[expect(clippy::disallowed_methods, reason = "nodes of a tree, a window of them")]
     fn hold(&mut self, run: Run) -> Result<(), Saved> {
-        self.runs.insert(run.id, Held { run, lease: None, cancelled: false });
+        self.runs.insert(run.id, Held { run, lease: None, cancelled: false, shown: Shown::WrittenDown });
         Ok(())
     }
 
@@ -144,8 +207,9 @@ impl Book {
         for run in runs {
             match before.get(&run.id).and_then(|held| held.lease) {
                 Some(lease) if run.begun => {
-                    let cancelled = before.get(&run.id).is_some_and(|held| held.cancelled);
-                    self.runs.insert(run.id, Held { run, lease: Some(lease), cancelled });
+                    let held = before.get(&run.id);
+                    let (cancelled, shown) = held.map_or((false, Shown::WrittenDown), |held| (held.cancelled, held.shown));
+                    self.runs.insert(run.id, Held { run, lease: Some(lease), cancelled, shown });
                 }
                 _ if run.begun => memory::push(&mut lost, run, "lost runs").map_err(|_| self.no_memory())?,
                 _ => self.hold(run)?,
@@ -406,13 +470,13 @@ impl Book {
                 _ => Ok(None),
             };
             match started {
-                Ok(Some(lease)) => held.lease = Some(lease),
+                Ok(Some(lease)) => {
+                    held.lease = Some(lease);
+                    held.shown = Shown::Unknown { look_at: h.timestamp().saturating_add(SHOWN_AFTER_US) };
+                }
                 Ok(None) | Err(Saved) => {
                     none = true;
-                    held.run.begun = false;
-                    let (run, attempt) = (held.run.id, held.run.attempt);
-                    self.retry_at = h.timestamp().saturating_add(START_RETRY_US);
-                    self.note(Entry::Unbegun { run, attempt })?;
+                    self.comes_back(*id, h.timestamp())?;
                 }
             }
         }
@@ -457,6 +521,13 @@ impl Book {
                 || self.schedules.get(&held.run.schedule).is_none_or(|of| of.paused && !held.run.manual);
             if !blocked {
                 earliest = earliest.min(held.run.not_before.max(self.retry_at));
+            }
+        }
+        for held in self.runs.values().filter(|held| held.lease.is_some()) {
+            match held.shown {
+                Shown::Known { at, .. } => earliest = earliest.min(at.saturating_add(SHOWN_AFTER_US)),
+                Shown::Unknown { look_at } => earliest = earliest.min(look_at),
+                Shown::WrittenDown => {}
             }
         }
         let wait = earliest.saturating_sub(now).max(0);

@@ -106,7 +106,8 @@ pub enum End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
     pub lease: u64,
-    pub end: End,
+    /// None: it has not begun, and never will.
+    pub end: Option<End>,
 }
 
 /// What is written down. All that is given at once is one transaction.
@@ -132,6 +133,13 @@ pub enum Entry {
     Begun {
         run: i64,
         attempt: u32,
+    },
+    /// It runs in this process since this time: written down of what takes long.
+    Runs {
+        run: i64,
+        attempt: u32,
+        pid: u32,
+        at: i64,
     },
     /// It did not begin after all.
     Unbegun {

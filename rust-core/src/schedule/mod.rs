@@ -9,6 +9,7 @@ pub mod explain;
 pub mod firing;
 pub mod host;
 pub mod next;
+pub mod part;
 pub mod spec;
 pub mod zone;
 

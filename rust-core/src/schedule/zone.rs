@@ -17,6 +17,12 @@ pub trait Zone {
     fn span(&self, at: i64) -> Span;
 }
 
+impl Zone for Box<dyn Zone + '_> {
+    fn span(&self, at: i64) -> Span {
+        (**self).span(at)
+    }
+}
+
 /// UTC, and every zone whose clocks are never changed.
 pub struct Fixed(pub i64);
 

@@ -25,7 +25,6 @@
 mod allowance;
 pub mod dispatch;
 pub mod entry;
-pub mod handles;
 pub mod journal;
 mod life;
 pub mod pages;

@@ -160,6 +160,8 @@ impl Runner for World {
     }
 }
 
+impl crate::schedule::part::ScheduleStore for World {}
+
 impl EventStore for World {
     fn handlers(&self) -> Result<Vec<Spec>, Saved> {
         self.call("handlers", false, |state| state.specs.clone())

@@ -229,6 +229,8 @@ impl Runner for Bulk {
     }
 }
 
+impl crate::schedule::part::ScheduleStore for Bulk {}
+
 impl EventStore for Bulk {
     fn handlers(&self) -> Result<Vec<Spec>, Saved> {
         Ok(self.handlers.borrow().clone())

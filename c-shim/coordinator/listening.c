@@ -1,7 +1,7 @@
 /*
- * coordinator/listen.c
- *	  A coordinator listens as a client would. The server's messages to that
- *	  client come here.
+ * coordinator/listening.c
+ *	  A coordinator listens as a client would: what the server sends it comes
+ *	  here.
  */
 #include "coordinator/coordinator.h"
 #include "worker/worker.h"
@@ -11,7 +11,7 @@
 #include "libpq/pqformat.h"
 #include "storage/sinval.h"
 
-/* Of the server's messages to its client, a coordinator keeps only notifications. */
+/* Of what the server says to its client, notifications are heard. */
 static int
 put_message(char type, const char *data, size_t len)
 {
@@ -21,23 +21,20 @@ put_message(char type, const char *data, size_t len)
 		int			pid = pq_getmsgint(&message, 4);
 		const char *channel = pq_getmsgrawstring(&message);
 
-		aside_keep_notification(pid, channel, pq_getmsgrawstring(&message));
+		aside_hear(pid, channel, pq_getmsgrawstring(&message));
 	}
 	return 0;
 }
 
 void
-aside_start_listening(void)
+aside_listen_to_server(void)
 {
 	aside_be_client(put_message);
 }
 
-/*
- * Receive what the server has for this coordinator. False: there was an
- * error, and the rest stays for the next time.
- */
+/* What the server has for it. After an error the rest is for the next time. */
 bool
-aside_receive_notifications(void)
+aside_hear_server(void)
 {
 	static bool failed = false;
 	aside_status status = ASIDE_OK;

@@ -1,0 +1,23 @@
+/*
+ * schedules/schedules.h
+ *	  Schedules: what their specifications need of the server, and what a
+ *	  coordinator asks of their tables.
+ */
+#ifndef ASIDE_SCHEDULES_H
+#define ASIDE_SCHEDULES_H
+
+#include "base/aside.h"
+
+#include "pgtime.h"
+
+/* schedules/zone.c */
+extern pg_tz *aside_zone_named(const char *name);
+extern const void *aside_schedule_zone(aside_bytes name);
+extern void aside_schedule_span(const void *zone, int64_t at, int64_t *offset, int64_t *until);
+extern const aside_schedule_rules *aside_rules_of_zone(pg_tz *zone);
+extern text *aside_schedule_answer(void);
+
+/* schedules/store.c */
+extern const aside_schedule_host *aside_get_schedule_host(void);
+
+#endif							/* ASIDE_SCHEDULES_H */

@@ -1,0 +1,181 @@
+/*
+ * sql/schedule.c
+ *	  The SQL functions of schedules: specifications are read, put in words, and
+ *	  asked when they fire; the rest forwards to functions of the extension, as
+ *	  those of events do (sql/event.c).
+ */
+#include "call/call.h"
+#include "coordinator/coordinator.h"
+#include "events/events.h"
+#include "schedules/schedules.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/latch.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+PG_FUNCTION_INFO_V1(aside_schedule_rule);
+PG_FUNCTION_INFO_V1(aside_schedule_words);
+PG_FUNCTION_INFO_V1(aside_schedule_dues_sql);
+PG_FUNCTION_INFO_V1(aside_schedule_forward);
+PG_FUNCTION_INFO_V1(aside_schedule_wait);
+PG_FUNCTION_INFO_V1(aside_schedules_changed);
+
+/* So many due times are asked for at a time. */
+#define DUES 256
+
+/* Whoever waits for a run looks again after this time, twice as long each time. */
+#define FIRST_LOOK_MS 2
+#define LONGEST_LOOK_MS 50
+
+static pg_tz *
+zone_argument(const char *name)
+{
+	pg_tz	   *zone = aside_zone_named(name);
+
+	if (zone == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("time zone \"%s\" not recognized", name),
+				 errhint("The view pg_timezone_names lists the names that are; offsets such as +05:30 are too.")));
+	return zone;
+}
+
+/* What an export has answered, in this memory. */
+static text *
+answered(aside_status status)
+{
+	if (status != ASIDE_OK)
+		aside_throw_kept();
+	return aside_schedule_answer();
+}
+
+static aside_bytes
+text_argument(Datum value)
+{
+	text	   *given = DatumGetTextPP(value);
+	aside_bytes bytes = {(const uint8_t *) VARDATA_ANY(given), VARSIZE_ANY_EXHDR(given)};
+
+	return bytes;
+}
+
+/* aside.schedule_rule(spec text, timezone text, now timestamptz) returns text: as it is stored */
+Datum
+aside_schedule_rule(PG_FUNCTION_ARGS)
+{
+	pg_tz	   *zone = zone_argument(text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	aside_status status = aside_schedule_read(aside_get_caller_host(), aside_rules_of_zone(zone), text_argument(PG_GETARG_DATUM(0)),
+											  PG_GETARG_TIMESTAMPTZ(2));
+
+	PG_RETURN_TEXT_P(answered(status));
+}
+
+/* schedule_explain(spec text) returns text */
+Datum
+aside_schedule_words(PG_FUNCTION_ARGS)
+{
+	aside_status status = aside_schedule_explain(aside_get_caller_host(), aside_rules_of_zone(session_timezone), session_timezone,
+												 text_argument(PG_GETARG_DATUM(0)), GetCurrentTimestamp());
+
+	PG_RETURN_TEXT_P(answered(status));
+}
+
+/* aside.schedule_dues(rule text, timezone text, count int, after timestamptz) returns timestamptz[] */
+Datum
+aside_schedule_dues_sql(PG_FUNCTION_ARGS)
+{
+	aside_bytes rule = text_argument(PG_GETARG_DATUM(0));
+	pg_tz	   *zone = zone_argument(text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	int64		count = Max(PG_GETARG_INT32(2), 0);
+	int64		after = PG_GETARG_TIMESTAMPTZ(3);
+	int64_t    *dues = palloc(sizeof(int64_t) * DUES);
+	ArrayBuildState *all = initArrayResult(TIMESTAMPTZOID, CurrentMemoryContext, false);
+	size_t		found = DUES;
+
+	for (int64 done = 0; done < count && found == DUES; done += found)
+	{
+		if (aside_schedule_dues(aside_get_caller_host(), aside_rules_of_zone(zone), zone, rule, after, dues, DUES, &found) != ASIDE_OK)
+			aside_throw_kept();
+		for (size_t i = 0; i < found && done + i < count; i++)
+			all = accumArrayResult(all, TimestampTzGetDatum(dues[i]), false, TIMESTAMPTZOID, CurrentMemoryContext);
+		if (found > 0)
+			after = dues[found - 1];
+		CHECK_FOR_INTERRUPTS();
+	}
+	PG_RETURN_DATUM(makeArrayResult(all, CurrentMemoryContext));
+}
+
+/* It is told to the coordinator when the transaction commits. */
+Datum
+aside_schedule_forward(PG_FUNCTION_ARGS)
+{
+	Datum		result = aside_forward(fcinfo, "schedules");
+
+	aside_note_handlers();
+	return result;
+}
+
+/* aside.schedules_changed(), a trigger of the table of schedules */
+Datum
+aside_schedules_changed(PG_FUNCTION_ARGS)
+{
+	aside_note_handlers();
+	return PointerGetDatum(NULL);
+}
+
+/* Has this run ended, as the newest snapshot has it? */
+static bool
+has_ended(int64 run)
+{
+	Oid			types[2] = {OIDOID, INT8OID};
+	Datum		values[2] = {ObjectIdGetDatum(GetUserId()), Int64GetDatum(run)};
+	AsideUser	before = aside_act_as(aside_events_owner());
+	bool		null;
+	bool		ended;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	PushActiveSnapshot(GetLatestSnapshot());
+	if (SPI_execute_with_args("SELECT aside.schedule_run_ended($1, $2)", 2, types, values, NULL, true, 1) != SPI_OK_SELECT ||
+		SPI_processed != 1)
+		elog(ERROR, "could not look for a run of a schedule");
+	ended = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
+	PopActiveSnapshot();
+	SPI_finish();
+	aside_act_again(before);
+	return ended && !null;
+}
+
+/* schedule_wait(run bigint, timeout interval) returns boolean: has it ended? */
+Datum
+aside_schedule_wait(PG_FUNCTION_ARGS)
+{
+	TimestampTz until = DT_NOEND;
+	long		look = FIRST_LOOK_MS;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("run of a schedule must not be null")));
+	aside_check_ready("schedules");
+	if (!PG_ARGISNULL(1))
+		until = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(GetCurrentTimestamp()),
+														PG_GETARG_DATUM(1)));
+	while (!has_ended(PG_GETARG_INT64(0)))
+	{
+		if (GetCurrentTimestamp() >= until)
+			PG_RETURN_BOOL(false);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, look, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		look = Min(look * 2, LONGEST_LOOK_MS);
+	}
+	PG_RETURN_BOOL(true);
+}

@@ -1,0 +1,296 @@
+//! Schedules as a part of a coordinator: its book, and what workers say of the commands that run.
+
+use super::book::Book;
+use super::host::{End, Entry, Outcome, Run, Schedule, ScheduleHost};
+use super::zone::Zone;
+use crate::async_event::backoff;
+use crate::coordinator::host::Host;
+use crate::coordinator::part::{Context, Part};
+use crate::coordinator::runner::{Runner, Work};
+use crate::coordinator::topics::Topics;
+use crate::definition::Standing;
+use crate::host::{Bounds, Saved};
+use crate::lease::work::{Ended, How, Said};
+use crate::memory::{self, NoMemory};
+use crate::report::{Field, Report, Severity, sqlstate};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+/// Of what a command prints, so many bytes are kept.
+const MESSAGES: u32 = 16 * 1024;
+/// Leases that are asked for at a time, at first and at most.
+const FIRST_WINDOW: usize = 4;
+const WIDEST: usize = 64;
+
+/// What a run is to do, and where.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Command {
+    /// 0: there is no such database.
+    pub database: u32,
+    pub text: Vec<u8>,
+    pub timeout_ms: u32,
+}
+
+/// What a database offers to its schedules, beside what is common to all parts. See [`ScheduleHost`]. A world without
+/// schedules need not say anything.
+pub trait ScheduleStore {
+    fn started(&self) -> i64 {
+        0
+    }
+    fn zone(&self, name: &[u8]) -> Option<Box<dyn Zone + '_>> {
+        _ = name;
+        None
+    }
+    fn load(&self) -> Result<(Vec<Schedule>, Vec<Run>), Saved> {
+        Ok((Vec::new(), Vec::new()))
+    }
+    fn standing(&self, schedules: &[i64]) -> Result<Vec<Standing>, Saved> {
+        _ = schedules;
+        Err(Saved)
+    }
+    /// What workers have said of the leases that entries name goes along.
+    fn record(&self, entries: &[Entry], said: &BTreeMap<u64, Box<Ended>>) -> Result<Vec<i64>, Saved> {
+        _ = (entries, said);
+        Err(Saved)
+    }
+    /// None: its schedule is no more.
+    fn command(&self, run: i64) -> Result<Option<Command>, Saved> {
+        _ = run;
+        Ok(None)
+    }
+}
+
+/// What is known of a command that could not begin.
+fn unbegun(error: Option<Report>, now: i64) -> Ended {
+    Ended {
+        how: How::Failed,
+        pid: 0,
+        started: now,
+        finished: now,
+        rows: None,
+        tag: None,
+        committed: 0,
+        error,
+        kept_rows: Vec::new(),
+        messages: Vec::new(),
+        dropped: 0,
+    }
+}
+
+/// What a command printed, a line for each message.
+pub fn printed(ended: &Ended) -> Result<Vec<u8>, NoMemory> {
+    const WHAT: &str = "what a command printed";
+    let mut all = Vec::new();
+    for message in &ended.messages {
+        let severity: &[u8] = match message.severity {
+            Severity::Debug => b"DEBUG",
+            Severity::Log => b"LOG",
+            Severity::Info => b"INFO",
+            Severity::Notice => b"NOTICE",
+            _ => b"WARNING",
+        };
+        let separator: &[u8] = if all.is_empty() { b"" } else { b"\n" };
+        for part in [separator, severity, b": ", message.get(Field::Message).unwrap_or_default()] {
+            memory::append(&mut all, part, WHAT)?;
+        }
+    }
+    if ended.dropped > 0 {
+        memory::append(&mut all, format!("\n({} more)", ended.dropped).as_bytes(), WHAT)?;
+    }
+    Ok(all)
+}
+
+/// The schedules of a coordinator's database.
+pub struct Schedules {
+    book: Book,
+    /// What was heard of runs, until it is written down.
+    said: BTreeMap<u64, Box<Ended>>,
+    outcomes: RefCell<Vec<Outcome>>,
+    /// Leases at a time: as many as there are workers, by experience.
+    window: Cell<usize>,
+    /// The monotonic clock, when the next step is needed.
+    step_at: u64,
+}
+
+impl Default for Schedules {
+    fn default() -> Self {
+        let window = Cell::new(FIRST_WINDOW);
+        Self { book: Book::default(), said: BTreeMap::new(), outcomes: RefCell::default(), window, step_at: 0 }
+    }
+}
+
+/// One step's view of the world.
+struct View<'v, 'c, H> {
+    cx: RefCell<&'v mut Context<'c, H>>,
+    host: &'c H,
+    said: RefCell<&'v mut BTreeMap<u64, Box<Ended>>>,
+    outcomes: &'v RefCell<Vec<Outcome>>,
+    window: &'v Cell<usize>,
+    leases: Cell<usize>,
+}
+
+impl<'c, H: ScheduleStore + Host + Runner> ScheduleHost for View<'_, 'c, H> {
+    type Zone = Box<dyn Zone + 'c>;
+
+    fn timestamp(&self) -> i64 {
+        self.host.timestamp()
+    }
+    fn started(&self) -> i64 {
+        self.host.started()
+    }
+    fn zone(&self, name: &[u8]) -> Option<Box<dyn Zone + 'c>> {
+        self.host.zone(name)
+    }
+    fn load(&self) -> Result<(Vec<Schedule>, Vec<Run>), Saved> {
+        self.host.load()
+    }
+    fn standing(&self, schedules: &[i64]) -> Result<Vec<Standing>, Saved> {
+        self.host.standing(schedules)
+    }
+    fn record(&self, entries: &[Entry]) -> Result<Vec<i64>, Saved> {
+        let mut said = self.said.borrow_mut();
+        let numbers = self.host.record(entries, &said)?;
+        for entry in entries {
+            if let Entry::Ended { lease: Some(lease), .. } = entry {
+                said.remove(lease);
+            }
+        }
+        Ok(numbers)
+    }
+    fn room(&self) -> usize {
+        self.window.get().saturating_sub(self.leases.get())
+    }
+    fn start(&self, run: &Run, owner: Standing) -> Result<Option<u64>, Saved> {
+        let Standing::Acts { owner, superuser } = owner else { return Ok(None) };
+        let Some(command) = self.host.command(run.id)? else { return Ok(None) };
+        if command.database == 0 {
+            return Ok(self.nowhere(run.id));
+        }
+        let keep = Bounds { row_bytes: 0, message_bytes: MESSAGES };
+        let work =
+            Work::Command { database: command.database, owner, superuser, text: &command.text, timeout_ms: command.timeout_ms, keep };
+        let started = self.cx.borrow_mut().start(owner, &work)?;
+        match started {
+            Some(_) => {
+                self.leases.set(self.leases.get() + 1);
+                self.window.set(self.window.get().max(self.leases.get() + 1).min(WIDEST));
+            }
+            None => self.window.set(self.leases.get().max(1)),
+        }
+        Ok(started)
+    }
+    fn cancel(&self, lease: u64) {
+        self.host.cancel(lease);
+    }
+    fn outcomes(&self) -> Vec<Outcome> {
+        self.outcomes.take()
+    }
+}
+
+impl<H: Host> View<'_, '_, H> {
+    /// There is no such database: that is how it has ended, as if a lease of this number had said so.
+    fn nowhere(&self, run: i64) -> Option<u64> {
+        let lease = NOWHERE | run.unsigned_abs();
+        let report = Report::error(NO_SUCH_DATABASE, "database of the schedule does not exist");
+        #[expect(clippy::disallowed_methods, reason = "a node of a tree for each lease")]
+        self.said.borrow_mut().insert(lease, Box::new(unbegun(Some(report), self.host.timestamp())));
+        memory::push(&mut self.outcomes.borrow_mut(), Outcome { lease, end: Some(End::Failed) }, "ends of scheduled runs")
+            .ok()
+            .map(|()| lease)
+    }
+}
+
+/// No lease of a worker has such a number.
+const NOWHERE: u64 = 1 << 63;
+
+const NO_SUCH_DATABASE: u32 = sqlstate(b"3D000");
+
+impl Schedules {
+    fn heard(&mut self, lease: u64, end: Option<End>, ended: Option<Box<Ended>>) {
+        #[expect(clippy::disallowed_methods, reason = "a node of a tree for each lease")]
+        if let Some(ended) = ended {
+            self.said.insert(lease, ended);
+        }
+        // Without room it is found lost when all is read anew.
+        if memory::push(self.outcomes.get_mut(), Outcome { lease, end }, "ends of scheduled runs").is_err() {
+            self.book.reload();
+        }
+        self.step_at = 0;
+    }
+
+    /// It could not begin. Where that is its owner's to mend, or its database's, that was an attempt.
+    fn refused(&mut self, lease: u64, code: u32, message: Vec<u8>, now: i64) {
+        if !(backoff::refusal_counts(code) || code == NO_SUCH_DATABASE) {
+            return self.heard(lease, None, None);
+        }
+        let mut texts = message.splitn(2, |byte| *byte == 0);
+        let text = texts.next().unwrap_or_default();
+        let report = memory::copy(text, "an error").map(|text| Report::error(code, text)).ok();
+        self.heard(lease, Some(End::Failed), Some(Box::new(unbegun(report, now))));
+    }
+}
+
+impl<H: ScheduleStore + Host + Runner> Part<H> for Schedules {
+    fn tell(&mut self, topics: Topics) {
+        if topics.has(Topics::HANDLERS) || topics.has(Topics::SCHEDULES) {
+            self.book.reload();
+            self.step_at = 0;
+        }
+    }
+
+    fn hear(&mut self, cx: &mut Context<'_, H>, lease: u64, said: Said) {
+        match said {
+            Said::Ended(ended) => {
+                let end = match ended.how {
+                    How::Done => End::Done,
+                    How::Failed => End::Failed,
+                    How::Cancelled => End::Cancelled,
+                    How::TimedOut => End::TimedOut,
+                    How::Lost => End::Lost,
+                };
+                self.heard(lease, Some(end), Some(ended));
+            }
+            Said::Refused { sqlstate, message } => self.refused(lease, sqlstate, message, cx.began),
+            Said::Lost { begun } => self.heard(lease, (begun > 0).then_some(End::Lost), None),
+            Said::Over => self.heard(lease, None, None),
+            Said::Began { pid, at } => {
+                self.book.began(lease, pid, at);
+                self.step_at = 0;
+            }
+            Said::Batch(..) | Said::TimedOut { .. } => {}
+        }
+    }
+
+    fn step(&mut self, cx: &mut Context<'_, H>) -> Result<(), Saved> {
+        let host = cx.host;
+        let now = host.now_us();
+        if now < self.step_at {
+            return Ok(());
+        }
+        let leases = Cell::new(self.book.leases().count());
+        let view =
+            View { host, cx: RefCell::new(cx), said: RefCell::new(&mut self.said), outcomes: &self.outcomes, window: &self.window, leases };
+        // What failed is tried again when the next turn comes.
+        self.step_at = 0;
+        let wait = self.book.step(&view)?;
+        let more = !self.outcomes.borrow().is_empty();
+        self.step_at = if more { 0 } else { host.now_us().saturating_add(wait) };
+        Ok(())
+    }
+
+    fn wait_us(&self, host: &H) -> u64 {
+        self.step_at.saturating_sub(host.now_us())
+    }
+
+    fn rests(&self, _: &H) -> Option<u64> {
+        (self.book.rests() && self.outcomes.borrow().is_empty()).then_some(u64::MAX)
+    }
+
+    /// What runs ends with its coordinator; the next one finds that it was lost.
+    fn close(&mut self, cx: &mut Context<'_, H>) -> Result<(), Saved> {
+        for lease in self.book.leases() {
+            cx.host.cancel(lease);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,94 @@
+-- Role: the tables of schedules, who may write to them, and what follows when somebody does. In C: c-shim/schedules/store.c.
+
+CREATE TABLE aside.schedule (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name text NOT NULL,
+    owner text NOT NULL,
+    inert boolean NOT NULL DEFAULT false,
+    spec text NOT NULL,
+    rule text NOT NULL,
+    timezone text NOT NULL,
+    command text NOT NULL,
+    overlap text NOT NULL CHECK (overlap IN ('skip', 'queue', 'allow', 'cancel_running')),
+    misfire text NOT NULL CHECK (misfire IN ('once', 'skip', 'all')),
+    misfire_deadline interval CHECK (misfire_deadline > interval '0'),
+    max_attempts int NOT NULL CHECK (max_attempts > 0),
+    backoff interval NOT NULL CHECK (backoff >= interval '0'),
+    timeout interval CHECK (timeout > interval '0'),
+    jitter interval CHECK (jitter >= interval '0'),
+    until timestamptz,
+    max_runs int CHECK (max_runs > 0),
+    priority int NOT NULL,
+    database text,
+    history text NOT NULL CHECK (history IN ('all', 'failures', 'none')),
+    paused boolean NOT NULL,
+    created timestamptz NOT NULL DEFAULT now(),
+    revision bigint NOT NULL DEFAULT 1,
+    next_due timestamptz,
+    next_run_at timestamptz,
+    last_due timestamptz,
+    fired bigint NOT NULL DEFAULT 0,
+    failures int NOT NULL DEFAULT 0
+);
+CREATE INDEX schedule_name ON aside.schedule (name);
+COMMENT ON TABLE aside.schedule IS 'schedules, as schedule_set has made them; the view aside.schedules shows them';
+COMMENT ON COLUMN aside.schedule.owner IS 'name of its role; the owner of its proxy is the role that it acts for';
+COMMENT ON COLUMN aside.schedule.inert IS 'it was restored where there was no such role, and belongs to nobody';
+COMMENT ON COLUMN aside.schedule.rule IS 'the specification, with all that depends on when it was set made plain';
+COMMENT ON COLUMN aside.schedule.database IS 'where its command runs; NULL: here';
+COMMENT ON COLUMN aside.schedule.next_due IS 'the due time that comes next; next_run_at is that and its jitter';
+COMMENT ON COLUMN aside.schedule.fired IS 'due times that became runs';
+COMMENT ON COLUMN aside.schedule.failures IS 'runs that have failed since one was done';
+
+CREATE SEQUENCE aside.schedule_run_id;
+CREATE TABLE aside.schedule_run (
+    id bigint NOT NULL,
+    attempt int NOT NULL,
+    schedule bigint NOT NULL,
+    due timestamptz NOT NULL,
+    missed int NOT NULL DEFAULT 0,
+    manual boolean NOT NULL DEFAULT false,
+    state text NOT NULL CHECK (state IN ('waiting', 'running', 'done', 'failed', 'skipped', 'cancelled', 'timed_out', 'lost')),
+    not_before timestamptz NOT NULL,
+    cancel boolean NOT NULL DEFAULT false,
+    started timestamptz,
+    finished timestamptz,
+    pid int,
+    rows bigint,
+    command_tag text,
+    sqlstate text,
+    message text,
+    detail text,
+    hint text,
+    context text,
+    messages text,
+    PRIMARY KEY (id, attempt)
+);
+CREATE INDEX schedule_run_schedule ON aside.schedule_run (schedule, id);
+CREATE INDEX schedule_run_open ON aside.schedule_run (id) WHERE state IN ('waiting', 'running');
+CREATE INDEX schedule_run_finished ON aside.schedule_run (finished);
+COMMENT ON TABLE aside.schedule_run IS
+    'attempts to run what schedules say, and due times that have none, for aside.history_retention; the view aside.schedule_runs shows them';
+COMMENT ON COLUMN aside.schedule_run.missed IS 'due times before this one that have no row of their own, counted up to 1000';
+
+SELECT pg_catalog.pg_extension_config_dump('aside.schedule', '');
+SELECT pg_catalog.pg_extension_config_dump('aside.schedule_id_seq', '');
+-- Who owns the database can dump it.
+GRANT SELECT ON aside.schedule, aside.schedule_id_seq TO pg_database_owner;
+
+CREATE FUNCTION aside.schedules_changed() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'aside_schedules_changed';
+COMMENT ON FUNCTION aside.schedules_changed() IS 'tells the coordinator that schedules have changed, when the transaction commits';
+
+-- By whatever way rows come: pg_restore copies them into the table.
+CREATE TRIGGER rights BEFORE INSERT OR UPDATE OR DELETE ON aside.schedule
+    FOR EACH ROW EXECUTE FUNCTION aside.check_definition('schedule');
+-- The coordinator, which writes down how far it has come, changes none of these columns.
+CREATE TRIGGER follow AFTER INSERT OR DELETE OR UPDATE OF id, name, owner, inert ON aside.schedule
+    FOR EACH ROW EXECUTE FUNCTION aside.follow_definition('schedule');
+CREATE TRIGGER tell AFTER INSERT OR DELETE OR UPDATE OF revision, owner, inert ON aside.schedule EXECUTE FUNCTION aside.schedules_changed();
+CREATE TRIGGER rights BEFORE INSERT OR UPDATE OR DELETE ON aside.schedule_run EXECUTE FUNCTION aside.check_writer();
+CREATE TRIGGER replicated BEFORE INSERT OR UPDATE OR DELETE ON aside.schedule FOR EACH ROW EXECUTE FUNCTION aside.event_replicated();
+CREATE TRIGGER replicated BEFORE INSERT OR UPDATE OR DELETE ON aside.schedule_run FOR EACH ROW EXECUTE FUNCTION aside.event_replicated();
+ALTER TABLE aside.schedule ENABLE ALWAYS TRIGGER rights, ENABLE ALWAYS TRIGGER follow, ENABLE ALWAYS TRIGGER tell,
+    ENABLE REPLICA TRIGGER replicated;
+ALTER TABLE aside.schedule_run ENABLE ALWAYS TRIGGER rights, ENABLE REPLICA TRIGGER replicated;

@@ -1,0 +1,332 @@
+-- Role: schedules are set, paused, run and dropped. What users call (c-shim/sql/schedule.c) forwards to the function of the same
+-- name in aside, whose first argument is the role that asks.
+
+CREATE FUNCTION aside.schedule_rule(spec text, timezone text, now timestamptz) RETURNS text
+LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'aside_schedule_rule';
+COMMENT ON FUNCTION aside.schedule_rule(text, text, timestamptz) IS 'a specification as it is stored; an error says what is wrong with it (22023)';
+CREATE FUNCTION aside.schedule_dues(rule text, timezone text, count int, after timestamptz) RETURNS timestamptz[]
+LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'aside_schedule_dues_sql';
+COMMENT ON FUNCTION aside.schedule_dues(text, text, int, timestamptz) IS 'when a stored specification is due after a time';
+
+CREATE VIEW aside.schedule_owners AS
+    SELECT s.*, aside.definition_owner('schedule', s.id, s.name) AS role FROM aside.schedule s;
+COMMENT ON VIEW aside.schedule_owners IS 'schedules, each with the role that it acts for; NULL: it has ended, or is nobody''s';
+
+CREATE FUNCTION aside.schedule_of(caller oid, wanted text) RETURNS aside.schedule LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found aside.schedule;
+    ids bigint[];
+    super boolean := (SELECT r.rolsuper FROM pg_roles r WHERE r.oid = caller);
+BEGIN
+    IF wanted IS NULL THEN
+        RAISE EXCEPTION 'name of a schedule must not be null' USING ERRCODE = '22004';
+    END IF;
+    -- One's own goes before those of roles that one may act for.
+    SELECT array_agg(s.id) INTO ids FROM aside.schedule_owners s WHERE s.name = wanted AND s.role = caller;
+    IF ids IS NULL THEN
+        SELECT array_agg(s.id) INTO ids FROM aside.schedule_owners s
+            WHERE s.name = wanted AND (s.role IS NOT NULL OR s.inert) AND (super OR pg_has_role(caller, s.role, 'USAGE'));
+    END IF;
+    IF ids IS NULL THEN
+        IF EXISTS (SELECT FROM aside.schedule_owners s WHERE s.name = wanted AND (s.role IS NOT NULL OR s.inert)) THEN
+            RAISE EXCEPTION 'must be owner of schedule "%"', wanted USING ERRCODE = '42501';
+        END IF;
+        RAISE EXCEPTION 'schedule "%" does not exist', wanted USING ERRCODE = '42704';
+    END IF;
+    IF cardinality(ids) > 1 THEN
+        RAISE EXCEPTION 'schedule name "%" is ambiguous', wanted USING ERRCODE = '42725',
+            DETAIL = 'Several roles that you may act for have one of that name.', HINT = 'Use SET ROLE to say whose is meant.';
+    END IF;
+    SELECT * INTO found FROM aside.schedule s WHERE s.id = ids[1] FOR UPDATE;
+    RETURN found;
+END $$;
+COMMENT ON FUNCTION aside.schedule_of(oid, text) IS 'the schedule of that name, if the role may change it';
+
+CREATE FUNCTION aside.schedule_end(ended aside.schedule) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    DELETE FROM aside.schedule_run r WHERE r.schedule = ended.id;
+    DELETE FROM aside.schedule s WHERE s.id = ended.id;
+END $$;
+COMMENT ON FUNCTION aside.schedule_end(aside.schedule) IS 'ends a schedule, with its history';
+
+-- Asked by the coordinator whenever it reads them. It waits for nobody.
+CREATE FUNCTION aside.schedules_settle() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found aside.schedule;
+    mends text;
+BEGIN
+    -- pg_restore --disable-triggers writes rows past their triggers, and leaves these enabled in another way than they were.
+    IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = 'aside.schedule'::regclass AND t.tgname = 'rights' AND t.tgenabled = 'D') THEN
+        RETURN;
+    END IF;
+    FOR mends IN SELECT format('ALTER TABLE %s ENABLE %s TRIGGER %I', t.tgrelid::regclass,
+            CASE t.tgname WHEN 'replicated' THEN 'REPLICA' ELSE 'ALWAYS' END, t.tgname) FROM pg_trigger t
+        WHERE t.tgrelid = 'aside.schedule'::regclass AND NOT t.tgisinternal AND t.tgenabled = 'O' LOOP
+        EXECUTE mends;
+    END LOOP;
+    IF mends IS NOT NULL THEN
+        UPDATE aside.schedule s SET inert = true WHERE NOT s.inert AND aside.definition_owner('schedule', s.id, s.name) IS NULL;
+    END IF;
+    FOR found IN SELECT * FROM aside.schedule s
+        WHERE NOT s.inert AND aside.definition_owner('schedule', s.id, s.name) IS NULL FOR UPDATE SKIP LOCKED LOOP
+        RAISE LOG 'schedule "%" has ended: its owner, role "%", has given up what it owned', found.name, found.owner;
+        PERFORM aside.schedule_end(found);
+    END LOOP;
+    FOR found IN SELECT s.* FROM aside.schedule s JOIN pg_roles r ON r.oid = aside.definition_owner('schedule', s.id, s.name)
+        WHERE NOT s.inert AND r.rolname <> s.owner AND pg_has_role(r.oid, 'USAGE') FOR UPDATE OF s SKIP LOCKED LOOP
+        UPDATE aside.schedule s SET owner = pg_get_userbyid(aside.definition_owner('schedule', s.id, s.name)) WHERE s.id = found.id;
+    END LOOP;
+    PERFORM aside.definition_keep('schedule', s.id, s.name) FROM aside.schedule s WHERE NOT s.inert;
+    DELETE FROM aside.schedule_run r WHERE r.finished < now() - current_setting('aside.history_retention')::interval;
+END $$;
+COMMENT ON FUNCTION aside.schedules_settle() IS 'has the table of schedules follow what has become of their proxies, and drops what is older than aside.history_retention';
+
+CREATE FUNCTION aside.schedule_set(caller oid, name text, spec text, command text, timezone text, overlap text, misfire text,
+    misfire_deadline interval, max_attempts int, backoff interval, timeout interval, jitter interval, until timestamptz, max_runs int,
+    priority int, database name, history text, enabled boolean) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    caller_name name := (SELECT r.rolname FROM pg_roles r WHERE r.oid = caller);
+    at timestamptz := clock_timestamp();
+    before aside.schedule;
+    row aside.schedule;
+    obstacle text;
+    wrong text;
+BEGIN
+    IF name IS NULL OR spec IS NULL OR command IS NULL OR timezone IS NULL THEN
+        RAISE EXCEPTION '% of a schedule must not be null', CASE WHEN name IS NULL THEN 'name' WHEN spec IS NULL THEN 'specification'
+            WHEN command IS NULL THEN 'command' ELSE 'time zone' END USING ERRCODE = '22004';
+    END IF;
+    IF octet_length(name) > 2000 THEN
+        RAISE EXCEPTION 'name of a schedule is too long' USING ERRCODE = '54000',
+            DETAIL = format('It has %s bytes, and may have 2000.', octet_length(name));
+    END IF;
+    IF command ~ '^\s*$' THEN
+        RAISE EXCEPTION 'command of schedule "%" is empty', name USING ERRCODE = '22023';
+    END IF;
+    wrong := CASE
+        WHEN name = '' THEN 'name must not be empty'
+        WHEN coalesce(overlap NOT IN ('skip', 'queue', 'allow', 'cancel_running'), true) THEN 'overlap may be skip, queue, allow or cancel_running'
+        WHEN coalesce(misfire NOT IN ('once', 'skip', 'all'), true) THEN 'misfire may be once, skip or all'
+        WHEN coalesce(history NOT IN ('all', 'failures', 'none'), true) THEN 'history may be all, failures or none'
+        WHEN misfire_deadline <= interval '0' THEN 'misfire_deadline must be positive'
+        WHEN coalesce(max_attempts < 1, true) THEN 'max_attempts must be at least 1'
+        WHEN coalesce(backoff < interval '0', true) THEN 'backoff must not be negative'
+        WHEN timeout <= interval '0' THEN 'timeout must be positive'
+        WHEN jitter < interval '0' THEN 'jitter must not be negative'
+        WHEN max_runs < 1 THEN 'max_runs must be at least 1'
+        WHEN priority IS NULL THEN 'priority must not be null'
+        WHEN enabled IS NULL THEN 'enabled must not be null'
+        WHEN until <= at THEN 'until has passed' END;
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'invalid option of schedule "%": %', name, wrong USING ERRCODE = '22023';
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = caller AND r.rolcanlogin) THEN
+        RAISE EXCEPTION 'the owner of a schedule must be able to log in' USING ERRCODE = '0A000',
+            DETAIL = format('Commands run as their owner, and role "%s" cannot log in.', caller_name),
+            HINT = 'Set the schedule as a role that can, for example one that is a member of this one.';
+    END IF;
+    obstacle := aside.definition_obstacle(caller);
+    IF obstacle IS NOT NULL THEN
+        RAISE EXCEPTION 'permission denied to define a schedule' USING ERRCODE = '42501', DETAIL = format('Nothing would run: %s.', obstacle);
+    END IF;
+    IF database IS NOT NULL AND database <> current_database() THEN
+        IF NOT EXISTS (SELECT FROM pg_database d WHERE d.datname = database) THEN
+            RAISE EXCEPTION 'database "%" does not exist', database USING ERRCODE = '3D000';
+        END IF;
+        IF NOT has_database_privilege(caller, database, 'CONNECT') THEN
+            RAISE EXCEPTION 'permission denied for database "%"', database USING ERRCODE = '42501';
+        END IF;
+        row.database := database;
+    END IF;
+    -- Of two who set the same one, the second replaces what the first has made.
+    PERFORM pg_advisory_xact_lock('aside.schedule'::regclass::int, hashtext(caller || ' ' || name));
+    SELECT s.* INTO before FROM aside.schedule s
+        WHERE s.name = schedule_set.name AND NOT s.inert AND aside.definition_owner('schedule', s.id, s.name) = caller FOR UPDATE;
+    IF before.spec = spec AND before.timezone = timezone THEN
+        row.rule := before.rule;
+        row.next_due := before.next_due;
+        row.next_run_at := before.next_run_at;
+        row.last_due := before.last_due;
+        row.fired := before.fired;
+    ELSE
+        row.rule := aside.schedule_rule(spec, timezone, at);
+        row.next_due := (aside.schedule_dues(row.rule, timezone, 1, at))[1];
+        IF row.rule <> 'reboot' AND (row.next_due IS NULL OR row.next_due > until) THEN
+            RAISE EXCEPTION 'schedule specification "%" can never fire', spec USING ERRCODE = '22023',
+                DETAIL = CASE WHEN row.next_due IS NULL THEN 'No due time is left.' ELSE format('It is first due at %s, and ends at %s.', row.next_due, until) END;
+        END IF;
+        row.next_run_at := row.next_due + coalesce(jitter, interval '0') * random();
+        row.last_due := CASE row.rule WHEN 'reboot' THEN at END;
+        row.fired := 0;
+    END IF;
+    IF before.id IS NOT NULL THEN
+        UPDATE aside.schedule s SET (spec, rule, timezone, command, overlap, misfire, misfire_deadline, max_attempts, backoff, timeout, jitter,
+                until, max_runs, priority, database, history, paused, revision, next_due, next_run_at, last_due, fired)
+            = (schedule_set.spec, row.rule, schedule_set.timezone, schedule_set.command, schedule_set.overlap, schedule_set.misfire,
+                schedule_set.misfire_deadline, schedule_set.max_attempts, schedule_set.backoff, schedule_set.timeout, schedule_set.jitter,
+                schedule_set.until, schedule_set.max_runs, schedule_set.priority, row.database, schedule_set.history,
+                NOT enabled, s.revision + 1, row.next_due, row.next_run_at, row.last_due, row.fired)
+            WHERE s.id = before.id;
+        RETURN before.id;
+    END IF;
+    -- Whoever owns a proxy can rename it: none that bears this name by now is to be taken for that of a restored row.
+    row.id := nextval('aside.schedule_id_seq');
+    PERFORM aside.definition_end('schedule', row.id, name);
+    INSERT INTO aside.schedule (id, name, owner, spec, rule, timezone, command, overlap, misfire, misfire_deadline, max_attempts, backoff,
+        timeout, jitter, until, max_runs, priority, database, history, paused, next_due, next_run_at, last_due) OVERRIDING SYSTEM VALUE
+    VALUES (row.id, name, caller_name, spec, row.rule, timezone, command, overlap, misfire, misfire_deadline, max_attempts, backoff,
+        timeout, jitter, until, max_runs, priority, row.database, history, NOT enabled, row.next_due, row.next_run_at, row.last_due);
+    RETURN row.id;
+END $$;
+
+CREATE FUNCTION aside.schedule_drop(caller oid, name text) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found aside.schedule := aside.schedule_of(caller, name);
+BEGIN
+    PERFORM aside.schedule_end(found);
+    RETURN true;
+END $$;
+CREATE FUNCTION aside.schedule_pause(caller oid, name text) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found aside.schedule := aside.schedule_of(caller, name);
+BEGIN
+    UPDATE aside.schedule s SET paused = true, revision = s.revision + 1 WHERE s.id = found.id;
+    RETURN NOT found.paused;
+END $$;
+CREATE FUNCTION aside.schedule_resume(caller oid, name text) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found aside.schedule := aside.schedule_of(caller, name);
+BEGIN
+    UPDATE aside.schedule s SET paused = false, revision = s.revision + 1 WHERE s.id = found.id;
+    RETURN found.paused;
+END $$;
+CREATE FUNCTION aside.schedule_run_now(caller oid, name text) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found aside.schedule := aside.schedule_of(caller, name);
+    run bigint := nextval('aside.schedule_run_id');
+BEGIN
+    INSERT INTO aside.schedule_run (id, attempt, schedule, due, manual, state, not_before)
+        VALUES (run, 1, found.id, clock_timestamp(), true, 'waiting', clock_timestamp());
+    RETURN run;
+END $$;
+-- The role may see it: its newest attempt.
+CREATE FUNCTION aside.schedule_run_of(caller oid, run bigint) RETURNS aside.schedule_run LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    its aside.schedule_run;
+BEGIN
+    IF run IS NULL THEN
+        RAISE EXCEPTION 'run of a schedule must not be null' USING ERRCODE = '22004';
+    END IF;
+    SELECT r.* INTO its FROM aside.schedule_run r WHERE r.id = run ORDER BY r.attempt DESC LIMIT 1;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'run % of a schedule does not exist', run USING ERRCODE = '42704';
+    END IF;
+    IF NOT EXISTS (SELECT FROM aside.schedule_owners s, pg_roles c WHERE s.id = its.schedule AND c.oid = caller
+            AND (c.rolsuper OR pg_has_role(caller, s.role, 'USAGE'))) THEN
+        RAISE EXCEPTION 'permission denied for run % of a schedule', run USING ERRCODE = '42501';
+    END IF;
+    RETURN its;
+END $$;
+CREATE FUNCTION aside.schedule_cancel_run(caller oid, run bigint) RETURNS boolean LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    its aside.schedule_run := aside.schedule_run_of(caller, run);
+BEGIN
+    UPDATE aside.schedule_run r SET cancel = true WHERE r.id = its.id AND r.attempt = its.attempt AND r.state IN ('waiting', 'running');
+    RETURN FOUND;
+END $$;
+-- NULL: it has not ended.
+CREATE FUNCTION aside.schedule_run_ended(caller oid, run bigint) RETURNS boolean LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    its aside.schedule_run := aside.schedule_run_of(caller, run);
+BEGIN
+    IF pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL AND EXISTS (SELECT FROM aside.schedule_run r
+            WHERE r.id = run AND r.xmin::text = (pg_current_xact_id()::text::numeric % 4294967296)::text AND r.state IN ('waiting', 'running')) THEN
+        RAISE EXCEPTION 'what this transaction has asked of run % of a schedule is done only when it has committed', run USING ERRCODE = '55000',
+            HINT = 'Wait for it in a later transaction.';
+    END IF;
+    RETURN its.state NOT IN ('waiting', 'running');
+END $$;
+
+COMMENT ON FUNCTION aside.schedule_set(oid, text, text, text, text, text, text, interval, int, interval, interval, interval, timestamptz, int, int,
+    name, text, boolean) IS 'what schedule_set does for a role';
+COMMENT ON FUNCTION aside.schedule_drop(oid, text) IS 'what schedule_drop does for a role';
+COMMENT ON FUNCTION aside.schedule_pause(oid, text) IS 'what schedule_pause does for a role';
+COMMENT ON FUNCTION aside.schedule_resume(oid, text) IS 'what schedule_resume does for a role';
+COMMENT ON FUNCTION aside.schedule_run_now(oid, text) IS 'what schedule_run_now does for a role';
+COMMENT ON FUNCTION aside.schedule_run_of(oid, bigint) IS 'the newest attempt of a run, if the role may see it';
+COMMENT ON FUNCTION aside.schedule_cancel_run(oid, bigint) IS 'what schedule_cancel_run does for a role';
+COMMENT ON FUNCTION aside.schedule_run_ended(oid, bigint) IS 'has a run ended?';
+
+CREATE FUNCTION schedule_set(name text, spec text, command text, timezone text DEFAULT pg_catalog.current_setting('TimeZone'),
+    overlap text DEFAULT 'skip', misfire text DEFAULT 'once', misfire_deadline interval DEFAULT NULL, max_attempts int DEFAULT 1,
+    backoff interval DEFAULT '10 seconds', timeout interval DEFAULT NULL, jitter interval DEFAULT NULL, until timestamptz DEFAULT NULL,
+    max_runs int DEFAULT NULL, priority int DEFAULT 0, database name DEFAULT pg_catalog.current_database(), history text DEFAULT 'all',
+    enabled boolean DEFAULT true)
+RETURNS bigint LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_schedule_forward';
+CREATE FUNCTION schedule_drop(name text) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_schedule_forward';
+CREATE FUNCTION schedule_pause(name text) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_schedule_forward';
+CREATE FUNCTION schedule_resume(name text) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_schedule_forward';
+CREATE FUNCTION schedule_run_now(name text) RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_schedule_forward';
+CREATE FUNCTION schedule_cancel_run(run bigint) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_schedule_forward';
+CREATE FUNCTION schedule_wait(run bigint, timeout interval DEFAULT NULL) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_schedule_wait';
+CREATE FUNCTION schedule_explain(spec text) RETURNS text
+LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_schedule_words';
+CREATE FUNCTION schedule_preview(spec text, timezone text DEFAULT pg_catalog.current_setting('TimeZone'), count int DEFAULT 10,
+    after timestamptz DEFAULT pg_catalog.clock_timestamp()) RETURNS SETOF timestamptz
+LANGUAGE sql STABLE STRICT PARALLEL UNSAFE ROWS 10 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+    $$ SELECT pg_catalog.unnest(aside.schedule_dues(aside.schedule_rule(spec, timezone, after), timezone, count, after)) $$;
+
+COMMENT ON FUNCTION schedule_set(text, text, text, text, text, text, interval, int, interval, interval, interval, timestamptz, int, int, name, text,
+    boolean) IS 'have the server run a command by a schedule, as the current role; creates or replaces the schedule of that name; returns its id';
+COMMENT ON FUNCTION schedule_drop(text) IS 'end a schedule, with its history; what runs is cancelled';
+COMMENT ON FUNCTION schedule_pause(text) IS 'begin nothing more by a schedule; false if it was paused already';
+COMMENT ON FUNCTION schedule_resume(text) IS 'go on with a paused schedule, by its misfire rule for what was missed; false if it was not paused';
+COMMENT ON FUNCTION schedule_run_now(text) IS 'run the command of a schedule once, when this transaction has committed and no run of it is under way; returns the number of the run';
+COMMENT ON FUNCTION schedule_cancel_run(bigint) IS 'cancel a run that has not ended; false if it has';
+COMMENT ON FUNCTION schedule_wait(bigint, interval) IS 'wait until a run has ended; false if it has not in that time';
+COMMENT ON FUNCTION schedule_explain(text) IS 'a specification in words';
+COMMENT ON FUNCTION schedule_preview(text, text, int, timestamptz) IS 'when a specification is due, after a time';
+
+GRANT EXECUTE ON FUNCTION
+    schedule_set(text, text, text, text, text, text, interval, int, interval, interval, interval, timestamptz, int, int, name, text, boolean),
+    schedule_drop(text), schedule_pause(text), schedule_resume(text), schedule_run_now(text), schedule_cancel_run(bigint),
+    schedule_wait(bigint, interval), schedule_explain(text), schedule_preview(text, text, int, timestamptz)
+TO aside_user;
+
+-- What users read.
+CREATE VIEW aside.schedules WITH (security_barrier) AS
+    SELECT s.id, s.name, coalesce(pg_catalog.pg_get_userbyid(s.role), s.owner) AS owner, s.spec, s.timezone,
+        CASE WHEN a.may THEN s.command END AS command, coalesce(s.database, pg_catalog.current_database()) AS database,
+        CASE WHEN r.state IN ('waiting', 'running') THEN r.state WHEN s.paused THEN 'paused'
+            WHEN s.next_run_at IS NULL AND s.rule <> 'reboot' AND s.rule NOT LIKE 'after %' THEN 'ended' ELSE 'scheduled' END AS state,
+        CASE WHEN NOT s.paused THEN s.next_run_at END AS next_run_at, r.due AS last_due, r.started AS last_started, r.finished AS last_finished,
+        r.state AS last_state, CASE WHEN a.may THEN r.message END AS last_message, s.failures AS consecutive_failures, s.fired AS runs,
+        s.overlap, s.misfire, s.misfire_deadline, s.max_attempts, s.backoff, s.timeout, s.jitter, s.until, s.max_runs, s.priority, s.history,
+        s.created,
+        CASE WHEN s.inert THEN pg_catalog.format('its owner, role "%s", was lost in a restore: it belongs to nobody', s.owner)
+             ELSE aside.definition_obstacle(s.role) END AS reason
+    FROM aside.schedule_owners s
+        LEFT JOIN LATERAL (SELECT * FROM aside.schedule_run r WHERE r.schedule = s.id AND r.state <> 'skipped' ORDER BY r.id DESC, r.attempt DESC LIMIT 1) r ON true,
+        LATERAL (SELECT coalesce(pg_catalog.pg_has_role(s.role, 'USAGE'), false)
+            OR (SELECT u.rolsuper FROM pg_catalog.pg_roles u WHERE u.rolname = current_user) AS may) a
+    WHERE s.role IS NOT NULL OR s.inert;
+CREATE VIEW aside.schedule_runs WITH (security_barrier) AS
+    SELECT r.id AS run, r.attempt, s.name AS schedule, pg_catalog.pg_get_userbyid(s.role) AS owner, r.due, r.started, r.finished,
+        r.finished - r.started AS duration, r.state, r.missed, r.manual, r.rows, r.command_tag, r.sqlstate, r.message, r.detail, r.hint,
+        r.context, r.messages, r.pid, CASE WHEN r.state = 'waiting' THEN r.not_before END AS not_before
+    FROM aside.schedule_run r JOIN aside.schedule_owners s ON s.id = r.schedule
+    WHERE pg_catalog.pg_has_role(s.role, 'USAGE') OR (SELECT u.rolsuper FROM pg_catalog.pg_roles u WHERE u.rolname = current_user);
+COMMENT ON VIEW aside.schedules IS
+    'schedules: what they run, when next, how the last run went; reason: why none runs now; NULL: nothing keeps it';
+COMMENT ON VIEW aside.schedule_runs IS
+    'runs of schedules, a row for each attempt, and due times that were skipped: waiting, running, done, failed, skipped, cancelled, timed_out, lost; kept for aside.history_retention';
+GRANT SELECT ON aside.schedules, aside.schedule_runs TO aside_user;
