@@ -1101,6 +1101,17 @@ extern aside_status aside_find_task(aside_pool *pool, const aside_caller_host *h
 									aside_task_row *out);
 
 /*
+ * What a session does that knows its tasks by PIDs: the PID of a task, as far as its row tells, or 0 if there is
+ * none, or -1 to look again; the number of a task that is known by no PID; is it known by its worker's PID? After
+ * its result was read, is it known still? Will nobody ask for it any more?
+ */
+extern int64_t aside_handle_pid(uint32_t pid, bool started, bool finished, uint32_t waited_ms, uint32_t most_ms);
+extern int64_t aside_handle_number(int64_t task);
+extern bool aside_handle_takes_pid(bool has_cookie, bool taken);
+extern bool aside_handle_lasts(int64_t number, bool exists, uint64_t bytes);
+extern bool aside_handle_is_over(bool consumed, bool discarded, bool exists);
+
+/*
  * The registry of coordinators, in zeroed shared memory aligned to 64 bytes.
  * Where a latch is returned, it is to be set by the caller; -1 is none.
  */

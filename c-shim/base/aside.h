@@ -1,10 +1,10 @@
 /*
  * base/aside.h
  *	  What every file of the shim needs: the contract with the core, kept
- *	  errors, and the trap.  What one room offers to the others is in that
- *	  room's own header.
+ *	  errors, and the trap. Each room says in a header of its own what it
+ *	  offers to the others.
  *
- * The shim calls the server and traps its errors; it decides nothing.
+ * The shim calls the server and traps the server's errors. It decides nothing.
  */
 #ifndef ASIDE_H
 #define ASIDE_H

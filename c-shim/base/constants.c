@@ -1,9 +1,9 @@
 /*
  * base/constants.c
- *	  Numbers of the ABI that must be the server's: asserted at compile time,
- *	  on each server.
+ *	  Asserts at compile time, on each server, that the numbers in the ABI are
+ *	  the server's own.
  *
- * So a build needs no bindings of the server for Rust.
+ * A build therefore needs no Rust bindings of the server.
  */
 #include "base/aside.h"
 

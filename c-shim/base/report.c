@@ -1,9 +1,10 @@
 /*
  * base/report.c
- *	  Errors: kept when trapped, carried with every field, thrown at the end.
+ *	  Errors: the trap keeps an error, a report carries it with every field,
+ *	  and the last act of a SQL function throws it.
  *
- * One error at a time is kept, in a context of its own: the call in which it
- * happened ends before another one begins.
+ * One error at a time is kept, in a memory context of its own. The call in
+ * which an error happened ends before the next call begins.
  */
 #include "base/aside.h"
 
@@ -31,7 +32,7 @@ fresh_error_context(void)
 	return error_context;
 }
 
-/* What is kept where there is no memory for an error: it needs none. */
+/* The error that is kept if there is no memory for an error. It needs none. */
 static ErrorData *
 without_memory(void)
 {
@@ -46,10 +47,10 @@ without_memory(void)
 }
 
 /*
- * The server takes the names of a source file and of its function for
- * constants: copies of an error that it still holds point to them, whatever
- * has become of the error from which they come.  So each is kept once, for good.
- * They are few: server and modules have no more than they were built with.
+ * The server assumes that the names of a source file and of a function are
+ * constants: copies of an error point to them even when the error itself is
+ * gone. So this keeps each name once, for good. There are few: no more than
+ * the server and its modules were built with.
  */
 static const char *
 lasting_name(const char *name, size_t len)
@@ -72,8 +73,8 @@ lasting_name(const char *name, size_t len)
 }
 
 /*
- * In a PG_CATCH block: take the error over.  Rust frames lie below, which no
- * error may pass: one that cannot be copied is replaced.
+ * In a PG_CATCH block: take the error over. Rust frames lie below, and no
+ * error may pass them, so an error that cannot be copied is replaced.
  */
 void
 aside_keep_error(MemoryContext back_to)
@@ -95,8 +96,8 @@ aside_keep_error(MemoryContext back_to)
 }
 
 /*
- * There is nothing left, and Rust would abort the process: it ends as the
- * server ends one.  Like any FATAL this does not come back to its callers.
+ * No memory is left, and Rust would abort the process. Instead the process
+ * ends as the server ends one. Like any FATAL, this does not return.
  */
 void
 aside_end_without_memory(size_t bytes)

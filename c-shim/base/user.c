@@ -1,12 +1,12 @@
 /*
  * base/user.c
- *	  Acting as another user for a while.
+ *	  Lets another user act for a while.
  */
 #include "base/aside.h"
 
 #include "miscadmin.h"
 
-/* From now on user acts, until aside_act_again() is told what this returns; an abort ends it too. */
+/* From now on this user acts, until the caller passes the result to aside_act_again(). An abort ends it, too. */
 AsideUser
 aside_act_as(Oid user)
 {

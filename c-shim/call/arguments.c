@@ -1,7 +1,8 @@
 /*
  * call/arguments.c
- *	  Arguments of autonomous commands: collected from a SQL function's call,
- *	  shipped to another process, and read there.
+ *	  Arguments of autonomous commands: this file collects them from a SQL
+ *	  function's call, makes them fit for another process, and reads them
+ *	  there.
  */
 #include "call/call.h"
 
@@ -25,7 +26,7 @@ refuse_pseudo(Oid type, int number)
 				 errhint("Cast it to a named type.")));
 }
 
-/* One argument, to be read in another process: nothing of it stays in a toast table. */
+/* Make one argument ready for another process: no part of it stays in a toast table. */
 void
 aside_fill_argument(AsideArguments *to, int i, Oid type, int16 len, bool by_value,
 					Datum value, bool null)
@@ -127,12 +128,12 @@ aside_argument_datum(const aside_arg *arg, Oid type)
 				return OidInputFunctionCall(input, text, io_param, -1);
 			}
 		default:
-			/* As the caller's server laid it out, aligned, and there until the request ends. */
+			/* The bytes are aligned as the caller's process laid them out, and stay until the request ends. */
 			return PointerGetDatum(arg->data.data);
 	}
 }
 
-/* A type of this database alone means nothing in another one: its text does. */
+/* A type that only this database knows means nothing in another one, but its text does. */
 static void
 make_text(AsideArguments *to)
 {
@@ -153,7 +154,7 @@ make_text(AsideArguments *to)
 			arg->form = ASIDE_ARG_TEXT;
 			aside_leave_styles(nest);
 		}
-		/* The server's own types are known there. */
+		/* Every database knows the server's own types. */
 		if (arg->type >= FirstNormalObjectId)
 			arg->type = InvalidOid;
 	}
@@ -181,7 +182,7 @@ collect_arguments(AsideArguments *to, FunctionCallInfo fcinfo, int first)
 					 errhint("Cast the argument, for example to text.")));
 		if (type == UNKNOWNOID)
 		{
-			/* The statement in which it is used says what it is. */
+			/* The statement that uses the argument decides its type. */
 			to->args[i].form = ASIDE_ARG_NULL;
 			if (!PG_ARGISNULL(first + i))
 			{
@@ -200,7 +201,7 @@ collect_arguments(AsideArguments *to, FunctionCallInfo fcinfo, int first)
 	}
 }
 
-/* The arguments of a function from `first` on; elsewhere: they are for another database. */
+/* Collect the arguments of a function from `first` on. elsewhere: they are for another database. */
 void
 aside_collect_arguments(AsideArguments *to, FunctionCallInfo fcinfo, int first, bool elsewhere)
 {

@@ -1,7 +1,8 @@
 /*
  * call/call.h
- *	  The caller's side of autonomous work: arguments and requests out, rows
- *	  and errors in; and what both sides know of values, settings and waits.
+ *	  The caller's side of autonomous work: arguments and requests go out,
+ *	  rows and errors come in. Also what both sides know of values, settings
+ *	  and waits.
  */
 #ifndef ASIDE_CALL_H
 #define ASIDE_CALL_H

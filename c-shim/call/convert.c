@@ -1,10 +1,12 @@
 /*
  * call/convert.c
- *	  Rows that came as the worker has described them, to what a function is
- *	  to return: assigned, or read where they came as text (call/styles.c).
+ *	  Converts rows that the worker has described to the columns that a
+ *	  function returns. A value is assigned, or read from text if it came as
+ *	  text (call/styles.c).
  *
- * Done when all rows have come, so that whatever a cast does, a call of ours
- * included, happens outside of the exchange with the worker.
+ * This happens when all rows have come. A cast may do anything, an autonomous
+ * call included, and must not do it in the middle of an exchange with the
+ * worker.
  */
 #include "call/call.h"
 
@@ -91,7 +93,7 @@ convert(Conversion *how, TupleTableSlot *slot, int i, ExprContext *econtext, boo
 							 how->io_param, how->typmod);
 }
 
-/* Casts see this session's settings, and text those that it was written under. */
+/* Casts run under this session's settings. Text is read under the settings that it was written under. */
 static void
 convert_row(const Conversions *all, TupleTableSlot *slot, int count, ExprContext *econtext,
 			Datum *values, bool *nulls)

@@ -1,11 +1,11 @@
 /*
  * call/foreign_text.c
- *	  Text of another database of the cluster: refused where it would be a
- *	  value, converted or escaped where a view shows it.
+ *	  Text from another database of the cluster. It is refused where it would
+ *	  become a value, and converted or escaped where a view shows it.
  *
- * Memory that all databases share has commands, labels and messages in the
- * encoding of the database that they are from.  So has what the server shows
- * of other processes.
+ * All databases share the memory that holds commands, labels and messages.
+ * Each text there is in the encoding of the database that it comes from, and
+ * so is what the server shows of other processes.
  */
 #include "call/call.h"
 
@@ -33,7 +33,7 @@ encoding_of(Oid database)
 	return encoding;
 }
 
-/* Are values of that database ones of this?  They are not converted on their way. */
+/* Are values of that database valid in this one? Nothing converts them on their way. */
 bool
 aside_same_encoding(Oid database)
 {
@@ -86,7 +86,7 @@ aside_shown_bytes(aside_bytes text, Oid database)
 	StringInfoData out;
 	aside_bytes bytes;
 
-	/* Of those nothing is known but that they are to be valid here. */
+	/* Of such a text nothing is known; it must only be valid here. */
 	if (from == PG_SQL_ASCII || GetDatabaseEncoding() == PG_SQL_ASCII)
 		from = GetDatabaseEncoding();
 	initStringInfo(&out);

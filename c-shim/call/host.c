@@ -1,6 +1,6 @@
 /*
  * call/host.c
- *	  What the caller's side of an autonomous transaction asks of its backend.
+ *	  The table of what the core may ask of a calling process.
  */
 #include "call/call.h"
 #include "coordinator/coordinator.h"
@@ -67,7 +67,11 @@ host_activity(uint32_t pid, aside_bytes *query)
 	{
 		PGPROC	   *proc = BackendPidGetProc(pid);
 
-		/* Of others it says only that this user may not know. What it says is in the encoding of the process's database. */
+		/*
+		 * If the current user may not see that process's query, the server
+		 * returns a text that says so. The query is in the encoding of that
+		 * process's database.
+		 */
 		*query = aside_text_bytes(pgstat_get_backend_current_activity(pid, true));
 		if (proc != NULL && proc->databaseId != MyDatabaseId)
 			*query = aside_shown_bytes(*query, proc->databaseId);

@@ -1,10 +1,10 @@
 /*
  * call/origin.c
- *	  Who is behind autonomous work: its caller's process writes that down.
+ *	  Who is behind autonomous work, as the calling process writes it down.
  *
- * What is the same for all calls of a statement crosses once for each worker:
- * a block, under a name.  With each call come the caller's transaction and,
- * if aside.caller_stack is on, the place in its code.
+ * What is the same for all calls of a statement crosses once for each worker,
+ * as a block under a name. The caller's transaction crosses with each call,
+ * and so does the place in the caller's code if aside.caller_stack is on.
  */
 #include "call/call.h"
 #include "call/origin.h"
@@ -23,7 +23,7 @@
 #undef ENABLE_SSPI
 #include "libpq/libpq-be.h"
 
-/* A longer text of a statement is cut; a task keeps it for as long as it waits. */
+/* A longer text of a statement is cut. A task keeps the text for as long as the task waits, so it keeps less. */
 #define MOST_QUERY_BYTES (1024 * 1024)
 #define MOST_QUERY_BYTES_OF_TASK 4096
 
@@ -88,7 +88,7 @@ next_name(void)
 	return Max(hash_bytes_extended((const unsigned char *) parts, sizeof(parts), 0), 1);
 }
 
-/* What a worker is to know of this process in its present statement, and its name. */
+/* What a worker should know of this process in its present statement, and the name of that block. */
 void
 aside_origin_current(aside_bytes *block, uint64_t *version)
 {
@@ -132,7 +132,7 @@ aside_origin_of_task(aside_bytes *block, uint64_t *version)
 	*version = *version == PG_UINT64_MAX ? 1 : *version + 1;
 }
 
-/* Where the code is that makes the call; NULL: it is not to be told. */
+/* Where in its code the caller makes the call. NULL: aside.caller_stack is off. */
 aside_bytes
 aside_stack_current(void)
 {

@@ -1,7 +1,7 @@
 /*
  * call/origin.h
- *	  The block that says who is behind autonomous work, as it crosses from
- *	  its caller's process (call/origin.c) to the worker (worker/origin.c).
+ *	  The block that says who is behind autonomous work. The caller's process
+ *	  writes it (call/origin.c), and the worker reads it (worker/origin.c).
  */
 #ifndef ASIDE_ORIGIN_H
 #define ASIDE_ORIGIN_H

@@ -1,10 +1,10 @@
 /*
  * call/parse_hook.c
- *	  Arguments of our functions for which nobody has said a type.
+ *	  Says what to do about a parameter of our functions that has no type.
  *
- * Drivers send parameters without types, to be inferred by where they are
- * used; our functions take arguments of any type, which tells nothing.  The
- * server refuses that without a word of what to do, after this.
+ * Drivers send parameters without types and let the server infer them from
+ * their use. Our functions take arguments of any type, so nothing can be
+ * inferred. Without this hook the server refuses such a call without a hint.
  */
 #include "call/call.h"
 

@@ -1,12 +1,12 @@
 /*
  * call/pool.c
- *	  The pool that this process borrows workers from, until it ends.
+ *	  The pool that this process borrows workers from, until the process ends.
  */
 #include "call/call.h"
 
 #include "storage/ipc.h"
 
-/* This process ends while it may have calls running, or workers of its own. */
+/* This process ends. It may have calls running, or workers of its own. */
 static void
 leave_pool(int code, Datum arg)
 {
@@ -17,10 +17,7 @@ leave_pool(int code, Datum arg)
 		aside_pool_close(pool->handle, aside_get_caller_host());
 }
 
-/*
- * A worker's is the one that it serves.  NULL if this process uses none yet
- * and none is to be created.
- */
+/* A worker borrows from the pool that it serves. NULL if this process uses no pool yet and shall not create one. */
 AsidePool *
 aside_caller_pool(bool create)
 {

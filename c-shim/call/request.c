@@ -1,7 +1,8 @@
 /*
  * call/request.c
- *	  What a SQL function asks the core for: one request, with the identity,
- *	  the settings and the limits of this session; and how the function ends.
+ *	  One request of a SQL function to the core, with the identity, the
+ *	  settings and the limits of this session. Also how such a function ends,
+ *	  and where it is refused.
  */
 #include "call/call.h"
 
@@ -98,8 +99,9 @@ aside_finish(aside_status status)
 }
 
 /*
- * For a function that asks no worker, which would refuse: somebody's index
- * function must not look at this session's tasks and sessions, nor end them.
+ * For a function that asks no worker. A worker would refuse by itself. An
+ * index function of another user must neither see nor end this session's
+ * tasks and sessions.
  */
 void
 aside_refuse_if_restricted(const char *what)

@@ -1,7 +1,8 @@
 /*
  * call/rows.c
- *	  Rows of autonomous commands at their caller: what a SQL function
- *	  expects, where the rows go as they come, and how the function returns them.
+ *	  Rows of an autonomous command at its caller: which columns a SQL
+ *	  function expects, where rows go as they come, and how the function
+ *	  returns them.
  */
 #include "call/call.h"
 
@@ -15,8 +16,8 @@
 AsideRows  *aside_rows = NULL;
 
 /*
- * The columns that this caller expects, as the worker is told; elsewhere: one
- * in another database, which knows the server's own types only.
+ * The columns that this caller expects, as the worker gets them. elsewhere:
+ * the worker is in another database, which knows only the server's own types.
  */
 aside_column *
 aside_expected_columns(TupleDesc desc, bool elsewhere)
@@ -51,7 +52,7 @@ aside_require_set_context(FunctionCallInfo fcinfo)
 				 errmsg("set-valued function called in context that cannot accept a set")));
 }
 
-/* What a function that returns records is to return, by its column definition list. */
+/* The columns that a function must return, by the column definition list of its call. */
 TupleDesc
 aside_wanted_columns(FunctionCallInfo fcinfo)
 {
@@ -153,7 +154,7 @@ aside_host_row(aside_bytes tuple)
 	return status;
 }
 
-/* The result that follows is the one that is kept. */
+/* Only the result that follows is kept. */
 aside_status
 aside_host_describe(const aside_column *columns, size_t count)
 {

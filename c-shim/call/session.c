@@ -1,6 +1,6 @@
 /*
  * call/session.c
- *	  Autonomous sessions as other files open and close them.
+ *	  Opens and closes autonomous sessions for other files.
  */
 #include "call/call.h"
 
@@ -16,7 +16,7 @@ aside_open_session(aside_bytes session, Oid database)
 	aside_finish(aside_session_open(aside_caller_pool(true)->handle, aside_get_caller_host(), &call, session));
 }
 
-/* DISCARD ALL: what a pooler hands on to its next client is not to hold the last one's sessions. */
+/* DISCARD ALL: a pooler's next client must not get the sessions of the last one. */
 void
 aside_discard_sessions(void)
 {

@@ -1,15 +1,15 @@
 /*
  * call/settings.c
- *	  The settings of a session as a block of bytes: made in the caller,
- *	  applied in the worker.
+ *	  The settings of a session as a block of bytes. The caller makes the
+ *	  block, and the worker applies it.
  *
- * Shipped is every setting that a session may change and that is not at its
- * built-in default, whatever its source: a worker may have been started
- * before or after the configuration file or a role's defaults changed.  Who
- * set it, and in which context, goes along, so that nobody gains a setting
- * by the way.  Not shipped: client_encoding (there is no client), the
- * current transaction's properties, and transaction_timeout (the worker's
- * transaction begins at the call).
+ * The block holds every setting that a session may change and that is not at
+ * its built-in default, whatever its source: the worker may have started
+ * before or after a change of the configuration file or of a role's defaults.
+ * Each entry names the role and the context that set it, so nobody gains the
+ * right to a setting on the way. The block leaves out client_encoding (the
+ * worker has no client), the properties of the current transaction, and
+ * transaction_timeout (the worker's transaction begins with the call).
  */
 #include "call/call.h"
 
@@ -21,10 +21,13 @@
 #include "utils/memutils.h"
 #include "utils/varlena.h"
 
-/* Beside an entry's context: no library that the caller has loaded defines this setting. */
+/* A bit beside an entry's context: no library that the caller has loaded defines this setting. */
 #define UNDEFINED_HERE 0x100
 
-/* The entry is what RESET goes back to for the caller; one with the value is in front of it. */
+/*
+ * Another such bit: the entry is the value to which RESET returns for the
+ * caller. An entry with the current value comes before it.
+ */
 #define RESET_TO 0x200
 
 /* What changes whenever a setting does; compared as bytes. */
@@ -61,7 +64,10 @@ is_shippable(const struct config_generic *var)
 	return true;
 }
 
-/* At its built-in default, as far as a worker can know.  One that nobody defined is known by being set. */
+/*
+ * Is the setting at its built-in default, as far as a worker can know? A
+ * setting that no library defines exists only because somebody has set it.
+ */
 static inline bool
 is_default(const struct config_generic *var)
 {
@@ -81,7 +87,7 @@ reserve(Signature *signature, Size room)
 
 #ifdef ASIDE_CHEAP_SETTINGS_SCAN
 
-/* Of one setting. A string is named by content too: its memory may have been used again. */
+/* The trace of one setting. A string's content is part of it, because its memory may have been used again. */
 typedef struct Trace
 {
 	const struct config_generic *var;
@@ -179,7 +185,7 @@ sign(Signature *out)
 
 #else
 
-/* The server keeps a list of what is not at its default, and only this function shows it. */
+/* The server keeps a list of settings that are not at their defaults, and only this function shows it. */
 static void
 sign(Signature *out)
 {
@@ -209,9 +215,10 @@ remember(Signature *signature)
 }
 
 /*
- * A session's temporary tables are not there in its worker: what it makes where
- * these were made goes to the next schema.  Further behind, pg_temp keeps its
- * place, for what is not named is searched first.
+ * The worker does not have its caller's temporary tables. So pg_temp leaves
+ * the front of search_path, and what the worker creates goes to the next
+ * schema. Elsewhere in search_path pg_temp keeps its place, because the
+ * server would otherwise search it first.
  */
 static char *
 without_pg_temp(const char *path)
@@ -363,7 +370,7 @@ has_entry(const aside_bytes *from, const char *name)
 	return false;
 }
 
-/* Whatever a worker has from elsewhere and the caller has at its default goes back to that. */
+/* A setting that the worker has from elsewhere, and that the caller has at its default, returns to the default. */
 static void
 withdraw(const aside_bytes *from)
 {
@@ -380,7 +387,7 @@ withdraw(const aside_bytes *from)
 	}
 }
 
-/* Of a handler of events: no caller's settings but those of its user. */
+/* This is the request of an event handler: it gets the settings of its owner, and no caller's. */
 static bool
 is_own_defaults(const aside_bytes *from)
 {
@@ -397,9 +404,10 @@ name_setting(void *arg)
 }
 
 /*
- * The caller has these values.  Whether its role of now could have set them is
- * not asked again: a schema or the like that one names may be closed to it.
- * But for temporary tablespaces, of which the server takes those that it may use.
+ * The caller has these values. The worker does not ask again whether the
+ * caller's present role could set them, because a value may name a schema
+ * that is closed to that role. Temporary tablespaces are the exception: the
+ * server takes those that the role may use.
  */
 static void
 apply_entry(const Entry *entry, Oid user, int context, int level)
@@ -434,10 +442,10 @@ aside_settings_apply(const aside_bytes *from, bool elsewhere)
 	while (next_entry(from, &at, &entry))
 	{
 		/*
-		 * Where the caller's server would have ignored the value, so does the
-		 * worker: when a library comes to define the setting, when temporary
-		 * tables have been used, and where a tablespace is not for this role.
-		 * In another database than the caller's it may name what is not there.
+		 * The worker ignores a value where the caller's process would: if a
+		 * library defines the setting later, if temporary tables have been
+		 * used, and if a tablespace is closed to this role. In another
+		 * database the value may name something that does not exist there.
 		 */
 		bool		tolerant = entry.undefined || strcmp(entry.name, "temp_buffers") == 0 ||
 			strcmp(entry.name, "temp_tablespaces") == 0;
@@ -450,9 +458,9 @@ aside_settings_apply(const aside_bytes *from, bool elsewhere)
 }
 
 /*
- * A RESET in the worker goes back to what it would for the caller, whose
- * client may have asked for it when it connected; for name, or for all if that
- * is NULL.
+ * A RESET in the worker restores what it would restore for the caller, whose
+ * client may have chosen the value when it connected. name: the setting, or
+ * NULL for all.
  */
 void
 aside_settings_reset(const aside_bytes *from, const char *name, bool local)
@@ -469,7 +477,7 @@ aside_settings_reset(const aside_bytes *from, const char *name, bool local)
 	}
 }
 
-/* The settings are now as they are to be found again. */
+/* Remember the settings as they are now; aside_settings_intact() compares with them. */
 void
 aside_settings_mark(void)
 {

@@ -1,14 +1,14 @@
 /*
  * call/styles.c
- *	  Values that cross between processes as text: which types do, and under
- *	  which settings their text is written and read.
+ *	  Which values cross between processes as text, and under which settings
+ *	  that text is written and read.
  *
- * A type of a database, or one whose rows mean something in one process only,
- * has no meaning where a value arrives; its text does.  Such text is written
- * under styles that lose nothing and that every reader takes for the same
- * value, whatever either side has set.  Only where the text itself is what
- * somebody asked for, as of dblink, is it written by the session's own
- * settings: then their names travel as a number, beside each column.
+ * A value of a type that only one database knows, or of a row type that only
+ * one process knows, means nothing elsewhere; its text does. Such text is
+ * written under styles that lose nothing and that every reader understands in
+ * the same way, whatever the settings of either side. dblink is the exception:
+ * its users ask for the text itself, so it is written under the session's own
+ * settings, and a number beside each column names them.
  */
 #include "call/call.h"
 
@@ -30,7 +30,7 @@ enum
 	AS_SHOWN,					/* it is what a client would see */
 };
 
-/* A value of it is the OID of an object of this database. */
+/* Is a value of this type the OID of an object of this database? */
 static bool
 names_object(Oid type)
 {
@@ -52,7 +52,7 @@ names_object(Oid type)
 	}
 }
 
-/* The same, of an array's elements too. */
+/* The same for the type or, if it is an array, for its elements. */
 bool
 aside_names_objects(Oid type)
 {
@@ -69,7 +69,7 @@ aside_crosses_as_text(Oid type, bool elsewhere)
 		(elsewhere && aside_names_objects(type));
 }
 
-/* What every reader takes for the same value. */
+/* The styles under which every reader understands a text in the same way. */
 uint32
 aside_fixed_styles(void)
 {
@@ -91,9 +91,9 @@ put(int *nest, const char *name, const char *value)
 }
 
 /*
- * Write or read text under these styles, until aside_leave_styles; names: of
- * objects, which are then qualified.  Where the settings are as they should
- * be, nothing is done.
+ * Write or read text under these styles until aside_leave_styles(). names:
+ * the text may name objects, which are then qualified. If the settings
+ * already fit, this does nothing.
  */
 int
 aside_enter_styles(uint32 styles, bool names)
@@ -106,7 +106,7 @@ aside_enter_styles(uint32 styles, bool names)
 	int			interval = styles >> 24;
 	int			nest = 0;
 
-	/* A date in ISO style is read in one way only; what somebody typed is not. */
+	/* A date in ISO style can be read in one way only. A date that somebody typed cannot. */
 	if ((date != DateStyle || (order != DateOrder && (styles & 0xFF) == AS_SHOWN)) &&
 		date < lengthof(dates) && order < lengthof(orders))
 		put(&nest, "datestyle", psprintf("%s, %s", dates[date], orders[order]));

@@ -35,7 +35,8 @@ check_may_connect(Oid database, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for database \"%s\"", name),
-				 errdetail("It is not among those of \"aside.allow_databases\".")));
+				 errdetail("It is not among those of \"aside.allow_databases\"."),
+				 errhint("Have a superuser add it to this setting.")));
 	if (aside_database_aclcheck(database, GetUserId()) == ACLCHECK_OK &&
 		aside_database_aclcheck(database, GetAuthenticatedUserId()) == ACLCHECK_OK)
 		return;
@@ -83,16 +84,17 @@ check_database(Oid database, const char *name)
 				 errmsg("database \"%s\" does not exist", name)));
 	form = *(Form_pg_database) GETSTRUCT(tuple);
 	ReleaseSysCache(tuple);
-	/* A worker may be there from before. */
+	/* A worker may have connected to the database before that. */
 	if (!form.datallowconn)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("database \"%s\" is not currently accepting connections", name)));
-	/* Whoever copies it must find nobody there. */
+	/* A command that copies the template must find nobody connected to it. */
 	if (form.datistemplate)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("autonomous session cannot be in database \"%s\", which is a template", name)));
+				 errmsg("autonomous session cannot be in database \"%s\", which is a template", name),
+				 errdetail("Nobody can copy a template while a session is in it.")));
 	aside_refuse_encoding(database,
 						  psprintf("autonomous session cannot be in database \"%s\", which has another encoding", name),
 						  "Use a client connection, for example with dblink.");

@@ -1,12 +1,12 @@
 /*
  * call/type_layout.c
- *	  Types of values that cross: this transaction sees them, as the caller
- *	  does, and keeps them as they are.
+ *	  Makes sure that this transaction sees the types of values that cross as
+ *	  the caller does, and that they stay as they are.
  *
- * A value is read by the layout of its type here.  Composite types anywhere
- * within it are locked as tables are, so that a caller whose own transaction
- * has altered one meets a deadlock instead of nonsense.  Our own transaction
- * may have altered one, too, or made it.
+ * A value is read by the layout that its type has here. So composite types
+ * anywhere within it are locked as tables are: a caller whose transaction has
+ * altered such a type meets a deadlock, and not nonsense. This transaction
+ * itself may have created or altered a type, too.
  */
 #include "call/call.h"
 
@@ -33,13 +33,13 @@ typedef struct Known
 	int			alone;
 } Known;
 
-/* Each type is looked at once in a statement, however often it is named within others. */
+/* A statement looks at each type once, however many other types contain it. */
 static HTAB *known = NULL;
 static MemoryContext known_context = NULL;
 
 static int	look_at(Oid type);
 
-/* Before a statement: what it comes to know is kept in this memory. */
+/* Call this before a statement. What the statement learns of types is kept in this memory context. */
 void
 aside_forget_layouts(MemoryContext context)
 {
@@ -133,7 +133,7 @@ look_at(Oid type)
 	return entry->alone;
 }
 
-/* A value of this type means nothing to a caller who does not see what this transaction has done. */
+/* Would a value of this type mean nothing to a caller, who does not see what this transaction has done? */
 bool
 aside_sees_type_alone(Oid type)
 {

@@ -1,7 +1,7 @@
 /*
  * call/waits.c
- *	  What a process waits for, and who is in its way: locks, safe snapshots,
- *	  pins of buffers, parallel workers.
+ *	  What a process waits for, and which processes block it: locks, safe
+ *	  snapshots, pins of buffers, and parallel workers.
  */
 #include "call/call.h"
 
@@ -20,7 +20,7 @@
 
 #define WAIT_CLASS 0xFF000000U
 
-/* What the last call of aside_host_blockers lent. */
+/* The core borrows the result of the last call of aside_host_blockers from this memory. */
 static MemoryContext blockers_context = NULL;
 
 static bool
@@ -46,8 +46,9 @@ describe_wait(const LockInstanceData *wait, int pid, int blocker)
 }
 
 /*
- * The rules are those of pg_blocking_pids: who holds a conflicting lock, or
- * waits for one further ahead in the queue; a lock group is its leader.
+ * The rules are those of pg_blocking_pids(): a blocker holds a conflicting
+ * lock, or waits for one further ahead in the queue. The leader stands for a
+ * lock group.
  */
 static void
 list_blockers(const BlockedProcsData *data, const BlockedProcData *blocked,
@@ -89,8 +90,8 @@ wait_event_of(uint32_t pid)
 }
 
 /*
- * A process tells of its wait after it has said since when, and for which
- * lock.  Who is in the way of a safe snapshot is in the way of the next one.
+ * A process sets the start and the lock of its wait before it shows that it
+ * waits. A process that blocks a safe snapshot blocks the next one, too.
  */
 uint64_t
 aside_host_lock_wait(uint32_t pid)
@@ -113,7 +114,7 @@ list_writers(uint32_t pid, aside_blocker *out, size_t *count)
 
 	for (int i = 0; i < found; i++)
 	{
-		/* That of a prepared transaction. */
+		/* This is the PID of a prepared transaction. */
 		if (pids[i] == 0)
 			continue;
 		out[*count].pid = pids[i];
@@ -144,7 +145,7 @@ aside_host_blockers(uint32_t pid, const aside_blocker **blockers, size_t *count)
 		data = GetBlockerStatusData(pid);
 		found = palloc0(sizeof(aside_blocker) * (data->nlocks + MaxBackends));
 		*count = 0;
-		/* Others of its lock group have waits of their own. */
+		/* Other members of the lock group have waits of their own. */
 		for (int i = 0; i < data->nprocs; i++)
 			if (data->procs[i].pid == (int) pid)
 				list_blockers(data, &data->procs[i], found, count);
@@ -164,8 +165,8 @@ aside_host_pin_wait(uint32_t pid)
 }
 
 /*
- * The parallel workers that a process waits for.  What is read without a lock
- * may be outdated; who asks asks twice.
+ * The parallel workers that a process waits for. This reads without a lock,
+ * so the answer may be outdated; the core asks twice.
  */
 size_t
 aside_host_group(uint32_t pid, uint32_t *members, size_t max)
@@ -189,7 +190,7 @@ aside_host_group(uint32_t pid, uint32_t *members, size_t max)
 static BufferDesc *
 buffer_wanted(PGPROC *proc)
 {
-	/* Who still waits is found at once. */
+	/* A process that still waits is found at once. */
 	static int	last = 0;
 
 	for (int i = 0; i < NBuffers; i++)
@@ -208,10 +209,11 @@ buffer_wanted(PGPROC *proc)
 }
 
 /*
- * Only the buffer manager knows whose pins there are.  But one more pin of a
- * process that has one already is not counted in the buffer: where the count
- * stays through several of ours, it has one of ours.  Others that come or go
- * at just that moment have us answer no, until the next time.
+ * Only the buffer manager knows which processes have pinned a buffer. But a
+ * second pin of the same process does not raise the buffer's count. So if the
+ * count stays the same while this process pins the buffer several times more,
+ * this process had pinned it before. Other processes that pin or unpin the
+ * buffer at that moment make the answer no, until the next look.
  */
 #define PROBES 3
 
@@ -253,8 +255,9 @@ find_pin_waiters(uint32_t *waiters, size_t max)
 }
 
 /*
- * Who waits for a buffer that this process has pinned?  Nobody where it has no
- * transaction, nor on a standby, which has its own way to end such waits.
+ * Which processes wait for a buffer that this process has pinned? None if
+ * this process has no transaction. None on a standby, which ends such waits
+ * in its own way.
  */
 size_t
 aside_host_pins_wanted(uint32_t *waiters, size_t max)

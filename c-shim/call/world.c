@@ -1,6 +1,6 @@
 /*
  * call/world.c
- *	  Latches, time and interrupts for both sides of a lease.
+ *	  Latches, time and interrupts, for both sides of a lease.
  */
 #include "call/call.h"
 
@@ -43,7 +43,7 @@ world_doze(uint32_t timeout_ms)
 	ASIDE_TRY(status);
 	{
 		*status_ = latch_wait(timeout_ms);
-		/* What the whole cluster waits for is served all the same. */
+		/* A barrier that the whole cluster waits for is served all the same. */
 		if (ProcSignalBarrierPending && InterruptHoldoffCount == 0 && CritSectionCount == 0)
 			ProcessProcSignalBarrier();
 	}

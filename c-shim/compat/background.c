@@ -1,10 +1,10 @@
 /*
  * compat/background.c
- *	  What SQL cannot say of aside_pg_background: which task a PID of this
- *	  session stands for, how it ended, and functions that return whatever
- *	  columns their caller expects.
+ *	  The functions of aside_pg_background that SQL cannot express: which task
+ *	  a PID of this session stands for, how that task ended, and functions
+ *	  that return whatever columns their caller expects.
  *
- * Declared by sql/compat/aside_pg_background--*.sql.
+ * sql/compat/aside_pg_background--*.sql declares them.
  */
 #include "compat/background.h"
 
@@ -25,9 +25,6 @@ PG_FUNCTION_INFO_V1(aside_background_end);
 PG_FUNCTION_INFO_V1(aside_background_sql);
 PG_FUNCTION_INFO_V1(aside_background_timed_out);
 PG_FUNCTION_INFO_V1(aside_background_settings);
-
-/* A task that was read is kept, so that pg_background_run finds its worker; not if its result is longer. */
-#define KEPT_BYTES (64 * 1024)
 
 /* sql/task.c */
 extern Datum aside_async_exec(PG_FUNCTION_ARGS);
@@ -53,16 +50,13 @@ static int32
 pid_of(int64 task)
 {
 	aside_task_row row;
+	int64		pid = 0;
 
-	for (int waited_ms = 0; waited_ms < aside_checkout_timeout; waited_ms++)
+	for (int waited_ms = 0; aside_find_handled_task(task, &row); waited_ms++)
 	{
-		if (!aside_find_handled_task(task, &row))
-			return 0;
-		if (row.pid != 0)
-			return row.pid;
-		/* What is queued may be so for long; what is not has a process that is starting. */
-		if (row.finished != 0 || (row.started == 0 && waited_ms >= 100))
-			return 0;
+		pid = aside_handle_pid(row.pid, row.started != 0, row.finished != 0, waited_ms, aside_checkout_timeout);
+		if (pid >= 0)
+			return pid;
 		(void) wait_for(task, 1000);
 	}
 	return 0;
@@ -117,7 +111,7 @@ aside_background_launch(PG_FUNCTION_ARGS)
 		aside_task_timeout = timeout;
 	}
 	PG_END_TRY();
-	handle = aside_add_handle(FIRST_NUMBER + task % FIRST_NUMBER, task, PG_GETARG_DATUM(0));
+	handle = aside_add_handle(aside_handle_number(task), task, PG_GETARG_DATUM(0));
 	handle->queue_size = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1);
 	if (handle->queue_size == 0)
 		handle->queue_size = aside_background_queue_size;
@@ -127,7 +121,7 @@ aside_background_launch(PG_FUNCTION_ARGS)
 	{
 		while ((older = aside_handle_by_pid(pid, true)) != NULL && older->consumed)
 			aside_forget_handle(older);
-		if (has_cookie || older == NULL)
+		if (aside_handle_takes_pid(has_cookie, older != NULL))
 			handle->pid = pid;
 	}
 	if (handle->discard &&
@@ -168,6 +162,7 @@ aside_background_result(PG_FUNCTION_ARGS)
 	Handle	   *handle = aside_need_handle(fcinfo);
 	int64		task = handle->task;
 	aside_task_row row;
+	bool		exists;
 
 	/* What cannot return rows leaves them to be read. */
 	(void) aside_wanted_columns(fcinfo);
@@ -180,7 +175,8 @@ aside_background_result(PG_FUNCTION_ARGS)
 	handle->consumed = true;
 	fcinfo->args[0].value = Int64GetDatum(task);
 	(void) aside_task_result_tags(fcinfo);
-	if (!aside_settle_handle(handle, &row) || row.bytes > KEPT_BYTES || handle->pid >= FIRST_NUMBER)
+	exists = aside_settle_handle(handle, &row);
+	if (!aside_handle_lasts(handle->pid, exists, exists ? row.bytes : 0))
 		aside_forget_handle(handle);
 	return (Datum) 0;
 }

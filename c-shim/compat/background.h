@@ -1,20 +1,18 @@
 /*
  * compat/background.h
- *	  What the files of aside_pg_background share: handles.
+ *	  What the files of aside_pg_background share.
  *
- * A handle is the PID of the worker that runs a task, and the task's id, which
- * is the cookie of the _v2 functions.  Workers are used again: where another
- * task of this session is still known by that PID alone, a number is given that
- * is no PID.  As in pg_background handles are the session's own, whatever
- * becomes of the transaction that made them, and a result can be read once.
+ * A handle is the PID of the worker that runs a task, together with the task's
+ * id, which the _v2 functions call the cookie. Workers are used again, so a
+ * PID may still stand for an earlier task of this session; the later task then
+ * gets a number that is no PID. As in pg_background, handles belong to the
+ * session, whatever becomes of the transaction that made them, and a result
+ * can be read once.
  */
 #ifndef ASIDE_BACKGROUND_H
 #define ASIDE_BACKGROUND_H
 
 #include "call/call.h"
-
-/* No system has PIDs from here on. */
-#define FIRST_NUMBER 1000000000
 
 typedef struct Handle
 {

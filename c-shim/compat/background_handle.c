@@ -1,6 +1,6 @@
 /*
  * compat/background_handle.c
- *	  Handles of aside_pg_background, and its settings.
+ *	  The handles of aside_pg_background, and its settings.
  */
 #include "compat/background.h"
 
@@ -86,7 +86,7 @@ aside_sweep_handles(void)
 	{
 		Handle	   *handle = lfirst(cell);
 
-		if (handle->consumed || (handle->discard && !aside_settle_handle(handle, &row)))
+		if (aside_handle_is_over(handle->consumed, handle->discard, aside_settle_handle(handle, &row)))
 			aside_forget_handle(handle);
 	}
 	sweep_at = Max(FIRST_SWEEP, 2 * list_length(aside_handles));

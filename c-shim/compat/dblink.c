@@ -2,9 +2,9 @@
  * compat/dblink.c
  *	  The SQL functions of aside_dblink.
  *
- * Declared by sql/compat/aside_dblink--*.sql.  They are in C for two reasons:
- * some return whatever columns their caller expects, and none is to add a line
- * to an error's context, which dblink's users read.
+ * sql/compat/aside_dblink--*.sql declares them. They are in C for two reasons:
+ * some return whatever columns their caller expects, and none may add a line
+ * to the context of an error, because users of dblink read that context.
  */
 #include "compat/dblink.h"
 

@@ -1,7 +1,7 @@
 /*
  * compat/dblink_error.c
- *	  Errors of a remote command as dblink's users know them: without what an
- *	  autonomous transaction adds, and as the text that libpq makes of them.
+ *	  Errors of remote commands, as users of dblink know them: without what an
+ *	  autonomous transaction adds, and as libpq would print them.
  */
 #include "compat/dblink.h"
 
@@ -11,9 +11,9 @@
 #define SHOWN_COLUMNS 60
 
 /*
- * An error of a remote command has no context here but the remote one.  A
- * position within the command came as one within an internal query; what no
- * code of somebody's has run is the command itself.
+ * A remote error keeps only its remote context. A position in the command
+ * itself arrived as a position in an internal query; this turns it back. A
+ * query that code has run stays an internal query.
  */
 void
 aside_dblink_undress(ErrorData *edata, char **command, int *position)

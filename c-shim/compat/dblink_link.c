@@ -1,7 +1,7 @@
 /*
  * compat/dblink_link.c
- *	  Connections of aside_dblink, and commands over them: opened as a
- *	  connection string says, run, and remote errors raised or told.
+ *	  Connections of aside_dblink. This file opens them as a connection string
+ *	  says, runs commands over them, and raises or reports remote errors.
  */
 #include "compat/dblink.h"
 
@@ -61,7 +61,7 @@ aside_dblink_named(const char *name)
 	return on;
 }
 
-/* Settings of a connection string hold for what begins while they do. */
+/* Apply the settings of a connection string. What begins while they hold gets them. */
 static int
 enter_settings(const List *settings)
 {
@@ -96,7 +96,7 @@ add_context(void *arg)
 		errcontext("while %s on dblink connection named \"%s\"", command->doing, command->on.name);
 }
 
-/* Did it go well? If not, that is an error, or told as a notice. */
+/* Did the command succeed? If not, this raises its error, or reports it as a notice. */
 static bool
 settled(const Command *command, aside_status status)
 {
@@ -109,7 +109,10 @@ settled(const Command *command, aside_status status)
 	if (status == ASIDE_OK)
 		return true;
 	context.previous = error_context_stack;
-	/* What this process raised itself has a text domain. It is not remote: its statement is being cancelled, say. */
+	/*
+	 * An error with a text domain comes from this process and is not remote:
+	 * for example, somebody cancels its statement.
+	 */
 	if (edata == NULL || edata->domain != NULL)
 		aside_throw_kept();
 	if (command->quiet)
@@ -243,7 +246,7 @@ is_alive(const char *session)
 	return false;
 }
 
-/* A name that is taken is an error, but the unnamed connection is replaced. */
+/* Raises an error if the name is taken. The unnamed connection is replaced instead. */
 void
 aside_dblink_connect(const char *name, const char *conninfo)
 {
@@ -275,7 +278,7 @@ aside_dblink_named_or_string(const char *name)
 	on.transient = true;
 	if (InLocalUserIdChange())
 	{
-		/* A session would act for the definer in other hands. */
+		/* Others could use a session to act as the definer. */
 		if (target.setup != NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -1,9 +1,9 @@
 /*
  * compat/dblink_target.c
- *	  What a connection string or a foreign server of dblink names: which
- *	  database of this server, and whether it is this server at all.
+ *	  What a connection string or a foreign server of dblink names: is it this
+ *	  server, and which of its databases?
  *
- * The string itself is read in SQL, by aside.dblink_target.
+ * The SQL function aside.dblink_target reads the string itself.
  */
 #include "compat/dblink.h"
 
@@ -123,7 +123,7 @@ aside_dblink_is_own_address(PG_FUNCTION_ARGS)
 static void
 append_option(StringInfo out, const DefElem *option)
 {
-	/* What says where to connect to, and as whom. Secrets are not asked for. */
+	/* The options that say where to connect, and as whom. Secrets are ignored. */
 	static const char *const known[] = {"host", "hostaddr", "port", "dbname", "user", "options", "application_name",
 	"service", "target_session_attrs"};
 
@@ -208,7 +208,7 @@ settings_field(HeapTupleHeader row)
 	return settings;
 }
 
-/* What a connection string, or the name of a foreign server, asks for. Raises what refuses it. */
+/* What a connection string, or the name of a foreign server, asks for. Raises an error if it cannot be had. */
 Target
 aside_dblink_target(const char *conninfo)
 {

@@ -1,6 +1,6 @@
 /*
  * coordinator/coordinator.h
- *	  The launcher, the coordinators, and what other processes say to them.
+ *	  The launcher, the coordinators, and what other processes tell them.
  */
 #ifndef ASIDE_COORDINATOR_H
 #define ASIDE_COORDINATOR_H
@@ -26,14 +26,14 @@ extern void aside_want_coordinator(void);
 extern bool aside_make_room(void);
 extern bool aside_vacate_coordinator(Oid database);
 extern void aside_readmit_coordinator(Oid database);
-extern void aside_look_for_databases(void);
+extern void aside_wake_launcher(void);
 
-/* coordinator/listening.c */
-extern void aside_listen_to_server(void);
-extern bool aside_hear_server(void);
+/* coordinator/listen.c */
+extern void aside_start_listening(void);
+extern bool aside_receive_notifications(void);
 
-/* coordinator/heard.c */
-extern void aside_hear(int pid, const char *channel, const char *payload);
-extern bool aside_lend_heard(const aside_note **notes, size_t *count);
+/* coordinator/notifications.c */
+extern void aside_keep_notification(int pid, const char *channel, const char *payload);
+extern bool aside_lend_notifications(const aside_note **notes, size_t *count);
 
 #endif							/* ASIDE_COORDINATOR_H */

@@ -1,10 +1,11 @@
 /*
  * coordinator/launcher.c
- *	  The launcher: there when the server has been preloaded with the module
- *	  and does not recover any more.
+ *	  The launcher. It runs if the server has preloaded the module, once
+ *	  recovery has ended.
  *
- * It has a coordinator started in each database, and one that finds no
- * extension there leaves at once.  It also looks for queued tasks.
+ * The launcher starts a coordinator in each database. A coordinator that finds
+ * no extension in its database leaves at once. The launcher also looks for
+ * queued tasks.
  */
 #include "call/call.h"
 #include "coordinator/coordinator.h"
@@ -36,7 +37,10 @@ extern PGDLLEXPORT void aside_launcher_main(Datum arg);
 /* It looks for queued tasks this often. */
 #define KICK_EVERY_US 1000000
 
-/* While the module is preloaded: what is registered then has its worker slots for as long as the server runs. */
+/*
+ * Call this while the server preloads the module. A process registered then
+ * keeps its worker slot for as long as the server runs.
+ */
 void
 aside_register_launcher(void)
 {
@@ -113,7 +117,10 @@ launcher_databases(const uint32_t **databases, size_t *count)
 	return status == ASIDE_OK;
 }
 
-/* A worker slot is taken by a process that has its place among those of workers, in any version. */
+/*
+ * A process holds a worker slot if it has a place among those of workers;
+ * this is true in every supported version.
+ */
 static uint32_t
 launcher_free_slots(void)
 {
@@ -162,7 +169,7 @@ launcher_note(aside_launcher_note what)
 				 errhint("Name those whose events are to be handled in \"aside.databases\".")));
 }
 
-/* What a process of ours that runs no user's command does between two things. True: the settings were read again. */
+/* Handle signals, in a process of ours that runs no user's command. True: the settings were read again. */
 bool
 aside_serve_signals(void)
 {
@@ -229,7 +236,7 @@ aside_launcher_main(Datum arg)
 		if (aside_serve_signals())
 			(void) aside_launcher_kick(aside_event_registry);
 		wait = aside_launcher_step(aside_event_registry, &host);
-		/* Whoever ends one task looks for the next; where nobody could, this finds it. */
+		/* A worker that ends a task looks for the next one. If no worker could, the launcher finds it. */
 		kick_tasks();
 		aside_sleep_for(Min(wait, KICK_EVERY_US));
 	}

@@ -184,7 +184,7 @@ take_turn(aside_coordinator *coordinator)
 	aside_call	limits;
 	AsideRequest request = {.kind = ASIDE_KIND_ROUTINE, .command = aside_text_bytes("")};
 	int64		paused = GetCurrentTimestamp() - failed_at;
-	bool		heard = aside_hear_server();
+	bool		heard = aside_receive_notifications();
 
 	/* Who emits events meanwhile does not cut it short. */
 	if (paused >= 0 && paused < (int64) pause * 1000)
@@ -262,7 +262,7 @@ coordinate(const aside_order *order)
 			leave(ASIDE_ENTRY_FAILED);
 		aside_sleep_for(10000);
 	}
-	aside_listen_to_server();
+	aside_start_listening();
 	aside_set_current_partition(partition);
 	coordinator = aside_coordinator_new(aside_event_registry, aside_own_entry, partition, GetCurrentTimestamp());
 	aside_coordinator_became(aside_event_registry, aside_own_entry, ASIDE_ENTRY_RUNNING, GetCurrentTimestamp());

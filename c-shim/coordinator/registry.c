@@ -1,8 +1,8 @@
 /*
  * coordinator/registry.c
  *	  The registry of coordinators: what the launcher, the coordinators and
- *	  everybody else say to one another, aside.coordinators, and what has
- *	  become of notifications.
+ *	  all other processes tell one another. Also the views of coordinators and
+ *	  of notifications.
  */
 #include "coordinator/coordinator.h"
 #include "module/module.h"
@@ -32,7 +32,7 @@ aside_set_latch(int64_t proc)
 		SetLatch(&ProcGlobal->allProcs[proc].procLatch);
 }
 
-/* The partition that new events of this database go to; -1: nobody has said so yet. */
+/* The partition that new events of this database go to. -1: no coordinator has said yet. */
 int
 aside_current_partition(void)
 {
@@ -67,7 +67,7 @@ aside_say_handlers(void)
 		aside_set_latch(aside_registry_say(aside_event_registry, MyDatabaseId, true, GetCurrentTimestamp()));
 }
 
-/* Counts what was said of this database's handlers. */
+/* A number that grows with each announced change of this database's handlers. */
 uint32
 aside_handler_changes(void)
 {
@@ -84,7 +84,7 @@ aside_want_coordinator(void)
 	aside_set_latch(aside_launcher_kick(aside_event_registry));
 }
 
-/* A call has no worker process: does a coordinator leave its own to it? */
+/* A call cannot get a worker process. Does a coordinator leave to make room? */
 bool
 aside_make_room(void)
 {
@@ -98,7 +98,7 @@ aside_make_room(void)
 	return made;
 }
 
-/* Somebody wants a database for himself: false once no coordinator is in it. */
+/* A command needs a database for itself. False: no coordinator is there any more. */
 bool
 aside_vacate_coordinator(Oid database)
 {
@@ -114,7 +114,7 @@ aside_vacate_coordinator(Oid database)
 
 /* There are other databases than before. */
 void
-aside_look_for_databases(void)
+aside_wake_launcher(void)
 {
 	if (aside_event_registry != NULL)
 		aside_set_latch(aside_launcher_kick(aside_event_registry));
@@ -147,7 +147,7 @@ aside_coordinators(PG_FUNCTION_ARGS)
 		Datum		values[5];
 		bool		nulls[5] = {false};
 
-		/* The launcher forgets those that were dropped when it looks next. */
+		/* The launcher will forget a dropped database when it looks next. */
 		if (database == NULL)
 			continue;
 		values[0] = DirectFunctionCall1(namein, CStringGetDatum(database));
@@ -178,7 +178,7 @@ note_failures(const aside_tally_row *row)
 
 PG_FUNCTION_INFO_V1(aside_notifications);
 
-/* Of each handler of this database, what its coordinator has counted. */
+/* One row for each handler of this database, with what its coordinator has counted. */
 Datum
 aside_notifications(PG_FUNCTION_ARGS)
 {

@@ -1,7 +1,7 @@
 /*
  * coordinator/work.c
- *	  How a coordinator works in its database: each thing that it asks is a
- *	  transaction of its own, by queries, and what it gets is lent.
+ *	  How a coordinator works in its database. Each question of the core is a
+ *	  transaction of its own and runs queries; the core borrows the result.
  */
 #include "coordinator/work.h"
 #include "events/events.h"
@@ -16,10 +16,13 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-/* What is lent to the core until its next call. */
+/* Memory that the core borrows until its next call. */
 MemoryContext aside_lent = NULL;
 
-/* What this coordinator began with; the tables of an extension that was created since are for another one. */
+/*
+ * The tables that this coordinator began with. If the extension is created
+ * anew, another coordinator serves its tables.
+ */
 static Oid	tables = InvalidOid;
 static bool replaced = false;
 
@@ -50,9 +53,7 @@ hold_tables(void)
 	if (OidIsValid(here) && here == tables)
 		return;
 	replaced = OidIsValid(here);
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_TABLE),
-			 errmsg("the tables of pg_aside are missing")));
+	aside_refuse_missing_tables();
 }
 
 void
@@ -65,8 +66,9 @@ aside_begin_work(void)
 	StartTransactionCommand();
 	hold_tables();
 	/*
-	 * Whoever owns the tables may have put triggers on them, and this process
-	 * is a superuser's: it works as he, deferred triggers included.
+	 * The owner of the tables may have put triggers on them, and this process
+	 * is a superuser's. So it works as that owner, and so do deferred
+	 * triggers.
 	 */
 	SetUserIdAndSecContext(aside_events_owner(), SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	if (SPI_connect() != SPI_OK_CONNECT)

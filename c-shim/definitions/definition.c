@@ -2,12 +2,12 @@
  * definitions/definition.c
  *	  The proxies of definitions, and whether what a role has defined may run.
  *
- * The server knows nothing of rows that act for a role.  So each has a proxy
- * in schema aside: a type without a body, which the role owns.  The server then
- * does for a definition what it does for a table: it refuses to drop a role
- * that owns one, from whatever database; REASSIGN OWNED and ALTER TYPE hand
- * it on; DROP OWNED ends it; pg_dump carries its owner by name.  The owner of
- * the proxy is whom a definition acts for.  Its row has a copy of the name, by
+ * The server does not know that a row acts for a role. So each definition has
+ * a proxy in schema aside: a type without a body, which the role owns. The
+ * server then treats a definition as it treats a table. It refuses to drop a
+ * role that owns one, from any database; REASSIGN OWNED and ALTER TYPE hand it
+ * on; DROP OWNED ends it; pg_dump writes its owner by name. A definition acts
+ * for the owner of its proxy. Its row holds a copy of that role's name, by
  * which a restored row finds its owner (definitions/triggers.c).
  */
 #include "definitions/definition.h"
@@ -34,7 +34,10 @@ PG_FUNCTION_INFO_V1(aside_definition_obstacle_sql);
 PG_FUNCTION_INFO_V1(aside_definition_end_sql);
 PG_FUNCTION_INFO_V1(aside_definition_keep_sql);
 
-/* "handler orders (12)": for whoever reads why a role cannot be dropped. The id tells apart what is cut off. */
+/*
+ * A name such as "handler orders (12)", for a user who reads why a role
+ * cannot be dropped. The id keeps names apart that are cut off.
+ */
 static void
 proxy_name(const AsideDefinition *definition, char *out)
 {
@@ -47,7 +50,7 @@ proxy_name(const AsideDefinition *definition, char *out)
 			 pg_mbcliplen(definition->name, strlen(definition->name), room), definition->name, tail);
 }
 
-/* Invalid: there is none, or what bears its name is no proxy. */
+/* Invalid: there is no such type, or it is no proxy. */
 static Oid
 find_proxy(const AsideDefinition *definition, Oid *owner)
 {
@@ -70,7 +73,7 @@ find_proxy(const AsideDefinition *definition, Oid *owner)
 	return proxy;
 }
 
-/* Is this type a proxy?  Asked of every type that somebody alters or drops. */
+/* Is this type a proxy? The hook asks this for every type that somebody alters or drops. */
 bool
 aside_is_proxy(Oid type)
 {
@@ -85,7 +88,7 @@ aside_is_proxy(Oid type)
 	return answer;
 }
 
-/* Whom it acts for; invalid: nobody, for it has ended. */
+/* The role that the definition acts for. Invalid: none, because the definition has ended. */
 Oid
 aside_definition_owner(const AsideDefinition *definition)
 {
@@ -95,7 +98,10 @@ aside_definition_owner(const AsideDefinition *definition)
 	return owner;
 }
 
-/* DROP EXTENSION takes the proxies along, though pg_dump is to dump them. Neither pg_dump nor pg_upgrade keeps this. */
+/*
+ * DROP EXTENSION must drop the proxies, and pg_dump must dump them. Neither
+ * pg_dump nor pg_upgrade keeps such a dependency.
+ */
 static void
 depend_on_extension(Oid proxy)
 {
@@ -111,7 +117,10 @@ depend_on_extension(Oid proxy)
 		recordDependencyOn(&own, &other, DEPENDENCY_AUTO_EXTENSION);
 }
 
-/* Give it a proxy of this owner, whatever it has had. Whether that may be is the caller's to ask. */
+/*
+ * Give the definition a proxy with this owner, and drop the one that it has.
+ * The caller must check that the current user may do this.
+ */
 void
 aside_define(const AsideDefinition *definition, Oid owner)
 {
@@ -150,7 +159,7 @@ aside_rename_definition(const AsideDefinition *from, const AsideDefinition *to)
 	CommandCounterIncrement();
 }
 
-/* Whatever somebody has made depend on a proxy goes along. */
+/* Objects that somebody has made depend on the proxy are dropped, too. */
 void
 aside_end_definition(const AsideDefinition *definition)
 {
@@ -173,10 +182,10 @@ has_expired(HeapTuple role)
 }
 
 /*
- * Why nothing that this role has defined may run now; NULL: it may.  The
- * server asks the same of who connects.  The owner of the tables could have
- * written any of their rows: so what they say is done for nobody whose
- * privileges he has not got.
+ * Why no definition of this role may run now; NULL: it may. The server checks
+ * the same when a role connects. The owner of the tables could have written
+ * any row, so no row acts for a role whose privileges that owner does not
+ * have.
  */
 const char *
 aside_definition_obstacle(Oid owner)
@@ -195,7 +204,7 @@ aside_definition_obstacle(Oid owner)
 	expired = has_expired(role);
 	ReleaseSysCache(role);
 	if (!has_privs_of_role(tables_owner, owner))
-		return psprintf("the tables of pg_aside belong to role \"%s\", which has not the privileges of role \"%s\"",
+		return psprintf("the tables of pg_aside belong to role \"%s\", which does not have the privileges of role \"%s\"",
 						GetUserNameFromId(tables_owner, false), name);
 	if (!can_login)
 		return psprintf("role \"%s\" is not permitted to log in", name);
@@ -208,19 +217,22 @@ aside_definition_obstacle(Oid owner)
 	return NULL;
 }
 
-/* Their owner may have put triggers on them: nobody writes to them whose privileges he has not got. */
+/*
+ * The owner of the tables may have put triggers on them. So nobody writes to
+ * them whose privileges that owner does not have.
+ */
 void
 aside_check_tables_owner(Oid owner)
 {
 	if (!has_privs_of_role(owner, GetUserId()))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("the tables of pg_aside belong to role \"%s\", which has not the privileges of role \"%s\"",
+				 errmsg("the tables of pg_aside belong to role \"%s\", which does not have the privileges of role \"%s\"",
 						GetUserNameFromId(owner, false), GetUserNameFromId(GetUserId(), false)),
-				 errhint("A superuser is to own what belongs to the extension.")));
+				 errhint("Have a superuser own what belongs to the extension.")));
 }
 
-/* What all of these functions have as arguments: kind text, id bigint, name text. */
+/* The arguments of all these functions: kind text, id bigint, name text. */
 static AsideDefinition
 definition_argument(FunctionCallInfo fcinfo)
 {
@@ -266,7 +278,7 @@ aside_definition_end_sql(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* aside.definition_keep(kind, id, name): what pg_upgrade and pg_dump do not keep of its proxy */
+/* aside.definition_keep(kind, id, name): restores what pg_upgrade and pg_dump do not keep of the proxy */
 Datum
 aside_definition_keep_sql(PG_FUNCTION_ARGS)
 {

@@ -1,12 +1,12 @@
 /*
  * definitions/owners.c
- *	  Does one role own all tables, views and functions that are used in the
- *	  name of the tables' owner, and all functions of the tables' triggers?
+ *	  Does one role own all tables, views and functions that work in the name
+ *	  of the tables' owner, and all functions of the tables' triggers?
  *
- * Who owns one of them, and is no superuser, may have put a trigger or a rule
- * on it or another body into it, which would run with the rights of the
- * others' owner; so may who has the TRIGGER privilege.  Looked at when one of
- * them has changed.
+ * A role that owns one of them and is no superuser could put a trigger, a rule
+ * or another body there, which would run with the rights of the owner of the
+ * others. A role with the TRIGGER privilege could do the same. This file looks
+ * again whenever one of them has changed.
  */
 #include "definitions/definition.h"
 
@@ -30,7 +30,7 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
-/* What the server tells of a member that has changed: of a table its OID, of a function a hash value. */
+/* What the server says about a member that has changed: the OID of a table, the hash value of a function. */
 typedef struct Members
 {
 	uint32	   *marks;
@@ -94,7 +94,7 @@ refuse(Oid owner, Oid other, const char *what)
 			 errmsg("tables and functions of pg_aside belong to several roles"),
 			 errdetail("%s belongs to role \"%s\", and the table of handlers to role \"%s\".", what,
 					   GetUserNameFromId(other, true), GetUserNameFromId(owner, true)),
-			 errhint("A superuser is to own what belongs to the extension.")));
+			 errhint("Have a superuser own what belongs to the extension.")));
 }
 
 /* Invalid: there is no such function. */
@@ -173,7 +173,7 @@ check_table(Oid table, Oid owner)
 	check_triggers(table, owner);
 }
 
-/* Of the members of the extension; an error if this role does not own them, or other superusers. */
+/* Look at the members of the extension. Raises an error unless this role or other superusers own them. */
 void
 aside_check_one_owner(Oid owner)
 {
@@ -196,7 +196,7 @@ aside_check_one_owner(Oid owner)
 		CacheRegisterSyscacheCallback(AUTHOID, role_changed, (Datum) 0);
 		watching = true;
 	}
-	/* What changes meanwhile is looked at the next time. */
+	/* The next look covers what changes meanwhile. */
 	checked = true;
 	tables.count = functions.count = 0;
 	extension = get_extension_oid("pg_aside", true);

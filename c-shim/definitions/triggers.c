@@ -1,11 +1,11 @@
 /*
  * definitions/triggers.c
- *	  Triggers of the tables of pg_aside: who may write which rows, and how the
- *	  proxy of a definition follows its row.
+ *	  Triggers on the tables of pg_aside: who may write which rows, and how
+ *	  the proxy of a definition follows its row.
  *
- * They fire for whoever writes, COPY of a restore and superusers included, and
- * whatever session_replication_role says.  A row of definitions has columns
- * id, name, owner (text) and inert.
+ * The triggers fire for everybody who writes, including superusers and the
+ * COPY of a restore, whatever session_replication_role says. A row of
+ * definitions has the columns id, name, owner (text) and inert.
  */
 #include "definitions/definition.h"
 
@@ -44,7 +44,7 @@ text_column(HeapTuple tuple, TupleDesc desc, const char *name)
 	bool		null;
 	Datum		value = column(tuple, desc, name, &null);
 
-	/* What no row may have is refused by the table, once its triggers have passed it. */
+	/* The table's constraints refuse what no row may have, after its triggers. */
 	return null ? pstrdup("") : TextDatumGetCString(value);
 }
 
@@ -66,7 +66,11 @@ read_row(TriggerData *trigger, HeapTuple tuple)
 	return row;
 }
 
-/* Who writes a row that acts for a role must have that role's privileges; of one that is nobody's, the tables' owner's. */
+/*
+ * A user who writes a row that acts for a role must have that role's
+ * privileges. For a row that acts for nobody, the user must have those of the
+ * tables' owner.
+ */
 static void
 check_rights(TriggerData *trigger, const Row *row, Oid owner)
 {
@@ -76,7 +80,7 @@ check_rights(TriggerData *trigger, const Row *row, Oid owner)
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("permission denied for %s \"%s\"", row->definition.kind, row->definition.name),
 			 OidIsValid(owner) ?
-			 errdetail("It acts for role \"%s\", whose privileges role \"%s\" has not got.",
+			 errdetail("It acts for role \"%s\", and role \"%s\" does not have its privileges.",
 					   GetUserNameFromId(owner, false), GetUserNameFromId(GetUserId(), false)) :
 			 errdetail("Its owner, \"%s\", is no role.", row->owner)));
 }
@@ -93,10 +97,11 @@ with_owner(TriggerData *trigger, HeapTuple tuple, const char *owner, bool inert)
 }
 
 /*
- * A new row is its author's own or, when a dump is restored, of whom the row
- * and the proxy say.  They differ if the dump was made before the row had heard
- * that its owner is another one, or if the proxy could not be given to its
- * owner: then it is the restorer's.  A role that is not here is nobody else.
+ * A new row belongs to the user who writes it. When a dump is restored, it
+ * belongs to the role that the row and the proxy name. The two differ if the
+ * dump was made before the row followed a change of owner, or if the proxy
+ * could not be given to its owner; the row then belongs to the user who
+ * restores. If the role does not exist here, no other role stands in for it.
  */
 static HeapTuple
 check_new_row(TriggerData *trigger)
@@ -119,7 +124,7 @@ check_new_row(TriggerData *trigger)
 					  !OidIsValid(owner));
 }
 
-/* Its owner is another one only if the row says so: what the row says of him otherwise may be out of date. */
+/* The owner changes only if the update changes the row's owner. An unchanged name may be out of date. */
 static HeapTuple
 check_changed_row(TriggerData *trigger)
 {
@@ -128,7 +133,7 @@ check_changed_row(TriggerData *trigger)
 	Oid			owner = was.inert ? InvalidOid : aside_definition_owner(&was.definition);
 
 	check_rights(trigger, &was, owner);
-	/* Written past this trigger, it may be kept as nobody's. */
+	/* A row that was written without this trigger may stay, and then acts for nobody. */
 	if (!OidIsValid(owner) && !was.inert && row.inert)
 		return trigger->tg_newtuple;
 	if (!OidIsValid(owner) && !was.inert)
@@ -209,6 +214,6 @@ aside_check_writer(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for table %s", NameStr(table->relname)),
-				 errdetail("What it says is acted on: only its owner writes to it.")));
+				 errdetail("pg_aside acts on what the table says, so only its owner may write to it.")));
 	return PointerGetDatum(NULL);
 }

@@ -1,7 +1,7 @@
 /*
  * events/announce.c
- *	  What a transaction has done that coordinators and the launcher wait
- *	  for: they are told when it has committed.
+ *	  What a transaction has done that coordinators or the launcher wait for.
+ *	  They are told when the transaction has committed.
  */
 #include "coordinator/coordinator.h"
 #include "events/events.h"
@@ -9,16 +9,16 @@
 #include "access/xact.h"
 #include "utils/resowner.h"
 
-/* Of the events that the handler was called with in this transaction, the deepest. */
+/* The depth of the deepest event that the handler was called with in this transaction. */
 int			aside_event_depth = 0;
 
-/* What this transaction is to say when it commits. */
+/* What this transaction must announce when it commits. */
 static bool emitted = false;
 static bool handlers_changed = false;
 static bool extension_made = false;
 static bool databases_changed = false;
 
-/* It has committed, and these are said when the others can hear of it. */
+/* The transaction has committed, and announces this once other processes can see it. */
 static bool committed = false;
 
 static bool watching = false;
@@ -26,11 +26,11 @@ static bool watching = false;
 static void
 transaction_ends(XactEvent event, void *arg)
 {
-	/* What is rolled back takes room in the tables all the same. */
+	/* Events that are rolled back take room in the tables all the same. */
 	if (emitted && (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT))
 		aside_say_events();
 	committed = event == XACT_EVENT_COMMIT && (handlers_changed || extension_made || databases_changed);
-	/* Of what is prepared, COMMIT PREPARED tells (module/hooks.c). */
+	/* COMMIT PREPARED announces what a prepared transaction has done (module/hooks.c). */
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
 	{
 		emitted = false;
@@ -41,9 +41,9 @@ transaction_ends(XactEvent event, void *arg)
 }
 
 /*
- * What others have in their caches of the catalogs they are told after the
- * callbacks of a commit.  Whoever were woken before would look there, find
- * nothing new, and sleep.
+ * After the callbacks of a commit, the server tells other processes which
+ * entries of their catalog caches are outdated. A process that is woken
+ * before that would look into its caches, find nothing new, and sleep again.
  */
 static void
 resources_released(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg)
@@ -55,7 +55,7 @@ resources_released(ResourceReleasePhase phase, bool is_commit, bool is_top_level
 	if (extension_made)
 		aside_want_coordinator();
 	if (databases_changed)
-		aside_look_for_databases();
+		aside_wake_launcher();
 	committed = handlers_changed = extension_made = databases_changed = false;
 }
 
@@ -69,17 +69,17 @@ watch_transactions(void)
 	RegisterResourceReleaseCallback(resources_released, NULL);
 }
 
-/* The transaction has emitted something: it will say so. */
+/* The transaction has emitted an event, or changed one. */
 void
-aside_note_emitted(void)
+aside_announce_events(void)
 {
 	watch_transactions();
 	emitted = true;
 }
 
-/* The transaction has done something after which handlers may be others, or their tables gone. */
+/* The transaction may have changed handlers, or dropped their tables. */
 void
-aside_note_handlers(void)
+aside_announce_handlers(void)
 {
 	watch_transactions();
 	handlers_changed = true;
@@ -87,7 +87,7 @@ aside_note_handlers(void)
 
 /* The transaction has made, renamed or dropped a database. */
 void
-aside_note_databases(void)
+aside_announce_databases(void)
 {
 	watch_transactions();
 	databases_changed = true;
@@ -95,7 +95,7 @@ aside_note_databases(void)
 
 /* CREATE EXTENSION has been run here. */
 void
-aside_note_extension(void)
+aside_announce_extension(void)
 {
 	watch_transactions();
 	extension_made = true;

@@ -1,12 +1,13 @@
 /*
  * events/batch.c
- *	  The events of a batch in their worker, as the owner of the tables: read,
- *	  and acknowledged.
+ *	  The events of a batch, in their worker. As the owner of the tables, this
+ *	  file reads them and acknowledges them.
  *
- * The search_path is the handler's all the time: so no query here has a name,
- * or an operator, without its schema.
+ * The search_path is the handler's all the time, so every query here names
+ * each object and each operator with its schema.
  */
 #include "events/handler.h"
+#include "events/row.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
@@ -21,7 +22,7 @@
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
-/* In front of each notification's texts, which are padded to 8 bytes. */
+/* Stands in front of each notification's texts, which are padded to 8 bytes. */
 typedef struct NoteHead
 {
 	uint32		pid;
@@ -88,7 +89,7 @@ compare_ids(const void *a, const void *b)
 	return left < right ? -1 : left > right;
 }
 
-/* Are these rows, by their ids, the events of the batch?  Whoever writes the table anew moves its rows. */
+/* Are these rows the events of the batch, by their ids? A command that rewrites the table moves its rows. */
 static bool
 are_meant(const AsideBatch *batch)
 {
@@ -135,23 +136,6 @@ aside_read_events(const AsideBatch *batch)
 	return events;
 }
 
-static Datum
-json_string(const char *text, int len)
-{
-	JsonbValue	value = {.type = jbvString};
-
-	value.val.string.val = unconstify(char *, text);
-	value.val.string.len = len;
-	return JsonbPGetDatum(JsonbValueToJsonb(&value));
-}
-
-/* As of those that are recorded. */
-static Datum
-sender_headers(uint32 pid)
-{
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(psprintf("{\"pid\": %u}", pid)));
-}
-
 AsideEvent *
 aside_read_notifications(const AsideBatch *batch)
 {
@@ -168,8 +152,8 @@ aside_read_notifications(const AsideBatch *batch)
 		events[i].notified = true;
 		events[i].channel = PointerGetDatum(cstring_to_text_with_len(channel, head->channel_len));
 		events[i].text = PointerGetDatum(cstring_to_text_with_len(payload, head->payload_len));
-		events[i].payload = json_string(payload, head->payload_len);
-		events[i].composite = make_composite(&events[i], (Datum) 0, true, sender_headers(head->pid), false, batch->attempt,
+		events[i].payload = aside_json_string(payload, head->payload_len);
+		events[i].composite = make_composite(&events[i], (Datum) 0, true, aside_sender_headers(head->pid), false, batch->attempt,
 											 TimestampTzGetDatum(GetCurrentTimestamp()), (Datum) 0, true, 0);
 	}
 	return events;
@@ -190,7 +174,7 @@ free_keys(Datum *ids, int count)
 						  types, values);
 }
 
-/* As the tables' owner: the batch is done when this commits, and its unique keys are free. */
+/* Done as the owner of the tables. When this commits, the batch is done and its unique keys are free. */
 void
 aside_acknowledge_events(uint32 handler, const AsideBatch *batch, const AsideEvent *events)
 {

@@ -1,7 +1,6 @@
 /*
  * events/catalog.c
- *	  The tables of events in this database's catalog: which they are, and
- *	  whose.
+ *	  Which tables of events this database has, and which role owns them.
  */
 #include "definitions/definition.h"
 #include "events/events.h"
@@ -15,7 +14,7 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
-/* Known until something of the catalog changes. */
+/* These are known until the catalog changes. */
 static Oid	handlers = InvalidOid;	/* the table of handlers */
 static Oid	events_owner = InvalidOid;
 static Oid	event_type = InvalidOid;
@@ -44,13 +43,19 @@ watch_catalog(void)
 	CacheRegisterSyscacheCallback(TYPENAMENSP, forget_catalog, (Datum) 0);
 }
 
-static void
-refuse_missing_tables(void)
+void
+aside_refuse_missing_tables(void)
 {
-	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the tables of pg_aside are missing")));
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 errmsg("the tables of pg_aside are missing"),
+			 errhint("Drop extension \"pg_aside\" and create it again.")));
 }
 
-/* To look something up may be to hear that something else has changed: what is found here is kept at the end. */
+/*
+ * A look-up may process a message that something else has changed, which
+ * forgets what is known. So this keeps all that it has found at its end.
+ */
 static void
 look_up(void)
 {
@@ -69,7 +74,7 @@ look_up(void)
 	type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("event"), ObjectIdGetDatum(schema));
 	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
 	if (!HeapTupleIsValid(tuple))
-		refuse_missing_tables();
+		aside_refuse_missing_tables();
 	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
 	events_owner = owner;
@@ -78,9 +83,9 @@ look_up(void)
 }
 
 /*
- * Whom to act as: the owner of the tables that are here until the transaction
- * ends.  Whoever makes others of their names once they have been dropped acts
- * as himself.
+ * The role to act as: the owner of the tables, which stay until the
+ * transaction ends. A user who creates other tables of these names, once they
+ * have been dropped, acts as that user only.
  */
 Oid
 aside_events_owner(void)
@@ -95,20 +100,20 @@ aside_events_owner(void)
 	return owner;
 }
 
-/* Of the tables that are here until the transaction ends. */
+/* The tables stay until the transaction ends. */
 AsideEventTables
 aside_event_tables(void)
 {
 	Oid			owner = aside_events_owner();
 
-	/* To ask whose they are is to hear what has changed. */
+	/* The look for their owner may have processed a message that they have changed. */
 	if (!OidIsValid(tables.sequence))
 		look_up();
 	for (int i = 0; i < ASIDE_PARTITIONS; i++)
 		if (!OidIsValid(tables.partitions[i]))
-			refuse_missing_tables();
+			aside_refuse_missing_tables();
 	if (!OidIsValid(tables.sequence) || !OidIsValid(tables.unique_keys))
-		refuse_missing_tables();
+		aside_refuse_missing_tables();
 	tables.owner = owner;
 	return tables;
 }
@@ -141,7 +146,10 @@ find_handlers(void)
 	return handlers;
 }
 
-/* The tables of events, by one of them, which stays until the transaction ends; invalid: there are none. */
+/*
+ * Lock one table of events, so that they all stay until the transaction ends.
+ * Returns it; invalid: there are none.
+ */
 Oid
 aside_hold_tables(void)
 {
@@ -155,7 +163,7 @@ aside_hold_tables(void)
 			return table;
 		if (OidIsValid(locked))
 			UnlockRelationOid(locked, AccessShareLock);
-		/* What others have committed meanwhile is known after this. */
+		/* The lock also makes known what others have committed meanwhile. */
 		if (OidIsValid(table))
 			LockRelationOid(table, AccessShareLock);
 		locked = table;

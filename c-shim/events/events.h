@@ -35,16 +35,17 @@ extern AsideEventTables aside_event_tables(void);
 extern Oid	aside_event_type(void);
 extern Oid	aside_events_owner(void);
 extern Oid	aside_hold_tables(void);
+ASIDE_NORETURN extern void aside_refuse_missing_tables(void);
 
 /* events/ids.c */
 extern int64 aside_next_event_id(void);
 
 /* events/announce.c */
 extern int	aside_event_depth;
-extern void aside_note_emitted(void);
-extern void aside_note_handlers(void);
-extern void aside_note_databases(void);
-extern void aside_note_extension(void);
+extern void aside_announce_events(void);
+extern void aside_announce_handlers(void);
+extern void aside_announce_databases(void);
+extern void aside_announce_extension(void);
 
 /* events/store.c */
 extern const struct aside_event_host *aside_get_event_host(void);

@@ -44,7 +44,7 @@ lend_snapshot(aside_snapshot *seen)
  */
 #define SAME_KEY "CASE WHEN octet_length(e.key) > 100 THEN hashtextextended(e.key, 0)::text ELSE e.key END"
 
-#define EVENT_COLUMNS(n) \
+#define FETCHED_COLUMNS(n) \
 	"SELECT e.id, e.ctid, " n "::int8, coalesce(e.target, 0)::int8, e.priority::int8, " \
 	"coalesce(e.run_at, e.emitted), e.channel, " SAME_KEY ", " \
 	"e.command, CASE WHEN e.command = 'cancel' THEN (e.payload #>> '{}')::int8 END, (e.run_at IS NOT NULL)::int::int8, e.txid"
@@ -54,12 +54,12 @@ lend_snapshot(aside_snapshot *seen)
 	" AND (e.target IS NOT NULL OR e.command IS NOT NULL OR e.channel IN (SELECT h.channel FROM aside.event_handler h))"
 
 #define NEW_EVENTS(n) \
-	EVENT_COLUMNS(n) " FROM aside.event_" n " e WHERE e.txid >= $1" FOR_SOMEBODY " UNION ALL " \
-	EVENT_COLUMNS(n) " FROM aside.event_" n " e WHERE e.txid = ANY ($2)" FOR_SOMEBODY
+	FETCHED_COLUMNS(n) " FROM aside.event_" n " e WHERE e.txid >= $1" FOR_SOMEBODY " UNION ALL " \
+	FETCHED_COLUMNS(n) " FROM aside.event_" n " e WHERE e.txid = ANY ($2)" FOR_SOMEBODY
 
 /* What the last fetch, or one before it, could see, of channels whose handlers were made after $3. */
 #define PASSED_EVENTS(n) \
-	EVENT_COLUMNS(n) " FROM aside.event_" n " e WHERE e.txid < $1 AND e.txid <> ALL ($2) AND e.id > $3 AND " \
+	FETCHED_COLUMNS(n) " FROM aside.event_" n " e WHERE e.txid < $1 AND e.txid <> ALL ($2) AND e.id > $3 AND " \
 	"(e.command = 'cancel' OR e.channel IN (SELECT h.channel FROM aside.event_handler h WHERE h.since >= $3))"
 
 /* Handlers by what makes an event theirs: one equality, so that it is no loop over events and handlers. */
@@ -73,16 +73,16 @@ lend_snapshot(aside_snapshot *seen)
  * no order and are to have it at some other time.
  */
 #define OPEN_EVENTS(n) \
-	EVENT_COLUMNS(n) ", k.handler::int8, k.attempts::int8, k.paused::int::int8, k.unfinished::int::int8, k.next_at, " \
+	FETCHED_COLUMNS(n) ", k.handler::int8, k.attempts::int8, k.paused::int::int8, k.unfinished::int::int8, k.next_at, " \
 	"(k.paused OR (NOT k.ordered AND coalesce(k.next_at, e.run_at, e.emitted) > now() + interval '10 minutes'))::int::int8 " \
 	"FROM aside.event_" n " e JOIN (" \
 	"SELECT p.id, h.id AS handler, coalesce(l.attempts, 0) + p.attempts AS attempts, " \
 	"coalesce(l.unfinished, false) AS unfinished, l.next_at, h.paused, h.ordered " \
 	"FROM aside.event_" n " p JOIN " HANDLERS_BY " h ON h.since < p.id AND " \
-	"h.by = CASE WHEN p.target IS NULL THEN 'channel ' || p.channel ELSE 'handler ' || p.target END LEFT JOIN (" \
+	"h.by = aside.event_by(p.channel, p.target) LEFT JOIN (" \
 	"SELECT o.handler, ev, count(*) FILTER (WHERE o.kind = " ASIDE_SQL_ATTEMPT ") " \
 	"- count(*) FILTER (WHERE o.kind = " ASIDE_SQL_WITHDRAWN " OR (o.kind = " ASIDE_SQL_FAILED " AND o.attempt IS NULL)) AS attempts, " \
-	"bool_or(o.kind IN (" ASIDE_SQL_DONE ", " ASIDE_SQL_DEAD ", " ASIDE_SQL_CANCELLED ")) AS ended, " \
+	"bool_or(aside.event_kind_ends(o.kind)) AS ended, " \
 	"count(*) FILTER (WHERE o.kind = " ASIDE_SQL_ATTEMPT ") > count(*) FILTER (WHERE o.kind IN (" ASIDE_SQL_WITHDRAWN ", " ASIDE_SQL_FAILED ", " ASIDE_SQL_DEAD ", " ASIDE_SQL_DONE ")) AS unfinished, " \
 	"max(o.next_at) AS next_at " \
 	"FROM aside.event_log_" n " o, unnest(o.events) ev GROUP BY o.handler, ev) l " \
@@ -91,7 +91,7 @@ lend_snapshot(aside_snapshot *seen)
 
 /* What was asked of the coordinator, with no handlers. */
 #define COMMANDS(n) \
-	EVENT_COLUMNS(n) ", NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::timestamptz, 0::int8 " \
+	FETCHED_COLUMNS(n) ", NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::timestamptz, 0::int8 " \
 	"FROM aside.event_" n " e WHERE e.command = 'cancel'"
 
 /* Block and offset in one word. */

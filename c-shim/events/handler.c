@@ -1,13 +1,10 @@
 /*
  * events/handler.c
- *	  A handler of events, the worker's side: the events of a batch are read,
- *	  the handler is called as its owner, and the batch is acknowledged, all in
- *	  one transaction.
+ *	  The worker's side of an event handler. One transaction reads the events
+ *	  of a batch, calls the handler as its owner, and acknowledges the batch.
  *
- * What reads and acknowledges is done as the owner of the tables, by plans
- * that are kept; the handler runs as itself, with nobody's privileges but its
- * own.  The search_path is the handler's all the time: so no query that the
- * tables' owner runs here has a name, or an operator, without its schema.
+ * The owner of the tables reads and acknowledges, by plans that are kept. The
+ * handler runs as its own owner, with nobody else's privileges.
  */
 #include "events/handler.h"
 #include "worker/worker.h"
@@ -67,7 +64,7 @@ aside_host_run_events(aside_bytes name, aside_bytes batch, aside_ran *ran)
 		if (name.len != sizeof(copy) || batch.len < sizeof(AsideBatch))
 			elog(ERROR, "request of events makes no sense");
 		memcpy(&copy, name.data, sizeof(copy));
-		/* Whatever default_transaction_read_only says: the acknowledgement is written. */
+		/* The acknowledgement must be written, whatever default_transaction_read_only says. */
 		if (XactReadOnly)
 			(void) set_config_option("transaction_read_only", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 		PushActiveSnapshot(GetTransactionSnapshot());

@@ -1,8 +1,8 @@
 /*
  * events/handler_call.c
- *	  The handler whose events this worker has: what its definition says,
- *	  and the call, by plans that are kept for as long as new ones would do
- *	  the same.
+ *	  The handler of the events that this worker has: its definition, and the
+ *	  call. The plan of a call is kept for as long as a new plan would do the
+ *	  same.
  */
 #include "call/call.h"
 #include "coordinator/coordinator.h"
@@ -26,7 +26,7 @@
 #include "utils/plancache.h"
 #include "utils/syscache.h"
 
-/* A plan for as long as a new one would come to the same. */
+/* A plan that is kept for as long as a new one would be the same. */
 typedef struct KeptPlan
 {
 	SPIPlanPtr	plan;			/* NULL: none */
@@ -34,17 +34,17 @@ typedef struct KeptPlan
 	uint64		settings;
 } KeptPlan;
 
-/* What the last handler of this process is, for as long as its definition holds. */
+/* The last handler of this process, for as long as its definition holds. */
 typedef struct Handler
 {
 	AsideHandlerName name;
 	char	   *called;			/* the handler's name */
 	char		form;			/* e aside.event, a aside.event[], j jsonb, t text, c command */
 	char	   *text;			/* the function's signature, or the command */
-	Oid			function;		/* as it was when the handler was defined: it, and its owner */
+	Oid			function;		/* the function, and its owner, when the handler was defined */
 	Oid			function_owner;
 	bool		several;		/* a command of several statements */
-	uint32		changes;		/* what was said of handlers when its definition was seen the last time */
+	uint32		changes;		/* number of announced changes of handlers when this definition was last read */
 	KeptPlan	plans[2];		/* of events, of notifications */
 } Handler;
 
@@ -60,9 +60,10 @@ oid_at(SPITupleTable *table, int column)
 }
 
 /*
- * As the tables' owner. False: it is paused, gone, or another one than the
- * coordinator knows, which has been told, and asks again.  What was said of
- * handlers before this is known here.
+ * Call this as the owner of the tables. False: the handler is paused or gone,
+ * or the coordinator knows an older definition; it has been told, and will
+ * ask again. This process has processed every change of handlers that was
+ * announced before.
  */
 bool
 aside_load_handler(const AsideHandlerName *name)
@@ -108,7 +109,10 @@ aside_load_handler(const AsideHandlerName *name)
 	return true;
 }
 
-/* Since the coordinator asked, it may have been handed on, or its owner have lost his rights: it will ask again. */
+/*
+ * Since the coordinator asked, the handler may have got another owner, or its
+ * owner may have lost rights. The coordinator will ask again.
+ */
 bool
 aside_handler_may_run(Oid owner)
 {
@@ -117,7 +121,7 @@ aside_handler_may_run(Oid owner)
 	return aside_definition_owner(&definition) == owner && aside_definition_obstacle(owner) == NULL;
 }
 
-/* What aside_call_handler() passes to a handler of this form, by the types that the server knows, whatever bears their names. */
+/* The type of the argument of a handler of this form, whatever other types bear such names. */
 static Oid
 argument_type(void)
 {
@@ -135,14 +139,14 @@ argument_type(void)
 }
 
 static void
-say_missing(void)
+refuse_missing(void)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_FUNCTION),
 			 errmsg("function \"%s\" does not exist", handler.text)));
 }
 
-/* The handler's function; 42883 if it has gone. Its signature was written with this search_path. */
+/* The handler's function; 42883 if it does not exist any more. The signature was written under this search_path. */
 static Oid
 find_function(void)
 {
@@ -157,14 +161,15 @@ find_function(void)
 	AtEOXact_GUC(true, level);
 	(void) get_func_signature(function, &arguments, &count);
 	if (count != 1 || arguments[0] != argument_type())
-		say_missing();
+		refuse_missing();
 	return function;
 }
 
 /*
- * Whoever owns the schema can put another function in its place, which would
- * run as the handler's owner: it is to be of an owner who could have made
- * the handler do what he likes anyway.  Its own owner may have handed it on.
+ * The owner of the schema can put another function in its place, which would
+ * run as the handler's owner. So the function must belong to a role that
+ * could make the handler do anything anyway. The function's owner may have
+ * given it to another role.
  */
 static void
 check_function(Oid function)
@@ -173,13 +178,13 @@ check_function(Oid function)
 	Oid			owner;
 
 	if (!HeapTupleIsValid(tuple))
-		say_missing();
+		refuse_missing();
 	owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
 	ReleaseSysCache(tuple);
 	if (function != handler.function && owner != handler.function_owner && owner != GetUserId() && !superuser_arg(owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("function \"%s\" is another one than when the event handler was defined", handler.text),
+				 errmsg("function \"%s\" is not the one with which the event handler was defined", handler.text),
 				 errdetail("It belongs to role \"%s\".", GetUserNameFromId(owner, true)),
 				 errhint("If it is what the handler is to call, define the handler anew.")));
 }
@@ -193,7 +198,7 @@ called_function(SPIPlanPtr plan)
 	Expr	   *call = linitial_node(TargetEntry, query->targetList)->expr;
 
 	if (!IsA(call, FuncExpr))
-		say_missing();
+		refuse_missing();
 	return ((FuncExpr *) call)->funcid;
 }
 
@@ -213,7 +218,7 @@ prepare_handler(Oid *types)
 	name = get_func_name(function);
 	schema = get_namespace_name(get_func_namespace(function));
 	if (name == NULL || schema == NULL)
-		say_missing();
+		refuse_missing();
 	plan = aside_prepare_plan(psprintf("SELECT %s(%s$1)", quote_qualified_identifier(schema, name),
 									   OidIsValid(get_func_variadictype(function)) ? "VARIADIC " : ""),
 							  1, &argument);
@@ -276,7 +281,7 @@ log_several(void)
 			aside_log_statement(lfirst_node(RawStmt, cell)->stmt, NULL, 0);
 }
 
-/* As the handler's owner: what it would do if it were new, by a plan that is kept where that does the same. */
+/* Run the handler as its owner. A kept plan is used only if a new plan would do the same. */
 static void
 execute_handler(bool notified, Datum *values, const char *nulls)
 {
@@ -286,7 +291,7 @@ execute_handler(bool notified, Datum *values, const char *nulls)
 	SPIPlanPtr	plan;
 	bool		lasting;
 
-	/* Each is analyzed when the one before has run. */
+	/* Each statement is analyzed when the one before has run. */
 	if (handler.several)
 	{
 		log_several();
@@ -324,7 +329,7 @@ execute_handler(bool notified, Datum *values, const char *nulls)
 	aside_execute_plan(plan, values, nulls);
 }
 
-/* A function that is not called for NULL would not have handled the event. */
+/* A STRICT function is not called for NULL, so it would not have handled the event. */
 static void
 check_strict(void)
 {
@@ -346,7 +351,7 @@ call_with_one(const AsideEvent *event)
 		case 'j':
 			values[0] = event->payload;
 			nulls[0] = event->no_payload ? 'n' : ' ';
-			/* What a NOTIFY said is text, and here meant to be JSON. */
+			/* The payload of a NOTIFY is text, and a handler of this form takes it as JSON. */
 			if (event->notified)
 				values[0] = DirectFunctionCall1(jsonb_in,
 												CStringGetDatum(TextDatumGetCString(event->text)));
@@ -380,7 +385,7 @@ call_with_array(const AsideEvent *events, uint32 count)
 	execute_handler(events[0].notified, values, NULL);
 }
 
-/* For events that are all recorded, or all notifications. */
+/* Call the handler. The events are either all recorded, or all notifications. */
 void
 aside_call_handler(const AsideEvent *events, uint32 count)
 {

@@ -34,11 +34,14 @@ aside_check_handler_code(int code)
 	if (code == SPI_ERROR_TRANSACTION)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
-				 errmsg("cannot begin or end transactions in the handler of an event")));
+				 errmsg("cannot begin or end transactions in the handler of an event"),
+				 errdetail("The handler's transaction is also the one in which its events are acknowledged."),
+				 errhint("Use autonomous_exec() for what is to be committed by itself.")));
 	if (code == SPI_ERROR_COPY)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot COPY to or from a client in the handler of an event")));
+				 errmsg("cannot COPY to or from a client in the handler of an event"),
+				 errdetail("It has no client.")));
 	if (code < 0)
 		elog(ERROR, "could not run a handler of events: %s", SPI_result_code_string(code));
 }
@@ -50,8 +53,8 @@ aside_execute_plan(SPIPlanPtr plan, Datum *values, const char *nulls)
 }
 
 /*
- * By what is committed now: a transaction that sees what there was when it
- * began would miss rows of a table that has been written anew since.
+ * Use what is committed now. A transaction that sees only what was there when
+ * it began would miss the rows of a table that has been rewritten since.
  */
 static void
 execute_as_of_now(SPIPlanPtr plan, Datum *values)
@@ -63,8 +66,9 @@ execute_as_of_now(SPIPlanPtr plan, Datum *values)
 }
 
 /*
- * A kept plan that finds rows by where they are: one that was made while the
- * table was small must not scan it when it is large, whenever it is made anew.
+ * Run a kept plan that finds rows by their place. A plan that was made while
+ * the table was small must not scan it when it is large, and the server may
+ * plan again at any time.
  */
 void
 aside_execute_by_place(SPIPlanPtr *plan, const char *query, int nargs, Oid *types, Datum *values)

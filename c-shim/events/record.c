@@ -1,11 +1,12 @@
 /*
  * events/record.c
- *	  What a coordinator writes down: lines of the log, the dead, notifications
- *	  that are recorded, and lines of the server log.
+ *	  What a coordinator writes down: entries of the log, dead events,
+ *	  notifications that are to be recorded, and messages for the server's
+ *	  log.
  */
 #include "coordinator/coordinator.h"
 #include "coordinator/work.h"
-#include "events/events.h"
+#include "events/row.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -21,7 +22,7 @@
 	"emitted, CASE WHEN emitted_by <> 0 THEN pg_get_userbyid(emitted_by) END, unique_key, $3, $4, $5, $7, $8, $9 FROM aside.event_%u WHERE id = $6"
 #define NAMED " ON CONFLICT DO NOTHING RETURNING (SELECT h.name FROM aside.event_handler h WHERE h.id = $2)"
 
-/* What an error says besides its message, in the order in which it comes. */
+/* The texts of an error, in the order in which they come. */
 typedef enum ErrorText
 {
 	ERROR_MESSAGE,
@@ -48,7 +49,10 @@ split_error(aside_bytes packed, aside_bytes *texts)
 	}
 }
 
-/* As parameters; one without a text is NULL, but for the message. What was cut may have been so within a character. */
+/*
+ * Set them as parameters. An empty text is NULL, except for the message. A
+ * text may have been cut within a character.
+ */
 static void
 put_error(aside_bytes packed, Datum *values, char *nulls)
 {
@@ -66,7 +70,7 @@ put_error(aside_bytes packed, Datum *values, char *nulls)
 	}
 }
 
-/* A line of the server's log for each event that has died, when that is written down. */
+/* Write a line to the server's log for each event that has died, once the tables say so. */
 typedef struct Death
 {
 	const aside_log_entry *entry;
@@ -95,7 +99,7 @@ announce_deaths(void)
 	}
 }
 
-/* Among the dead, with what the event was.  Where it lies is known to who has run it. */
+/* Put the event among the dead. The worker that ran it knows its partition. */
 static void
 bury_event(const aside_log_entry *entry)
 {
@@ -130,7 +134,7 @@ bury_event(const aside_log_entry *entry)
 	}
 }
 
-/* Who replaces an event has its key locked: a coordinator waits for nobody's transaction. */
+/* A transaction that replaces an event has locked its key. A coordinator does not wait for it. */
 #define FREE_KEYS \
 	"DELETE FROM aside.event_unique WHERE ctid = ANY (ARRAY(SELECT u.ctid FROM aside.event_unique u " \
 	"WHERE u.event = ANY ($1) FOR UPDATE SKIP LOCKED))"
@@ -183,29 +187,6 @@ aside_event_record(const aside_log_entry *entries, size_t count)
 	return status;
 }
 
-/* They may be many. */
-static SPIPlanPtr
-spill_plan(int partition)
-{
-	static SPIPlanPtr plans[ASIDE_PARTITIONS];
-	Oid			types[4] = {TEXTOID, TEXTOID, INT8OID, INT4OID};
-
-	if (partition < 0 || partition >= ASIDE_PARTITIONS)
-		elog(ERROR, "partition of events is not known");
-	if (plans[partition] == NULL)
-	{
-		SPIPlanPtr	plan = SPI_prepare(psprintf("INSERT INTO aside.event_%d (id, txid, channel, payload, priority, headers, emitted, "
-												"emitted_by, target, command) VALUES (aside.event_next_id(), pg_current_xact_id(), $1, "
-												"to_jsonb($2), 0, jsonb_build_object('pid', $4), clock_timestamp(), 0, $3, 'notify')",
-												partition), 4, types);
-
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare to record notifications: %s", SPI_result_code_string(SPI_result));
-		plans[partition] = plan;
-	}
-	return plans[partition];
-}
-
 aside_status
 aside_event_spill(const aside_note *notes, size_t count)
 {
@@ -213,22 +194,26 @@ aside_event_spill(const aside_note *notes, size_t count)
 
 	ASIDE_TRY(status);
 	{
-		SPIPlanPtr	plan;
+		AsideEventTables tables;
+		int			partition = aside_current_partition();
 		MemoryContext each;
 
+		if (partition < 0 || partition >= ASIDE_PARTITIONS)
+			elog(ERROR, "partition of events is not known");
 		aside_begin_work();
-		plan = spill_plan(aside_current_partition());
+		tables = aside_event_tables();
 		each = AllocSetContextCreate(CurrentMemoryContext, "pg_aside notification", ALLOCSET_DEFAULT_SIZES);
 		for (size_t i = 0; i < count; i++)
 		{
 			MemoryContext old = MemoryContextSwitchTo(each);
-			Datum		values[4] = {
-				aside_bytes_datum(notes[i].channel), aside_bytes_datum(notes[i].payload), Int64GetDatum(notes[i].handler),
-				Int32GetDatum(notes[i].pid)
-			};
+			AsideEventRow row;
 
-			if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_INSERT)
-				elog(ERROR, "could not record notifications: %s", SPI_result_code_string(SPI_result));
+			aside_start_event(&row, aside_next_event_id(), aside_bytes_datum(notes[i].channel));
+			aside_set_event(&row, EVENT_PAYLOAD, aside_json_string((const char *) notes[i].payload.data, notes[i].payload.len));
+			aside_set_event(&row, EVENT_HEADERS, aside_sender_headers(notes[i].pid));
+			aside_set_event(&row, EVENT_TARGET, Int64GetDatum(notes[i].handler));
+			aside_set_event(&row, EVENT_COMMAND, CStringGetTextDatum("notify"));
+			aside_insert_event(tables.partitions[partition], &row);
 			MemoryContextSwitchTo(old);
 			MemoryContextReset(each);
 		}
@@ -239,7 +224,7 @@ aside_event_spill(const aside_note *notes, size_t count)
 	return status;
 }
 
-/* Of a worker that has gone: rarely asked, so that the log needs no index. */
+/* Has a worker that is gone acknowledged these events? This is asked so rarely that the log needs no index. */
 aside_status
 aside_event_acknowledged(uint32_t handler, uint32_t partition, const int64_t *events, size_t count, bool *are)
 {

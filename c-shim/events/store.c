@@ -1,7 +1,8 @@
 /*
  * events/store.c
- *	  What a coordinator asks of its database: handlers and channels here,
- *	  events, lines of the log and partitions in event_*.c.
+ *	  What a coordinator asks of its database. Handlers and channels are here;
+ *	  events, entries of the log and partitions are in fetch.c, record.c and
+ *	  tables.c.
  */
 #include "coordinator/coordinator.h"
 #include "coordinator/work.h"
@@ -91,7 +92,7 @@ host_handlers(const aside_handler_spec **specs, size_t *count)
 	return status;
 }
 
-/* As it is now: definitions are handed on and ended without a word to their tables. */
+/* Read the owner as it is now: a definition can change its owner, or end, without a change of its row. */
 static aside_status
 host_standing(const aside_handler_spec *handlers, size_t count, aside_standing *out)
 {
@@ -136,7 +137,7 @@ host_listen(const aside_bytes *channels, size_t count)
 	return status;
 }
 
-/* The allocator keeps what is freed unless it is told otherwise. */
+/* The allocator keeps freed memory unless it is told to return it. */
 static void
 host_give_back(void)
 {
@@ -161,7 +162,7 @@ aside_get_event_host(void)
 		.places = aside_event_places,
 		.record = aside_event_record,
 		.listen = host_listen,
-		.notifications = aside_lend_heard,
+		.notifications = aside_lend_notifications,
 		.spill = aside_event_spill,
 		.acknowledged = aside_event_acknowledged,
 		.complain = aside_event_complain,

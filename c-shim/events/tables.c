@@ -1,10 +1,11 @@
 /*
  * events/tables.c
- *	  Partitions by turns: the next one, emptying an old one, what goes along.
+ *	  The partitions take turns: this file begins the next one, empties an old
+ *	  one, and carries over what has not ended.
  */
 #include "coordinator/coordinator.h"
 #include "coordinator/work.h"
-#include "events/events.h"
+#include "events/row.h"
 
 #include "access/table.h"
 #include "catalog/namespace.h"
@@ -37,7 +38,7 @@ aside_event_rotate(uint32_t to)
 	return status;
 }
 
-/* Is there an event that no fetch has seen yet?  Asked under the lock, with a snapshot taken after it was got. */
+/* Is there an event that no fetch has seen yet? This holds the lock, and its snapshot was taken after that. */
 static bool
 has_unseen(uint32 partition, const aside_unseen *unseen)
 {
@@ -51,7 +52,7 @@ has_unseen(uint32 partition, const aside_unseen *unseen)
 	return SPI_processed > 0;
 }
 
-/* What the log knows of those that died goes with it otherwise. As aside.event_errors has it. */
+/* Keep the errors of dead events before the log is emptied, as aside.event_errors shows them. */
 static void
 keep_errors(uint32 partition)
 {
@@ -88,9 +89,10 @@ open_to_truncate(Oid table)
 }
 
 /*
- * aside.event_truncate(name): as TRUNCATE does, but what is decoded from the
- * WAL does not have it: a subscriber of all tables has events of its own in
- * these.  It asks for no rights, hence it is for tables of the extension only.
+ * aside.event_truncate(name): does what TRUNCATE does, but logical decoding
+ * does not show it, because a subscriber of all tables has events of its own
+ * in its tables. It checks no rights, so it serves only tables of the
+ * extension.
  */
 Datum
 aside_event_truncate_here(PG_FUNCTION_ARGS)
@@ -107,7 +109,7 @@ aside_event_truncate_here(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Empty a partition, unless somebody reads it or writes to it just now. */
+/* Empty a partition, unless another transaction is using it. */
 aside_status
 aside_event_truncate(uint32_t partition, const aside_unseen *unseen, bool *done)
 {
@@ -122,7 +124,7 @@ aside_event_truncate(uint32_t partition, const aside_unseen *unseen, bool *done)
 				  0, NULL, NULL, NULL, SPI_OK_UTILITY);
 		if (!has_unseen(partition, unseen))
 		{
-			/* Those that nobody has handled; what was carried over keeps its key. */
+			/* Free the keys of events that no handler has taken. An event that was carried over keeps its key. */
 			aside_run_query(psprintf("DELETE FROM aside.event_unique u USING aside.event_%u e WHERE u.event = e.id "
 							   "AND e.command IS DISTINCT FROM 'moved'", partition), 0, NULL, NULL, NULL, SPI_OK_DELETE);
 			keep_errors(partition);
@@ -157,12 +159,11 @@ aside_event_carry_over(uint32_t partition, const int64_t *events, size_t count)
 						   "SELECT handler, kind, ARRAY(SELECT unnest(events) INTERSECT SELECT unnest($1)), attempt, at, next_at, "
 						   "sqlstate, message, detail, hint, context FROM aside.event_log_%u WHERE events && $1", to, partition),
 				  1, types, values, NULL, SPI_OK_INSERT);
-		aside_run_query(psprintf("INSERT INTO aside.event_%d (id, txid, channel, payload, key, priority, run_at, unique_key, headers, "
-						   "emitted, emitted_by, target, attempts, command, depth) SELECT id, pg_current_xact_id(), channel, payload, "
-						   "key, priority, run_at, unique_key, headers, emitted, emitted_by, target, attempts, command, depth "
-						   "FROM aside.event_%u WHERE id = ANY ($1)", to, partition),
+		aside_run_query(psprintf("INSERT INTO aside.event_%d (id, txid" ASIDE_EVENT_CONTENT_NAMES ") "
+								 "SELECT id, pg_current_xact_id()" ASIDE_EVENT_CONTENT_NAMES " FROM aside.event_%u WHERE id = ANY ($1)",
+								 to, partition),
 				  1, types, values, NULL, SPI_OK_INSERT);
-		/* The old copies are no events of any channel any more. */
+		/* The old copies do not belong to a channel any more. */
 		aside_run_query(psprintf("UPDATE aside.event_%u SET channel = '', command = 'moved' WHERE id = ANY ($1)", partition),
 				  1, types, values, NULL, SPI_OK_UPDATE);
 		aside_end_work();

@@ -1,11 +1,11 @@
 /*
  * language/handler.c
- *	  LANGUAGE plpgsql_autonomous, the caller's side: PL/pgSQL routines whose
- *	  whole execution is an autonomous transaction.
+ *	  LANGUAGE plpgsql_autonomous, the caller's side: PL/pgSQL routines that
+ *	  run as a whole in an autonomous transaction.
  *
- * The server has checked the right to execute, switched to a definer and
- * applied the routine's SET clauses before it calls a handler; the worker
- * gets identity and settings as they are then.
+ * Before the server calls a language's handler, it has checked the right to
+ * execute, switched to the definer, and applied the SET clauses of the
+ * routine. The worker gets identity and settings as they are at that point.
  */
 #include "call/call.h"
 #include "language/routine.h"
@@ -185,13 +185,13 @@ make_call_site(FunctionCallInfo fcinfo)
 	return site;
 }
 
-/* The one of this call, made anew when its row type has another layout. */
+/* The call site of this call. It is made anew if its row type has another layout by now. */
 static CallSite *
 current_call_site(FunctionCallInfo fcinfo)
 {
 	CallSite   *site = fcinfo->flinfo->fn_extra;
 
-	/* What other transactions have done since the statement began, such as the last call of this one. */
+	/* See what other transactions have done since the statement began, such as the last call of this routine. */
 	AcceptInvalidationMessages();
 	if (site == NULL ||
 		(site->layout != 0 && site->layout != assign_record_type_identifier(site->desc->tdtypeid, -1)))
@@ -303,9 +303,9 @@ aside_plpgsql_inline(PG_FUNCTION_ARGS)
 }
 
 /*
- * The body is checked as PL/pgSQL's validator does.  That one asks whether
- * the language of the function names it as its validator, by the OID under
- * which it was called: ours.
+ * PL/pgSQL's validator checks the body. It also checks that the function's
+ * language names it as its validator, by the OID under which it was called.
+ * That OID is ours.
  */
 Datum
 aside_plpgsql_validate(PG_FUNCTION_ARGS)

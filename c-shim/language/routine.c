@@ -1,7 +1,7 @@
 /*
  * language/routine.c
- *	  What both sides of plpgsql_autonomous say of a routine: which one is
- *	  called, and how its results are sent.
+ *	  What both sides of plpgsql_autonomous do for a routine: they name it,
+ *	  and send its result.
  */
 #include "language/routine.h"
 #include "module/module.h"
@@ -24,7 +24,7 @@ aside_refuse_unseen(int sqlstate, const char *what)
 			 errhint("Commit that transaction before the autonomous function is called.")));
 }
 
-/* A routine that other transactions see as this one does. */
+/* Describe the routine. Raises an error unless other transactions see it as this one does. */
 void
 aside_describe_routine(AsideRoutine *out, Oid function)
 {

@@ -2,8 +2,8 @@
  * language/routine.h
  *	  What crosses from the handler of plpgsql_autonomous to a worker.
  *
- * Both sides are this module in the same server, so the block is a struct
- * and what follows it.  The core passes it on unread.
+ * Both sides are this module in the same server, so the block is a struct and
+ * the bytes after it. The core passes it on unread.
  */
 #ifndef ASIDE_ROUTINE_H
 #define ASIDE_ROUTINE_H

@@ -1,7 +1,8 @@
 /*
  * language/trigger.c
- *	  Trigger functions of LANGUAGE plpgsql_autonomous, the caller's side:
- *	  the rows go to the worker, and what a row trigger returned comes back.
+ *	  Trigger functions of LANGUAGE plpgsql_autonomous, the caller's side: the
+ *	  rows go to the worker, and the row that a row trigger returns comes
+ *	  back.
  */
 #include "call/call.h"
 #include "language/routine.h"

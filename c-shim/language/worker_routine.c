@@ -1,11 +1,11 @@
 /*
  * language/worker_routine.c
  *	  LANGUAGE plpgsql_autonomous, the worker's side: PL/pgSQL's own handler
- *	  runs the routine that a caller named.
+ *	  runs the routine that the caller has named.
  *
- * The handler reads the routine's OID from the FmgrInfo, compiles it (or
- * finds it compiled) and asks nothing about its language.  It runs inside an
- * active portal, as a CALL does, so that the routine may COMMIT.
+ * That handler takes the routine's OID from the FmgrInfo, compiles the routine
+ * or finds it compiled, and does not ask for its language. It runs inside an
+ * active portal, as a CALL does, so the routine may COMMIT.
  */
 #include "call/call.h"
 #include "language/routine.h"
@@ -78,7 +78,10 @@ find_handler(AsideRoutineCall *call)
 	call->handler.fn_retset = proc->proretset;
 	call->handler.fn_expr = call_expression(call);
 	call->returns_set = proc->proretset;
-	/* Nor with SET clauses; PL/pgSQL's result sets and triggers do not outlast a transaction. */
+	/*
+	 * A routine with SET clauses may not commit, either. PL/pgSQL's result
+	 * sets and triggers do not outlast a transaction.
+	 */
 	if (proc->proretset || call->routine->kind == ASIDE_ROUTINE_TRIGGER ||
 		!heap_attisnull(tuple, Anum_pg_proc_proconfig, NULL))
 		call->may_commit = false;
@@ -110,7 +113,7 @@ expected_desc(const AsideRoutineCall *call, int first)
 	return desc;
 }
 
-/* A row is read by the layout that the worker knows, and sent by the one that the caller expects. */
+/* The worker reads a row by the layout that it knows, and sends it by the layout that the caller expects. */
 static void
 check_layout(const AsideRoutineCall *call, TupleDesc desc)
 {
@@ -238,7 +241,7 @@ invoke(AsideRoutineCall *call)
 	}
 }
 
-/* Only of a routine that could have ended its transaction is it asked to have done so. */
+/* Only a routine that could have ended its transaction must have done so. */
 static void
 check_exit(const AsideRoutineCall *call)
 {
@@ -288,7 +291,7 @@ run_in_portal(AsideRoutineCall *call)
 	}
 	PG_END_TRY();
 	ActivePortal = save_active;
-	/* A COMMIT within has replaced the transaction's resource owner. */
+	/* A COMMIT in the routine has replaced the transaction's resource owner. */
 	CurrentResourceOwner = CurTransactionResourceOwner;
 	PortalContext = save_context;
 	MarkPortalDone(portal);

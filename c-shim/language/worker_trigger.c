@@ -1,14 +1,15 @@
 /*
  * language/worker_trigger.c
- *	  Trigger functions of LANGUAGE plpgsql_autonomous, the worker's side: the
- *	  caller's TriggerData is put together again.
+ *	  Trigger functions of LANGUAGE plpgsql_autonomous, the worker's side:
+ *	  this file rebuilds the caller's TriggerData.
  *
- * The relation is the worker's own, for its name and columns; the trigger is
- * what the caller says it is, which may have made it just now.  Rows are laid
- * out as a lock on the relation keeps them; without rows nothing is locked, for
- * a caller that truncates the relation has a lock against everybody.  OLD and
- * NEW are then NULL, of the relation's columns but not of its type, for PL/pgSQL
- * would look that up under a lock.
+ * The worker opens the relation itself, for its name and columns. The trigger
+ * is what the caller says it is, because the caller may have created it just
+ * now. A lock on the relation keeps the layout of its rows. Without rows the
+ * worker locks nothing, because a caller that truncates the relation holds a
+ * lock against everybody. OLD and NEW are then NULL; they have the relation's
+ * columns but not its type, because PL/pgSQL would look up the type under a
+ * lock.
  */
 #include "language/routine.h"
 #include "worker/worker.h"
@@ -111,7 +112,10 @@ invoke(AsideRoutineCall *call)
 	RelationData copy;
 	Relation	relation;
 
-	/* Looked up without a lock first: the caller's lock on a table of its own making would not be granted. */
+	/*
+	 * Look the relation up without a lock first. If the caller has created
+	 * the table in its transaction, this process could not get a lock on it.
+	 */
 	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(routine->relation)))
 		aside_refuse_unseen(ERRCODE_UNDEFINED_TABLE, "relation of the trigger");
 	relation = for_row ? relation_open(routine->relation, AccessShareLock) : RelationIdGetRelation(routine->relation);
@@ -127,10 +131,10 @@ invoke(AsideRoutineCall *call)
 }
 
 /*
- * pg_trigger_depth() tells how many triggers the server is calling, which it
- * counts for itself.  So it is made to call a trigger as often as it does in
- * the caller, and each time that trigger is the function below: one that stands
- * in the place of a row's insertion, of a row without columns, into nothing.
+ * pg_trigger_depth() is the number of triggers that the server is calling,
+ * and the server counts them itself. So the worker has the server call as
+ * many triggers as the caller is in. Each of them is the function below, as
+ * an INSTEAD OF INSERT trigger for a row without columns.
  */
 static AsideRoutineCall *descending = NULL;
 static int	descents_left = 0;

@@ -66,7 +66,10 @@ check_databases(char **value, void **extra, GucSource source)
 void
 aside_define_settings(void)
 {
-	/* What fixes the size of shared memory can be set before that is laid out, by whoever lays it out. */
+	/*
+	 * A setting that fixes the size of shared memory can be set before that
+	 * memory is laid out, by the process that lays it out.
+	 */
 	GucContext	fixed = process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SUSET;
 
 	DefineCustomIntVariable("aside.max_workers",

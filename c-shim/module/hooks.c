@@ -1,7 +1,7 @@
 /*
  * module/hooks.c
- *	  Where the server calls us around utility commands, and when the
- *	  extension is dropped or the proxy of a definition altered or dropped.
+ *	  The server calls these hooks around utility commands, and when somebody
+ *	  drops the extension, or alters or drops the proxy of a definition.
  */
 #include "call/call.h"
 #include "coordinator/coordinator.h"
@@ -23,8 +23,8 @@ static ProcessUtility_hook_type prev_process_utility_hook = NULL;
 static object_access_hook_type prev_object_access_hook = NULL;
 
 /*
- * What is to be done when a command has ended.  It is taken from the command
- * before it begins: a CALL that commits frees its own tree on the way.
+ * What to do when a command has ended. This is read from the command before
+ * it begins, because a CALL that commits frees its own tree.
  */
 typedef struct Aftermath
 {
@@ -88,29 +88,29 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only, ProcessUt
 	if (after.discards)
 		aside_discard_sessions();
 	if (database != NULL)
-		aside_note_databases();
-	/* In a database that was dropped nobody is to look for the extension. */
+		aside_announce_databases();
+	/* Nobody must look for the extension in a dropped database. */
 	if (OidIsValid(vacated) && !after.drops_database)
 		aside_readmit_coordinator(vacated);
 	if (after.commits_prepared)
 	{
-		/* What that transaction has emitted, or which handlers it has changed, nobody remembers here. */
+		/* This process does not know what that transaction has emitted, or which handlers it has changed. */
 		aside_say_handlers();
 		aside_say_events();
 	}
 }
 
-/* The extension is dropped, by whatever command. */
+/* Some command drops the extension. */
 static void
 object_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
 {
 	if (prev_object_access_hook != NULL)
 		prev_object_access_hook(access, class, object, sub, arg);
 	if (access == OAT_DROP && class == ExtensionRelationId)
-		aside_note_handlers();
-	/* A definition is handed on, or given up. */
+		aside_announce_handlers();
+	/* The command gives a definition to another role, or ends it. */
 	if ((access == OAT_DROP || access == OAT_POST_ALTER) && class == TypeRelationId && aside_is_proxy(object))
-		aside_note_handlers();
+		aside_announce_handlers();
 }
 
 void

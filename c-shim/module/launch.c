@@ -1,7 +1,7 @@
 /*
  * module/launch.c
- *	  Starting background processes: one configuration for workers,
- *	  coordinators and the launcher.
+ *	  Starts background processes: one configuration for workers, coordinators
+ *	  and the launcher.
  */
 #include "module/module.h"
 
@@ -11,7 +11,7 @@
 /* Handles of the workers that this process launched last, by slot. */
 static BackgroundWorkerHandle **handles = NULL;
 
-/* type: as pg_stat_activity shows it; function: where the process starts. The rest is the caller's to change. */
+/* What all our processes have in common. type: as pg_stat_activity shows it. function: where the process starts. */
 static void
 describe_process(BackgroundWorker *worker, const char *type, const char *function)
 {
@@ -26,7 +26,7 @@ describe_process(BackgroundWorker *worker, const char *type, const char *functio
 	strlcpy(worker->bgw_function_name, function, BGW_MAXLEN);
 }
 
-/* One that lasts as long as the server; while the module is preloaded. */
+/* Register a process that lasts as long as the server. Call this while the server preloads the module. */
 void
 aside_register_process(const char *type, const char *function, Datum arg)
 {
@@ -39,7 +39,10 @@ aside_register_process(const char *type, const char *function, Datum arg)
 	RegisterBackgroundWorker(&worker);
 }
 
-/* One from now on. number and order tell it what it is for; false: there is no worker slot for it. */
+/*
+ * Start a process now. number is part of its name, and order tells it what to
+ * do. False: there is no worker slot for it.
+ */
 bool
 aside_start_process(const char *type, uint32 number, const char *function, BgWorkerStartTime when, Datum arg,
 					const void *order, size_t length, BackgroundWorkerHandle **handle)
@@ -55,7 +58,7 @@ aside_start_process(const char *type, uint32 number, const char *function, BgWor
 	return RegisterDynamicBackgroundWorker(&worker, handle);
 }
 
-/* A worker for a slot of the pool that this process uses. */
+/* Start a worker for a slot of the pool that this process uses. */
 aside_status
 aside_launch_worker(uint32_t slot, uint64_t generation, uint32_t database, uint32_t user,
 					bool superuser)

@@ -1,9 +1,9 @@
 /*
  * module/module.c
- *	  Loading of the module: settings, shared memory and hooks.
+ *	  Loads the module: settings, shared memory and hooks.
  *
- * Called by the postmaster when the module is preloaded, else by the first
- * backend that needs it, or by a worker.
+ * The postmaster calls this if it preloads the module. Otherwise the first
+ * backend that needs the module does, or a worker.
  */
 #include "call/call.h"
 #include "coordinator/coordinator.h"
@@ -40,7 +40,7 @@ _PG_init(void)
 	if (process_shared_preload_libraries_in_progress)
 	{
 		aside_request_shmem();
-		/* What is there belongs to the server that it is upgraded to. */
+		/* The data belongs to the server that the cluster is upgraded to. */
 		if (!IsBinaryUpgrade)
 			aside_register_launcher();
 	}

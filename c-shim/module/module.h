@@ -1,7 +1,7 @@
 /*
  * module/module.h
- *	  What the module gives to every room: settings, the memory that its
- *	  processes share, and new processes.
+ *	  What the module gives to every room: settings, shared memory, and new
+ *	  processes.
  */
 #ifndef ASIDE_MODULE_H
 #define ASIDE_MODULE_H

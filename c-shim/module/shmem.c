@@ -3,13 +3,13 @@
  *	  The memory that processes of pg_aside share, and the one pool of workers
  *	  that a process uses.
  *
- * Where the module is preloaded, three areas lie in the server's shared
- * memory: the pool, the tasks, and the registry of coordinators.  Otherwise
- * the session that calls first makes a segment for its pool, and another one
- * for its tasks with the first of them; its workers attach both.
+ * If the server preloads the module, three areas lie in the server's shared
+ * memory: the pool, the tasks, and the registry of coordinators. Otherwise the
+ * first session that calls creates a segment for its pool, and another one for
+ * its tasks when it starts the first task; its workers attach both.
  *
- * A worker that itself makes a call borrows from the pool that it serves, so
- * the limits are of the cluster, or of the session, at any depth.
+ * A worker that itself makes a call borrows from the pool that it serves. So
+ * the limits hold for the cluster, or for the session, at any depth.
  */
 #include "tasks/tasks.h"
 
@@ -19,7 +19,7 @@
 #include "storage/shmem.h"
 #include "utils/memutils.h"
 
-/* An area, and how a new one is laid out in memory that is zero. */
+/* An area of shared memory. lay_out() gets memory that is zero. */
 typedef struct Area
 {
 	const char *name;
@@ -36,7 +36,7 @@ static void lay_out_pool(void *memory, Size size);
 static void lay_out_tasks(void *memory, Size size);
 static void lay_out_registry(void *memory, Size size);
 
-/* Those of the server are set in the postmaster, and inherited by all. */
+/* The postmaster maps the server's areas, and all processes inherit them. */
 static Area pool_area = {"pg_aside", pool_size, lay_out_pool};
 static Area tasks_area = {"pg_aside tasks", tasks_size, lay_out_tasks};
 static Area registry_area = {"pg_aside coordinators", registry_size, lay_out_registry};
@@ -85,8 +85,9 @@ lay_out_pool(void *memory, Size size)
 }
 
 /*
- * Ids of a session's own tasks begin with its process, so that they are told
- * apart.  A server that restarts finds which of its tasks it has interrupted.
+ * The ids of a session's own tasks begin with its PID, so that those of
+ * several sessions differ. A server that restarts finds out which tasks it
+ * has interrupted.
  */
 static void
 lay_out_tasks(void *memory, Size size)

@@ -1,7 +1,7 @@
 /*
  * module/vacate.c
- *	  A command that needs a database for itself: our idle workers leave the
- *	  database first, and so does its coordinator.
+ *	  Clears a database for a command that needs it for itself: our idle
+ *	  workers leave first, and so does the coordinator.
  */
 #include "call/call.h"
 #include "coordinator/coordinator.h"
@@ -19,7 +19,7 @@
 #include "utils/acl.h"
 #include "utils/syscache.h"
 
-/* How long a command waits for idle workers to be gone: as long as CountOtherDBBackends does. */
+/* A command waits for idle workers to leave for as long as CountOtherDBBackends() waits. */
 #define RETIRE_TRIES 500
 #define RETIRE_NAP_MS 10
 
@@ -95,7 +95,10 @@ is_template(Oid database)
 	return answer;
 }
 
-/* Will the server let this user run the command?  Nobody else's workers are to leave for one that it refuses. */
+/*
+ * Will the server let this user run the command? No worker of another user
+ * must leave for a command that the server refuses.
+ */
 static bool
 may_run(Node *statement, Oid database, ProcessUtilityContext context)
 {
@@ -124,8 +127,9 @@ may_run(Node *statement, Oid database, ProcessUtilityContext context)
 }
 
 /*
- * Our idle workers leave a database, and so does its coordinator, with what
- * it has running; others at work stay, and the server says who is in the way.
+ * Have our idle workers leave a database, and its coordinator with what it
+ * has running. Other workers that are busy stay, and the server then says who
+ * is in the way.
  */
 Oid
 aside_vacate(Node *statement, const char *database, ProcessUtilityContext context)

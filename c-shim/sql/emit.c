@@ -1,20 +1,16 @@
 /*
  * sql/emit.c
- *	  async_event_emit(): it is to cost little more than an INSERT.
+ *	  async_event_emit(). It must cost little more than an INSERT.
  */
 #include "coordinator/coordinator.h"
 #include "definitions/definition.h"
-#include "events/events.h"
+#include "events/row.h"
 #include "module/module.h"
 
 #include "access/genam.h"
-#include "access/table.h"
 #include "access/tableam.h"
 #include "access/transam.h"
 #include "access/xact.h"
-#include "catalog/pg_am.h"
-#include "catalog/pg_index.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
@@ -29,7 +25,7 @@ PG_FUNCTION_INFO_V1(aside_async_event_emit);
 
 #define MAX_UNIQUE_KEY 2000
 
-/* Where no coordinator has said yet which partition new events go to. */
+/* Used if no coordinator has said yet which partition new events go to. */
 static int
 read_partition(void)
 {
@@ -57,7 +53,7 @@ due_at(FunctionCallInfo fcinfo, TimestampTz now, bool *none)
 
 	*none = !delay && !at;
 	if (delay && at)
-		refuse(ERRCODE_INVALID_PARAMETER_VALUE, "an event can have a delay or a time, not both");
+		refuse(ERRCODE_INVALID_PARAMETER_VALUE, "arguments \"delay\" and \"run_at\" of an event exclude each other");
 	if (delay)
 		due = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(now),
 													  PG_GETARG_DATUM(3)));
@@ -78,94 +74,11 @@ check_unique_key(Datum channel, Datum unique_key)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("unique key of an event is too long"),
-				 errdetail("With its channel it has %zu bytes; the limit is %d.", len, MAX_UNIQUE_KEY)));
+				 errdetail("With its channel it has %zu bytes; the limit is %d.", len, MAX_UNIQUE_KEY),
+				 errhint("Use a shorter one, for example a hash of it.")));
 }
 
-/* Columns of the tables of events, in their order. */
-enum
-{
-	ID, TXID, CHANNEL, PAYLOAD, KEY, PRIORITY, RUN_AT, UNIQUE_KEY, HEADERS, EMITTED, EMITTED_BY, TARGET, ATTEMPTS, COMMAND,
-	DEPTH, COLUMNS
-};
-
-/* Whoever has changed the tables is told, rather than that rows of another shape get into them. */
-static void
-check_shape(Relation relation)
-{
-	static const Oid types[COLUMNS] = {
-		INT8OID, XID8OID, TEXTOID, JSONBOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, JSONBOID, TIMESTAMPTZOID, OIDOID,
-		INT8OID, INT4OID, TEXTOID, INT4OID
-	};
-	TupleDesc	desc = RelationGetDescr(relation);
-	bool		same = desc->natts == COLUMNS && relation->rd_rel->relkind == RELKIND_RELATION;
-
-	for (int i = 0; same && i < COLUMNS; i++)
-		same = TupleDescAttr(desc, i)->atttypid == types[i];
-	if (!same)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" is not as pg_aside has made it", RelationGetRelationName(relation))));
-}
-
-/* An index of plain columns, as the extension has made them; what BuildIndexInfo() finds out beside costs as much as the insertion. */
-static void
-insert_into_index(Relation relation, Oid index_oid, TupleTableSlot *slot)
-{
-	Relation	index = index_open(index_oid, RowExclusiveLock);
-	Form_pg_index form = index->rd_index;
-	IndexInfo	info = {.type = T_IndexInfo, .ii_NumIndexAttrs = form->indnatts, .ii_NumIndexKeyAttrs = form->indnkeyatts};
-	Datum		values[INDEX_MAX_KEYS];
-	bool		nulls[INDEX_MAX_KEYS];
-
-	/* One that is being made, or has been given up. */
-	if (!form->indisready)
-	{
-		index_close(index, NoLock);
-		return;
-	}
-	if (index->rd_rel->relam != BTREE_AM_OID || form->indisexclusion ||
-		!heap_attisnull(index->rd_indextuple, Anum_pg_index_indexprs, NULL) ||
-		!heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("index \"%s\" is not as pg_aside has made it", RelationGetRelationName(index))));
-	for (int i = 0; i < form->indnatts; i++)
-		values[i] = slot_getattr(slot, form->indkey.values[i], &nulls[i]);
-	info.ii_Unique = form->indisunique;
-	info.ii_ReadyForInserts = true;
-	info.ii_Am = BTREE_AM_OID;
-	index_insert(index, values, nulls, &slot->tts_tid, relation, form->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false,
-				 &info);
-	index_close(index, NoLock);
-}
-
-/*
- * As the server inserts into its catalogs, without an executor: nobody but
- * pg_aside may write to these tables, whose triggers see to that, and are for replicas.
- */
-static void
-insert_event(Oid table, const Datum *values, const bool *nulls)
-{
-	Relation	relation = table_open(table, RowExclusiveLock);
-	TupleTableSlot *slot;
-	List	   *indexes;
-	ListCell   *cell;
-
-	check_shape(relation);
-	slot = table_slot_create(relation, NULL);
-	memcpy(slot->tts_values, values, sizeof(Datum) * COLUMNS);
-	memcpy(slot->tts_isnull, nulls, sizeof(bool) * COLUMNS);
-	ExecStoreVirtualTuple(slot);
-	table_tuple_insert(relation, slot, GetCurrentCommandId(true), 0, NULL);
-	indexes = RelationGetIndexList(relation);
-	foreach(cell, indexes)
-		insert_into_index(relation, lfirst_oid(cell), slot);
-	list_free(indexes);
-	ExecDropSingleTupleTableSlot(slot);
-	table_close(relation, NoLock);
-}
-
-/* The event that has the unique key now: this one, or another one that stands; 0: this one. */
+/* Claim the unique key. Returns the other event that keeps it, or 0: this event has it now. */
 static int64
 claim_key(Datum channel, Datum unique_key, int64 id, const char *conflict, Oid user)
 {
@@ -181,7 +94,10 @@ claim_key(Datum channel, Datum unique_key, int64 id, const char *conflict, Oid u
 	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
 }
 
-/* What needs queries of the tables: they are run as their owner. Both results are as of the functions above. */
+/*
+ * Run what needs queries of the tables, as their owner. The results are those
+ * of read_partition() and claim_key().
+ */
 static int64
 claim_as_owner(FunctionCallInfo fcinfo, int *partition, int64 id, const char *conflict)
 {
@@ -200,7 +116,7 @@ claim_as_owner(FunctionCallInfo fcinfo, int *partition, int64 id, const char *co
 	return other;
 }
 
-/* Open events of a role, up to so many; this transaction's are among them. */
+/* Count the open events of a role, up to `most`. This transaction's events are among them. */
 static int
 count_open(Oid role, int most)
 {
@@ -222,7 +138,7 @@ count_open(Oid role, int most)
 	return count;
 }
 
-/* The tables are looked through only where the quota may be used up. */
+/* This looks through the tables only if the quota may be used up. */
 static void
 check_quota(Oid role)
 {
@@ -246,11 +162,19 @@ check_quota(Oid role)
 Datum
 aside_async_event_emit(PG_FUNCTION_ARGS)
 {
+	static const struct
+	{
+		int			argument;
+		int			column;
+	}			taken[] = {
+		{1, EVENT_PAYLOAD}, {2, EVENT_KEY}, {5, EVENT_PRIORITY}, {6, EVENT_UNIQUE_KEY}, {8, EVENT_HEADERS},
+	};
 	TimestampTz now = GetCurrentTimestamp();
 	const char *conflict = PG_ARGISNULL(7) ? "reject" : text_to_cstring(PG_GETARG_TEXT_PP(7));
 	AsideEventTables tables;
-	Datum		values[COLUMNS] = {0};
-	bool		nulls[COLUMNS] = {false};
+	AsideEventRow row;
+	TimestampTz due;
+	bool		at_once;
 	int			partition;
 	int64		id;
 
@@ -264,10 +188,11 @@ aside_async_event_emit(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_STATEMENT_TOO_COMPLEX),
 				 errmsg("events emitted by handlers of events are nested too deeply"),
+				 errdetail("The limit is %d.", aside_max_event_depth),
 				 errhint("Consider increasing \"aside.max_event_depth\", after ensuring that this ends.")));
 	if (!PG_ARGISNULL(6))
 		check_unique_key(PG_GETARG_DATUM(0), PG_GETARG_DATUM(6));
-	values[RUN_AT] = TimestampTzGetDatum(due_at(fcinfo, now, &nulls[RUN_AT]));
+	due = due_at(fcinfo, now, &at_once);
 	tables = aside_event_tables();
 	aside_check_tables_owner(tables.owner);
 	partition = aside_current_partition();
@@ -280,23 +205,16 @@ aside_async_event_emit(PG_FUNCTION_ARGS)
 			PG_RETURN_INT64(other);
 	}
 	check_quota(GetUserId());
-	values[ID] = Int64GetDatum(id);
-	values[TXID] = FullTransactionIdGetDatum(GetTopFullTransactionId());
-	values[CHANNEL] = PG_GETARG_DATUM(0);
-	values[PAYLOAD] = PG_GETARG_DATUM(1);
-	values[KEY] = PG_GETARG_DATUM(2);
-	values[PRIORITY] = PG_ARGISNULL(5) ? Int32GetDatum(0) : PG_GETARG_DATUM(5);
-	values[UNIQUE_KEY] = PG_GETARG_DATUM(6);
-	values[HEADERS] = PG_GETARG_DATUM(8);
-	values[EMITTED] = TimestampTzGetDatum(now);
-	values[EMITTED_BY] = ObjectIdGetDatum(GetUserId());
-	values[DEPTH] = Int32GetDatum(aside_event_depth + 1);
-	nulls[PAYLOAD] = PG_ARGISNULL(1);
-	nulls[KEY] = PG_ARGISNULL(2);
-	nulls[UNIQUE_KEY] = PG_ARGISNULL(6);
-	nulls[HEADERS] = PG_ARGISNULL(8);
-	nulls[TARGET] = nulls[COMMAND] = true;
-	insert_event(tables.partitions[partition], values, nulls);
-	aside_note_emitted();
+	aside_start_event(&row, id, PG_GETARG_DATUM(0));
+	for (int i = 0; i < lengthof(taken); i++)
+		if (!PG_ARGISNULL(taken[i].argument))
+			aside_set_event(&row, taken[i].column, PG_GETARG_DATUM(taken[i].argument));
+	if (!at_once)
+		aside_set_event(&row, EVENT_RUN_AT, TimestampTzGetDatum(due));
+	aside_set_event(&row, EVENT_EMITTED, TimestampTzGetDatum(now));
+	aside_set_event(&row, EVENT_EMITTED_BY, ObjectIdGetDatum(GetUserId()));
+	aside_set_event(&row, EVENT_DEPTH, Int32GetDatum(aside_event_depth + 1));
+	aside_insert_event(tables.partitions[partition], &row);
+	aside_announce_events();
 	PG_RETURN_INT64(id);
 }

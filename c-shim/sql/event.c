@@ -1,10 +1,10 @@
 /*
  * sql/event.c
- *	  The SQL functions of events, but for emitting (sql/emit.c).
+ *	  The SQL functions of events, except for emitting (sql/emit.c).
  *
- * They are done by functions of the extension that nobody else may call: the
- * one that users call forwards to them, as the tables' owner, and says who
- * asks.
+ * Functions in schema aside do the work, and nobody else may call them. The
+ * function that a user calls forwards to one of these, as the owner of the
+ * tables, and names the user who asks.
  */
 #include "call/call.h"
 #include "coordinator/coordinator.h"
@@ -51,9 +51,9 @@ aside_check_ready(const char *what)
 }
 
 /*
- * Call the function of the same name in schema aside, as the tables' owner,
- * with the caller's role in front of this one's arguments.  What it returns is
- * in SPI's tuple table, until SPI_finish().
+ * Call the function of the same name in schema aside, as the owner of the
+ * tables. It gets the caller's role, and then this function's arguments. Its
+ * result is in SPI's tuple table until SPI_finish().
  */
 static void
 forward(FunctionCallInfo fcinfo, const char *topic, const char *what, bool read_only)
@@ -95,7 +95,7 @@ forward(FunctionCallInfo fcinfo, const char *topic, const char *what, bool read_
 	aside_act_again(before);
 }
 
-/* One value. */
+/* Forward to a function that returns one value. */
 Datum
 aside_forward(FunctionCallInfo fcinfo, const char *topic)
 {
@@ -116,18 +116,18 @@ aside_forward(FunctionCallInfo fcinfo, const char *topic)
 	return null ? (Datum) 0 : result;
 }
 
-/* It is told to the coordinator when the transaction commits. */
+/* The coordinator is told when the transaction commits. */
 Datum
 aside_event_forward(PG_FUNCTION_ARGS)
 {
 	Datum		result = aside_forward(fcinfo, "events");
 
-	aside_note_emitted();
-	aside_note_handlers();
+	aside_announce_events();
+	aside_announce_handlers();
 	return result;
 }
 
-/* Rows, of a function that only reads. */
+/* Forward to a function that only reads, and returns rows. */
 Datum
 aside_event_forward_rows(PG_FUNCTION_ARGS)
 {
@@ -145,14 +145,15 @@ aside_event_forward_rows(PG_FUNCTION_ARGS)
 Datum
 aside_event_handlers_changed(PG_FUNCTION_ARGS)
 {
-	aside_note_handlers();
+	aside_announce_handlers();
 	return PointerGetDatum(NULL);
 }
 
 /*
- * aside.event_replicated(), a trigger of all tables of events, which fires for
- * replicas only: what an apply worker writes to them is another server's and
- * stays out.  What a trigger of a replicated table emits is this server's.
+ * aside.event_replicated(), a trigger on all tables of events that fires for
+ * replicas only. What an apply worker writes to these tables belongs to
+ * another server and stays out. What a trigger of a replicated table emits
+ * belongs to this server.
  */
 Datum
 aside_event_replicated(PG_FUNCTION_ARGS)
@@ -172,7 +173,7 @@ aside_event_replicated(PG_FUNCTION_ARGS)
 Datum
 aside_want_events(PG_FUNCTION_ARGS)
 {
-	aside_note_extension();
+	aside_announce_extension();
 	PG_RETURN_VOID();
 }
 

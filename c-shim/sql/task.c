@@ -177,7 +177,8 @@ aside_async_wait_any(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("too many tasks to wait for"),
-				 errdetail("%d were given; the limit is %d.", count, ASIDE_MOST_VALUES)));
+				 errdetail("%d were given; the limit is %d.", count, ASIDE_MOST_VALUES),
+				 errhint("Wait for them in several calls.")));
 	deconstruct_array(array, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
 					  &elements, &nulls, &count);
 	ids = palloc(sizeof(int64) * Max(count, 1));
@@ -295,7 +296,8 @@ aside_async_progress(PG_FUNCTION_ARGS)
 	if (!isnan(percent) && (percent < 0 || percent > 100))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("progress must be between 0 and 100 percent")));
+				 errmsg("progress must be between 0 and 100 percent"),
+				 errdetail("It was given as %g.", percent)));
 	if (pool != NULL && aside_find_tasks(pool, false))
 		(void) aside_task_progress(pool->handle, aside_get_caller_host(), percent,
 								   clip(aside_text_argument(fcinfo, 1), ASIDE_TASK_PROGRESS));

@@ -1,13 +1,13 @@
 /*
  * tasks/file.c
- *	  What tasks keep outside of memory: the files of long requests and
- *	  results, and the journal by which a restarted server knows what it
+ *	  What tasks keep outside of memory: files for long requests and results,
+ *	  and a journal that tells a restarted server which tasks it has
  *	  interrupted.
  *
- * A task's file lies where the server keeps temporary files, under a name
- * that it deletes when it starts.  The journal lies where it keeps statistics
- * that no backup takes along; it is written without being flushed, for it is
- * to survive the server's processes, not the machine.
+ * A task's file lies where the server keeps temporary files, under a name that
+ * the server deletes when it starts. The journal lies with the server's
+ * statistics, which no backup copies. It is not flushed: it must survive the
+ * server's processes, not the machine.
  */
 #include "tasks/tasks.h"
 
@@ -26,7 +26,7 @@
 
 static int	journal = -1;
 
-/* The tasks are the server's. Set in the postmaster, inherited by all. */
+/* The tasks are the server's, so there is a journal. The postmaster sets this, and all processes inherit it. */
 static bool has_journal = false;
 
 static void
@@ -156,7 +156,7 @@ aside_read_task_file(uint64_t task, uint64_t offset, uint8_t *into, size_t len)
 	return status;
 }
 
-/* Called from exit callbacks too: it raises nothing. */
+/* Exit callbacks call this, too, so it raises no error. */
 void
 aside_drop_task_file(uint64_t task)
 {
@@ -166,7 +166,7 @@ aside_drop_task_file(uint64_t task)
 	(void) unlink(path);
 }
 
-/* Called at the end of transactions: it raises nothing. */
+/* Transactions call this as they end, so it raises no error. */
 void
 aside_write_down_task(uint32_t index, aside_bytes record)
 {
@@ -178,7 +178,7 @@ aside_write_down_task(uint32_t index, aside_bytes record)
 		(void) !pwrite(journal, record.data, record.len, (off_t) index * ASIDE_TASK_RECORD);
 }
 
-/* In the postmaster, when shared memory has been laid out: what was interrupted is lost. */
+/* The postmaster calls this when it has laid out shared memory. Tasks that were interrupted are lost. */
 void
 aside_recover_tasks(void *table, size_t size, uint32 tasks)
 {

@@ -1,13 +1,13 @@
 /*
  * tasks/on_commit.c
- *	  Tasks that start when the transaction commits that has asked for them.
+ *	  Tasks that start when the transaction that asked for them commits.
  */
 #include "call/call.h"
 #include "tasks/tasks.h"
 
 #include "access/xact.h"
 
-/* Tasks that were to start with this transaction, in whatever process it runs. */
+/* Start the tasks that wait for this transaction's commit. The transaction may run in any process. */
 static void
 tasks_of_transaction(XactEvent event, void *arg)
 {
@@ -26,7 +26,8 @@ tasks_of_transaction(XactEvent event, void *arg)
 		case XACT_EVENT_PRE_PREPARE:
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("cannot PREPARE a transaction that starts tasks when it commits")));
+					 errmsg("cannot PREPARE a transaction that starts tasks when it commits"),
+					 errhint("Commit it, or start its tasks with async_exec().")));
 			break;
 		default:
 			break;

@@ -1,7 +1,7 @@
 /*
  * tasks/tasks.h
- *	  Tasks outside of the core's table: their files, their start with a
- *	  commit, and workers for those that are queued.
+ *	  What tasks need outside of the core's table: their files, their start at
+ *	  a commit, and workers for those that are queued.
  */
 #ifndef ASIDE_TASKS_H
 #define ASIDE_TASKS_H

@@ -1,6 +1,7 @@
 /*
  * worker/clean.c
- *	  A worker after a request: its next tenant finds nothing of this one.
+ *	  Cleans a worker after a request, so that its next tenant finds nothing
+ *	  of the last one.
  */
 #include "call/call.h"
 #include "worker/worker.h"
@@ -24,7 +25,7 @@
 /* Each takes some 400 bytes. */
 #define MOST_ROW_SHAPES 10000
 
-/* What one command needed, within a session. */
+/* Free what one command of a session needed. */
 static void
 end_command(void)
 {
@@ -45,7 +46,7 @@ drop_temporary_tables(void)
 	aside_temp_touched = false;
 }
 
-/* Of a replica in the making: its origin, and the times that it gave to transactions. */
+/* Forget the replication origin that a tenant has set up, and the commit times that it has set. */
 static void
 forget_origin(void)
 {
@@ -67,7 +68,7 @@ stop_listening(void)
 	aside_forget_notifications();
 }
 
-/* The next tenant is to find nothing of this one. */
+/* The next tenant must find nothing of this one. */
 aside_status
 aside_host_clean(bool session_goes_on, bool *settings_intact)
 {
@@ -101,14 +102,14 @@ aside_host_clean(bool session_goes_on, bool *settings_intact)
 			ResetSequenceCaches();
 			aside_cleanup_replication_slots();
 			forget_origin();
-			/* What setseed() made predictable is so no more. */
+			/* random() may be predictable after a setseed(): seed it again. */
 			(void) DirectFunctionCall1(setseed, Float8GetDatum(pg_prng_double(&pg_global_prng_state)));
 			if (aside_temp_touched)
 				drop_temporary_tables();
 			if (aside_request_context != NULL)
 				MemoryContextReset(aside_request_context);
 			*settings_intact = aside_settings_intact();
-			/* These end with the process only. */
+			/* These states end with the process only. */
 			if (get_backup_status() != SESSION_BACKUP_NONE || aside_row_shapes > MOST_ROW_SHAPES ||
 				aside_worn_out)
 				*status_ = ASIDE_LEAVE;

@@ -1,7 +1,8 @@
 /*
  * worker/exec.c
- *	  One statement of a command, prepared by worker/prepare.c: its parameters
- *	  bound, run by the executor or in a portal, its rows on their way.
+ *	  Runs one statement of a command that worker/prepare.c has prepared:
+ *	  binds its parameters, gives it to the executor or to a portal, and sends
+ *	  its rows.
  */
 #include "call/call.h"
 #include "worker/worker.h"
@@ -25,7 +26,10 @@
 
 QueryCompletion aside_last_completion;
 
-/* Makes sense within a transaction block only; such a statement gets one even if it is alone. */
+/*
+ * Does the statement make sense only within a transaction block? Such a
+ * statement gets a block even if it is the only one.
+ */
 static bool
 needs_block(Node *statement)
 {
@@ -60,7 +64,7 @@ bind_parameters(CachedPlanSource *source, const aside_arg *args, size_t nargs)
 
 		param->ptype = source->param_types[i];
 		param->pflags = PARAM_FLAG_CONST;
-		/* One that this statement does not name may have no type. */
+		/* A parameter that this statement does not name may have no type. */
 		param->isnull = i >= nargs || args[i].form == ASIDE_ARG_NULL || untyped;
 		if (!param->isnull && args[i].form == ASIDE_ARG_BYREF)
 			aside_check_type_visible(param->ptype, "argument", psprintf("$%d", i + 1));
@@ -70,7 +74,7 @@ bind_parameters(CachedPlanSource *source, const aside_arg *args, size_t nargs)
 	return params;
 }
 
-/* A statement that names what is to return its rows: the server says so if that is not there. */
+/* The statement names a prepared statement or a cursor. If that does not exist, the server says so. */
 static void
 require_source(Node *statement)
 {
@@ -104,8 +108,9 @@ receiver_for(Node *statement, TupleDesc desc, uint32 output, const aside_column 
 }
 
 /*
- * A statement is at top level, as a client's would be; but what runs as a
- * definer must not end the transaction, and with it the definer's identity.
+ * A statement is at top level, as a client's would be. But a definer's
+ * statement must not end the transaction, because the definer's identity
+ * would end with it.
  */
 static bool
 is_top_level(Node *statement)
@@ -152,7 +157,7 @@ run_query(PlannedStmt *statement, CommandTag tag, ParamListInfo params, uint32 o
 	return processed;
 }
 
-/* Everything else needs a portal: utility commands, and what rules have made several of. */
+/* Everything else needs a portal: utility commands, and a command that rules have turned into several. */
 static uint64
 run_portal(CachedPlanSource *source, ParamListInfo params, uint32 output,
 		   const aside_column *columns, size_t ncolumns, void *sink)
@@ -181,9 +186,9 @@ run_portal(CachedPlanSource *source, ParamListInfo params, uint32 output,
 }
 
 /*
- * The server keeps its background processes from listening, for one that does
- * not read would hold up everybody's queue.  The worker of a session reads
- * whenever it is outside of a transaction, as a client's backend does.
+ * The server does not let its background processes listen, because one that
+ * does not read would hold up the queue for all. The worker of a session
+ * reads whenever it is outside of a transaction, as a client's backend does.
  */
 static bool
 run_listen(Node *statement)

@@ -1,7 +1,7 @@
 /*
  * worker/gate.c
- *	  The commit gate: before a worker's commit the core says whether it may
- *	  be, and after it the caller gets its answer.
+ *	  The commit gate: before a worker commits, the core says whether it may;
+ *	  after the commit, the caller gets its answer.
  */
 #include "module/module.h"
 #include "worker/worker.h"
@@ -43,7 +43,10 @@ transaction_event(XactEvent event, void *arg)
 {
 	aside_pool *pool = aside_worker_pool()->handle;
 
-	/* A process that exits commits nothing of its caller's: it drops its temporary tables, whatever the gate says. */
+	/*
+	 * A process that exits commits nothing for its caller. It drops its
+	 * temporary tables, whatever the gate says.
+	 */
 	if (proc_exit_inprogress && event != XACT_EVENT_ABORT)
 		return;
 	if ((MyXactFlags & XACT_FLAGS_ACCESSEDTEMPNAMESPACE) != 0)
@@ -67,7 +70,10 @@ transaction_event(XactEvent event, void *arg)
 			aside_gate_aborted(pool);
 			break;
 		case XACT_EVENT_PRE_PREPARE:
-			/* Until its very end nobody can finish the prepared transaction: the caller is told after it. */
+			/*
+			 * Nobody can finish the prepared transaction until PREPARE has
+			 * ended. The caller gets its answer after that.
+			 */
 			aside_last_commit = false;
 			break;
 		default:
@@ -75,7 +81,10 @@ transaction_event(XactEvent event, void *arg)
 	}
 }
 
-/* Of tables dropped or truncated: a tablespace, say, is empty only when they are gone. */
+/*
+ * Does the transaction delete files of dropped or truncated tables? A
+ * tablespace, for example, is empty only when they are gone.
+ */
 static bool
 has_files_to_delete(void)
 {
@@ -88,9 +97,10 @@ has_files_to_delete(void)
 }
 
 /*
- * The server has made the commit visible and released its locks, and goes on
- * to clean up; nothing after this can undo it or be waited for.  A commit
- * within a procedure is not the end of its command: host_commit says which is.
+ * The server has made the commit visible and released its locks, and only
+ * cleans up after this. Nothing can undo the commit any more, and nobody
+ * waits for the rest. A commit within a procedure does not end its command;
+ * aside_last_commit says which commit does.
  */
 static void
 resources_released(ResourceReleasePhase phase, bool commit, bool top_level, void *arg)
@@ -99,7 +109,10 @@ resources_released(ResourceReleasePhase phase, bool commit, bool top_level, void
 		return;
 	if (!commit || !top_level || CurrentResourceOwner != TopTransactionResourceOwner)
 		return;
-	/* What others could still run into is gone before the caller goes on; some of it takes longer. */
+	/*
+	 * The caller must not go on before everything is gone that it could still
+	 * meet. The answer then waits for the end of the transaction.
+	 */
 	if (has_files_to_delete())
 		return;
 	/* A session keeps its temporary tables and locks. */

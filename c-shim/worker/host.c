@@ -1,6 +1,6 @@
 /*
  * worker/host.c
- *	  What the core asks of a worker, in one table; and what a worker does
+ *	  The table of what the core may ask of a worker; and what a worker does
  *	  between requests.
  */
 #include "call/call.h"
@@ -33,9 +33,9 @@ host_config(aside_worker_config *out)
 }
 
 /*
- * The server does not report more often than once a second, as counted at the
- * last transaction's end; a client's backend has a timer for what that leaves.
- * The main loop comes back when the second has passed.
+ * The server reports statistics at most once a second, counted from the end
+ * of the last transaction. A client's backend has a timer for the rest. A
+ * worker has its main loop, which comes back when the second has passed.
  */
 static void
 report_statistics(void)
@@ -73,7 +73,7 @@ host_idle(bool going_to_sleep)
 		return ASIDE_OK;
 	ASIDE_TRY(status);
 	{
-		/* A cancel that comes between two commands is for neither. */
+		/* A cancel that comes between two commands is meant for neither. */
 		QueryCancelPending = false;
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)

@@ -1,7 +1,8 @@
 /*
  * worker/identity.c
- *	  For whom a worker acts, and under which settings: taken from the
- *	  request, and put on again when the configuration file has changed.
+ *	  For whom a worker acts, and under which settings. It takes both from the
+ *	  request, and applies the settings again when the configuration file has
+ *	  changed.
  */
 #include "call/call.h"
 #include "worker/worker.h"
@@ -12,7 +13,7 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
-/* The settings applied last, to be applied again when the configuration file was read. */
+/* The settings that were applied last. They are applied again when the configuration file has been read. */
 static StringInfoData applied;
 
 static void
@@ -31,7 +32,7 @@ apply_settings(const aside_bytes *settings)
 	}
 }
 
-/* Of the settings applied last: what RESET goes back to. */
+/* Do what RESET would do for the caller, by the settings that were applied last. */
 void
 aside_reset_setting(const char *name, bool local)
 {
@@ -41,7 +42,7 @@ aside_reset_setting(const char *name, bool local)
 		aside_settings_reset(&settings, name, local);
 }
 
-/* The file may have changed what the last caller has not: its settings go on top again. */
+/* The file may have changed settings that the last caller has set. The caller's settings go on top again. */
 void
 aside_reload_settings(void)
 {
@@ -49,7 +50,7 @@ aside_reload_settings(void)
 
 	ConfigReloadPending = false;
 	ProcessConfigFile(PGC_SIGHUP);
-	/* What a session has set is its own, and above the file's. */
+	/* A session's own settings stand above the file's. */
 	if (applied.data == NULL || aside_in_session)
 		return;
 	StartTransactionCommand();
@@ -59,9 +60,9 @@ aside_reload_settings(void)
 }
 
 /*
- * The order is that of ParallelWorkerMain: session authorization, role,
- * settings.  The server checks each against whom this process is
- * authenticated as, which is whom the caller is authenticated as.
+ * The order is that of ParallelWorkerMain(): session authorization, role,
+ * settings. The server checks each against the user as whom this process is
+ * authenticated, and the caller is authenticated as the same user.
  */
 static void
 act_as_session(const aside_identity *who)

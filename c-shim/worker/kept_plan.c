@@ -1,14 +1,13 @@
 /*
  * worker/kept_plan.c
- *	  What a kept plan stands on: the catalogs as they were when its command
- *	  was analyzed, and nothing else that changes.
+ *	  What a kept plan depends on: the catalogs as they were when its command
+ *	  was analyzed.
  *
- * The server's own plan cache watches the objects that a plan names.  That is
- * not enough for a command's text to mean what it would mean if it came anew:
- * a better function, a cast, a table earlier in the search_path are named by
- * no plan.  So any change counts, and the core forgets every plan.
- *
- * Called by worker/prepare.c and events/handler.c, in workers only.
+ * The server's own plan cache watches the objects that a plan names. That does
+ * not ensure that a command's text still means what it would mean if it came
+ * anew: no plan names the better function, the cast, or the table earlier in
+ * the search_path that has appeared since. So every change counts, and the
+ * core then forgets every plan.
  */
 #include "worker/worker.h"
 
@@ -39,10 +38,10 @@ relation_changed(Datum arg, Oid relation)
 }
 
 /*
- * One cache of each catalog that analysis, rewriting or planning look into.
- * Columns, constraints, rules, policies and the like come as changes of their
- * relation.  What only the planner needs, of operator families and foreign
- * servers, the server watches.
+ * One cache for each catalog that analysis, rewriting or planning reads. A
+ * change of columns, constraints, rules or policies comes as a change of
+ * their relation. The server itself watches what only the planner reads, such
+ * as operator families and foreign servers.
  */
 void
 aside_watch_catalogs(void)
@@ -96,7 +95,7 @@ lock_relations(Node *node, void *context)
 		query_tree_walker(query, lock_relations, context, QTW_IGNORE_RC_SUBQUERIES);
 }
 
-/* Of queries that were analyzed and rewritten: the number of changes, when they are locked. */
+/* Lock what analyzed and rewritten queries read. Returns the number of changes of the catalogs then. */
 uint64_t
 aside_lock_queries(List *queries)
 {

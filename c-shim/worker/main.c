@@ -21,7 +21,7 @@ static void
 leave_worker_pool(int code, Datum arg)
 {
 	aside_worker_exit(aside_worker_pool()->handle, aside_get_worker_host());
-	/* Its place may be what a queued task waits for. */
+	/* A queued task may wait for this worker's place. */
 	if (aside_worker_pool()->has_tasks)
 		aside_kick_tasks(aside_worker_pool());
 }
@@ -54,7 +54,7 @@ aside_worker_main(Datum main_arg)
 		proc_exit(0);
 	aside_relay_messages(aside_get_worker_host());
 	BackgroundWorkerInitializeConnectionByOid(launch.database, launch.user, 0);
-	/* The server goes by what it was at authentication, as it does for the caller. */
+	/* The server goes by whether the role was a superuser at authentication, for the caller as well. */
 	if (aside_is_superuser(GetAuthenticatedUserId()) != launch.superuser)
 	{
 		/* The catalog is read in transactions only. */

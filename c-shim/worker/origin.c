@@ -1,12 +1,13 @@
 /*
  * worker/origin.c
- *	  Who is behind autonomous work, as its worker has heard: put where the
- *	  server and its functions look.
+ *	  Who is behind autonomous work, as its worker knows it, and where the
+ *	  server and its functions look for that.
  *
- * A worker has a Port, as a client's backend has: log_line_prefix and the log's
- * other formats, inet_client_addr() and its like, and sslinfo read it, the last
- * without asking if it is there.  It has no socket.  The functions for a
- * socket's keepalives ask it nothing where their defaults are said to be unknown.
+ * A worker has a Port, as a client's backend has. log_line_prefix and the
+ * log's other formats read it, and so do inet_client_addr() and its like, and
+ * sslinfo, which does not ask whether there is one. The Port has no socket.
+ * The functions that handle a socket's keepalives do not touch the socket if
+ * the defaults are unknown.
  */
 #include "call/call.h"
 #include "call/origin.h"

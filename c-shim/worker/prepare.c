@@ -1,7 +1,7 @@
 /*
  * worker/prepare.c
- *	  Statements of a command: parsed, looked at, analyzed, and kept as plans,
- *	  the way the server treats a client's extended query.
+ *	  Parses, analyzes and plans the statements of a command, and keeps plans,
+ *	  as the server does for a client's extended query.
  */
 #include "call/call.h"
 #include "worker/worker.h"
@@ -131,7 +131,7 @@ has_true_option(List *options, const char *name)
 	return false;
 }
 
-/* What the server refuses by itself, or does without waiting, is left to it. */
+/* What the server refuses by itself, or does without a wait, is left to the server. */
 static uint32
 refusal_of_concurrently(const RangeVar *relation)
 {
@@ -172,7 +172,7 @@ refusal_of(Node *statement)
 
 /*
  * Would another analysis in the same state of the catalogs come to the same?
- * What it told the caller by the way, it is to tell each time.
+ * If analysis has sent the caller a message, each analysis must send it.
  */
 static bool
 is_lasting(Query *query)
@@ -219,7 +219,7 @@ prepare_statement(RawStmt *raw, const aside_arg *args, size_t nargs, aside_state
 	out->plan = source;
 }
 
-/* Of a session: after an error, only the end of the transaction is to be had. */
+/* In a session, after an error: only a statement that ends the transaction may run. */
 void
 aside_refuse_in_failed_transaction(Node *statement)
 {

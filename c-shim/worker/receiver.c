@@ -1,15 +1,14 @@
 /*
  * worker/receiver.c
- *	  Rows on their way to the caller: converted to the columns that it
- *	  expects, then handed on as the executor's own minimal tuples.
+ *	  Receives the rows of a command, converts them to the columns that the
+ *	  caller expects, and sends them (worker/send.c).
  *
- * The conversion is done here, before the commit, so that a command whose
- * rows the caller cannot take leaves nothing behind.
+ * The conversion happens before the commit. So a command whose rows the caller
+ * cannot take leaves nothing behind.
  */
 #include "call/call.h"
 #include "worker/worker.h"
 
-#include "access/detoast.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "funcapi.h"
@@ -21,7 +20,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-/* Row shapes that this process has made known to the server, which forgets none. */
+/* Number of row shapes that this process has registered with the server, which never forgets one. */
 int			aside_row_shapes = 0;
 
 typedef struct Receiver
@@ -40,82 +39,7 @@ typedef struct Receiver
 	MemoryContext row_context;
 } Receiver;
 
-/* What a task or a caller was to be told has not been taken. */
-void
-aside_refuse_reply(aside_status status)
-{
-	if (status == ASIDE_SAVED)
-		aside_throw_kept();
-	if (status == ASIDE_TOO_LONG)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("result of a task exceeds aside.task_result_limit (%d kB)", aside_task_result_limit),
-				 errhint("Have the command write to a table, or increase \"aside.task_result_limit\".")));
-	if (status == ASIDE_TOO_MUCH)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("results of the tasks of a role exceed aside.task_results_per_role (%d kB)",
-						aside_task_results_per_role),
-				 errhint("Read or detach earlier tasks, or increase \"aside.task_results_per_role\".")));
-	if (status == ASIDE_NO_MEMORY)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory"),
-				 errdetail("There was no memory for a row or the columns of a result.")));
-	ereport(ERROR,
-			(errcode(ERRCODE_QUERY_CANCELED),
-			 errmsg("canceling autonomous transaction because its caller has gone")));
-}
-
-static void
-hand_on(void *sink, MinimalTuple tuple)
-{
-	aside_bytes bytes = {(const uint8_t *) tuple, tuple->t_len};
-	aside_status status = aside_sink_row(sink, bytes);
-
-	if (status != ASIDE_OK)
-		aside_refuse_reply(status);
-}
-
-/* A value in a toast table may be gone by the time that the caller looks at it. */
-static void
-take_inside(TupleDesc desc, Datum *values, const bool *nulls)
-{
-	for (int i = 0; i < desc->natts; i++)
-		if (!nulls[i] && TupleDescAttr(desc, i)->attlen == -1 &&
-			VARATT_IS_EXTERNAL(DatumGetPointer(values[i])))
-			values[i] = PointerGetDatum(detoast_external_attr((struct varlena *) DatumGetPointer(values[i])));
-}
-
-/* A row of these values, in the current context's memory. */
-void
-aside_send_values(void *sink, TupleDesc desc, Datum *values, bool *nulls)
-{
-	take_inside(desc, values, nulls);
-	hand_on(sink, aside_form_minimal_tuple(desc, values, nulls));
-}
-
-/* A row as it is. */
-void
-aside_send_slot(void *sink, TupleTableSlot *slot)
-{
-	TupleDesc	desc = slot->tts_tupleDescriptor;
-	bool		ours;
-	MinimalTuple tuple = ExecFetchSlotMinimalTuple(slot, &ours);
-	Datum	   *values;
-
-	if ((tuple->t_infomask & HEAP_HASEXTERNAL) == 0)
-	{
-		hand_on(sink, tuple);
-		return;
-	}
-	slot_getallattrs(slot);
-	values = palloc(sizeof(Datum) * desc->natts);
-	memcpy(values, slot->tts_values, sizeof(Datum) * desc->natts);
-	aside_send_values(sink, desc, values, slot->tts_isnull);
-}
-
-/* Those columns that go under these styles; 0: as this session's settings have it. */
+/* Cast the columns that go under these styles. 0: under this session's settings. */
 static void
 cast_columns(Receiver *self, uint32 styles, Datum *values, bool *nulls)
 {
@@ -172,7 +96,7 @@ receive_json(TupleTableSlot *slot, DestReceiver *receiver)
 	slot_getallattrs(slot);
 	row = heap_form_tuple(self->record, slot->tts_values, slot->tts_isnull);
 	value = FunctionCall1(&self->to_jsonb, HeapTupleGetDatum(row));
-	hand_on(self->sink, aside_form_minimal_tuple(self->out, &value, &null));
+	aside_send_tuple(self->sink, aside_form_minimal_tuple(self->out, &value, &null));
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(self->row_context);
 	return true;
@@ -343,9 +267,9 @@ set_up_json(Receiver *self, TupleDesc returned)
 }
 
 /*
- * The columns of a result as they cross when described: who reads them comes
- * later, and a type of this database may be another one by then, or be read
- * in another database.  A domain's values are its base type's.
+ * The columns of a described result. Whoever reads the result comes later,
+ * perhaps in another database, and by then a type of this database may have
+ * changed. A domain's values cross as those of its base type.
  */
 static aside_column *
 own_columns(TupleDesc returned, uint32 output)

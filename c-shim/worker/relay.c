@@ -1,10 +1,10 @@
 /*
  * worker/relay.c
- *	  Messages of a worker on their way to its caller.
+ *	  Takes a worker's messages to its caller.
  *
- * The server believes that it talks to a client; the client is this file,
- * which unpacks each message and puts it on the worker's queue.  So the
- * caller's client_min_messages decides what is sent, as for any client.
+ * The server believes that it talks to a client. This file is that client: it
+ * unpacks each message and puts it on the worker's queue. So the caller's
+ * client_min_messages decides what is sent, as for any client.
  */
 #include "module/module.h"
 #include "worker/worker.h"
@@ -32,7 +32,7 @@ static const aside_worker_host *host = NULL;
 /* Messages that were put on the way so far. */
 uint64_t	aside_messages_relayed = 0;
 
-/* For one message: the server's reporting gives back what it has taken itself, and no more. */
+/* Memory for one message. The server's error reporting frees only what it has allocated itself. */
 static MemoryContext message_context = NULL;
 
 static bool
@@ -65,8 +65,8 @@ converted_back(char *text)
 }
 
 /*
- * A command may have named a client's encoding, into which the server then
- * converts: the caller gets its own.
+ * A command may have set client_encoding, and the server then converts
+ * messages. The caller gets them in the database's encoding.
  */
 static void
 make_ours(char **text)
@@ -102,7 +102,10 @@ make_message_ours(ErrorData *edata)
 		make_ours(texts[i]);
 }
 
-/* Of a command that the caller's client has not sent: where in it, it cannot tell. */
+/*
+ * The caller's client has not sent this command, so a position in it means
+ * nothing there: it becomes the position in an internal query.
+ */
 static void
 make_position_internal(ErrorData *edata)
 {
@@ -226,8 +229,9 @@ aside_host_notifications(void *sink)
 }
 
 /*
- * Called from within the server's error reporting.  An error here goes the way
- * of one in the server's own sending: to whoever catches the command's errors.
+ * The server calls this from within its error reporting. An error here is
+ * handled like an error in the server's own sending: whoever catches the
+ * command's errors gets it.
  */
 static int
 put_message(char type, const char *data, size_t len)
@@ -262,7 +266,7 @@ nothing_pending(void)
 	return false;
 }
 
-/* From now on the server believes that it talks to a client; what it says comes there. */
+/* From now on the server believes that it talks to a client. `put` gets its messages. */
 void
 aside_be_client(int (*put) (char type, const char *data, size_t len))
 {

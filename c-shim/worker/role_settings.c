@@ -1,10 +1,10 @@
 /*
  * worker/role_settings.c
  *	  What ALTER ROLE and ALTER DATABASE set for a login of this process's
- *	  user, and whether that is still what it was when the process began.
+ *	  user, and whether that has changed since the process began.
  *
- * The server applies it once, to a process that connects, and keeps no trace
- * of what would hold without it: so a change asks for a new process.
+ * The server applies these settings once, when a process connects, and does
+ * not record what would hold without them. So a change asks for a new process.
  */
 #include "worker/worker.h"
 
@@ -74,7 +74,7 @@ aside_remember_role_settings(void)
 	CommitTransactionCommand();
 }
 
-/* Would a login of now have other settings than this process began with? */
+/* Would a process that logs in now get other settings than this one got? */
 aside_status
 aside_role_settings_changed(bool *changed)
 {

@@ -1,10 +1,10 @@
 /*
  * worker/server_log.c
- *	  What of autonomous work is in the server's log: all that a client's
- *	  backend would have written, once, by the worker.
+ *	  What the server's log says of autonomous work: the worker writes all
+ *	  that a client's backend would have written, once.
  *
- * The worker writes; its caller only passes on to its client what comes from
- * there.  What a worker writes says for whom it works.
+ * The caller passes a worker's messages on to its client, and not to the log.
+ * What a worker writes says for whom it works.
  */
 #include "call/call.h"
 #include "worker/worker.h"
@@ -48,10 +48,7 @@ work_in_words(void)
 	return psprintf("autonomous transaction of process %d", pid);
 }
 
-/*
- * The log's CONTEXT names the work, the client's does not: aside_unname_work
- * takes it away again.
- */
+/* The log's CONTEXT names the work, and the client's does not: aside_unname_work() takes that line away again. */
 static void
 name_work(ErrorData *edata)
 {
@@ -106,9 +103,9 @@ aside_install_log_hook(void)
 }
 
 /*
- * The error that ended a command, as PostgresMain writes it; the caller is
- * told by another way.  It is another statement's error there, if it is not
- * caught, and then logged as that.
+ * Write the error that ended a command to the log, as PostgresMain() does.
+ * The caller gets the error in another way. If nobody catches it there, it is
+ * the error of another statement, and is logged for that one.
  */
 static void
 write_error(const aside_report *report, ErrorData *saved)
@@ -150,7 +147,7 @@ aside_host_log(const aside_report *report, bool saved)
 		MemoryContext scratch = AllocSetContextCreate(TopMemoryContext, "pg_aside log", ALLOCSET_SMALL_SIZES);
 		MemoryContext old = MemoryContextSwitchTo(scratch);
 
-		/* Its own text rather than that of its caller. */
+		/* The log shows the command's own text, and not its caller's. */
 		if (running != NULL)
 			debug_query_string = running;
 		write_error(report, saved ? aside_kept_error() : NULL);
@@ -199,7 +196,7 @@ describe_parameters(const aside_arg *args, size_t nargs)
 	return text.data;
 }
 
-/* A command of this text, or without one, begins, or goes on. */
+/* A command with this text, or without one, begins or goes on. */
 void
 aside_log_command(const char *text)
 {
@@ -210,7 +207,7 @@ aside_log_command(const char *text)
 	parameters = NULL;
 }
 
-/* The same of a handler, whose text may be gone before the command has ended. */
+/* The same for a handler, whose text may be gone before the command ends. */
 void
 aside_log_handler(const char *text)
 {
@@ -218,7 +215,7 @@ aside_log_handler(const char *text)
 		aside_log_command(MemoryContextStrdup(aside_request_context, text));
 }
 
-/* One of its statements is about to run. A command is logged once. */
+/* A statement of the command is about to run. A command is logged once. */
 void
 aside_log_statement(Node *statement, const aside_arg *args, size_t nargs)
 {

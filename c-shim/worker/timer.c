@@ -15,7 +15,7 @@
 static TimeoutId task_timer = MAX_TIMEOUTS;
 static volatile sig_atomic_t task_timed_out = false;
 
-/* As the server does for a client: the timer of a session's command is set when it begins. */
+/* A session's command starts its timer when it begins, as a client's command does. */
 void
 aside_start_statement_timer(void)
 {
@@ -32,7 +32,7 @@ aside_stop_timers(void)
 		disable_timeout(task_timer, false);
 }
 
-/* What traps the first cancel is ended by the second call. */
+/* Code that traps the first cancel is ended when the timer rings again. */
 #define TASK_GRACE_MS 2000
 
 static void

@@ -19,14 +19,17 @@
 #include "utils/timeout.h"
 #include "utils/acl.h"
 
-/* PL/pgSQL of this process keeps what it has compiled by types that are others now: it is not fit for another request. */
+/*
+ * PL/pgSQL has compiled code in this process for types that have changed
+ * since. The process is not fit for another request.
+ */
 bool		aside_worn_out = false;
 
 /* Does statement_timeout run for this command; and what it was. */
 static bool has_timer = false;
 static int	timeout_at_begin = 0;
 
-/* This process is the invoker's, who sees what it runs: a definer's text, literals included, is not for him. */
+/* The invoker sees what this process runs. A definer's text, including its literals, is not for the invoker. */
 static const char *
 shown_command(const char *command)
 {
@@ -61,7 +64,7 @@ aside_host_begin(aside_bytes command, bool session, bool timed, uint32_t timeout
 		aside_handler_runs = false;
 		aside_begin_task_timer(timeout_ms);
 		StartTransactionCommand();
-		/* From here to the transaction's end; an abort restores the outer user. A session has its own. */
+		/* This holds until the transaction ends; an abort restores the outer user. A session has its own user. */
 		if (!session)
 			SetUserIdAndSecContext(aside_acting.current_user, aside_acting.security_context);
 		/* Otherwise the caller's own timer runs, until the command sets one. */
@@ -107,7 +110,10 @@ aside_host_next_statement(bool controls)
 		}
 		else
 			CommandCounterIncrement();
-		/* As for a client, each statement has the whole time, and what the one before has set holds. */
+		/*
+		 * As for a client, each statement has the whole time, and a timeout
+		 * that the statement before has set holds.
+		 */
 		if (get_timeout_active(STATEMENT_TIMEOUT))
 			disable_timeout(STATEMENT_TIMEOUT, false);
 		if (has_timer || StatementTimeout != timeout_at_begin)
@@ -145,8 +151,8 @@ aside_host_commit(void)
 }
 
 /*
- * As PostgresMain does after an error: of a session, a transaction block is
- * left behind as a failed one. What fails here leaves no process to go on with.
+ * Do what PostgresMain() does after an error. A session's transaction block
+ * stays behind as a failed one. If this fails, the process cannot go on.
  */
 void
 aside_host_abort(void)
@@ -176,9 +182,8 @@ aside_host_abort(void)
 }
 
 /*
- * PL/pgSQL keeps what it has compiled for as long as the process lives, also
- * against rows that have other types by now: a session would be told to
- * begin anew.
+ * PL/pgSQL keeps what it has compiled for as long as the process lives, even
+ * if rows have other types by now. A client would have to connect again.
  */
 static bool
 is_outdated_code(const ErrorData *edata)

@@ -85,12 +85,15 @@ extern aside_status aside_host_run(void *plan, bool several, const aside_arg *ar
 
 /* worker/receiver.c */
 extern int	aside_row_shapes;
-ASIDE_NORETURN extern void aside_refuse_reply(aside_status status);
-extern void aside_send_slot(void *sink, TupleTableSlot *slot);
-extern void aside_send_values(void *sink, TupleDesc desc, Datum *values, bool *nulls);
 extern DestReceiver *aside_create_receiver(TupleDesc returned, uint32 output,
 										   const aside_column *columns, size_t ncolumns, void *sink);
 extern Node *aside_text_cast(Node *value, Oid from, Oid to);
+
+/* worker/send.c */
+ASIDE_NORETURN extern void aside_refuse_reply(aside_status status);
+extern void aside_send_tuple(void *sink, MinimalTuple tuple);
+extern void aside_send_slot(void *sink, TupleTableSlot *slot);
+extern void aside_send_values(void *sink, TupleDesc desc, Datum *values, bool *nulls);
 
 /* worker/relay.c */
 extern uint64_t aside_messages_relayed;

@@ -11,6 +11,7 @@ use crate::memory::tasks;
 use aside_core::autonomous_tx::call::Call;
 use aside_core::autonomous_tx::task::{self, End, Seen};
 use aside_core::memory;
+use aside_core::task::handles;
 use std::ffi::c_void;
 
 export! {
@@ -139,5 +140,39 @@ fn seen(pool: &aside_pool, seen: Seen, out: &Out<aside_task_row>) -> aside_statu
         }
         Seen::Hidden => aside_status::ASIDE_GONE,
         Seen::Over => aside_status::ASIDE_LEAVE,
+    }
+}
+
+export! {
+    fn aside_handle_pid(pid: u32, started: bool, finished: bool, waited_ms: u32, most_ms: u32) -> i64, otherwise(0) {
+        match handles::pid(pid, started, finished, waited_ms, most_ms) {
+            handles::Pid::Known(pid) => i64::from(pid),
+            handles::Pid::Later => -1,
+            handles::Pid::None => 0,
+        }
+    }
+}
+
+export! {
+    fn aside_handle_number(task: i64) -> i64, otherwise(0) {
+        handles::number(task)
+    }
+}
+
+export! {
+    fn aside_handle_takes_pid(has_cookie: bool, taken: bool) -> bool, otherwise(false) {
+        handles::takes_pid(has_cookie, taken)
+    }
+}
+
+export! {
+    fn aside_handle_lasts(number: i64, exists: bool, bytes: u64) -> bool, otherwise(false) {
+        handles::lasts(number, exists, bytes)
+    }
+}
+
+export! {
+    fn aside_handle_is_over(consumed: bool, discarded: bool, exists: bool) -> bool, otherwise(false) {
+        handles::is_over(consumed, discarded, exists)
     }
 }

@@ -128,6 +128,26 @@ impl Report {
         Self::error(OUT_OF_MEMORY, "out of memory").with(Field::Detail, format!("There was no memory for {what}."))
     }
 
+    /// Of an error in a command that no client has sent: a position in it is one in an internal query.
+    pub fn within(mut self, command: &[u8]) -> Self {
+        if self.position > 0 && self.get(Field::InternalQuery).is_none() {
+            self.internal_position = self.position;
+            self = self.with(Field::InternalQuery, command);
+        }
+        self.position = 0;
+        self
+    }
+
+    /// What the error of somebody's work looks like to who asked for it; `deadlock`: the one that was broken by ending it.
+    pub fn raised_by(mut self, work: impl AsRef<[u8]>, deadlock: Option<&[u8]>) -> Self {
+        self.severity = Severity::Error;
+        if let Some(detail) = deadlock.filter(|_| self.sqlstate == DEADLOCK_DETECTED) {
+            self.add_line(Field::Detail, detail);
+        }
+        self.add_line(Field::Context, work.as_ref());
+        self
+    }
+
     /// The same with one more field.
     pub fn with(mut self, field: Field, value: impl AsRef<[u8]>) -> Self {
         self.text[field as usize] = memory::copy(value.as_ref(), "an error").ok();

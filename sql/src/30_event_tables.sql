@@ -85,6 +85,14 @@ CREATE TABLE aside.event_log_0 (
 ) WITH (autovacuum_enabled = false);
 CREATE TABLE aside.event_log_1 (LIKE aside.event_log_0 INCLUDING ALL) WITH (autovacuum_enabled = false);
 CREATE TABLE aside.event_log_2 (LIKE aside.event_log_0 INCLUDING ALL) WITH (autovacuum_enabled = false);
+-- Done, dead or cancelled.
+CREATE FUNCTION aside.event_kind_ends(kind "char") RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN kind IN ('d', 'x', 'c');
+COMMENT ON FUNCTION aside.event_kind_ends("char") IS 'Does this kind of line in the log mean that the event has ended for the handler?';
+CREATE FUNCTION aside.event_by(channel text, target bigint) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN CASE WHEN target IS NULL THEN 'channel ' || channel ELSE 'handler ' || target END;
+COMMENT ON FUNCTION aside.event_by(text, bigint) IS 'Says for whom an event is; the view aside.event_handled_by says which handlers that means.';
+-- The views of users ask it.
+GRANT EXECUTE ON FUNCTION aside.event_by(text, bigint) TO aside_user;
 COMMENT ON TABLE aside.event_0 IS 'Emitted events: one of three partitions that are used in turn.';
 COMMENT ON TABLE aside.event_1 IS 'Emitted events: a partition, like aside.event_0.';
 COMMENT ON TABLE aside.event_2 IS 'Emitted events: a partition, like aside.event_0.';

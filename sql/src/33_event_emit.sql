@@ -98,11 +98,12 @@ BEGIN
     ended := ARRAY(SELECT o.handler FROM (SELECT l.handler, l.kind, l.events FROM aside.event_log_0 l
             UNION ALL SELECT l.handler, l.kind, l.events FROM aside.event_log_1 l
             UNION ALL SELECT l.handler, l.kind, l.events FROM aside.event_log_2 l) o
-        WHERE o.kind IN ('d', 'x', 'c') AND async_event_cancel.id = ANY (o.events));
+        WHERE aside.event_kind_ends(o.kind) AND async_event_cancel.id = ANY (o.events));
     IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = caller AND (r.rolsuper OR pg_has_role(caller, emitter, 'USAGE'))) THEN
         -- Who has a handler of it cancels it for that.
-        FOR its_handler, may_run IN SELECT h.id, h.id <> ALL (ended) FROM aside.event_handlers h WHERE pg_has_role(caller, h.role, 'USAGE')
-            AND (h.id = its_target OR (its_target IS NULL AND h.channel = its_channel AND h.since < async_event_cancel.id)) LOOP
+        FOR its_handler, may_run IN SELECT h.handler_id, h.handler_id <> ALL (ended) FROM aside.event_handled_by h
+            WHERE h.by = aside.event_by(its_channel, its_target) AND h.since < async_event_cancel.id
+                AND pg_has_role(caller, h.handler_owner, 'USAGE') LOOP
             IF may_run THEN
                 PERFORM aside.event_put('', to_jsonb(id), NULL, 0, NULL, caller, its_handler, 'cancel');
             END IF;
@@ -119,8 +120,8 @@ BEGIN
     DELETE FROM aside.event_unique u WHERE u.ctid = ANY (ARRAY(SELECT k.ctid FROM aside.event_unique k
         WHERE k.event = async_event_cancel.id FOR UPDATE SKIP LOCKED));
     had_key := FOUND;
-    IF NOT EXISTS (SELECT FROM aside.event_handler h WHERE h.id <> ALL (ended)
-            AND (h.id = its_target OR (its_target IS NULL AND h.channel = its_channel AND h.since < async_event_cancel.id))) THEN
+    IF NOT EXISTS (SELECT FROM aside.event_handled_by h WHERE h.handler_id <> ALL (ended)
+            AND h.by = aside.event_by(its_channel, its_target) AND h.since < async_event_cancel.id) THEN
         -- It waits for nobody, but may still have its unique key.
         RETURN had_key;
     END IF;

@@ -54,7 +54,7 @@ CREATE VIEW aside.event_states AS
                 h.handler_id, h.handler, h.handler_owner
             FROM aside.event_rows e
             LEFT JOIN aside.event_handled_by h ON h.since < e.id
-                AND h.by = CASE WHEN e.target IS NULL THEN 'channel ' || e.channel ELSE 'handler ' || e.target END
+                AND h.by = aside.event_by(e.channel, e.target)
             WHERE e.command IS NULL OR e.command = 'notify'
         ) p
         FULL JOIN aside.event_fates l ON l.of_event = p.id AND l.by_handler = p.handler_id
@@ -92,7 +92,7 @@ BEGIN
                   coalesce(f.counted, 0)::int AS attempts, f.sqlstate, f.message, f.next_at, e.emitted_by,
                   super OR coalesce(pg_has_role(caller, h.handler_owner, 'USAGE'), false) AS may
               FROM aside.event_rows e JOIN aside.event_handled_by h ON h.since < e.id
-                      AND h.by = CASE WHEN e.target IS NULL THEN 'channel ' || e.channel ELSE 'handler ' || e.target END
+                      AND h.by = aside.event_by(e.channel, e.target)
                   LEFT JOIN aside.event_fates f ON f.of_event = asked AND f.by_handler = h.handler_id
               WHERE e.id = asked AND (e.command IS NULL OR e.command = 'notify')) s
         WHERE s.may OR EXISTS (SELECT FROM pg_roles r WHERE r.oid = s.emitted_by AND pg_has_role(caller, r.oid, 'USAGE'))

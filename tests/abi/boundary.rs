@@ -114,6 +114,16 @@ fn the_value_beside_the_signature_is_returned_for_a_null_and_on_a_panic() {
         each!("panic": aside_tasks_size(1, 4096) => 0;);
         panic_next();
         each!("panic": aside_registry_size() => 0;);
+        panic_next();
+        each!("panic": aside_handle_pid(7, true, false, 0, 1) => 0;);
+        panic_next();
+        each!("panic": aside_handle_number(7) => 0;);
+        panic_next();
+        each!("panic": aside_handle_takes_pid(true, true) => false;);
+        panic_next();
+        each!("panic": aside_handle_lasts(7, true, 0) => false;);
+        panic_next();
+        each!("panic": aside_handle_is_over(true, false, true) => false;);
         each!("well": aside_core_abi_version() => ASIDE_ABI_VERSION;);
     });
 }

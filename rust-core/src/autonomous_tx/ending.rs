@@ -6,7 +6,8 @@
 //! then SIGTERM, and after [`GIVE_UP_US`] is left to itself: the gate already keeps it from committing.
 
 use super::call::{Failed, protocol_violation, terminate};
-use super::exchange::{Exchange, FIRST_TICK_MS, Keep, Met, Stop};
+use super::exchange::{Exchange, Keep, Met, Stop};
+use super::wait::FIRST_TICK_MS;
 use crate::host::{CallerHost, Outcome};
 use crate::pool::gate::{Stop as Stopped, Why};
 use crate::pool::slot::{Ended, Slot, State};

@@ -10,6 +10,7 @@
 
 use super::call::{Call, Failed, Session};
 use super::ending::SIGTERM_AFTER_US;
+use super::wait;
 use crate::host::{CallerHost, Saved};
 use crate::lease::frames::Frame;
 use crate::pool::area::Area;
@@ -23,11 +24,9 @@ use crate::wire::frame::{self, Broken, Kind};
 use crate::wire::message::Ending;
 use crate::wire::ring::Writer;
 use std::cell::{Cell, RefCell};
+use std::ops::ControlFlow::{Break, Continue};
 use std::sync::atomic::Ordering::*;
 
-/// Sleeps between looks at a silent worker: the first, and the longest.
-pub(super) const FIRST_TICK_MS: u32 = 10;
-const LONGEST_TICK_MS: u32 = 50;
 /// How an exchange ended.
 #[derive(Debug)]
 pub enum Met {
@@ -45,6 +44,12 @@ pub enum Met {
 pub(super) enum Stop {
     Saved,
     WorkerGone,
+}
+
+impl From<Saved> for Stop {
+    fn from(_: Saved) -> Self {
+        Self::Saved
+    }
 }
 
 /// What becomes of the lease when its request has been answered.
@@ -261,30 +266,16 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
     }
 
     fn sleep_until(&self, mut ready: impl FnMut() -> bool) -> Result<(), Stop> {
-        let mut watch = Watch::new(self.h.now_us(), self.terms.deadlock_ms);
-        let met = self.sleep_and_watch(&mut watch, &mut ready);
-        watch.end(self.h, self.area);
-        met
-    }
-
-    fn sleep_and_watch(&self, watch: &mut Watch, ready: &mut impl FnMut() -> bool) -> Result<(), Stop> {
-        let mut tick = FIRST_TICK_MS;
-        let mut looked = self.h.now_us();
-        loop {
+        let look = || {
             if ready() {
-                return Ok(());
+                return Ok(Break(()));
             }
             if self.worker_gone() {
-                return if ready() { Ok(()) } else { Err(Stop::WorkerGone) };
+                return if ready() { Ok(Break(())) } else { Err(Stop::WorkerGone) };
             }
-            _ = self.h.sleep(tick).map_err(|Saved| Stop::Saved)?;
-            // Who is woken often, for others' sake, looks all the same.
-            if self.h.now_us().saturating_sub(looked) >= u64::from(tick) * 1000 {
-                looked = self.h.now_us();
-                tick = (tick * 2).min(LONGEST_TICK_MS);
-                self.look_for_deadlock(watch).map_err(|Saved| Stop::Saved)?;
-            }
-        }
+            Ok(Continue(u32::MAX))
+        };
+        wait::sleep_until(self.h, self.area, self.terms.deadlock_ms, look, |watch| Ok(self.look_for_deadlock(watch)?))
     }
 
     /// Break a deadlock of which our worker's transaction is the victim. A body that traps the cancel
@@ -308,19 +299,7 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
     }
 
     /// What a worker's error looks like to the caller.
-    fn dress(&self, mut report: Report) -> Report {
-        report.severity = Severity::Error;
-        if report.position > 0 && report.get(Field::InternalQuery).is_none() {
-            report.internal_position = report.position;
-            report = report.with(Field::InternalQuery, self.terms.command);
-        }
-        report.position = 0;
-        if report.sqlstate == DEADLOCK_DETECTED
-            && let Some(detail) = self.deadlock.borrow().as_ref()
-        {
-            report.add_line(Field::Detail, detail);
-        }
-        report.add_line(Field::Context, b"autonomous transaction");
-        report
+    fn dress(&self, report: Report) -> Report {
+        report.within(self.terms.command).raised_by("autonomous transaction", self.deadlock.borrow().as_deref())
     }
 }

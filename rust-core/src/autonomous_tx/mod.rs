@@ -4,3 +4,4 @@ pub(crate) mod ending;
 pub mod exchange;
 pub mod session;
 pub mod task;
+mod wait;

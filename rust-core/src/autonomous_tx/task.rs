@@ -6,6 +6,7 @@
 //! and while it is silent they look for a deadlock, as a single call does.
 
 use super::call::*;
+use super::wait;
 use crate::host::{CallerHost, Mode};
 use crate::lease::frames::Frame;
 use crate::memory::{self, Grows, SMALL};
@@ -20,11 +21,9 @@ use crate::task::{Card, Fate, MEMORY_PER_TASK, New, State, Table, Ticket, Unload
 use crate::wire::codec::Unread;
 use crate::wire::frame::{HEADER_BYTES, Kind, decode_header};
 use std::cell::{Cell, RefCell};
+use std::ops::ControlFlow::{Break, Continue};
 use std::sync::atomic::Ordering::*;
 
-/// Sleeps of who waits for a task: the first, and the longest.
-const FIRST_TICK_MS: u32 = 10;
-const LONGEST_TICK_MS: u32 = 50;
 /// Between looks for a place in a table that is full.
 const FULL_TICK_MS: u32 = 20;
 /// Bytes of a result's file that are read at a time.
@@ -78,15 +77,10 @@ impl Tasks {
     /// What a task's error looks like to who reads it.
     fn dress(&self, failed: Failed, id: u64) -> Failed {
         let Failed::Report(mut report) = failed else { return failed };
-        report.severity = Severity::Error;
         report.position = 0;
-        if report.sqlstate == DEADLOCK_DETECTED
-            && let Some((_, detail)) = self.deadlock.borrow().as_ref().filter(|(of, _)| *of == id)
-        {
-            report.add_line(Field::Detail, detail);
-        }
-        report.add_line(Field::Context, format!("task {id}").as_bytes());
-        Failed::Report(report)
+        let deadlock = self.deadlock.borrow();
+        let detail = deadlock.as_ref().filter(|(of, _)| *of == id).map(|(_, detail)| detail.as_slice());
+        report.raised_by(format!("task {id}"), detail).into()
     }
 
     /// Those for which there is no memory are looked for in the table.
@@ -419,44 +413,20 @@ fn sleep_until<H: CallerHost>(
     timeout_us: Option<u64>,
     ended: impl Fn() -> Option<i64>,
 ) -> Result<Option<i64>, Failed> {
-    let mut watch = Watch::new(h.now_us(), call.limits.deadlock_ms);
-    let slept = sleep_and_watch(h, area, session, table, &mut watch, tickets, timeout_us, ended);
-    watch.end(h, area);
-    slept
-}
-
-#[expect(clippy::too_many_arguments, reason = "each is a fact of its own about the wait")]
-fn sleep_and_watch<H: CallerHost>(
-    h: &H,
-    area: &Area,
-    session: &Session,
-    table: &Table,
-    watch: &mut Watch,
-    tickets: &[Ticket],
-    timeout_us: Option<u64>,
-    ended: impl Fn() -> Option<i64>,
-) -> Result<Option<i64>, Failed> {
     let start = h.now_us();
-    let mut looked = start;
-    let mut tick = FIRST_TICK_MS;
     let mut victim = None;
-    loop {
+    let look = || {
         dispatch(h, area, table);
         if let Some(id) = ended() {
-            return Ok(Some(id));
+            return Ok(Break(Some(id)));
         }
-        let left = timeout_us.map(|us| us.saturating_sub(h.now_us().saturating_sub(start)).div_ceil(1000));
-        if left == Some(0) {
-            return Ok(None);
-        }
-        _ = h.sleep(left.map_or(tick, |ms| tick.min(ms as u32)))?;
-        // Who is woken often, for others' sake, looks all the same.
-        if h.now_us().saturating_sub(looked) >= u64::from(tick) * 1000 {
-            looked = h.now_us();
-            tick = (tick * 2).min(LONGEST_TICK_MS);
-            look_for_deadlock(h, area, session, table, tickets, watch, &mut victim)?;
-        }
-    }
+        Ok(match timeout_us.map(|us| us.saturating_sub(h.now_us().saturating_sub(start)).div_ceil(1000)) {
+            Some(0) => Break(None),
+            left => Continue(left.map_or(u32::MAX, |ms| ms.min(u64::from(u32::MAX)) as u32)),
+        })
+    };
+    let deadlock_ms = call.limits.deadlock_ms;
+    wait::sleep_until(h, area, deadlock_ms, look, |watch| look_for_deadlock(h, area, session, table, tickets, watch, &mut victim))
 }
 
 /// Break a deadlock that this wait is part of: the task that is in the way is its victim; where it has not

@@ -25,6 +25,7 @@
 mod allowance;
 pub mod dispatch;
 pub mod entry;
+pub mod handles;
 pub mod journal;
 mod life;
 pub mod pages;

@@ -570,14 +570,8 @@ impl<'a> Worker<'a> {
                     *fit = false;
                 }
                 // Who reads the results of what was sent before does not have the command any more.
-                if request.mode == Mode::Session
-                    && request.tells_statements_apart()
-                    && report.position > 0
-                    && report.get(Field::InternalQuery).is_none()
-                {
-                    report.internal_position = report.position;
-                    report.position = 0;
-                    report = Box::new(report.with(Field::InternalQuery, request.command));
+                if request.mode == Mode::Session && request.tells_statements_apart() {
+                    report = Box::new(report.within(request.command));
                 }
                 Err(report)
             }

@@ -91,14 +91,7 @@ impl Worker<'_> {
             Unread::NoMemory(no) => no_memory(no),
         };
         let request = Request::decode(buffer).map_err(|why| log(unread(why)))?;
-        self.transact(h, slot, generation, plans, &request, fit).map_err(|mut report| {
-            if report.position > 0 && report.get(Field::InternalQuery).is_none() {
-                report.internal_position = report.position;
-                report = Box::new(report.with(Field::InternalQuery, request.command));
-            }
-            report.position = 0;
-            report
-        })
+        self.transact(h, slot, generation, plans, &request, fit).map_err(|report| Box::new(report.within(request.command)))
     }
 
     /// Before a commit, when its deferred triggers have run: if it is the last one of a task, what the task has said

@@ -1,7 +1,7 @@
 /*
- * coordinator/listening.c
- *	  A coordinator listens as a client would: what the server sends it comes
- *	  here.
+ * coordinator/listen.c
+ *	  A coordinator listens as a client would. The server's messages to that
+ *	  client come here.
  */
 #include "coordinator/coordinator.h"
 #include "worker/worker.h"
@@ -11,7 +11,7 @@
 #include "libpq/pqformat.h"
 #include "storage/sinval.h"
 
-/* Of what the server says to its client, notifications are heard. */
+/* Of the server's messages to its client, a coordinator keeps only notifications. */
 static int
 put_message(char type, const char *data, size_t len)
 {
@@ -21,20 +21,23 @@ put_message(char type, const char *data, size_t len)
 		int			pid = pq_getmsgint(&message, 4);
 		const char *channel = pq_getmsgrawstring(&message);
 
-		aside_hear(pid, channel, pq_getmsgrawstring(&message));
+		aside_keep_notification(pid, channel, pq_getmsgrawstring(&message));
 	}
 	return 0;
 }
 
 void
-aside_listen_to_server(void)
+aside_start_listening(void)
 {
 	aside_be_client(put_message);
 }
 
-/* What the server has for it. After an error the rest is for the next time. */
+/*
+ * Receive what the server has for this coordinator. False: there was an
+ * error, and the rest stays for the next time.
+ */
 bool
-aside_hear_server(void)
+aside_receive_notifications(void)
 {
 	static bool failed = false;
 	aside_status status = ASIDE_OK;

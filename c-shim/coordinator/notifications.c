@@ -1,10 +1,11 @@
 /*
- * coordinator/heard.c
- *	  Notifications that a coordinator has heard, until it asks for them.
+ * coordinator/notifications.c
+ *	  Keeps the notifications that a coordinator has received until the core
+ *	  asks for them.
  *
- * The server hands out all that its queue holds, however much that is, before
- * anything can be done with it.  So beyond some memory they go to a temporary
- * file, and they are lent in pieces.
+ * The server hands out everything that its queue holds before the coordinator
+ * can work on any of it. So notifications beyond a fixed amount of memory go
+ * to a temporary file, and the core gets them in pieces.
  */
 #include "coordinator/coordinator.h"
 
@@ -13,23 +14,23 @@
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 
-/* In memory; where there can be no file; at a time, to the core. */
-#define HEARD_BYTES (4 * 1024 * 1024)
-#define MOST_HEARD_BYTES (16 * HEARD_BYTES)
+/* Bytes in memory; bytes in memory if there can be no file; bytes that the core gets at a time. */
+#define MEMORY_BYTES (4 * 1024 * 1024)
+#define MOST_MEMORY_BYTES (16 * MEMORY_BYTES)
 #define LENT_BYTES (1024 * 1024)
 
-/* In front of each, its texts without an end after it. */
-typedef struct HeardHead
+/* Stands in front of each notification. Its texts follow, without terminators. */
+typedef struct NotificationHead
 {
 	uint32		pid;
 	uint32		channel_len;
 	uint32		payload_len;
-} HeardHead;
+} NotificationHead;
 
-/* A channel is a name, and a payload less than 8000 bytes: any piece has room for one. */
-#define LARGEST (sizeof(HeardHead) + NAMEDATALEN + BLCKSZ)
+/* A channel is a name, and a payload has less than 8000 bytes, so any piece has room for a notification. */
+#define LARGEST (sizeof(NotificationHead) + NAMEDATALEN + BLCKSZ)
 
-/* The file holds what came first; each of them as far as it was written, and lent. */
+/* The file holds what came first. Of both file and memory: how much was written, and how much the core has got. */
 static File file = -1;
 static off_t file_written = 0;
 static off_t file_lent = 0;
@@ -38,7 +39,7 @@ static size_t memory_size = 0;
 static size_t memory_written = 0;
 static size_t memory_lent = 0;
 
-/* The log was told of it since all had been lent. */
+/* The log has said that notifications are lost, since the core last had them all. */
 static bool said_lost = false;
 
 static void
@@ -48,7 +49,7 @@ write_to_file(void)
 
 	if (file < 0)
 		file = OpenTemporaryFile(true);
-	/* Of a short write the server says that there is no space. */
+	/* The server sets errno to ENOSPC after a short write. */
 	if (FileWrite(file, memory + memory_lent, length, file_written, WAIT_EVENT_BUFFILE_WRITE) != (int) length)
 		ereport(ERROR,
 				(errcode_for_file_access(),
@@ -57,7 +58,10 @@ write_to_file(void)
 	memory_written = memory_lent = 0;
 }
 
-/* Memory stays as it was if that fails, which would end the process while the server reads. */
+/*
+ * If the write fails, memory stays as it was. An error here would end the
+ * process, because the server is reading its queue.
+ */
 static bool
 could_write(void)
 {
@@ -77,8 +81,8 @@ could_write(void)
 static bool
 could_grow(void)
 {
-	size_t		size = memory == NULL ? HEARD_BYTES : memory_size * 2;
-	char	   *larger = size > MOST_HEARD_BYTES ? NULL : MemoryContextAllocExtended(TopMemoryContext, size, MCXT_ALLOC_NO_OOM);
+	size_t		size = memory == NULL ? MEMORY_BYTES : memory_size * 2;
+	char	   *larger = size > MOST_MEMORY_BYTES ? NULL : MemoryContextAllocExtended(TopMemoryContext, size, MCXT_ALLOC_NO_OOM);
 
 	if (larger == NULL)
 		return false;
@@ -99,11 +103,11 @@ append(const void *data, size_t length)
 	memory_written += length;
 }
 
-/* Called by the server's own reading of notifications (coordinator/process.c), which an error must not break off. */
+/* The server calls this while it reads its queue (coordinator/listen.c). An error must not break that off. */
 void
-aside_hear(int pid, const char *channel, const char *payload)
+aside_keep_notification(int pid, const char *channel, const char *payload)
 {
-	HeardHead	head = {pid, strlen(channel), strlen(payload)};
+	NotificationHead	head = {pid, strlen(channel), strlen(payload)};
 	size_t		length = sizeof(head) + head.channel_len + head.payload_len;
 
 	Assert(length <= LARGEST);
@@ -122,7 +126,7 @@ aside_hear(int pid, const char *channel, const char *payload)
 	append(payload, head.payload_len);
 }
 
-/* Copy the next piece: how long it is. It may end within a notification. */
+/* Copy the next piece; returns its length. It may end within a notification. */
 static size_t
 next_piece(char *piece)
 {
@@ -150,7 +154,7 @@ more_to_lend(void)
 	return file_lent < file_written || memory_lent < memory_written;
 }
 
-/* The first so many bytes of the last piece are lent. */
+/* The core gets the first `length` bytes of the last piece. */
 static void
 advance(size_t length)
 {
@@ -169,7 +173,7 @@ advance(size_t length)
 	if (more_to_lend())
 		return;
 	said_lost = false;
-	if (memory_size > HEARD_BYTES)
+	if (memory_size > MEMORY_BYTES)
 	{
 		pfree(memory);
 		memory = NULL;
@@ -177,12 +181,12 @@ advance(size_t length)
 	}
 }
 
-/* Of this piece, those that are whole; what they take. */
+/* Find the notifications that this piece holds as a whole; returns how many bytes they take. */
 static size_t
 read_piece(const char *piece, size_t length, aside_note *notes, size_t *count)
 {
 	size_t		at = 0;
-	HeardHead	head;
+	NotificationHead	head;
 
 	for (*count = 0; at + sizeof(head) <= length; (*count)++)
 	{
@@ -202,9 +206,9 @@ read_piece(const char *piece, size_t length, aside_note *notes, size_t *count)
 	return at;
 }
 
-/* Lends some, until the next call: are there more? */
+/* Lends some notifications until the next call. Are there more? */
 bool
-aside_lend_heard(const aside_note **notes, size_t *count)
+aside_lend_notifications(const aside_note **notes, size_t *count)
 {
 	static MemoryContext lent = NULL;
 	aside_status status = ASIDE_OK;
