@@ -9,6 +9,40 @@ use aside_core::launcher::registry::State as Entry;
 use aside_core::pool::slot::State as Slot;
 use aside_core::task::State as Task;
 
+/// Every SQLSTATE that the core raises: its name there, in the ABI, and at the server.
+macro_rules! sqlstates {
+    ($do:ident) => {
+        $do! {
+            NULL_VALUE_NOT_ALLOWED ASIDE_SQLSTATE_NULL_VALUE_NOT_ALLOWED ERRCODE_NULL_VALUE_NOT_ALLOWED,
+            FEATURE_NOT_SUPPORTED ASIDE_SQLSTATE_FEATURE_NOT_SUPPORTED ERRCODE_FEATURE_NOT_SUPPORTED,
+            CONNECTION_DOES_NOT_EXIST ASIDE_SQLSTATE_CONNECTION_DOES_NOT_EXIST ERRCODE_CONNECTION_DOES_NOT_EXIST,
+            OBJECT_NOT_IN_PREREQUISITE_STATE ASIDE_SQLSTATE_OBJECT_NOT_IN_PREREQUISITE_STATE ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            DUPLICATE_OBJECT ASIDE_SQLSTATE_DUPLICATE_OBJECT ERRCODE_DUPLICATE_OBJECT,
+            UNDEFINED_OBJECT ASIDE_SQLSTATE_UNDEFINED_OBJECT ERRCODE_UNDEFINED_OBJECT,
+            FAILED_TRANSACTION ASIDE_SQLSTATE_FAILED_TRANSACTION ERRCODE_IN_FAILED_SQL_TRANSACTION,
+            CONNECTION_FAILURE ASIDE_SQLSTATE_CONNECTION_FAILURE ERRCODE_CONNECTION_FAILURE,
+            DEADLOCK_DETECTED ASIDE_SQLSTATE_DEADLOCK_DETECTED ERRCODE_T_R_DEADLOCK_DETECTED,
+            INSUFFICIENT_PRIVILEGE ASIDE_SQLSTATE_INSUFFICIENT_PRIVILEGE ERRCODE_INSUFFICIENT_PRIVILEGE,
+            SYNTAX_ERROR ASIDE_SQLSTATE_SYNTAX_ERROR ERRCODE_SYNTAX_ERROR,
+            UNDEFINED_PARAMETER ASIDE_SQLSTATE_UNDEFINED_PARAMETER ERRCODE_UNDEFINED_PARAMETER,
+            ADMIN_SHUTDOWN ASIDE_SQLSTATE_ADMIN_SHUTDOWN ERRCODE_ADMIN_SHUTDOWN,
+            CANNOT_CONNECT_NOW ASIDE_SQLSTATE_CANNOT_CONNECT_NOW ERRCODE_CANNOT_CONNECT_NOW,
+            OUT_OF_MEMORY ASIDE_SQLSTATE_OUT_OF_MEMORY ERRCODE_OUT_OF_MEMORY,
+            CONFIGURATION_LIMIT_EXCEEDED ASIDE_SQLSTATE_CONFIGURATION_LIMIT_EXCEEDED ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+            STATEMENT_TOO_COMPLEX ASIDE_SQLSTATE_STATEMENT_TOO_COMPLEX ERRCODE_STATEMENT_TOO_COMPLEX,
+            QUERY_CANCELED ASIDE_SQLSTATE_QUERY_CANCELED ERRCODE_QUERY_CANCELED,
+            PROTOCOL_VIOLATION ASIDE_SQLSTATE_PROTOCOL_VIOLATION ERRCODE_PROTOCOL_VIOLATION,
+            INTERNAL_ERROR ASIDE_SQLSTATE_INTERNAL_ERROR ERRCODE_INTERNAL_ERROR,
+        }
+    };
+}
+#[cfg(any(feature = "pg15", feature = "pg16", feature = "pg17", feature = "pg18"))]
+pub(crate) use sqlstates;
+
+macro_rules! same_as_the_abis {
+    ($($ours:ident $abi:ident $server:ident,)*) => { $( assert!(report::$ours == aside_sqlstate::$abi); )* };
+}
+
 /// The states of `$ours` are those of `$theirs`, and none of either is left out but `$apart`.
 macro_rules! same_states {
     ($ours:ident, $theirs:ident, $count:ident, apart $apart:literal: $($state:ident = $member:ident)*) => {
@@ -45,26 +79,7 @@ const _: () = {
     assert!(aside_core::task::journal::RECORD == abi::ASIDE_TASK_RECORD as usize);
     assert!(aside_core::async_event::stats::ERRORS == abi::ASIDE_NOTE_ERRORS as usize);
     assert!(aside_core::launcher::reserve::PLACES == abi::ASIDE_RESERVE_PLACES as usize);
-    assert!(report::NULL_VALUE_NOT_ALLOWED == aside_sqlstate::ASIDE_SQLSTATE_NULL_VALUE_NOT_ALLOWED);
-    assert!(report::FEATURE_NOT_SUPPORTED == aside_sqlstate::ASIDE_SQLSTATE_FEATURE_NOT_SUPPORTED);
-    assert!(report::CONNECTION_DOES_NOT_EXIST == aside_sqlstate::ASIDE_SQLSTATE_CONNECTION_DOES_NOT_EXIST);
-    assert!(report::OBJECT_NOT_IN_PREREQUISITE_STATE == aside_sqlstate::ASIDE_SQLSTATE_OBJECT_NOT_IN_PREREQUISITE_STATE);
-    assert!(report::DUPLICATE_OBJECT == aside_sqlstate::ASIDE_SQLSTATE_DUPLICATE_OBJECT);
-    assert!(report::UNDEFINED_OBJECT == aside_sqlstate::ASIDE_SQLSTATE_UNDEFINED_OBJECT);
-    assert!(report::FAILED_TRANSACTION == aside_sqlstate::ASIDE_SQLSTATE_FAILED_TRANSACTION);
-    assert!(report::CONNECTION_FAILURE == aside_sqlstate::ASIDE_SQLSTATE_CONNECTION_FAILURE);
-    assert!(report::DEADLOCK_DETECTED == aside_sqlstate::ASIDE_SQLSTATE_DEADLOCK_DETECTED);
-    assert!(report::INSUFFICIENT_PRIVILEGE == aside_sqlstate::ASIDE_SQLSTATE_INSUFFICIENT_PRIVILEGE);
-    assert!(report::SYNTAX_ERROR == aside_sqlstate::ASIDE_SQLSTATE_SYNTAX_ERROR);
-    assert!(report::UNDEFINED_PARAMETER == aside_sqlstate::ASIDE_SQLSTATE_UNDEFINED_PARAMETER);
-    assert!(report::ADMIN_SHUTDOWN == aside_sqlstate::ASIDE_SQLSTATE_ADMIN_SHUTDOWN);
-    assert!(report::CANNOT_CONNECT_NOW == aside_sqlstate::ASIDE_SQLSTATE_CANNOT_CONNECT_NOW);
-    assert!(report::OUT_OF_MEMORY == aside_sqlstate::ASIDE_SQLSTATE_OUT_OF_MEMORY);
-    assert!(report::CONFIGURATION_LIMIT_EXCEEDED == aside_sqlstate::ASIDE_SQLSTATE_CONFIGURATION_LIMIT_EXCEEDED);
-    assert!(report::STATEMENT_TOO_COMPLEX == aside_sqlstate::ASIDE_SQLSTATE_STATEMENT_TOO_COMPLEX);
-    assert!(report::QUERY_CANCELED == aside_sqlstate::ASIDE_SQLSTATE_QUERY_CANCELED);
-    assert!(report::PROTOCOL_VIOLATION == aside_sqlstate::ASIDE_SQLSTATE_PROTOCOL_VIOLATION);
-    assert!(report::INTERNAL_ERROR == aside_sqlstate::ASIDE_SQLSTATE_INTERNAL_ERROR);
+    sqlstates!(same_as_the_abis);
     // None is left out.
     assert!(report::SQLSTATES.len() == ASIDE_SQLSTATE_COUNT as usize);
 };

@@ -1,21 +1,37 @@
-//! Numbers of ours that must be the server's: asserted against its own, at compile time.
+//! Numbers of ours that must be the server's: asserted against its own by pgrx-pg-sys, at compile time, on each server that it
+//! knows. c-shim/base/constants.c asserts the same without it.
 
-use aside_core::report;
+use crate::abi;
+use crate::constants::sqlstates;
+use aside_core::report::{self, Severity};
 use pgrx_pg_sys as pg;
 
-/// The server's MAKE_SQLSTATE values, as bindgen renders them.
+macro_rules! same_as_the_servers {
+    ($($ours:ident $abi:ident $server:ident,)*) => { $( assert!(report::$ours == pg::errcodes::PgSqlErrorCode::$server as u32); )* };
+}
+
 const _: () = {
-    assert!(report::QUERY_CANCELED == pg::errcodes::PgSqlErrorCode::ERRCODE_QUERY_CANCELED as u32);
-    assert!(report::DEADLOCK_DETECTED == pg::errcodes::PgSqlErrorCode::ERRCODE_T_R_DEADLOCK_DETECTED as u32);
-    assert!(report::CONNECTION_FAILURE == pg::errcodes::PgSqlErrorCode::ERRCODE_CONNECTION_FAILURE as u32);
-    assert!(report::CONFIGURATION_LIMIT_EXCEEDED == pg::errcodes::PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED as u32);
-    assert!(report::STATEMENT_TOO_COMPLEX == pg::errcodes::PgSqlErrorCode::ERRCODE_STATEMENT_TOO_COMPLEX as u32);
-    assert!(report::NULL_VALUE_NOT_ALLOWED == pg::errcodes::PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED as u32);
-    assert!(report::INSUFFICIENT_PRIVILEGE == pg::errcodes::PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE as u32);
-    assert!(report::FEATURE_NOT_SUPPORTED == pg::errcodes::PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED as u32);
-    assert!(report::SYNTAX_ERROR == pg::errcodes::PgSqlErrorCode::ERRCODE_SYNTAX_ERROR as u32);
-    assert!(report::PROTOCOL_VIOLATION == pg::errcodes::PgSqlErrorCode::ERRCODE_PROTOCOL_VIOLATION as u32);
-    assert!(report::INTERNAL_ERROR == pg::errcodes::PgSqlErrorCode::ERRCODE_INTERNAL_ERROR as u32);
+    sqlstates!(same_as_the_servers);
+    // Severities have numbers of their own, in the order of the server's.
+    let severities = [
+        (Severity::Debug, abi::aside_severity::ASIDE_DEBUG, pg::DEBUG1),
+        (Severity::Log, abi::aside_severity::ASIDE_LOG, pg::LOG),
+        (Severity::Info, abi::aside_severity::ASIDE_INFO, pg::INFO),
+        (Severity::Notice, abi::aside_severity::ASIDE_NOTICE, pg::NOTICE),
+        (Severity::Warning, abi::aside_severity::ASIDE_WARNING, pg::WARNING),
+        (Severity::Error, abi::aside_severity::ASIDE_ERROR, pg::PGERROR),
+        (Severity::Fatal, abi::aside_severity::ASIDE_FATAL, pg::FATAL),
+    ];
+    let mut n = 0;
+    while n < severities.len() {
+        assert!(severities[n].0 as u32 == severities[n].1);
+        assert!(n == 0 || severities[n - 1].1 < severities[n].1 && severities[n - 1].2 < severities[n].2);
+        n += 1;
+    }
+    // A referential action is known by what row security is told of it.
+    assert!(abi::ASIDE_REFERENTIAL_ACTION == pg::SECURITY_NOFORCE_RLS);
     // A Datum crosses as eight bytes.
     assert!(size_of::<pg::Datum>() == 8);
+    // Times are microseconds since 2000-01-01, whose Julian day this is.
+    assert!(pg::POSTGRES_EPOCH_JDATE == 2_451_545);
 };
