@@ -7,15 +7,16 @@ use aside_core::host::{Saved, Slept};
 use aside_core::memory::NoMemory;
 use aside_core::report::Report;
 use std::sync::OnceLock;
-use std::time::Instant;
 
-/// Monotonic microseconds since the first call in this process.
+/// Microseconds of the monotonic clock that all processes of this machine share.
 pub fn now_us() -> u64 {
-    static START: OnceLock<Instant> = OnceLock::new();
-    START.get_or_init(Instant::now).elapsed().as_micros() as u64
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is writable. The clock is there on every system that the server runs on, so this does not fail.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+    now.tv_sec.cast_unsigned() * 1_000_000 + now.tv_nsec.cast_unsigned() / 1000
 }
 
-/// Processors of this machine.
+/// Processors that this process may use: std knows of affinity and of control groups.
 pub fn cpus() -> u32 {
     static CPUS: OnceLock<u32> = OnceLock::new();
     *CPUS.get_or_init(|| std::thread::available_parallelism().map_or(1, |n| n.get() as u32))
@@ -112,4 +113,29 @@ macro_rules! impl_world {
             }
         }
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::now_us;
+    use std::process::Command;
+
+    /// The child of the next test.
+    #[test]
+    fn a_process_says_what_time_it_is() {
+        println!("it is {}", now_us());
+    }
+
+    #[test]
+    fn what_one_process_reads_of_the_clock_another_can_compare() {
+        let before = now_us();
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "hosts::world::tests::a_process_says_what_time_it_is", "--nocapture"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8(child.stdout).unwrap();
+        let word = said.split("it is ").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap();
+        let there: u64 = word.parse().unwrap();
+        assert!((before..=now_us()).contains(&there), "{before} {there}");
+    }
 }

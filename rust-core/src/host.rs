@@ -20,7 +20,7 @@ pub enum Slept {
 
 /// Time, latches and interrupts; both sides of a lease have them.
 pub trait World {
-    /// Monotonic microseconds, of another origin in each process: not for what processes share.
+    /// Monotonic microseconds, of a clock that all processes share.
     fn now_us(&self) -> u64;
     /// Wall clock, microseconds since 2000-01-01.
     fn timestamp(&self) -> i64;

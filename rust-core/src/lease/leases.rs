@@ -115,7 +115,7 @@ impl Leases {
         }
         // At a limit of its role's, no other coordinator could help.
         if short.of_workers() {
-            area.events_wait(h.my_pid(), self.count(), h.timestamp());
+            area.events_wait(h.my_pid(), self.count(), h.now_us());
         }
     }
 
@@ -169,7 +169,7 @@ impl Leases {
         let now = h.now_us();
         let lately = self.ended_at.get().is_some_and(|at| now.saturating_sub(at) < STAND_ASIDE_US);
         let have = self.count().max(usize::from(lately));
-        have > 0 && (area.waiters() > 0 || area.tasks_wait() || area.poorer_events_wait(h.my_pid(), have, h.timestamp()))
+        have > 0 && (area.waiters() > 0 || area.tasks_wait() || area.poorer_events_wait(h.my_pid(), have, h.now_us()))
     }
 
     pub fn count(&self) -> usize {

@@ -19,8 +19,8 @@ const EVENTS_WAIT_MS: u32 = 150;
 struct Want(u64);
 
 impl Want {
-    fn new(pid: u32, have: usize, now: i64) -> Self {
-        Self((now as u64 / 1000) << 32 | (have.min(255) as u64) << 24 | u64::from(pid) & 0xff_ffff)
+    fn new(pid: u32, have: usize, now_us: u64) -> Self {
+        Self((now_us / 1000) << 32 | (have.min(255) as u64) << 24 | u64::from(pid) & 0xff_ffff)
     }
 
     fn pid(&self) -> u64 {
@@ -31,8 +31,8 @@ impl Want {
         self.0 >> 24 & 0xff
     }
 
-    fn is_recent(&self, now: i64) -> bool {
-        let passed = ((now as u64 / 1000) as u32).wrapping_sub((self.0 >> 32) as u32) as i32;
+    fn is_recent(&self, now_us: u64) -> bool {
+        let passed = ((now_us / 1000) as u32).wrapping_sub((self.0 >> 32) as u32) as i32;
         self.0 != 0 && passed.unsigned_abs() < EVENTS_WAIT_MS
     }
 }
@@ -229,7 +229,7 @@ impl<'a> Area<'a> {
 
     /// A coordinator of events that has so many workers has found no other. It says so each time, and is
     /// forgotten if it does not. Who has fewer is heard.
-    pub fn events_wait(&self, pid: u32, have: usize, now: i64) {
+    pub fn events_wait(&self, pid: u32, have: usize, now: u64) {
         let want = Want::new(pid, have, now);
         let last = Want(self.header.events_wait.load(Relaxed));
         if !last.is_recent(now) || last.pid() == want.pid() || want.have() < last.have() {
@@ -246,7 +246,7 @@ impl<'a> Area<'a> {
     }
 
     /// Has another coordinator than this one, which has fewer workers, found no other lately?
-    pub fn poorer_events_wait(&self, pid: u32, have: usize, now: i64) -> bool {
+    pub fn poorer_events_wait(&self, pid: u32, have: usize, now: u64) -> bool {
         let want = Want(self.header.events_wait.load(Relaxed));
         want.pid() != u64::from(pid) & 0xff_ffff && want.is_recent(now) && want.have() < have as u64
     }
