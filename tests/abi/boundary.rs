@@ -97,6 +97,7 @@ fn the_value_beside_the_signature_is_returned_for_a_null_and_on_a_panic() {
             aside_registry_readmit(null_mut(), 0) => ();
             aside_registry_partition(null(), 0) => -1;
             aside_registry_set_partition(null_mut(), 0, 0) => ();
+            aside_registry_raise_id(null(), 0, 0, 1) => 0;
             aside_quota_take(null(), 0, 0, 1) => false;
             aside_quota_counted(null(), 0, 0, 1) => ();
             aside_view_coordinator(null(), 0, null_mut()) => false;

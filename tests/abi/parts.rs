@@ -188,6 +188,8 @@ fn a_coordinator_lives_from_the_launchers_look_to_its_exit() {
             aside_reserve_wait(registry, 0, 11);
             assert!(!aside_reserve_take(registry, 0, &mut order) && !aside_reserve_take(registry, 999, &mut order));
             aside_reserve_leave(registry, 0, 43);
+            assert_eq!((aside_registry_raise_id(registry, 5, 70, 9), aside_registry_raise_id(registry, 5, 70, 3)), (0, 9));
+            assert_eq!(aside_registry_raise_id(registry, 6, 70, 9), 0, "it is not known");
             assert!(!aside_quota_take(registry, 5, 10, 1), "it was not counted");
             aside_quota_counted(registry, 5, 10, 0);
             assert!(aside_quota_take(registry, 5, 10, 1) && !aside_quota_take(registry, 5, 10, 1));
