@@ -109,11 +109,9 @@ extern aside_bytes aside_stack_current(void);
 
 /* call/settings.c */
 extern void aside_settings_current(aside_bytes *block, uint64_t *version);
-extern void aside_settings_apply(const aside_bytes *block, bool elsewhere);
+
+/* call/signature.c */
 extern uint64 aside_settings_version(void);
-extern void aside_settings_reset(const aside_bytes *block, const char *name, bool local);
-extern void aside_settings_mark(void);
-extern bool aside_settings_intact(void);
 
 /* call/styles.c */
 extern bool aside_crosses_as_text(Oid type, bool elsewhere);

@@ -4,7 +4,6 @@
  *	  request, and applies the settings again when the configuration file has
  *	  changed.
  */
-#include "call/call.h"
 #include "worker/worker.h"
 
 #include "access/xact.h"

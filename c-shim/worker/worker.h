@@ -28,6 +28,12 @@ extern void aside_reset_setting(const char *name, bool local);
 extern void aside_reload_settings(void);
 extern aside_status aside_host_adopt(const aside_identity *who, const aside_bytes *settings);
 
+/* worker/settings.c */
+extern void aside_settings_apply(const aside_bytes *from, bool elsewhere);
+extern void aside_settings_reset(const aside_bytes *from, const char *name, bool local);
+extern void aside_settings_mark(void);
+extern bool aside_settings_intact(void);
+
 /* worker/role_settings.c */
 extern void aside_remember_role_settings(void);
 extern aside_status aside_role_settings_changed(bool *changed);

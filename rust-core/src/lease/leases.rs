@@ -24,7 +24,7 @@ const LEASE: &str = "what a worker is to run";
 /// Most of what a worker says is no longer.
 const FRAME_WORDS: usize = 64;
 
-/// Settings of a worker that are its user's own, not a caller's; see call/settings.c.
+/// Settings of a worker that are its user's own, not a caller's; see worker/settings.c.
 const OWN_DEFAULTS: &[u8] = b"D";
 /// Their name: no hash of a caller's settings is even.
 const OWN_DEFAULTS_NAME: [u64; 2] = [2, 0];
