@@ -11,6 +11,7 @@
  */
 #include "worker/worker.h"
 
+#include "access/htup_details.h"
 #include "access/transam.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
@@ -18,7 +19,10 @@
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/parsenodes.h"
+#include "parser/parser.h"
 #include "storage/lmgr.h"
+#include "tcop/tcopprot.h"
+#include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -165,6 +169,48 @@ aside_has_fleeting_literal(Node *node, void *context)
 	return query_tree_walker((Query *) node, aside_has_fleeting_literal, context, 0);
 }
 
+/* Is the text of a function's body one SELECT?  What is wrong with it, the server says when it runs. */
+static bool
+is_one_select(const char *body)
+{
+	MemoryContext context = CurrentMemoryContext;
+	bool		warning = escape_string_warning;
+	volatile bool one = true;
+
+	escape_string_warning = false;
+	PG_TRY();
+	{
+		List	   *statements = pg_parse_query(body);
+
+		one = list_length(statements) == 1 && IsA(linitial_node(RawStmt, statements)->stmt, SelectStmt);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	escape_string_warning = warning;
+	return one;
+}
+
+/* The planner takes in the bodies of such functions only. */
+static bool
+may_be_inlined(HeapTuple tuple)
+{
+	Form_pg_proc proc = (Form_pg_proc) GETSTRUCT(tuple);
+	bool		none;
+	Datum		body;
+
+	if (proc->prolang != SQLlanguageId || proc->prosecdef || !heap_attisnull(tuple, Anum_pg_proc_proconfig, NULL))
+		return false;
+	/* One that was analyzed when it was made is taken for a SELECT. */
+	if (!heap_attisnull(tuple, Anum_pg_proc_prosqlbody, NULL))
+		return true;
+	body = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &none);
+	return none || is_one_select(TextDatumGetCString(body));
+}
+
 /*
  * The planner takes the body of a function in SQL in, literals and all, and
  * evaluates what calls itself immutable.  Compiled code is taken at its word.
@@ -182,9 +228,8 @@ is_evaluated_by_planner(Oid function, void *context)
 	if (!HeapTupleIsValid(tuple))
 		return true;
 	proc = (Form_pg_proc) GETSTRUCT(tuple);
-	evaluated = proc->prolang == SQLlanguageId ||
-		(proc->provolatile == PROVOLATILE_IMMUTABLE && proc->prolang != ClanguageId &&
-		 proc->prolang != INTERNALlanguageId);
+	evaluated = (proc->provolatile == PROVOLATILE_IMMUTABLE && proc->prolang != ClanguageId &&
+				 proc->prolang != INTERNALlanguageId) || may_be_inlined(tuple);
 	ReleaseSysCache(tuple);
 	return evaluated;
 }

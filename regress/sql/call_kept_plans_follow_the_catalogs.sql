@@ -89,6 +89,18 @@ CREATE FUNCTION regress_rate() RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN 
 CALL regress_case('regress_rate()', 'UPDATE regress_rate SET r = 2');
 CREATE VIEW regress_rates AS SELECT regress_rate() AS r;
 CALL regress_case('(SELECT r FROM regress_rates)', 'UPDATE regress_rate SET r = 3');
+-- functions in SQL, whose bodies are taken in or run each time
+CREATE TABLE regress_written (r int);
+CREATE FUNCTION regress_write() RETURNS int LANGUAGE sql AS 'INSERT INTO regress_written SELECT r FROM regress_rate RETURNING r';
+CALL regress_case('regress_write()', 'UPDATE regress_rate SET r = 4');
+CALL regress_case('regress_write()', $$CREATE OR REPLACE FUNCTION regress_write() RETURNS int LANGUAGE sql AS 'SELECT regress_rate()'$$);
+CALL regress_case('regress_write()', 'UPDATE regress_rate SET r = 5');
+CALL regress_case('regress_write()', $$CREATE OR REPLACE FUNCTION regress_write() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT r FROM regress_rate'$$);
+CALL regress_case('regress_write()', 'UPDATE regress_rate SET r = 6');
+SET check_function_bodies = off;
+CREATE FUNCTION regress_unreadable() RETURNS int LANGUAGE sql AS 'no such command';
+CALL regress_case('regress_unreadable()', $$CREATE OR REPLACE FUNCTION regress_unreadable() RETURNS int LANGUAGE sql AS 'SELECT 1'$$);
+RESET check_function_bodies;
 
 -- domains: default, constraint, NOT NULL
 CREATE DOMAIN regress_d AS int DEFAULT 1;
@@ -229,7 +241,7 @@ SET client_min_messages = warning;
 DROP SCHEMA regress_gone, regress_ns, regress_dblink, regress_background CASCADE;
 DROP FUNCTION regress_by, regress_moments, regress_insert, regress_rate CASCADE;
 DROP PROCEDURE regress_case;
-DROP TABLE regress_log, regress_entries, regress_at, regress_rate, regress_t, regress_rls, regress_untyped, regress_found;
+DROP TABLE regress_log, regress_entries, regress_at, regress_rate, regress_written, regress_t, regress_rls, regress_untyped, regress_found;
 DROP FUNCTION regress_typed, regress_count, regress_constant, regress_which, regress_one, regress_rows, regress_check, regress_f(numeric), regress_cast;
 DROP OPERATOR <+++> (numeric, numeric);
 DROP OPERATOR <+++> (int, int);
