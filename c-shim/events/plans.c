@@ -7,6 +7,7 @@
 #include "access/xact.h"
 #include "executor/spi.h"
 #include "optimizer/cost.h"
+#include "utils/plancache.h"
 #include "utils/snapmgr.h"
 
 SPIPlanPtr
@@ -68,7 +69,8 @@ execute_as_of_now(SPIPlanPtr plan, Datum *values)
 /*
  * Run a kept plan that finds rows by their place. A plan that was made while
  * the table was small must not scan it when it is large, and the server may
- * plan again at any time.
+ * plan again at any time.  No value of a parameter makes another plan better:
+ * so the plan is made for all values.
  */
 void
 aside_execute_by_place(SPIPlanPtr *plan, const char *query, int nargs, Oid *types, Datum *values)
@@ -76,9 +78,11 @@ aside_execute_by_place(SPIPlanPtr *plan, const char *query, int nargs, Oid *type
 	bool		seqscan = enable_seqscan;
 	bool		tidscan = enable_tidscan;
 	bool		indexscan = enable_indexscan;
+	int			mode = plan_cache_mode;
 
 	enable_seqscan = false;
 	enable_tidscan = enable_indexscan = true;
+	plan_cache_mode = PLAN_CACHE_MODE_FORCE_GENERIC_PLAN;
 	PG_TRY();
 	{
 		if (*plan == NULL)
@@ -90,6 +94,7 @@ aside_execute_by_place(SPIPlanPtr *plan, const char *query, int nargs, Oid *type
 		enable_seqscan = seqscan;
 		enable_tidscan = tidscan;
 		enable_indexscan = indexscan;
+		plan_cache_mode = mode;
 	}
 	PG_END_TRY();
 }
