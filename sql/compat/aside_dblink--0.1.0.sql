@@ -12,7 +12,7 @@ CREATE FUNCTION aside.dblink_sessions(OUT session text, OUT database name, OUT p
 RETURNS SETOF record
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_autonomous_sessions';
 COMMENT ON FUNCTION aside.dblink_sessions() IS
-    'for aside_dblink: autonomous_sessions(), under a name that does not depend on the schema of pg_aside';
+    'For aside_dblink: does what autonomous_sessions() does, under a name that does not depend on the schema of pg_aside.';
 
 -- Connection strings.
 CREATE FUNCTION aside.dblink_is_own_socket(directory text) RETURNS boolean
@@ -23,11 +23,11 @@ BEGIN
         SELECT rtrim(trim(BOTH '" ' FROM d), '/') FROM string_to_table(current_setting('unix_socket_directories'), ',') d);
 END
 $$;
-COMMENT ON FUNCTION aside.dblink_is_own_socket(text) IS 'for aside_dblink: does this server listen on a socket in the directory?';
+COMMENT ON FUNCTION aside.dblink_is_own_socket(text) IS 'For aside_dblink: true if this server listens on a socket in the directory.';
 CREATE FUNCTION aside.dblink_is_own_address(host text) RETURNS boolean
 LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'aside_dblink_is_own_address';
 COMMENT ON FUNCTION aside.dblink_is_own_address(text) IS
-    'for aside_dblink: is it an address or the name of this host, and does this server listen there?';
+    'For aside_dblink: true if the text is an address or the name of this host, and this server listens there.';
 
 CREATE FUNCTION aside.dblink_uri_decode(part text) RETURNS text
 LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
@@ -39,7 +39,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION aside.dblink_uri_decode(text) IS 'for aside_dblink: a part of a URI without its %-escapes';
+COMMENT ON FUNCTION aside.dblink_uri_decode(text) IS 'For aside_dblink: returns a part of a URI with its %-escapes decoded.';
 CREATE FUNCTION aside.dblink_conninfo(conninfo text, OUT options jsonb, OUT wrong text)
 LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -91,7 +91,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION aside.dblink_conninfo(text) IS
-    'for aside_dblink: the options of a connection string, keywords and values or a URI, as libpq reads it; or what is wrong with it';
+    'For aside_dblink: reads a connection string, of keywords and values or a URI, as libpq does. Returns its options, or what is wrong with it.';
 
 CREATE FUNCTION aside.dblink_setup(options text) RETURNS jsonb
 LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
@@ -117,7 +117,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION aside.dblink_setup(text) IS
-    'for aside_dblink: settings that the option "options" of a connection string makes; NULL if it asks for something else';
+    'For aside_dblink: returns the settings that the option "options" of a connection string makes. Returns NULL if it asks for anything else.';
 
 CREATE FUNCTION aside.dblink_target(conninfo text, OUT database text, OUT settings text[], OUT setup text,
     OUT state text, OUT detail text, OUT hint text)
@@ -209,149 +209,149 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION aside.dblink_target(text) IS
-    'for aside_dblink: the database that a connection string names, settings (names and values in turn) and a command that do the rest of what it asks for; or how it is refused: 0A000 if it names another server or user, 08001 if it cannot be read or the database cannot be connected to';
+    'For aside_dblink: returns the database that a connection string names, and the settings (names and values in turn) and the command that do the rest of what it asks for. Or returns how to refuse it: 0A000 if it names another server or user, 08001 if it cannot be read or the database cannot be connected to.';
 
 -- dblink's functions.
 CREATE FUNCTION dblink_connect(text) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_connect_function';
 COMMENT ON FUNCTION dblink_connect(text) IS
-    'open the unnamed connection, or replace it: a session in the database of this server that a connection string or foreign server names';
+    'Opens the unnamed connection, or replaces it: a session in the database of this server that a connection string or foreign server names.';
 CREATE FUNCTION dblink_connect(text, text) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_connect_function';
 COMMENT ON FUNCTION dblink_connect(text, text) IS
-    'open a connection under a name that is free (42710): a session in the database of this server that a connection string or foreign server names';
+    'Opens a named connection: a session in the database of this server that a connection string or foreign server names. A name that is taken raises 42710.';
 -- Nobody logs in, so there is no password that these would not ask for: they are as the two above, and not a definer's.
 CREATE FUNCTION dblink_connect_u(text) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_connect_function';
 COMMENT ON FUNCTION dblink_connect_u(text) IS
-    'open the unnamed connection, or replace it: a session in the database of this server that a connection string or foreign server names';
+    'Opens the unnamed connection, or replaces it: a session in the database of this server that a connection string or foreign server names.';
 CREATE FUNCTION dblink_connect_u(text, text) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_connect_function';
 COMMENT ON FUNCTION dblink_connect_u(text, text) IS
-    'open a connection under a name that is free (42710): a session in the database of this server that a connection string or foreign server names';
+    'Opens a named connection: a session in the database of this server that a connection string or foreign server names. A name that is taken raises 42710.';
 CREATE FUNCTION dblink_disconnect() RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_disconnect_function';
 COMMENT ON FUNCTION dblink_disconnect() IS
-    'close the unnamed connection (08003 if there is none); what it had not committed is rolled back';
+    'Closes the unnamed connection, and rolls back what it had not committed. Raises 08003 if there is none.';
 CREATE FUNCTION dblink_disconnect(text) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_disconnect_function';
 COMMENT ON FUNCTION dblink_disconnect(text) IS
-    'close a connection (08003 if there is none); what it had not committed is rolled back';
+    'Closes a connection, and rolls back what it had not committed. Raises 08003 if there is none.';
 CREATE FUNCTION dblink_get_connections() RETURNS text[]
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 RETURN (SELECT pg_catalog.array_agg(pg_catalog.substr(s.session, 8) ORDER BY s.session COLLATE "C") FROM aside.dblink_sessions() s
         WHERE starts_with(s.session, 'dblink:'));
-COMMENT ON FUNCTION dblink_get_connections() IS 'names of the open connections; NULL if there are none';
+COMMENT ON FUNCTION dblink_get_connections() IS 'Returns the names of the open connections. Returns NULL if there are none.';
 CREATE FUNCTION dblink(text) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink';
 COMMENT ON FUNCTION dblink(text) IS
-    'the last result of a command, each column read by the expected type from the text that the connection shows; or its tag, as one text over the unnamed connection';
+    'Runs a command over the unnamed connection. Returns the rows of the last result, each column read by the expected type from the connection''s text; if there are no rows, the command tag as one text.';
 CREATE FUNCTION dblink(text, boolean) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink';
 COMMENT ON FUNCTION dblink(text, boolean) IS
-    'the last result of a command, each column read by the expected type from the text that the connection shows; or its tag, as one text over the unnamed connection; false: a remote error is a notice, and there are no rows';
+    'Runs a command over the unnamed connection. Returns the rows of the last result, each column read by the expected type from the connection''s text; if there are no rows, the command tag as one text. With false, a remote error becomes a notice, and no rows are returned.';
 CREATE FUNCTION dblink(text, text) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink';
 COMMENT ON FUNCTION dblink(text, text) IS
-    'the last result of a command, each column read by the expected type from the text that the connection shows; or its tag, as one text over a connection, or one that lasts for it';
+    'Runs a command over a named connection, or over a new one that lasts for this call. Returns the rows of the last result, each column read by the expected type from the connection''s text; if there are no rows, the command tag as one text.';
 CREATE FUNCTION dblink(text, text, boolean) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink';
 COMMENT ON FUNCTION dblink(text, text, boolean) IS
-    'the last result of a command, each column read by the expected type from the text that the connection shows; or its tag, as one text over a connection, or one that lasts for it; false: a remote error is a notice, and there are no rows';
+    'Runs a command over a named connection, or over a new one that lasts for this call. Returns the rows of the last result, each column read by the expected type from the connection''s text; if there are no rows, the command tag as one text. With false, a remote error becomes a notice, and no rows are returned.';
 CREATE FUNCTION dblink_exec(text) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_exec';
 COMMENT ON FUNCTION dblink_exec(text) IS
-    'the tag of a command without rows (2F003) over the unnamed connection';
+    'Runs a command over the unnamed connection, and returns its command tag. A command that returns rows raises 2F003.';
 CREATE FUNCTION dblink_exec(text, boolean) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_exec';
 COMMENT ON FUNCTION dblink_exec(text, boolean) IS
-    'the tag of a command without rows (2F003) over the unnamed connection; false: a remote error is a notice, and the result is ERROR';
+    'Runs a command over the unnamed connection, and returns its command tag. A command that returns rows raises 2F003. With false, a remote error becomes a notice, and the result is ERROR.';
 CREATE FUNCTION dblink_exec(text, text) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_exec';
 COMMENT ON FUNCTION dblink_exec(text, text) IS
-    'the tag of a command without rows (2F003) over a connection, or one that lasts for it';
+    'Runs a command over a named connection, or over a new one that lasts for this call, and returns its command tag. A command that returns rows raises 2F003.';
 CREATE FUNCTION dblink_exec(text, text, boolean) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_exec';
 COMMENT ON FUNCTION dblink_exec(text, text, boolean) IS
-    'the tag of a command without rows (2F003) over a connection, or one that lasts for it; false: a remote error is a notice, and the result is ERROR';
+    'Runs a command over a named connection, or over a new one that lasts for this call, and returns its command tag. A command that returns rows raises 2F003. With false, a remote error becomes a notice, and the result is ERROR.';
 CREATE FUNCTION dblink_open(text, text) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_open';
 COMMENT ON FUNCTION dblink_open(text, text) IS
-    'open a cursor for a query over the unnamed connection; in a transaction of its own if none is open';
+    'Opens a cursor for a query over the unnamed connection. Begins a transaction if none is open.';
 CREATE FUNCTION dblink_open(text, text, boolean) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_open';
 COMMENT ON FUNCTION dblink_open(text, text, boolean) IS
-    'open a cursor for a query over the unnamed connection; false: a remote error is a notice, and the result is ERROR; in a transaction of its own if none is open';
+    'Opens a cursor for a query over the unnamed connection. Begins a transaction if none is open. With false, a remote error becomes a notice, and the result is ERROR.';
 CREATE FUNCTION dblink_open(text, text, text) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_open';
 COMMENT ON FUNCTION dblink_open(text, text, text) IS
-    'open a cursor for a query over a connection; in a transaction of its own if none is open';
+    'Opens a cursor for a query over a connection. Begins a transaction if none is open.';
 CREATE FUNCTION dblink_open(text, text, text, boolean) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_open';
 COMMENT ON FUNCTION dblink_open(text, text, text, boolean) IS
-    'open a cursor for a query over a connection; false: a remote error is a notice, and the result is ERROR; in a transaction of its own if none is open';
+    'Opens a cursor for a query over a connection. Begins a transaction if none is open. With false, a remote error becomes a notice, and the result is ERROR.';
 CREATE FUNCTION dblink_fetch(text, int) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_fetch';
 COMMENT ON FUNCTION dblink_fetch(text, int) IS
-    'the next rows of a cursor, at most so many, over the unnamed connection';
+    'Returns the next rows of a cursor over the unnamed connection, up to the given number.';
 CREATE FUNCTION dblink_fetch(text, int, boolean) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_fetch';
 COMMENT ON FUNCTION dblink_fetch(text, int, boolean) IS
-    'the next rows of a cursor, at most so many, over the unnamed connection; false: a remote error is a notice, and there are no rows';
+    'Returns the next rows of a cursor over the unnamed connection, up to the given number. With false, a remote error becomes a notice, and no rows are returned.';
 CREATE FUNCTION dblink_fetch(text, text, int) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_fetch';
 COMMENT ON FUNCTION dblink_fetch(text, text, int) IS
-    'the next rows of a cursor, at most so many, over a connection';
+    'Returns the next rows of a cursor over a connection, up to the given number.';
 CREATE FUNCTION dblink_fetch(text, text, int, boolean) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_fetch';
 COMMENT ON FUNCTION dblink_fetch(text, text, int, boolean) IS
-    'the next rows of a cursor, at most so many, over a connection; false: a remote error is a notice, and there are no rows';
+    'Returns the next rows of a cursor over a connection, up to the given number. With false, a remote error becomes a notice, and no rows are returned.';
 CREATE FUNCTION dblink_close(text) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_close';
 COMMENT ON FUNCTION dblink_close(text) IS
-    'close a cursor over the unnamed connection; with the last one, commit the transaction that dblink_open began';
+    'Closes a cursor over the unnamed connection. The last one also commits the transaction that dblink_open began.';
 CREATE FUNCTION dblink_close(text, boolean) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_close';
 COMMENT ON FUNCTION dblink_close(text, boolean) IS
-    'close a cursor over the unnamed connection; false: a remote error is a notice, and the result is ERROR; with the last one, commit the transaction that dblink_open began';
+    'Closes a cursor over the unnamed connection. The last one also commits the transaction that dblink_open began. With false, a remote error becomes a notice, and the result is ERROR.';
 CREATE FUNCTION dblink_close(text, text) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_close';
 COMMENT ON FUNCTION dblink_close(text, text) IS
-    'close a cursor over a connection; with the last one, commit the transaction that dblink_open began';
+    'Closes a cursor over a connection. The last one also commits the transaction that dblink_open began.';
 CREATE FUNCTION dblink_close(text, text, boolean) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_close';
 COMMENT ON FUNCTION dblink_close(text, text, boolean) IS
-    'close a cursor over a connection; false: a remote error is a notice, and the result is ERROR; with the last one, commit the transaction that dblink_open began';
+    'Closes a cursor over a connection. The last one also commits the transaction that dblink_open began. With false, a remote error becomes a notice, and the result is ERROR.';
 CREATE FUNCTION dblink_send_query(text, text) RETURNS int
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_send_query';
 COMMENT ON FUNCTION dblink_send_query(text, text) IS
-    'send a command without waiting for its end; 0 if another one is in progress, which a notice tells';
+    'Sends a command and does not wait for its end. Returns 0, with a notice, if another command is in progress.';
 CREATE FUNCTION dblink_is_busy(text) RETURNS int
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_is_busy';
 COMMENT ON FUNCTION dblink_is_busy(text) IS
-    '1 if what was sent still runs, and does not wait to be read';
+    'Returns 1 while the command that was sent runs, 0 if it only waits to be read.';
 CREATE FUNCTION dblink_get_result(text) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_get_result';
 COMMENT ON FUNCTION dblink_get_result(text) IS
-    'the next result of what was sent, as of dblink(); no rows if all have been read';
+    'Returns the next result of the command that was sent, as dblink() does. Returns no rows if all results have been read.';
 CREATE FUNCTION dblink_get_result(text, boolean) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_get_result';
 COMMENT ON FUNCTION dblink_get_result(text, boolean) IS
-    'the next result of what was sent, as of dblink(); no rows if all have been read; false: a remote error is a notice, and there are no rows';
+    'Returns the next result of the command that was sent, as dblink() does. Returns no rows if all results have been read. With false, a remote error becomes a notice, and no rows are returned.';
 CREATE FUNCTION dblink_cancel_query(text) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_cancel_query';
 COMMENT ON FUNCTION dblink_cancel_query(text) IS
-    'cancel what was sent, without waiting for its end';
+    'Cancels the command that was sent, and does not wait for its end.';
 CREATE FUNCTION dblink_error_message(text) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_error_message';
 COMMENT ON FUNCTION dblink_error_message(text) IS
-    'the error of the last command with its DETAIL, HINT and CONTEXT, as libpq has it; OK if it raised none';
+    'Returns the error of the last command with its DETAIL, HINT and CONTEXT, as libpq formats it. Returns OK if it raised none.';
 CREATE FUNCTION dblink_get_notify(OUT notify_name text, OUT be_pid int, OUT extra text) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_get_notify';
-COMMENT ON FUNCTION dblink_get_notify() IS 'notifications that have come for the unnamed connection, each once';
+COMMENT ON FUNCTION dblink_get_notify() IS 'Returns the notifications that have arrived for the unnamed connection, each once.';
 CREATE FUNCTION dblink_get_notify(conname text, OUT notify_name text, OUT be_pid int, OUT extra text) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_dblink_get_notify';
-COMMENT ON FUNCTION dblink_get_notify(text) IS 'notifications that have come for a connection, each once';
+COMMENT ON FUNCTION dblink_get_notify(text) IS 'Returns the notifications that have arrived for a connection, each once.';
 
 -- For members of aside_user only, as what they call.
 DO $grant$

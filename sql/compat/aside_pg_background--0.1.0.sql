@@ -18,71 +18,71 @@ CREATE FUNCTION aside.background_progress(percent float8, message text) RETURNS 
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_async_progress';
 CREATE FUNCTION aside.background_wait_any(tasks bigint[], timeout interval) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_async_wait_any';
-COMMENT ON FUNCTION aside.background_wait(bigint, interval) IS 'for aside_pg_background: async_wait()';
-COMMENT ON FUNCTION aside.background_cancel(bigint, interval) IS 'for aside_pg_background: async_cancel()';
-COMMENT ON FUNCTION aside.background_progress(float8, text) IS 'for aside_pg_background: async_progress()';
-COMMENT ON FUNCTION aside.background_wait_any(bigint[], interval) IS 'for aside_pg_background: async_wait_any()';
+COMMENT ON FUNCTION aside.background_wait(bigint, interval) IS 'For aside_pg_background: does what async_wait() does.';
+COMMENT ON FUNCTION aside.background_cancel(bigint, interval) IS 'For aside_pg_background: does what async_cancel() does.';
+COMMENT ON FUNCTION aside.background_progress(float8, text) IS 'For aside_pg_background: does what async_progress() does.';
+COMMENT ON FUNCTION aside.background_wait_any(bigint[], interval) IS 'For aside_pg_background: does what async_wait_any() does.';
 
 -- pg_background's settings, from now on in this session.
 CREATE FUNCTION aside.background_settings() RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_background_settings';
 COMMENT ON FUNCTION aside.background_settings() IS
-    'for aside_pg_background: define pg_background.max_workers, .default_queue_size and .worker_timeout in this session';
+    'For aside_pg_background: defines pg_background.max_workers, .default_queue_size and .worker_timeout in this session.';
 SELECT aside.background_settings();
 
 CREATE FUNCTION aside.background_launch(sql text, queue_size int, label text, has_cookie boolean, discard boolean,
     OUT pid int, OUT cookie bigint)
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_background_launch';
 COMMENT ON FUNCTION aside.background_launch(text, int, text, boolean, boolean) IS
-    'for aside_pg_background: start a task and make a handle of this session for it; without a cookie its PID is no other handle''s';
+    'For aside_pg_background: starts a task, and makes a handle of this session for it. Without a cookie, no other handle has its PID.';
 CREATE FUNCTION aside.background_task(pid int, cookie bigint, missing_ok boolean) RETURNS bigint
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_background_task';
 COMMENT ON FUNCTION aside.background_task(int, bigint, boolean) IS
-    'for aside_pg_background: the task of a handle (42704 or 55000 if there is no such handle, or NULL), NULL if it has ended and is not kept';
+    'For aside_pg_background: returns the task of a handle, or NULL if the task has ended and is not kept. If there is no such handle, raises 42704 or 55000, or returns NULL.';
 CREATE FUNCTION aside.background_sql(pid int, cookie bigint) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_background_sql';
-COMMENT ON FUNCTION aside.background_sql(int, bigint) IS 'for aside_pg_background: the command of a handle, its first 64 kB';
+COMMENT ON FUNCTION aside.background_sql(int, bigint) IS 'For aside_pg_background: returns the first 64 kB of the command of a handle.';
 CREATE FUNCTION aside.background_end(pid int, cookie bigint, OUT row_count bigint, OUT command_tag text, OUT completed boolean,
     OUT has_error boolean, OUT started_at timestamptz, OUT finished_at timestamptz, OUT sqlstate text, OUT message text,
     OUT detail text, OUT hint text, OUT context text, OUT schema_name text, OUT table_name text, OUT column_name text,
     OUT constraint_name text)
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_background_end';
 COMMENT ON FUNCTION aside.background_end(int, bigint) IS
-    'for aside_pg_background: how the command of a handle ended, as far as that is known; its result is not read by this';
+    'For aside_pg_background: returns how the command of a handle ended, as far as that is known. Does not read its result.';
 CREATE FUNCTION aside.background_timed_out() RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_background_timed_out';
-COMMENT ON FUNCTION aside.background_timed_out() IS 'for aside_pg_background: count a command that took longer than its caller waited';
+COMMENT ON FUNCTION aside.background_timed_out() IS 'For aside_pg_background: counts a command that took longer than its caller waited.';
 CREATE FUNCTION aside.background_handles(OUT pid int, OUT cookie bigint, OUT queue_size int) RETURNS SETOF record
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_background_handles';
-COMMENT ON FUNCTION aside.background_handles() IS 'for aside_pg_background: handles of this session, the oldest first';
+COMMENT ON FUNCTION aside.background_handles() IS 'For aside_pg_background: returns the handles of this session, the oldest first.';
 CREATE FUNCTION aside.background_stats(OUT launched bigint, OUT completed bigint, OUT failed bigint, OUT cancelled bigint,
     OUT timed_out bigint, OUT active bigint, OUT total_ms float8)
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_background_stats';
 COMMENT ON FUNCTION aside.background_stats() IS
-    'for aside_pg_background: what this session has started; how a submitted or detached task ends is not known';
+    'For aside_pg_background: returns counts of what this session has started. How a submitted or detached task ends is not known.';
 
 -- 1.x
 CREATE FUNCTION pg_background_launch(sql text, queue_size int DEFAULT 65536) RETURNS int
 LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE
 RETURN (SELECT l.pid FROM aside.background_launch(sql, queue_size, NULL, false, false) l);
 COMMENT ON FUNCTION pg_background_launch(text, int) IS
-    'start a command; the PID of the worker that runs it, or a number above 1000000000 where it has to wait for one or that PID is taken by an earlier command not yet read';
+    'Starts a command. Returns the PID of the worker that runs it. If the command has to wait for a worker, or an earlier unread command has that PID, returns a number above 1000000000.';
 CREATE FUNCTION pg_background_result(pid int) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_background_result';
 COMMENT ON FUNCTION pg_background_result(int) IS
-    'wait for a command and return its rows, or the tag of each statement if none has rows; once: 42704 after that';
+    'Waits for a command. Returns its rows, or the command tag of each statement if none returned rows. A result can be read once; after that the function raises 42704.';
 CREATE FUNCTION pg_background_detach(pid int) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_background_detach';
-COMMENT ON FUNCTION pg_background_detach(int) IS 'let a command go on and forget it (42704 if it is not known)';
+COMMENT ON FUNCTION pg_background_detach(int) IS 'Lets a command go on, and forgets it. Raises 42704 if the command is not known.';
 CREATE FUNCTION pg_background_run(pid int, query text) RETURNS int
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_background_run';
 COMMENT ON FUNCTION pg_background_run(int, text) IS
-    'start the next command in a worker that pg_background_launch has named (55000 if it has gone); its PID; results are read in the order of the commands';
+    'Starts the next command in a worker that pg_background_launch has named, and returns its PID. Results are read in the order of the commands. Raises 55000 if the worker is gone.';
 
 -- 1.6 to 2.0
 CREATE TYPE pg_background_handle AS (pid int, cookie bigint);
-COMMENT ON TYPE pg_background_handle IS 'PID of a worker, and the id of the task that it runs';
-COMMENT ON COLUMN pg_background_handle.cookie IS 'the task''s id, as in aside.tasks';
+COMMENT ON TYPE pg_background_handle IS 'The PID of a worker, and the id of the task that it runs.';
+COMMENT ON COLUMN pg_background_handle.cookie IS 'The task''s id, as in aside.tasks.';
 CREATE TYPE pg_background_stats AS (
     workers_launched bigint,
     workers_completed bigint,
@@ -93,9 +93,9 @@ CREATE TYPE pg_background_stats AS (
     avg_execution_ms float8,
     max_workers int
 );
-COMMENT ON TYPE pg_background_stats IS 'what pg_background_stats_v2 returns';
+COMMENT ON TYPE pg_background_stats IS 'The result of pg_background_stats_v2.';
 CREATE TYPE pg_background_progress_info AS (progress_pct int, progress_msg text);
-COMMENT ON TYPE pg_background_progress_info IS 'what pg_background_get_progress_v2 returns';
+COMMENT ON TYPE pg_background_progress_info IS 'The result of pg_background_get_progress_v2.';
 CREATE TYPE pg_background_result_info AS (
     row_count bigint,
     command_tag text,
@@ -104,7 +104,7 @@ CREATE TYPE pg_background_result_info AS (
     started_at timestamptz,
     finished_at timestamptz
 );
-COMMENT ON TYPE pg_background_result_info IS 'what pg_background_result_info_v2 returns';
+COMMENT ON TYPE pg_background_result_info IS 'The result of pg_background_result_info_v2.';
 CREATE TYPE pg_background_error AS (
     sqlstate text,
     message text,
@@ -116,7 +116,7 @@ CREATE TYPE pg_background_error AS (
     column_name text,
     constraint_name text
 );
-COMMENT ON TYPE pg_background_error IS 'what pg_background_error_info_v2 returns';
+COMMENT ON TYPE pg_background_error IS 'The result of pg_background_error_info_v2.';
 CREATE TYPE pg_background_outcome AS (
     pid int,
     cookie bigint,
@@ -131,7 +131,7 @@ CREATE TYPE pg_background_outcome AS (
     label text,
     launched_at timestamptz
 );
-COMMENT ON TYPE pg_background_outcome IS 'what pg_background_outcome_v2 returns';
+COMMENT ON TYPE pg_background_outcome IS 'The result of pg_background_outcome_v2.';
 CREATE TYPE pg_background_run_result AS (
     pid int,
     cookie bigint,
@@ -148,7 +148,7 @@ CREATE TYPE pg_background_run_result AS (
     timed_out boolean,
     elapsed_ms bigint
 );
-COMMENT ON TYPE pg_background_run_result IS 'what pg_background_run_v2 returns';
+COMMENT ON TYPE pg_background_run_result IS 'The result of pg_background_run_v2.';
 
 CREATE FUNCTION pg_background_launch_v2(sql text, queue_size int DEFAULT 65536, label text DEFAULT NULL)
 RETURNS pg_background_handle
@@ -195,9 +195,9 @@ END
 $$;
 
 COMMENT ON FUNCTION aside.background_cancel_handle(int, bigint, int) IS
-    'for aside_pg_background: cancel the command of a handle, with a grace in milliseconds';
+    'For aside_pg_background: cancels the command of a handle, with a grace period in milliseconds.';
 COMMENT ON FUNCTION aside.background_wait_handle(int, bigint, int) IS
-    'for aside_pg_background: wait for the command of a handle; false if the milliseconds have passed before, NULL: wait for as long as it takes';
+    'For aside_pg_background: waits for the command of a handle. Returns false if the timeout, in milliseconds, passes first; a NULL timeout never passes.';
 
 CREATE FUNCTION pg_background_cancel_v2(pid int, cookie bigint, grace_ms int DEFAULT 0) RETURNS void
 LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE RETURN aside.background_cancel_handle(pid, cookie, grace_ms);
@@ -209,18 +209,18 @@ RETURN aside.background_wait_handle(pid, cookie, CASE WHEN timeout_ms > 0 THEN t
 CREATE FUNCTION pg_background_wait_v2_timeout(pid int, cookie bigint, timeout_ms int) RETURNS boolean
 LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE RETURN aside.background_wait_handle(pid, cookie, greatest(timeout_ms, 0));
 
-COMMENT ON FUNCTION pg_background_launch_v2(text, int, text) IS 'start a command; its handle';
-COMMENT ON FUNCTION pg_background_submit_v2(text, int, text) IS 'start a command whose result is not kept; its handle';
+COMMENT ON FUNCTION pg_background_launch_v2(text, int, text) IS 'Starts a command. Returns its handle.';
+COMMENT ON FUNCTION pg_background_submit_v2(text, int, text) IS 'Starts a command whose result is not kept. Returns its handle.';
 COMMENT ON FUNCTION pg_background_result_v2(int, bigint) IS
-    'wait for a command and return its rows, or the tag of each statement if none has rows; once: 42704 after that; 0A000 if it was submitted';
-COMMENT ON FUNCTION pg_background_detach_v2(int, bigint) IS 'let a command go on and forget it';
+    'Waits for a command. Returns its rows, or the command tag of each statement if none returned rows. A result can be read once; after that the function raises 42704. Raises 0A000 if the command was submitted.';
+COMMENT ON FUNCTION pg_background_detach_v2(int, bigint) IS 'Lets a command go on, and forgets it.';
 COMMENT ON FUNCTION pg_background_cancel_v2(int, bigint, int) IS
-    'cancel a command: it will not commit; with a grace in milliseconds, wait that long for its end and then end its worker';
-COMMENT ON FUNCTION pg_background_cancel_v2_grace(int, bigint, int) IS 'as pg_background_cancel_v2';
+    'Cancels a command, which then does not commit. With a grace period in milliseconds, waits that long for its end, and then ends its worker.';
+COMMENT ON FUNCTION pg_background_cancel_v2_grace(int, bigint, int) IS 'Does what pg_background_cancel_v2 does.';
 COMMENT ON FUNCTION pg_background_wait_v2(int, bigint, int) IS
-    'wait for the end of a command; false if the milliseconds have passed before (0: wait for as long as it takes)';
+    'Waits for the end of a command. Returns false if the timeout, in milliseconds, passes first; a timeout of 0 never passes.';
 COMMENT ON FUNCTION pg_background_wait_v2_timeout(int, bigint, int) IS
-    'wait for the end of a command; false if the milliseconds have passed before (0: do not wait)';
+    'Waits for the end of a command. Returns false if the timeout, in milliseconds, passes first; with 0 it does not wait.';
 
 CREATE FUNCTION aside.background_list(OUT pid int, OUT cookie bigint, OUT launched_at timestamptz, OUT user_id oid,
     OUT queue_size int, OUT state text, OUT sql_preview text, OUT last_error text, OUT consumed boolean, OUT label text)
@@ -235,7 +235,7 @@ BEGIN ATOMIC
         LEFT JOIN aside.task_rows() t ON t.id = h.cookie
         LEFT JOIN pg_catalog.pg_roles r ON r.rolname = t.owner;
 END;
-COMMENT ON FUNCTION aside.background_list() IS 'for aside_pg_background: handles of this session and how their commands fare';
+COMMENT ON FUNCTION aside.background_list() IS 'For aside_pg_background: returns the handles of this session, with the state of their commands.';
 -- 1.6 to 1.8 have no label: columns are as many as the caller expects.
 CREATE FUNCTION pg_background_list_v2() RETURNS SETOF record
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE AS $$
@@ -249,7 +249,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pg_background_list_v2() IS
-    'handles of this session, AS (pid int, cookie bigint, launched_at timestamptz, user_id oid, queue_size int, state text, sql_preview text, last_error text, consumed boolean [, label text])';
+    'Returns the handles of this session, AS (pid int, cookie bigint, launched_at timestamptz, user_id oid, queue_size int, state text, sql_preview text, last_error text, consumed boolean [, label text]).';
 
 CREATE FUNCTION pg_background_stats_v2() RETURNS pg_background_stats
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
@@ -257,41 +257,42 @@ RETURN (SELECT ROW(s.launched, s.completed, s.failed, s.cancelled, s.timed_out, 
         s.total_ms OPERATOR(pg_catalog./) nullif(s.completed + s.failed + s.cancelled, 0), pg_catalog.current_setting('aside.max_workers'))::pg_background_stats
     FROM aside.background_stats() s);
 COMMENT ON FUNCTION pg_background_stats_v2() IS
-    'what this session has started; how a submitted or detached command ends is not known';
+    'Returns counts of what this session has started. How a submitted or detached command ends is not known.';
 
 CREATE FUNCTION pg_background_progress(pct int, msg text DEFAULT NULL) RETURNS void
 LANGUAGE sql VOLATILE PARALLEL UNSAFE RETURN aside.background_progress(least(greatest(pct, 0), 100), msg);
 COMMENT ON FUNCTION pg_background_progress(int, text) IS
-    'say how far the command is that this one is part of, from 0 to 100; without effect outside of a task';
+    'Reports the progress of the command that calls it, from 0 to 100 per cent. Has no effect outside of a task.';
 CREATE FUNCTION pg_background_report_progress(pct int, msg text DEFAULT NULL) RETURNS void
 LANGUAGE sql VOLATILE PARALLEL UNSAFE RETURN aside.background_progress(least(greatest(pct, 0), 100), msg);
-COMMENT ON FUNCTION pg_background_report_progress(int, text) IS 'as pg_background_progress, under its name in 2.0';
+COMMENT ON FUNCTION pg_background_report_progress(int, text) IS 'Does what pg_background_progress does, under its name in 2.0.';
 CREATE FUNCTION pg_background_get_progress_v2(pid int, cookie bigint) RETURNS pg_background_progress_info
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 RETURN (SELECT CASE WHEN t.id IS NOT NULL THEN ROW(t.progress, t.progress_message)::pg_background_progress_info END
     FROM aside.background_task(pid, cookie, true) h(id)
         LEFT JOIN aside.task_rows() t ON t.id = h.id AND (t.progress IS NOT NULL OR t.progress_message IS NOT NULL));
-COMMENT ON FUNCTION pg_background_get_progress_v2(int, bigint) IS 'how far a command says it is; NULL if it has not said so, or there is no such handle';
+COMMENT ON FUNCTION pg_background_get_progress_v2(int, bigint) IS
+    'Returns the progress that a command has reported. Returns NULL if it has reported none, or there is no such handle.';
 
 CREATE FUNCTION pg_background_detach_all_v2() RETURNS int
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 RETURN (SELECT count(*) FROM aside.background_handles() h, LATERAL pg_background_detach_v2(h.pid, h.cookie));
-COMMENT ON FUNCTION pg_background_detach_all_v2() IS 'let all commands of this session go on and forget them; how many';
+COMMENT ON FUNCTION pg_background_detach_all_v2() IS 'Lets all commands of this session go on, and forgets them. Returns how many.';
 CREATE FUNCTION pg_background_cancel_all_v2() RETURNS int
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 RETURN (SELECT count(*) FROM aside.background_list() l, LATERAL pg_background_cancel_v2(l.pid, l.cookie)
     WHERE l.state IN ('starting', 'running'));
-COMMENT ON FUNCTION pg_background_cancel_all_v2() IS 'cancel all commands of this session that have not ended; how many';
+COMMENT ON FUNCTION pg_background_cancel_all_v2() IS 'Cancels all commands of this session that have not ended. Returns how many.';
 
 -- Views, without a column list.
 CREATE VIEW pg_background_list AS SELECT * FROM aside.background_list();
-COMMENT ON VIEW pg_background_list IS 'commands that this session has started and not forgotten';
+COMMENT ON VIEW pg_background_list IS 'Commands that this session has started and not forgotten.';
 CREATE VIEW pg_background_activity AS
     SELECT l.pid, l.cookie, l.launched_at, l.user_id, l.queue_size, l.state AS pgbg_state, l.sql_preview, l.last_error, l.consumed,
         l.label, s.state AS backend_state, s.wait_event_type, s.wait_event, s.xact_start, s.query_start, s.backend_start, s.query
     -- The worker of one that has ended serves others.
     FROM pg_background_list l LEFT JOIN pg_catalog.pg_stat_activity s ON s.pid = l.pid AND l.state = 'running';
-COMMENT ON VIEW pg_background_activity IS 'commands of this session, and what pg_stat_activity says of the worker while it runs them';
+COMMENT ON VIEW pg_background_activity IS 'Commands of this session, with the row of pg_stat_activity of the worker that runs each.';
 REVOKE ALL ON pg_background_list, pg_background_activity FROM PUBLIC;
 GRANT SELECT ON pg_background_list, pg_background_activity TO aside_user;
 
@@ -301,16 +302,18 @@ LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE
 RETURN (SELECT ROW(e.row_count, e.command_tag, e.completed, e.has_error, e.started_at, e.finished_at)::pg_background_result_info
     FROM aside.background_end(pid, cookie) e);
 COMMENT ON FUNCTION pg_background_result_info_v2(int, bigint) IS
-    'rows, tag and times of a command, whether it has ended, and whether by an error; its result is not read by this';
+    'Returns rows, command tag and times of a command, whether it has ended, and whether by an error. Does not read its result.';
 CREATE FUNCTION pg_background_error_info_v2(pid int, cookie bigint) RETURNS pg_background_error
 LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE
 RETURN (SELECT CASE WHEN e.sqlstate IS NOT NULL THEN ROW(e.sqlstate, e.message, e.detail, e.hint, e.context, e.schema_name, e.table_name,
         e.column_name, e.constraint_name)::pg_background_error END
     FROM aside.background_end(pid, cookie) e);
-COMMENT ON FUNCTION pg_background_error_info_v2(int, bigint) IS 'the error that ended a command, field by field; NULL if there was none';
+COMMENT ON FUNCTION pg_background_error_info_v2(int, bigint) IS
+    'Returns the error that ended a command, field by field. Returns NULL if there was none.';
 CREATE FUNCTION pg_background_full_sql_v2(pid int, cookie bigint) RETURNS text
 LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE RETURN aside.background_sql(pid, cookie);
-COMMENT ON FUNCTION pg_background_full_sql_v2(int, bigint) IS 'the command of a handle; beyond 64 kB it ends with [...]';
+COMMENT ON FUNCTION pg_background_full_sql_v2(int, bigint) IS
+    'Returns the command of a handle. If it is longer than 64 kB, the text ends with [...].';
 CREATE FUNCTION pg_background_outcome_v2(p_pid int, p_cookie bigint) RETURNS pg_background_outcome
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 RETURN (SELECT ROW(p_pid, p_cookie, l.state, l.consumed, e.completed, e.has_error, e.row_count, e.command_tag, e.sqlstate, e.message,
@@ -319,7 +322,7 @@ RETURN (SELECT ROW(p_pid, p_cookie, l.state, l.consumed, e.completed, e.has_erro
         LEFT JOIN aside.background_list() l ON l.pid = p_pid AND l.cookie = p_cookie
         LEFT JOIN LATERAL aside.background_end(l.pid, l.cookie) e ON true);
 COMMENT ON FUNCTION pg_background_outcome_v2(int, bigint) IS
-    'how a command fares or has ended; what is not known, as of a handle that is none, is NULL';
+    'Returns the state of a command, or how it ended. What is not known, as for an unknown handle, is NULL.';
 
 -- Whole rounds.
 CREATE FUNCTION pg_background_run_v2(sql text, queue_size int DEFAULT 0, timeout_ms int DEFAULT 0, label text DEFAULT NULL)
@@ -346,7 +349,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pg_background_run_v2(text, int, int, text) IS
-    'run a command and wait for its end, at most so many milliseconds if they are positive: then it is cancelled; how it ended';
+    'Runs a command, waits for its end, and returns how it ended. If a positive timeout, in milliseconds, passes first, cancels the command.';
 CREATE FUNCTION pg_background_run_query_v2(sql text, queue_size int DEFAULT 0, timeout_ms int DEFAULT 0, label text DEFAULT NULL,
     col_def text DEFAULT NULL)
 RETURNS SETOF record
@@ -372,7 +375,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pg_background_run_query_v2(text, int, int, text, text) IS
-    'run a command, wait for its end, and return its rows; col_def is the column list that follows AS, without it there are none; 57014 if the milliseconds have passed before';
+    'Runs a command, waits for its end, and returns its rows. col_def is the column list that follows AS; without it no rows are returned. Raises 57014 if the timeout, in milliseconds, passes first.';
 CREATE FUNCTION pg_background_drain_v2(handles pg_background_handle[], timeout_ms int DEFAULT 0) RETURNS SETOF pg_background_outcome
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE AS $$
 DECLARE
@@ -396,7 +399,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pg_background_drain_v2(pg_background_handle[], int) IS
-    'wait for commands, for all together at most so many milliseconds if they are positive; how each has ended, in their order; those that have are forgotten';
+    'Waits for commands, for all together no longer than a positive timeout in milliseconds. Returns how each has ended, in their order. Forgets those that have ended.';
 CREATE FUNCTION pg_background_wait_any_v2(handles pg_background_handle[], timeout_ms int DEFAULT 0) RETURNS pg_background_handle
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE AS $$
 DECLARE
@@ -426,17 +429,18 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pg_background_wait_any_v2(pg_background_handle[], int) IS
-    'the first of these commands to end; NULL if the milliseconds, if they are positive, have passed before, or no handle is one of this session';
+    'Returns the first of these commands to end. Returns NULL if a positive timeout, in milliseconds, passes first, or none of the handles belongs to this session.';
 CREATE FUNCTION pg_background_cancel_by_label_v2(pattern text, grace_ms int DEFAULT 0) RETURNS int
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 RETURN (SELECT count(*) FROM aside.background_list() l, LATERAL pg_background_cancel_v2(l.pid, l.cookie, grace_ms)
     WHERE l.state IN ('starting', 'running') AND l.label LIKE pattern);
-COMMENT ON FUNCTION pg_background_cancel_by_label_v2(text, int) IS 'cancel all commands of this session whose label is LIKE a pattern; how many';
+COMMENT ON FUNCTION pg_background_cancel_by_label_v2(text, int) IS
+    'Cancels all commands of this session whose label is LIKE the pattern. Returns how many.';
 CREATE FUNCTION pg_background_purge_v2() RETURNS int
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 RETURN (SELECT count(*) FROM aside.background_list() l, LATERAL pg_background_detach_v2(l.pid, l.cookie)
     WHERE l.state NOT IN ('starting', 'running'));
-COMMENT ON FUNCTION pg_background_purge_v2() IS 'forget all commands of this session that have ended; how many';
+COMMENT ON FUNCTION pg_background_purge_v2() IS 'Forgets all commands of this session that have ended. Returns how many.';
 
 -- For members of aside_user only, as what they call.
 DO $grant$
