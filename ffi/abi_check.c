@@ -21,4 +21,5 @@ SAME(offsetof(aside_world, abi_version) == 0);
 SAME(offsetof(aside_caller_host, world) == 0);
 SAME(offsetof(aside_worker_host, world) == 0);
 SAME(offsetof(aside_event_host, abi_version) == 0);
+SAME(offsetof(aside_coordinator_host, abi_version) == 0);
 SAME(offsetof(aside_launcher_host, abi_version) == 0);

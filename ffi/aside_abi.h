@@ -258,6 +258,16 @@ typedef enum aside_output
 /* Of a histogram. */
 #define ASIDE_BUCKETS 24
 
+/* How many workers, and how long they are waited for; 0: no limit. */
+typedef struct aside_limits
+{
+	uint32_t	max_per_role;
+	uint32_t	max_per_session;
+	uint32_t	min_workers;
+	uint32_t	checkout_timeout_ms;
+	uint32_t	deadlock_timeout_ms;
+} aside_limits;
+
 /* One call, as the SQL function hands it over. */
 typedef struct aside_call
 {
@@ -269,13 +279,9 @@ typedef struct aside_call
 	uint32_t	held_off;		/* do interrupts wait for what the caller is in the midst of? */
 	uint32_t	depth;			/* autonomous transactions above this process */
 	uint32_t	max_depth;
-	uint32_t	max_per_role;	/* 0: no limit */
-	uint32_t	max_per_session;
-	uint32_t	min_workers;
-	uint32_t	checkout_timeout_ms;
 	uint32_t	poll_us;
 	uint32_t	authenticated_superuser;	/* is it a superuser? always 0 from PostgreSQL 17 on */
-	uint32_t	deadlock_timeout_ms;
+	aside_limits limits;
 	aside_identity identity;
 	aside_bytes command;		/* NULL raises 22004 */
 	aside_bytes settings;		/* what this session changed; see call/settings.c */
@@ -759,10 +765,7 @@ typedef struct aside_log_entry
 typedef struct aside_event_host
 {
 	uint32_t	abi_version;
-	uint32_t	database;
-	double		(*random) (void);
-	/* Is the error that is kept one of memory? */
-	bool		(*short_of_memory) (void);
+	uint32_t	reserved;
 	aside_status (*handlers) (const aside_handler_spec **specs, size_t *count);
 	/* Of these handlers, by id and name: may they run, and as whom? */
 	aside_status (*standing) (const aside_handler_spec *handlers, size_t count, aside_standing *out);
@@ -788,17 +791,51 @@ typedef struct aside_event_host
 	aside_status (*truncate) (uint32_t partition, const aside_unseen *unseen, bool *done);
 	aside_status (*carry_over) (uint32_t partition, const int64_t *events, size_t count);
 	aside_status (*compact_keys) (void);
-	/* What was needed for many events is not any more. */
-	void		(*give_back) (void);
 	uint64_t	(*size) (uint32_t partition);
 	/* A partition takes events until it is this large, or this old. */
 	uint64_t	rotation_bytes;
 	uint64_t	rotation_us;
+} aside_event_host;
+
+/* What a coordinator is told of, as a set of these. */
+typedef enum aside_topic
+{
+	ASIDE_TOPIC_EVENTS = 1,
+	ASIDE_TOPIC_HANDLERS = 2,
+	ASIDE_TOPIC_SCHEDULES = 4,
+} aside_topic;
+
+/* What becomes of the tables that a coordinator began with. */
+typedef enum aside_tables
+{
+	ASIDE_TABLES_OURS = 0,
+	ASIDE_TABLES_GONE = 1,		/* the extension was dropped, */
+	ASIDE_TABLES_REPLACED = 2,	/* and created anew */
+} aside_tables;
+
+/* What all parts of a coordinator ask of its process. */
+typedef struct aside_coordinator_host
+{
+	uint32_t	abi_version;
+	uint32_t	database;
 	/* Part of what names a handler to its worker. */
 	uint32_t	tables;
-	uint32_t	reserved;
-	const struct aside_schedule_host *schedules;
-} aside_event_host;
+	aside_limits limits;
+	double		(*random) (void);
+	/* SQLSTATE of the error that is kept; 0: none is. */
+	uint32_t	(*error) (void);
+	/* Take over what the server has for its client. */
+	aside_status (*hear) (void);
+	/* After a failure. */
+	aside_tables (*found) (void);
+	/* Tell the server's log that this part fails, with the error that is kept, or that it works again. */
+	void		(*log) (aside_bytes part, bool works);
+	void		(*breathe) (uint32_t us);
+	/* It ends: no lock is waited for long. */
+	void		(*hurry) (void);
+	/* What was needed for much is not any more. */
+	void		(*give_back) (void);
+} aside_coordinator_host;
 
 /* What the specification of a schedule is read by, and asked when it fires. All times are those of the server, but a span's. */
 typedef struct aside_schedule_rules
@@ -1124,13 +1161,11 @@ extern void aside_launcher_here(aside_registry *registry, uint32_t pid, int64_t 
 extern int64_t aside_launcher_kick(aside_registry *registry);
 extern bool aside_coordinator_attach(aside_registry *registry, uint32_t entry, uint64_t generation,
 									 uint32_t pid, uint32_t proc, int64_t now);
-/* Running, absent, failed; that it is idle, aside_coordinator_rests says. */
+/* What it finds before it has begun: there is no extension. */
 extern void aside_coordinator_became(aside_registry *registry, uint32_t entry, aside_entry_state state, int64_t now);
-/* The extension is there, and a process of the reserve is to be the coordinator: leave, and kick the launcher. */
-extern bool aside_coordinator_cedes(aside_registry *registry, uint32_t entry, int64_t now);
 extern void aside_coordinator_exit(aside_registry *registry, uint32_t entry, int64_t now);
-extern bool aside_coordinator_leaves(const aside_registry *registry, uint32_t entry, int64_t now);
-extern int64_t aside_registry_say(aside_registry *registry, uint32_t database, bool handlers, int64_t now);
+/* There may be something new: a set of aside_topic. */
+extern int64_t aside_registry_say(aside_registry *registry, uint32_t database, uint32_t topics, int64_t now);
 /* Have a coordinator leave its worker slot. false: none can; a latch where one was asked. */
 extern bool aside_registry_make_room(aside_registry *registry, int64_t now, int64_t *latch);
 /* Counts what was said of the handlers of a database: as long as it is the same, they are. */
@@ -1155,23 +1190,14 @@ extern bool aside_view_coordinator(const aside_registry *registry, uint32_t inde
 /* false after the last one. */
 extern bool aside_view_tally(const aside_registry *registry, uint32_t index, aside_tally_row *out);
 
-/* A coordinator's state; partition: the one that new events go to. */
+/* A coordinator's state. New events go to `partition`; one that is not needed will leave at once. */
 typedef struct aside_coordinator aside_coordinator;
-extern aside_coordinator *aside_coordinator_new(aside_registry *registry, uint32_t entry, uint32_t partition, int64_t now);
-/* One turn: OK and the microseconds until the next, or SAVED. */
-extern aside_status aside_coordinator_step(aside_coordinator *coordinator, aside_pool *pool,
-										   const aside_caller_host *host, const aside_event_host *events,
-										   const aside_call *limits, int64_t *wait_us);
-/* Its database has nothing that it is needed for, and it has said so: leave, and kick the launcher. */
-extern bool aside_coordinator_rests(aside_coordinator *coordinator, int64_t now);
-/* A turn failed, or succeeded: as aside.coordinators shows it. */
-extern void aside_coordinator_fares(aside_registry *registry, uint32_t entry, bool well, int64_t now);
-/* Its last look for events found none that anybody handles. */
-extern bool aside_coordinator_looked_in_vain(const aside_coordinator *coordinator);
-/* It ends in good order: attempts that are under way do not count. */
-extern aside_status aside_coordinator_close(aside_coordinator *coordinator, aside_pool *pool,
-											const aside_caller_host *host, const aside_event_host *events,
-											const aside_call *limits);
+extern aside_coordinator *aside_coordinator_new(aside_registry *registry, uint32_t entry, uint32_t partition,
+												bool needed, int64_t now);
+/* One turn. true: sleep so long, or until the latch is set; false: end, and kick the launcher. */
+extern bool aside_coordinator_turn(aside_coordinator *coordinator, aside_pool *pool, const aside_caller_host *host,
+								   const aside_coordinator_host *process, const aside_event_host *events,
+								   const aside_schedule_host *schedules, bool ends, int64_t *wait_us);
 
 /* Read a specification at this time, and give it as it is stored. */
 extern aside_status aside_schedule_read(const aside_caller_host *host, const aside_schedule_rules *rules, aside_bytes spec,
@@ -1234,8 +1260,6 @@ extern uint64_t aside_worker_task(const aside_pool *pool);
 extern uint32_t aside_pool_retire(aside_pool *pool, const aside_world *world,
 								  uint32_t database);
 
-/* Leases in a database whose callers have gone, and which have not ended yet. */
-extern uint32_t aside_pool_orphans(const aside_pool *pool, uint32_t database);
 /* Workers that are in use in this database (0: in any), and of this user (0: of any); 0 on a panic. */
 extern uint32_t aside_pool_in_use(const aside_pool *pool, uint32_t database, uint32_t user);
 

@@ -72,6 +72,14 @@ same_states!(Entry, aside_entry_state, ASIDE_ENTRY_STATE_COUNT, apart 1:
     Absent = ASIDE_ENTRY_ABSENT Failed = ASIDE_ENTRY_FAILED Idle = ASIDE_ENTRY_IDLE);
 
 const _: () = {
+    use crate::abi::aside_topic;
+    use aside_core::coordinator::topics::Topics;
+    assert!(Topics::EVENTS.bits() == aside_topic::ASIDE_TOPIC_EVENTS);
+    assert!(Topics::HANDLERS.bits() == aside_topic::ASIDE_TOPIC_HANDLERS);
+    assert!(Topics::SCHEDULES.bits() == aside_topic::ASIDE_TOPIC_SCHEDULES);
+};
+
+const _: () = {
     use crate::abi;
     assert!(aside_core::host::REFERENTIAL_ACTION == abi::ASIDE_REFERENTIAL_ACTION);
     assert!(aside_core::pool::stats::KINDS == aside_counts::ASIDE_KINDS as usize);

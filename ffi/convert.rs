@@ -110,13 +110,7 @@ pub unsafe fn call_of(raw: &aside_call) -> Result<Call<'_>, NoMemory> {
             held_off: raw.held_off != 0,
             depth: raw.depth,
             max_depth: raw.max_depth,
-            limits: Limits {
-                per_role: raw.max_per_role,
-                per_session: raw.max_per_session,
-                min_workers: raw.min_workers,
-                timeout_ms: raw.checkout_timeout_ms,
-                deadlock_ms: raw.deadlock_timeout_ms,
-            },
+            limits: limits_of(&raw.limits),
             poll_us: raw.poll_us,
             identity: Identity {
                 session_user: raw.identity.session_user,
@@ -230,6 +224,17 @@ pub fn stat_row(counters: &Counters) -> aside_stat_row {
         wait_us: counters.wait_us.load(Relaxed),
         total_us: counters.total_us.load(Relaxed),
         histogram: std::array::from_fn(|i| counters.histogram[i].load(Relaxed)),
+    }
+}
+
+/// What bounds a borrow of a worker.
+pub fn limits_of(raw: &aside_limits) -> Limits {
+    Limits {
+        per_role: raw.max_per_role,
+        per_session: raw.max_per_session,
+        min_workers: raw.min_workers,
+        timeout_ms: raw.checkout_timeout_ms,
+        deadlock_ms: raw.deadlock_timeout_ms,
     }
 }
 

@@ -193,13 +193,18 @@ unsafe fn kept(ran: Ran, host: *const aside_caller_host) -> aside_status::Type {
         Ok(Err(Refused::NoMemory(no))) => Box::new(Report::out_of_memory(no)),
         Ok(Err(Refused::OtherBuild)) => return aside_status::ASIDE_OTHER_BUILD,
         Ok(Err(Refused::Null)) => return aside_status::ASIDE_PANIC,
-        Err(text) => Box::new(Report::error(INTERNAL_ERROR, "internal error in pg_aside").with(Field::Detail, text)),
+        Err(text) => of_panic(text),
     };
     let fail = || {
         // SAFETY: as the caller says.
         unsafe { Caller::from_c(host) }.map(|host| host.fail(&report))
     };
     if matches!(caught(fail), Ok(Ok(()))) { aside_status::ASIDE_SAVED } else { aside_status::ASIDE_PANIC }
+}
+
+/// The error that tells of a panic.
+pub fn of_panic(text: String) -> Box<Report> {
+    Box::new(Report::error(INTERNAL_ERROR, "internal error in pg_aside").with(Field::Detail, text))
 }
 
 /// The body of an export, which may return early.

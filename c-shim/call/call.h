@@ -55,6 +55,7 @@ extern aside_bytes aside_text_argument(FunctionCallInfo fcinfo, int at);
 extern Datum aside_argument_datum(const aside_arg *arg, Oid type);
 
 /* call/request.c */
+extern aside_limits aside_current_limits(void);
 extern void aside_fill_call(const AsideRequest *request, aside_call *call);
 extern void aside_plain_call(aside_kind kind, const char *what, aside_call *call);
 extern uint64 aside_run_request(const AsideRequest *request);

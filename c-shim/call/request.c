@@ -26,6 +26,20 @@ describe_caller(aside_identity *who)
 	who->database = MyDatabaseId;
 }
 
+aside_limits
+aside_current_limits(void)
+{
+	aside_limits limits = {
+		.max_per_role = aside_max_workers_per_role,
+		.max_per_session = aside_max_workers_per_session,
+		.min_workers = aside_min_workers,
+		.checkout_timeout_ms = aside_checkout_timeout,
+		.deadlock_timeout_ms = DeadlockTimeout,
+	};
+
+	return limits;
+}
+
 /* A request with this session's identity, settings and limits. */
 void
 aside_fill_call(const AsideRequest *request, aside_call *out)
@@ -37,15 +51,11 @@ aside_fill_call(const AsideRequest *request, aside_call *out)
 		.database = MyDatabaseId,
 		.authenticated_user = GetAuthenticatedUserId(),
 		.authenticated_superuser = aside_is_superuser(GetAuthenticatedUserId()),
-		.deadlock_timeout_ms = DeadlockTimeout,
 		.restricted = InSecurityRestrictedOperation(),
 		.held_off = InterruptHoldoffCount > 0 || CritSectionCount > 0,
 		.depth = serving == NULL ? 0 : aside_worker_depth(serving->handle),
 		.max_depth = aside_max_depth,
-		.max_per_role = aside_max_workers_per_role,
-		.max_per_session = aside_max_workers_per_session,
-		.min_workers = aside_min_workers,
-		.checkout_timeout_ms = aside_checkout_timeout,
+		.limits = aside_current_limits(),
 		.poll_us = aside_poll_time,
 		.command = request->command,
 		.args = request->arguments == NULL ? NULL : request->arguments->args,

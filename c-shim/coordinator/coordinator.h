@@ -19,8 +19,7 @@ extern bool aside_has_launcher(void);
 extern int	aside_current_partition(void);
 extern void aside_set_current_partition(int partition);
 extern int64 aside_raise_event_id(Oid sequence, int64 id);
-extern void aside_say_events(void);
-extern void aside_say_handlers(void);
+extern void aside_tell_coordinator(uint32 topics);
 extern uint32 aside_handler_changes(void);
 extern void aside_want_coordinator(void);
 extern bool aside_make_room(void);
@@ -30,7 +29,7 @@ extern void aside_wake_launcher(void);
 
 /* coordinator/listen.c */
 extern void aside_start_listening(void);
-extern bool aside_receive_notifications(void);
+extern aside_status aside_receive_notifications(void);
 
 /* coordinator/notifications.c */
 extern void aside_keep_notification(int pid, const char *channel, const char *payload);

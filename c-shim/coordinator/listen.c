@@ -33,13 +33,12 @@ aside_start_listening(void)
 }
 
 /*
- * Receive what the server has for this coordinator. False: there was an
- * error, and the rest stays for the next time.
+ * Receive what the server has for this coordinator. After an
+ * error the rest stays for the next time.
  */
-bool
+aside_status
 aside_receive_notifications(void)
 {
-	static bool failed = false;
 	aside_status status = ASIDE_OK;
 
 	ASIDE_TRY(status);
@@ -50,17 +49,10 @@ aside_receive_notifications(void)
 			ProcessCatchupInterrupt();
 	}
 	ASIDE_END_TRY();
-	if (status == ASIDE_OK)
+	if (status != ASIDE_OK)
 	{
-		failed = false;
-		return true;
+		AbortOutOfAnyTransaction();
+		notifyInterruptPending = true;
 	}
-	AbortOutOfAnyTransaction();
-	notifyInterruptPending = true;
-	if (!failed && aside_kept_error() != NULL)
-		ereport(LOG,
-				(errcode(aside_kept_error()->sqlerrcode),
-				 errmsg("coordinator of events failed: %s", aside_kept_error()->message)));
-	failed = true;
-	return false;
+	return status;
 }

@@ -53,18 +53,12 @@ aside_raise_event_id(Oid sequence, int64 id)
 	return aside_event_registry == NULL ? 0 : aside_registry_raise_id(aside_event_registry, MyDatabaseId, sequence, id);
 }
 
+/* There may be something new in this database: a set of aside_topic. */
 void
-aside_say_events(void)
+aside_tell_coordinator(uint32 topics)
 {
 	if (aside_event_registry != NULL)
-		aside_set_latch(aside_registry_say(aside_event_registry, MyDatabaseId, false, GetCurrentTimestamp()));
-}
-
-void
-aside_say_handlers(void)
-{
-	if (aside_event_registry != NULL)
-		aside_set_latch(aside_registry_say(aside_event_registry, MyDatabaseId, true, GetCurrentTimestamp()));
+		aside_set_latch(aside_registry_say(aside_event_registry, MyDatabaseId, topics, GetCurrentTimestamp()));
 }
 
 /* A number that grows with each announced change of this database's handlers. */

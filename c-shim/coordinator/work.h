@@ -7,6 +7,9 @@
 
 #include "base/aside.h"
 
+/* coordinator/host.c */
+extern const aside_coordinator_host *aside_get_coordinator_host(void);
+
 /* coordinator/work.c */
 extern MemoryContext aside_lent;
 extern Oid	aside_tables_of_coordinator(void);

@@ -14,7 +14,7 @@ int			aside_event_depth = 0;
 
 /* What this transaction must announce when it commits. */
 static bool emitted = false;
-static bool handlers_changed = false;
+static uint32 changed = 0;		/* a set of aside_topic */
 static bool extension_made = false;
 static bool databases_changed = false;
 
@@ -28,8 +28,8 @@ transaction_ends(XactEvent event, void *arg)
 {
 	/* Events that are rolled back take room in the tables all the same. */
 	if (emitted && (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT))
-		aside_say_events();
-	committed = event == XACT_EVENT_COMMIT && (handlers_changed || extension_made || databases_changed);
+		aside_tell_coordinator(ASIDE_TOPIC_EVENTS);
+	committed = event == XACT_EVENT_COMMIT && (changed != 0 || extension_made || databases_changed);
 	/* COMMIT PREPARED announces what a prepared transaction has done (module/hooks.c). */
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
 	{
@@ -37,7 +37,10 @@ transaction_ends(XactEvent event, void *arg)
 		aside_event_depth = 0;
 	}
 	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
-		handlers_changed = extension_made = databases_changed = false;
+	{
+		changed = 0;
+		extension_made = databases_changed = false;
+	}
 }
 
 /*
@@ -50,13 +53,14 @@ resources_released(ResourceReleasePhase phase, bool is_commit, bool is_top_level
 {
 	if (likely(!committed) || phase != RESOURCE_RELEASE_AFTER_LOCKS || !is_top_level)
 		return;
-	if (handlers_changed)
-		aside_say_handlers();
+	if (changed != 0)
+		aside_tell_coordinator(changed);
 	if (extension_made)
 		aside_want_coordinator();
 	if (databases_changed)
 		aside_wake_launcher();
-	committed = handlers_changed = extension_made = databases_changed = false;
+	changed = 0;
+	committed = extension_made = databases_changed = false;
 }
 
 static void
@@ -77,12 +81,12 @@ aside_announce_events(void)
 	emitted = true;
 }
 
-/* The transaction may have changed handlers, or dropped their tables. */
+/* The transaction may have changed definitions, or dropped their tables: a set of aside_topic. */
 void
-aside_announce_handlers(void)
+aside_announce_changes(uint32 topics)
 {
 	watch_transactions();
-	handlers_changed = true;
+	changed |= topics;
 }
 
 /* The transaction has made, renamed or dropped a database. */

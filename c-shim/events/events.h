@@ -43,7 +43,7 @@ extern int64 aside_next_event_id(void);
 /* events/announce.c */
 extern int	aside_event_depth;
 extern void aside_announce_events(void);
-extern void aside_announce_handlers(void);
+extern void aside_announce_changes(uint32 topics);
 extern void aside_announce_databases(void);
 extern void aside_announce_extension(void);
 

@@ -9,24 +9,12 @@
 #include "definitions/definition.h"
 #include "events/events.h"
 #include "module/module.h"
-#include "schedules/schedules.h"
-
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 
 #include "commands/async.h"
-#include "common/pg_prng.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-
-static double
-host_random(void)
-{
-	return pg_prng_double(&pg_global_prng_state);
-}
 
 static AsideDefinition
 definition_of(const aside_handler_spec *handler)
@@ -38,12 +26,6 @@ definition_of(const aside_handler_spec *handler)
 	};
 
 	return definition;
-}
-
-static bool
-host_short_of_memory(void)
-{
-	return aside_kept_error() != NULL && aside_kept_error()->sqlerrcode == ERRCODE_OUT_OF_MEMORY;
 }
 
 static aside_status
@@ -137,24 +119,11 @@ host_listen(const aside_bytes *channels, size_t count)
 	return status;
 }
 
-/* The allocator keeps freed memory unless it is told to return it. */
-static void
-host_give_back(void)
-{
-	if (aside_lent != NULL)
-		MemoryContextReset(aside_lent);
-#ifdef __GLIBC__
-	(void) malloc_trim(0);
-#endif
-}
-
 const struct aside_event_host *
 aside_get_event_host(void)
 {
 	static aside_event_host host = {
 		.abi_version = ASIDE_ABI_VERSION,
-		.random = host_random,
-		.short_of_memory = host_short_of_memory,
 		.handlers = host_handlers,
 		.standing = host_standing,
 		.fetch = aside_event_fetch,
@@ -170,13 +139,9 @@ aside_get_event_host(void)
 		.truncate = aside_event_truncate,
 		.carry_over = aside_event_carry_over,
 		.compact_keys = aside_event_compact_keys,
-		.give_back = host_give_back,
 		.size = aside_event_size,
 	};
 
-	host.database = MyDatabaseId;
-	host.schedules = aside_get_schedule_host();
-	host.tables = aside_tables_of_coordinator();
 	host.rotation_bytes = (uint64) aside_event_rotation_size * 1024;
 	host.rotation_us = (uint64) aside_event_rotation_time * 1000;
 	return &host;

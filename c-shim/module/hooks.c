@@ -94,9 +94,8 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only, ProcessUt
 		aside_readmit_coordinator(vacated);
 	if (after.commits_prepared)
 	{
-		/* This process does not know what that transaction has emitted, or which handlers it has changed. */
-		aside_say_handlers();
-		aside_say_events();
+		/* This process does not know what that transaction has emitted, or which definitions it has changed. */
+		aside_tell_coordinator(ASIDE_TOPIC_HANDLERS | ASIDE_TOPIC_SCHEDULES | ASIDE_TOPIC_EVENTS);
 	}
 }
 
@@ -107,10 +106,10 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg
 	if (prev_object_access_hook != NULL)
 		prev_object_access_hook(access, class, object, sub, arg);
 	if (access == OAT_DROP && class == ExtensionRelationId)
-		aside_announce_handlers();
+		aside_announce_changes(ASIDE_TOPIC_HANDLERS | ASIDE_TOPIC_SCHEDULES);
 	/* The command gives a definition to another role, or ends it. */
 	if ((access == OAT_DROP || access == OAT_POST_ALTER) && class == TypeRelationId && aside_is_proxy(object))
-		aside_announce_handlers();
+		aside_announce_changes(ASIDE_TOPIC_HANDLERS | ASIDE_TOPIC_SCHEDULES);
 }
 
 void

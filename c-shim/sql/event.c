@@ -123,7 +123,7 @@ aside_event_forward(PG_FUNCTION_ARGS)
 	Datum		result = aside_forward(fcinfo, "events");
 
 	aside_announce_events();
-	aside_announce_handlers();
+	aside_announce_changes(ASIDE_TOPIC_HANDLERS);
 	return result;
 }
 
@@ -145,7 +145,7 @@ aside_event_forward_rows(PG_FUNCTION_ARGS)
 Datum
 aside_event_handlers_changed(PG_FUNCTION_ARGS)
 {
-	aside_announce_handlers();
+	aside_announce_changes(ASIDE_TOPIC_HANDLERS);
 	return PointerGetDatum(NULL);
 }
 

@@ -118,7 +118,7 @@ aside_schedule_forward(PG_FUNCTION_ARGS)
 {
 	Datum		result = aside_forward(fcinfo, "schedules");
 
-	aside_announce_handlers();
+	aside_announce_changes(ASIDE_TOPIC_SCHEDULES);
 	return result;
 }
 
@@ -126,7 +126,7 @@ aside_schedule_forward(PG_FUNCTION_ARGS)
 Datum
 aside_schedules_changed(PG_FUNCTION_ARGS)
 {
-	aside_announce_handlers();
+	aside_announce_changes(ASIDE_TOPIC_SCHEDULES);
 	return PointerGetDatum(NULL);
 }
 

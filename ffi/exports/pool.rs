@@ -67,12 +67,6 @@ export! {
 }
 
 export! {
-    fn aside_pool_orphans(pool: &aside_pool, database: u32) -> u32, otherwise(0) {
-        pool.area.orphans(database) as u32
-    }
-}
-
-export! {
     fn aside_pool_in_use(pool: &aside_pool, database: u32, user: u32) -> u32, otherwise(0) {
         pool.area.in_use(database, user) as u32
     }

@@ -6,6 +6,7 @@ use crate::export;
 use crate::export::{Handle, Out};
 use crate::hosts::launcher::{Host, raw_order};
 use crate::memory::registry::{self, aside_registry};
+use aside_core::coordinator::topics::Topics;
 use aside_core::launcher;
 use std::ffi::c_void;
 
@@ -63,31 +64,10 @@ export! {
 }
 
 export! {
-    fn aside_coordinator_fares(registry: Handle<aside_registry>, entry: u32, well: bool, now: i64) {
-        if let Some(entry) = registry.entry(entry) {
-            entry.fared(well, now);
-        }
-    }
-}
-
-export! {
-    fn aside_coordinator_cedes(registry: Handle<aside_registry>, entry: u32, now: i64) -> bool, otherwise(false) {
-        registry.entry(entry).is_some_and(|entry| launcher::cedes(registry.registry, entry, now))
-    }
-}
-
-export! {
     fn aside_coordinator_exit(registry: Handle<aside_registry>, entry: u32, now: i64) {
         if let Some(entry) = registry.entry(entry) {
             launcher::exits(registry.registry, entry, now);
         }
-    }
-}
-
-export! {
-    /// One that is not in the registry, or has panicked, is not to stay.
-    fn aside_coordinator_leaves(registry: &aside_registry, entry: u32, now: i64) -> bool, otherwise(true) {
-        registry.entry(entry).is_none_or(|entry| entry.leaves(now))
     }
 }
 
@@ -113,8 +93,8 @@ export! {
 }
 
 export! {
-    fn aside_registry_say(registry: Handle<aside_registry>, database: u32, handlers: bool, now: i64) -> i64, otherwise(-1) {
-        latch(registry.registry.say(database, handlers, now))
+    fn aside_registry_say(registry: Handle<aside_registry>, database: u32, topics: u32, now: i64) -> i64, otherwise(-1) {
+        latch(registry.registry.say(database, Topics::from_bits(topics), now))
     }
 }
 

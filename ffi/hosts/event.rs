@@ -10,7 +10,7 @@ use aside_core::async_event::complaints::Complaint;
 use aside_core::async_event::host::Ask;
 use aside_core::async_event::spec::{Command, Entry, Fetched, Known, Notification, Place, Spec};
 use aside_core::autonomous_tx::call::{Failed, Session};
-use aside_core::coordinator::host::Host;
+use aside_core::coordinator::host::{Host, Line, Lost};
 use aside_core::coordinator::runner::{Runner, Work};
 use aside_core::coordinator::unseen::{Snapshot, Unseen};
 use aside_core::coordinator::workers::Workers;
@@ -31,7 +31,9 @@ const NOTES_BYTES: usize = 8 << 20;
 /// One turn's view of the world.
 pub struct Events<'a> {
     pub h: Caller<'a>,
+    pub c: &'a aside_coordinator_host,
     pub t: &'a aside_event_host,
+    pub schedules: &'a aside_schedule_host,
     pub area: &'a Area<'a>,
     pub session: &'a Session,
     pub limits: Limits,
@@ -47,8 +49,8 @@ impl Events<'_> {
     }
 
     fn workers(&self) -> Workers<'_, Caller<'_>> {
-        let Self { h, t, area, session, limits, leases } = self;
-        Workers { h, area, session, limits: *limits, leases, database: t.database, tables: t.tables }
+        let Self { h, c, area, session, limits, leases, .. } = self;
+        Workers { h, area, session, limits: *limits, leases, database: c.database, tables: c.tables }
     }
 }
 
@@ -143,16 +145,38 @@ impl Host for Events<'_> {
         self.h.now_us()
     }
     fn random(&self) -> f64 {
-        host_call!(self.t, random())
+        host_call!(self.c, random())
     }
     fn no_memory(&self, no: NoMemory) -> Saved {
         no_memory(&self.h.t.world, no)
     }
-    fn short_of_memory(&self) -> bool {
-        host_call!(self.t, short_of_memory())
+    fn error(&self) -> u32 {
+        host_call!(self.c, error())
     }
     fn give_back(&self) {
-        host_call!(self.t, give_back());
+        host_call!(self.c, give_back());
+    }
+    fn hear(&self) -> Result<(), Saved> {
+        done(host_call!(self.c, hear()))
+    }
+    fn lost(&self) -> Option<Lost> {
+        match host_call!(self.c, found()) {
+            aside_tables::ASIDE_TABLES_GONE => Some(Lost::Gone),
+            aside_tables::ASIDE_TABLES_REPLACED => Some(Lost::Replaced),
+            _ => None,
+        }
+    }
+    fn log(&self, part: &'static str, line: Line) {
+        host_call!(self.c, log(lend(part.as_bytes()), line == Line::WorksAgain));
+    }
+    fn breathe(&self, us: u64) {
+        host_call!(self.c, breathe(us as u32));
+    }
+    fn hurry(&self) {
+        host_call!(self.c, hurry());
+    }
+    fn orphans(&self) -> bool {
+        self.area.orphans(self.c.database) > 0
     }
 }
 
@@ -161,7 +185,7 @@ impl Runner for Events<'_> {
         self.workers().start(lease, work).map_err(|failed| self.saved(failed))
     }
     fn room(&self, owner: u32, superuser: bool) -> Result<bool, Saved> {
-        self.leases.room(&self.h, self.area, Key { database: self.t.database, user: owner, superuser }, &self.limits)
+        self.leases.room(&self.h, self.area, Key { database: self.c.database, user: owner, superuser }, &self.limits)
     }
     fn recall(&self, lease: u64, keep: usize) -> Option<usize> {
         self.leases.recall(self.area, lease, keep)

@@ -139,27 +139,21 @@ fn lent<'e>(entry: &'e Entry, said: Option<&'e Ended>, messages: &'e [u8]) -> as
     }
 }
 
-impl Events<'_> {
-    fn schedules(&self) -> &aside_schedule_host {
-        #[allow(clippy::expect_used, reason = "a hole in a vtable is a bug in this module, caught by the guard")]
-        // SAFETY: the shim points it at a table that lives as long as the process.
-        unsafe { self.t.schedules.as_ref() }.expect("vtable of schedules")
-    }
-}
+impl Events<'_> {}
 
 impl ScheduleStore for Events<'_> {
     fn started(&self) -> i64 {
-        host_call!(self.schedules(), started())
+        host_call!(self.schedules, started())
     }
     fn zone(&self, name: &[u8]) -> Option<Box<dyn Zone + '_>> {
-        let zone = host_call!(self.schedules(), zone(lend(name)));
+        let zone = host_call!(self.schedules, zone(lend(name)));
         // SAFETY: the shim points it at a table that lives as long as the process.
-        let rules = unsafe { self.schedules().rules.as_ref() }?;
+        let rules = unsafe { self.schedules.rules.as_ref() }?;
         (!zone.is_null()).then(|| Box::new(ServerZone { rules, zone }) as Box<dyn Zone>)
     }
     fn load(&self) -> Result<(Vec<Schedule>, Vec<Run>), Saved> {
         let (mut schedules, mut nschedules, mut runs, mut nruns) = (std::ptr::null(), 0, std::ptr::null(), 0);
-        done(host_call!(self.schedules(), load(&mut schedules, &mut nschedules, &mut runs, &mut nruns)))?;
+        done(host_call!(self.schedules, load(&mut schedules, &mut nschedules, &mut runs, &mut nruns)))?;
         // SAFETY: on ASIDE_OK the shim lends the array and its texts until its next call.
         let text = |bytes: &aside_bytes| unsafe { memory::copy(optional(bytes).unwrap_or_default(), WHAT) };
         let schedule = |s: &aside_schedule| {
@@ -204,7 +198,7 @@ impl ScheduleStore for Events<'_> {
         let no = |no| self.no_memory(no);
         let mut out = Vec::new();
         memory::extend(&mut out, schedules.len(), aside_standing::default(), WHAT).map_err(no)?;
-        done(host_call!(self.schedules(), standing(schedules.as_ptr(), schedules.len(), out.as_mut_ptr())))?;
+        done(host_call!(self.schedules, standing(schedules.as_ptr(), schedules.len(), out.as_mut_ptr())))?;
         memory::collect(out.iter().map(crate::hosts::event::standing), WHAT).map_err(no)
     }
     fn record(&self, entries: &[Entry], said: &BTreeMap<u64, Box<Ended>>) -> Result<Vec<i64>, Saved> {
@@ -219,12 +213,12 @@ impl ScheduleStore for Events<'_> {
         let all = memory::collect(all, WHAT).map_err(no)?;
         let mut numbers = Vec::new();
         memory::extend(&mut numbers, all.len(), 0, WHAT).map_err(no)?;
-        done(host_call!(self.schedules(), record(all.as_ptr(), all.len(), numbers.as_mut_ptr())))?;
+        done(host_call!(self.schedules, record(all.as_ptr(), all.len(), numbers.as_mut_ptr())))?;
         Ok(numbers)
     }
     fn command(&self, run: i64) -> Result<Option<Command>, Saved> {
         let mut command = aside_schedule_command::default();
-        done(host_call!(self.schedules(), command(run, &mut command)))?;
+        done(host_call!(self.schedules, command(run, &mut command)))?;
         // SAFETY: on ASIDE_OK the shim lends the text until its next call.
         let Some(text) = (unsafe { optional(&command.text) }) else { return Ok(None) };
         let text = memory::copy(text, WHAT).map_err(|no| self.no_memory(no))?;

@@ -45,7 +45,6 @@ fn the_value_beside_the_signature_is_returned_for_a_null_and_on_a_panic() {
             aside_pool_slots(null()) => 0;
             aside_pool_workers(null()) => 0;
             aside_pool_retire(null_mut(), null(), 0) => 0;
-            aside_pool_orphans(null(), 0) => 0;
             aside_pool_in_use(null(), 0, 0) => 0;
             aside_view_worker(null(), 0, null_mut()) => false;
             aside_view_stat(null(), 0, null_mut()) => false;
@@ -82,14 +81,11 @@ fn the_value_beside_the_signature_is_returned_for_a_null_and_on_a_panic() {
             aside_launcher_kick(null_mut()) => -1;
             aside_coordinator_attach(null_mut(), 0, 1, 1, 1, 0) => false;
             aside_coordinator_became(null_mut(), 0, aside_entry_state::ASIDE_ENTRY_RUNNING, 0) => ();
-            aside_coordinator_fares(null_mut(), 0, true, 0) => ();
-            aside_coordinator_cedes(null_mut(), 0, 0) => false;
             aside_coordinator_exit(null_mut(), 0, 0) => ();
-            aside_coordinator_leaves(null(), 0, 0) => true;
             aside_reserve_wait(null_mut(), 0, 0) => ();
             aside_reserve_take(null_mut(), 0, null_mut()) => false;
             aside_reserve_leave(null_mut(), 0, 0) => ();
-            aside_registry_say(null_mut(), 0, false, 0) => -1;
+            aside_registry_say(null_mut(), 0, 1, 0) => -1;
             aside_registry_changes(null(), 0) => 0;
             aside_registry_make_room(null_mut(), 0, null_mut()) => false;
             aside_registry_want(null_mut(), 0, 0) => ();
@@ -102,9 +98,8 @@ fn the_value_beside_the_signature_is_returned_for_a_null_and_on_a_panic() {
             aside_quota_counted(null(), 0, 0, 1) => ();
             aside_view_coordinator(null(), 0, null_mut()) => false;
             aside_view_tally(null(), 0, null_mut()) => false;
-            aside_coordinator_new(null_mut(), 0, 0, 0) => null_mut();
-            aside_coordinator_rests(null_mut(), 0) => false;
-            aside_coordinator_looked_in_vain(null()) => false;
+            aside_coordinator_new(null_mut(), 0, 0, true, 0) => null_mut();
+            aside_coordinator_turn(null_mut(), null_mut(), null(), null(), null(), null(), false, null_mut()) => false;
         }
         // These are given no pointer.
         panic_next();
@@ -130,12 +125,7 @@ fn the_value_beside_the_signature_is_returned_for_a_null_and_on_a_panic() {
 }
 
 /// Each export that may raise an error, with what is given to it; the rest is NULL.
-fn raising(
-    pool: *mut aside_pool,
-    host: *const aside_caller_host,
-    coordinator: *mut pg_aside::exports::events::aside_coordinator,
-    check: &mut dyn FnMut(&str, &dyn Fn() -> aside_status::Type),
-) {
+fn raising(pool: *mut aside_pool, host: *const aside_caller_host, check: &mut dyn FnMut(&str, &dyn Fn() -> aside_status::Type)) {
     macro_rules! all {
         // SAFETY: each pointer is NULL, or valid.
         ($($call:expr;)*) => { $( check(stringify!($call), &|| unsafe { $call }); )* };
@@ -163,8 +153,6 @@ fn raising(
         aside_schedule_read(host, null(), name, 0);
         aside_schedule_explain(host, null(), null(), name, 0);
         aside_schedule_dues(host, null(), null(), name, 0, null_mut(), 0, null_mut());
-        aside_coordinator_step(coordinator, pool, host, null(), call, null_mut());
-        aside_coordinator_close(coordinator, pool, host, null(), call);
     }
     if pool.is_null() || host.is_null() {
         // It is given nothing else.
@@ -178,12 +166,12 @@ fn who_may_raise_an_error_raises_that_of_a_panic_through_the_host_and_only_throu
         let me = fork();
         let pool = become_process(me, Memory::pool(1), false);
         let host = caller_host(me);
-        raising(null_mut(), null(), null_mut(), &mut |name, call| {
+        raising(null_mut(), null(), &mut |name, call| {
             assert_eq!(call(), PANIC, "NULL: {name}");
             panic_next();
             assert_eq!(call(), PANIC, "a panic, and no host: {name}");
         });
-        raising(pool, &host, null_mut(), &mut |name, call| {
+        raising(pool, &host, &mut |name, call| {
             assert_eq!(call(), PANIC, "NULL: {name}");
             panic_next();
             assert_eq!(call(), SAVED, "a panic: {name}");
@@ -209,10 +197,10 @@ fn a_table_of_functions_of_another_build_is_read_no_further_than_its_number() {
         let pool = become_process(fork(), memory, false);
         let registry = Memory::registry();
         // SAFETY: the registry is laid out and never freed.
-        let coordinator = unsafe { aside_coordinator_new(registry.registry_handle(), 0, 0, 0) };
+        let coordinator = unsafe { aside_coordinator_new(registry.registry_handle(), 0, 0, true, 0) };
         let other = Box::leak(Box::new(Other(ASIDE_ABI_VERSION + 1)));
         let other: *const Other = other;
-        raising(pool, other.cast(), coordinator, &mut |name, call| assert_eq!(call(), OTHER_BUILD, "{name}"));
+        raising(pool, other.cast(), &mut |name, call| assert_eq!(call(), OTHER_BUILD, "{name}"));
         each! { "another build":
             aside_task_detach(pool, other.cast(), 1) => OTHER_BUILD;
             aside_worker_attach(pool, other.cast(), 0, 1) => LEAVE;
@@ -230,11 +218,9 @@ fn a_table_of_functions_of_another_build_is_read_no_further_than_its_number() {
             aside_tasks_kick(pool, other.cast(), 0) => ();
         }
         let me = fork();
-        let (host, whole) = (caller_host(me), call("ok"));
-        let mut wait = 0;
-        each! { "another build's events":
-            aside_coordinator_step(coordinator, pool, &host, other.cast(), &whole, &mut wait) => OTHER_BUILD;
-            aside_coordinator_close(coordinator, pool, &host, other.cast(), &whole) => OTHER_BUILD;
+        let (host, mut wait) = (caller_host(me), 0);
+        each! { "another build's coordinator":
+            aside_coordinator_turn(coordinator, pool, &host, other.cast(), other.cast(), other.cast(), false, &mut wait) => false;
         }
         // The first number is all that tells them apart.
         each!("this build": aside_worker_attach(pool, &worker_host(me), 0, 1) => LEAVE;);

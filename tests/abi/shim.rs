@@ -348,7 +348,7 @@ pub fn call(command: &'static str) -> aside_call {
         database: 5,
         authenticated_user: 10,
         max_depth: 8,
-        checkout_timeout_ms: 10_000,
+        limits: aside_limits { checkout_timeout_ms: 10_000, ..aside_limits::default() },
         poll_us: 20,
         identity: aside_identity { session_user: 10, role: 0, current_user: 10, security_context: 0, database: 5, reserved: 0 },
         command: pg_aside::bytes::lend(command.as_bytes()),

@@ -152,11 +152,6 @@ impl Events {
         self.poll_us = us.max(1);
     }
 
-    /// Events come that nobody handles: to look less often costs nobody anything.
-    pub fn looked_in_vain(&self) -> bool {
-        self.in_vain
-    }
-
     /// A flood is over: the memory that it took is for others again.
     fn subside<H: EventHost>(&mut self, h: &H) {
         let outstanding = self.ledger.len();
@@ -172,6 +167,10 @@ impl Events {
 }
 
 impl<H: EventHost> Part<H> for Events {
+    fn name(&self) -> &'static str {
+        "events"
+    }
+
     fn tell(&mut self, topics: Topics) {
         self.woken |= topics.has(Topics::EVENTS);
         self.told |= topics.has(Topics::HANDLERS);
@@ -240,6 +239,11 @@ impl<H: EventHost> Part<H> for Events {
             .min(self.standing_wait(mono))
             .max(1)
     }
+    /// Events come that nobody handles.
+    fn looked_in_vain(&self) -> bool {
+        self.in_vain
+    }
+
     /// There are no handlers; the tables are to be emptied some time.
     fn rests(&self, h: &H) -> Option<u64> {
         let asked = !self.loaded || self.told || self.woken || !self.unspilled.is_empty();

@@ -10,15 +10,18 @@
 //!   clock ----------+      ^                          |
 //!                          +---- how long to wait <---+
 //! ```
+//! [`process::Process`] is a coordinator as its process lives: from its beginning in a database to its end.
+//!
 //! A part asks for a worker through its [`part::Context`]. The number of the lease says which part it belongs to.
 #![allow(clippy::disallowed_methods, reason = "what is allocated here has a few bytes for each part or refusal")]
 
 pub mod clock;
 pub mod fairness;
+mod health;
 pub mod host;
 pub mod part;
+pub mod process;
 pub mod runner;
-pub mod seat;
 #[cfg(test)]
 mod tests;
 pub mod topics;
@@ -28,15 +31,15 @@ pub mod workers;
 
 use crate::async_event::{EventHost, Events};
 use crate::host::Saved;
-use crate::launcher::registry::Rest;
 use crate::schedule::part::{ScheduleStore, Schedules};
+use host::Lost;
 use part::Part;
 use topics::Topics;
 use turn::Turn;
 
 /// All parts of one coordinator, and the turns that they take together.
 pub struct Coordinator {
-    turn: Turn,
+    pub(crate) turn: Turn,
     pub events: Events,
     pub schedules: Schedules,
 }
@@ -59,9 +62,8 @@ impl Coordinator {
         self.turn.tell(topics);
     }
 
-    /// Do what can be done now. Microseconds until the next turn is needed, if nothing happens before. After an error
-    /// the next turn goes on.
-    pub fn take_turn<H: EventHost + ScheduleStore>(&mut self, h: &H) -> Result<u64, Saved> {
+    /// Do what can be done now. Microseconds until the next turn is needed, if nothing happens before.
+    pub fn take_turn<H: EventHost + ScheduleStore>(&mut self, h: &H) -> Result<u64, Lost> {
         self.turn.take(h, parts!(self))
     }
 
@@ -70,10 +72,14 @@ impl Coordinator {
         self.turn.close(h, parts!(self))
     }
 
-    /// There is nothing to do until somebody says so, or until some time has passed.
-    pub fn rests<H: EventHost + ScheduleStore>(&self, h: &H) -> Option<Rest> {
-        let parts: [&dyn Part<H>; 2] = [&self.events, &self.schedules];
-        let left_us = self.turn.rests(h, &parts)?;
-        Some(Rest { age_us: self.events.age_us(h.now_us()), left_us: (left_us < u64::MAX).then_some(left_us) })
+    /// No part has anything to do until somebody says so, or until so many microseconds have passed; u64::MAX: never.
+    pub fn rests<H: EventHost + ScheduleStore>(&mut self, h: &H) -> Option<u64> {
+        self.turn.rests(h, parts!(self))
+    }
+
+    /// What every part was told of was of no use.
+    pub fn looked_in_vain<H: EventHost + ScheduleStore>(&mut self, _: &H) -> bool {
+        let parts: &mut [&mut dyn Part<H>] = parts!(self);
+        parts.iter().all(|part| part.looked_in_vain())
     }
 }

@@ -55,6 +55,8 @@ impl<H: Runner> Context<'_, H> {
 /// Something that a coordinator looks after. It reaches the world through `H`: what is common to all parts, workers,
 /// and what it asks of the world for itself.
 pub trait Part<H> {
+    /// As the server's log names it: "coordinator of ..."
+    fn name(&self) -> &'static str;
     /// There may be something new. Told before each step, of all topics that anybody has spoken of.
     fn tell(&mut self, topics: Topics);
     /// The wall clock was set back by so many microseconds, and says this now.
@@ -63,7 +65,7 @@ pub trait Part<H> {
     }
     /// What a worker said of one of its leases.
     fn hear(&mut self, cx: &mut Context<'_, H>, lease: u64, said: Said);
-    /// Do what can be done now. After an error the next step goes on.
+    /// Do what can be done now. After an error the next step goes on; it comes after a pause.
     fn step(&mut self, cx: &mut Context<'_, H>) -> Result<(), Saved>;
     /// The last step failed for want of memory: keep less.
     fn shed(&mut self, host: &H) {
@@ -71,6 +73,10 @@ pub trait Part<H> {
     }
     /// Microseconds until the next step is needed, if nothing happens before.
     fn wait_us(&self, host: &H) -> u64;
+    /// Its last step found nothing of what it was told of: to look less often costs nobody anything.
+    fn looked_in_vain(&self) -> bool {
+        false
+    }
     /// There is nothing to do until somebody says so, or until so many microseconds have passed; u64::MAX: never.
     fn rests(&self, host: &H) -> Option<u64>;
     /// The coordinator ends in good order: leave nothing behind that the next one would have to guess.

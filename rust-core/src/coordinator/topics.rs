@@ -1,6 +1,8 @@
-//! What a coordinator is told: that there may be something new, and of which kind.
+//! What a coordinator is told: that there may be something new, and of which kind. Whoever says it sets a bit in the
+//! registry's entry of the database; the coordinator takes all bits at once when it begins a turn.
 
 use std::ops::{BitOr, BitOrAssign};
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 /// A set of kinds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,6 +16,21 @@ impl Topics {
     pub const HANDLERS: Self = Self(2);
     /// Schedules may have changed.
     pub const SCHEDULES: Self = Self(4);
+    /// It is to leave the database. Unlike the others this is so until it is taken back.
+    pub const LEAVE: Self = Self(1 << 31);
+
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    pub const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    /// What a database without anything to do is to have a coordinator for at once. Events can wait there.
+    pub fn rouses(self) -> bool {
+        self.0 & !(Self::EVENTS.0 | Self::LEAVE.0) != 0
+    }
 
     pub fn has(self, topic: Self) -> bool {
         self.0 & topic.0 != 0
@@ -21,6 +38,31 @@ impl Topics {
 
     pub fn is_empty(self) -> bool {
         self.0 == 0
+    }
+}
+
+/// What has been said to one coordinator, in shared memory.
+#[derive(Debug, Default)]
+pub struct Told(AtomicU32);
+
+impl Told {
+    /// Was any of it new?
+    pub fn say(&self, topics: Topics) -> bool {
+        self.0.fetch_or(topics.0, SeqCst) & topics.0 != topics.0
+    }
+
+    pub fn take_back(&self, topics: Topics) {
+        self.0.fetch_and(!topics.0, SeqCst);
+    }
+
+    /// What was said since the last time.
+    pub fn take(&self) -> Topics {
+        Topics(self.0.fetch_and(Topics::LEAVE.0, SeqCst) & !Topics::LEAVE.0)
+    }
+
+    /// The same, and it is still to be heard.
+    pub fn get(&self) -> Topics {
+        Topics(self.0.load(SeqCst))
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::clock::Clock;
 use super::fairness::Fairness;
-use super::host::Host;
+use super::health::{FIRST_PAUSE_US, Health};
+use super::host::{Host, Line, Lost};
 use super::part::{Context, Part};
 use super::runner::{Numbers, Runner};
 use super::topics::Topics;
@@ -15,6 +16,10 @@ pub struct Turn {
     told: Topics,
     numbers: Numbers,
     fairness: Fairness,
+    /// Of each part.
+    health: Vec<Health>,
+    /// A part failed in the last turn.
+    failed: bool,
 }
 
 impl Turn {
@@ -23,25 +28,75 @@ impl Turn {
         self.told |= topics;
     }
 
-    /// Each part takes a step, also when another one has failed. Microseconds until the next turn is needed: the
-    /// earliest of the parts; or the first failure.
-    pub fn take<H: Host + Runner>(&mut self, h: &H, parts: &mut [&mut dyn Part<H>]) -> Result<u64, Saved> {
+    /// Each part takes a step, also when another one has failed, but not while it pauses after a failure. Microseconds
+    /// until the next turn is needed: the earliest of the parts.
+    pub fn take<H: Host + Runner>(&mut self, h: &H, parts: &mut [&mut dyn Part<H>]) -> Result<u64, Lost> {
+        self.health.resize_with(parts.len(), Health::default);
+        self.failed = false;
         self.fairness.begin_turn();
         self.look_at_clock(h, parts);
         let told = std::mem::take(&mut self.told);
         parts.iter_mut().for_each(|part| part.tell(told));
         self.hear(h, parts);
-        let mut taken = Ok(());
         for index in self.fairness.order(parts.len()) {
-            let Some(part) = parts.get_mut(index) else { continue };
-            let stepped = part.step(&mut self.context(h, index));
-            if stepped.is_err() && h.short_of_memory() {
-                part.shed(h);
+            let pauses = self.health.get(index).is_some_and(|health| health.pause(h.now_us()) > 0);
+            if let Some(part) = parts.get_mut(index).filter(|_| !pauses) {
+                let stepped = part.step(&mut self.context(h, index));
+                if stepped.is_err() && h.short_of_memory() {
+                    part.shed(h);
+                }
+                self.note(h, index, part.name(), stepped)?;
             }
-            taken = taken.and(stepped);
         }
-        taken?;
-        Ok(parts.iter().map(|part| part.wait_us(h)).min().unwrap_or(u64::MAX).min(h.wait_us()))
+        let now = h.now_us();
+        let wait = |(part, health): (&&mut dyn Part<H>, &Health)| if health.fails() { health.pause(now) } else { part.wait_us(h) };
+        Ok(parts.iter().zip(&self.health).map(wait).min().unwrap_or(u64::MAX).min(h.wait_us()))
+    }
+
+    /// How the step of a part ended.
+    fn note<H: Host>(&mut self, h: &H, index: usize, name: &'static str, stepped: Result<(), Saved>) -> Result<(), Lost> {
+        let Some(health) = self.health.get_mut(index) else { return Ok(()) };
+        if stepped.is_ok() {
+            if health.worked(h.now_us()) {
+                h.log(name, Line::WorksAgain);
+            }
+            return Ok(());
+        }
+        self.failed = true;
+        if let Some(lost) = h.lost() {
+            return Err(lost);
+        }
+        if health.failed(h.now_us(), h.error()) {
+            h.log(name, Line::Fails);
+        }
+        Ok(())
+    }
+
+    /// A turn broke off: whatever part did it, all pause. Microseconds until they go on.
+    pub fn broke_off<H: Host>(&mut self, h: &H) -> u64 {
+        let now = h.now_us();
+        self.failed = true;
+        let said = self.health.iter_mut().map(|health| health.failed(now, h.error())).fold(false, |said, to_say| said | to_say);
+        if said {
+            h.log("events", Line::Fails);
+        }
+        self.health.iter().map(|health| health.pause(now)).min().unwrap_or(FIRST_PAUSE_US)
+    }
+
+    /// Microseconds for which all parts pause.
+    pub fn pause(&self, now_us: u64) -> u64 {
+        self.health.iter().map(|health| health.pause(now_us)).min().unwrap_or(0)
+    }
+
+    /// How the last turn went: well, if no part fails.
+    pub fn fared(&self) -> Option<bool> {
+        if self.failed { Some(false) } else { self.health.iter().all(|health| !health.fails()).then_some(true) }
+    }
+
+    /// All that failed may try again at once.
+    #[cfg(test)]
+    pub fn forget_failures(&mut self) {
+        self.health.clear();
     }
 
     /// The coordinator ends in good order: every part does, whatever becomes of the others.
@@ -55,7 +110,7 @@ impl Turn {
     }
 
     /// No part has anything to do until somebody says so, or until so many microseconds have passed.
-    pub fn rests<H>(&self, h: &H, parts: &[&dyn Part<H>]) -> Option<u64> {
+    pub fn rests<H>(&self, h: &H, parts: &mut [&mut dyn Part<H>]) -> Option<u64> {
         let nothing_told = self.told.is_empty();
         parts.iter().map(|part| part.rests(h)).fold(nothing_told.then_some(u64::MAX), |most, rest| Some(most?.min(rest?)))
     }

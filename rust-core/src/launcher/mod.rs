@@ -218,8 +218,8 @@ fn due(entry: &Entry, now: i64) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::registry::Rest;
     use super::*;
+    use crate::coordinator::topics::Topics;
     use std::cell::{Cell, RefCell};
 
     #[derive(Default)]
@@ -519,34 +519,33 @@ mod tests {
         let (h, registry, mut launcher) = fake(&[5]);
         launcher.step(&h, &registry);
         let entry = &registry.entries[0];
-        let leaves = |rest: Rest| {
+        let leaves = |left_us: u64| {
             let (_, generation) = entry.state();
             assert!(entry.attach(generation, 100, 3, h.now.get()));
             entry.became(State::Running, h.now.get());
-            entry.becomes_idle(rest, h.now.get());
+            entry.becomes_idle(0, left_us, h.now.get());
             entry.detach();
         };
-        let rest = Rest { age_us: 0, left_us: None };
-        leaves(rest);
+        leaves(u64::MAX);
         for _ in 0..100 {
             h.now.set(h.now.get() + LOOK_EVERY_US);
             launcher.step(&h, &registry);
         }
         assert_eq!(h.started.borrow().len(), 1);
-        assert_eq!(registry.say(5, true, h.now.get()), None, "there is no launcher just now");
+        assert_eq!(registry.say(5, Topics::HANDLERS, h.now.get()), None, "there is no launcher just now");
         launcher.step(&h, &registry);
         assert_eq!(h.started.borrow().len(), 2);
         // What was emitted is looked after later, and what its tables need when it is time.
         entry.hear();
-        leaves(rest);
-        registry.say(5, false, h.now.get());
+        leaves(u64::MAX);
+        registry.say(5, Topics::EVENTS, h.now.get());
         launcher.step(&h, &registry);
         assert_eq!(h.started.borrow().len(), 2);
         h.now.set(h.now.get() + LOOK_EVERY_US);
         launcher.step(&h, &registry);
         assert_eq!(h.started.borrow().len(), 3);
         entry.hear();
-        leaves(Rest { left_us: Some(60_000_000), ..rest });
+        leaves(60_000_000);
         h.now.set(h.now.get() + 59_000_000);
         assert!(launcher.step(&h, &registry) <= 1_000_000);
         assert_eq!(h.started.borrow().len(), 3);
@@ -565,8 +564,8 @@ mod tests {
             assert!(entry.attach(1, 100, 3, 0));
             entry.became(State::Running, 0);
             std::thread::scope(|scope| {
-                scope.spawn(|| registry.say(5, true, 0));
-                entry.becomes_idle(Rest { age_us: 0, left_us: None }, 0);
+                scope.spawn(|| registry.say(5, Topics::HANDLERS, 0));
+                entry.becomes_idle(0, u64::MAX, 0);
             });
             assert_eq!(entry.state().0, State::Failed, "the next one comes at once");
         }

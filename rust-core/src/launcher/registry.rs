@@ -17,6 +17,7 @@
 use super::quotas::Quotas;
 use super::reserve::{self, Place};
 use super::tallies::Tallies;
+use crate::coordinator::topics::{Told, Topics};
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::*};
 
 /// Databases that can be known at a time.
@@ -54,15 +55,6 @@ const VISIT_AFTER_US: i64 = 10_000_000;
 /// So long a coordinator leaves its worker slot to a call that had none.
 const YIELD_US: i64 = 2_000_000;
 
-/// A coordinator has nothing to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rest {
-    /// How long new events have gone to the partition that they go to.
-    pub age_us: u64,
-    /// In how long somebody is to look after the database; None: when he is told to.
-    pub left_us: Option<u64>,
-}
-
 /// One database.
 #[repr(C, align(64))]
 #[derive(Debug, Default)]
@@ -72,14 +64,12 @@ pub struct Entry {
     pid: AtomicU32,
     /// Latch of the coordinator, plus one.
     proc: AtomicU32,
-    /// It is to leave: the database is wanted by somebody, until then.
-    leave: AtomicU32,
-    leave_until: AtomicI64,
-    /// There may be something new: events; handlers.
-    events: AtomicU32,
-    handlers: AtomicU32,
-    /// How often the latter was said.
+    /// What its coordinator is to hear.
+    told: Told,
+    /// How often it was told of handlers.
     changes: AtomicU32,
+    /// It is to leave: the database is wanted by somebody, until then.
+    leave_until: AtomicI64,
     /// Failures in a row, and when to try again.
     failures: AtomicU32,
     /// Partition that new events go to, plus one; 0: not known.
@@ -213,7 +203,7 @@ impl Entry {
     /// The coordinator is to leave the database, and none is to come before then.
     pub fn ask_to_leave(&self, until: i64) {
         self.leave_until.store(until, SeqCst);
-        self.leave.store(1, SeqCst);
+        self.told.say(Topics::LEAVE);
     }
 
     /// As for a database that is not meant: until it is again.
@@ -229,11 +219,11 @@ impl Entry {
     }
 
     pub fn leaves(&self, now: i64) -> bool {
-        self.leave.load(SeqCst) != 0 && now < self.leave_until.load(SeqCst)
+        self.told.get().has(Topics::LEAVE) && now < self.leave_until.load(SeqCst)
     }
 
     pub fn may_come_again(&self) {
-        self.leave.store(0, SeqCst);
+        self.told.take_back(Topics::LEAVE);
     }
 
     /// The database has the extension: was that known?
@@ -249,23 +239,23 @@ impl Entry {
         self.known.store(0, Relaxed);
     }
 
-    pub fn say_events(&self) -> bool {
-        self.events.swap(1, SeqCst) == 0
-    }
-
-    /// The coordinator will hear it before it starts anything that a worker refuses for it.
-    pub fn say_handlers(&self) {
-        self.handlers.store(1, SeqCst);
-        self.changes.fetch_add(1, SeqCst);
+    /// There may be something new; was any of it not said already? Of handlers, the coordinator will hear it before it
+    /// starts anything that a worker refuses for it.
+    pub fn say(&self, topics: Topics) -> bool {
+        let new = self.told.say(topics);
+        if topics.has(Topics::HANDLERS) {
+            self.changes.fetch_add(1, SeqCst);
+        }
+        new
     }
 
     pub fn changes(&self) -> u32 {
         self.changes.load(SeqCst)
     }
 
-    /// What was said since the last time: events, handlers.
-    pub fn hear(&self) -> (bool, bool) {
-        (self.events.swap(0, SeqCst) != 0, self.handlers.swap(0, SeqCst) != 0)
+    /// What was said since the last time.
+    pub fn hear(&self) -> Topics {
+        self.told.take()
     }
 
     pub fn partition(&self) -> Option<u32> {
@@ -307,8 +297,8 @@ impl Entry {
         self.change(self.state(), to, now);
         let wanted = match to {
             // Somebody may have created the extension after it was found missing.
-            State::Absent => self.hear().1,
-            State::Idle => self.handlers.load(SeqCst) != 0,
+            State::Absent => self.hear().rouses(),
+            State::Idle => self.told.get().rouses(),
             _ => false,
         };
         if wanted {
@@ -316,16 +306,17 @@ impl Entry {
         }
     }
 
-    /// It has nothing to do, and leaves; the tables are to be emptied some time.
-    pub fn becomes_idle(&self, rest: Rest, now: i64) {
-        self.partition_since.store(now.saturating_sub_unsigned(rest.age_us), Relaxed);
-        self.retry_at.store(rest.left_us.map_or(i64::MAX, |left| now.saturating_add_unsigned(left)), Relaxed);
+    /// It has nothing to do, and leaves. Somebody is to look after the database in so many microseconds; u64::MAX: when he
+    /// is told to. New events have gone to the partition that they go to for `age_us`.
+    pub fn becomes_idle(&self, age_us: u64, left_us: u64, now: i64) {
+        self.partition_since.store(now.saturating_sub_unsigned(age_us), Relaxed);
+        self.retry_at.store(now.saturating_add_unsigned(left_us), Relaxed);
         self.became(State::Idle, now);
     }
 
     /// When somebody is to look after an idle database.
     pub fn visit_at(&self) -> i64 {
-        let emitted = if self.events.load(SeqCst) != 0 { self.since().saturating_add(VISIT_AFTER_US) } else { i64::MAX };
+        let emitted = if self.told.get().has(Topics::EVENTS) { self.since().saturating_add(VISIT_AFTER_US) } else { i64::MAX };
         self.retry_at().min(emitted)
     }
 
@@ -372,14 +363,14 @@ impl Registry {
         self.launcher_pid.load(SeqCst)
     }
 
-    /// Events may be new in this database, or handlers. The latch of who is to know.
-    pub fn say(&self, database: u32, handlers: bool, now: i64) -> Option<u32> {
+    /// There may be something new in this database. The latch of who is to know.
+    pub fn say(&self, database: u32, topics: Topics, now: i64) -> Option<u32> {
         let (_, entry) = self.find(database)?;
-        if !handlers {
+        let new = entry.say(topics);
+        if !topics.rouses() {
             // Whoever finds it said already need not set the latch again.
-            return entry.say_events().then(|| entry.proc()).flatten();
+            return new.then(|| entry.proc()).flatten();
         }
-        entry.say_handlers();
         if entry.rouse(State::Idle, now) { self.kick() } else { entry.proc() }
     }
 
@@ -389,7 +380,7 @@ impl Registry {
         entry.know();
         entry.recovered();
         // A coordinator that is about to leave hears it.
-        entry.say_handlers();
+        entry.say(Topics::HANDLERS);
         _ = entry.rouse(State::Absent, now) || entry.rouse(State::Idle, now);
     }
 

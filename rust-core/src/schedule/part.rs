@@ -231,6 +231,10 @@ impl Schedules {
 }
 
 impl<H: ScheduleStore + Host + Runner> Part<H> for Schedules {
+    fn name(&self) -> &'static str {
+        "schedules"
+    }
+
     fn tell(&mut self, topics: Topics) {
         if topics.has(Topics::HANDLERS) || topics.has(Topics::SCHEDULES) {
             self.book.reload();

@@ -1,4 +1,5 @@
-//! Tests of what the parts of a coordinator share.
+//! Tests of what the parts of a coordinator share, and of the life of its process.
 
+mod life;
 mod parts;
 mod unseen;

@@ -2,13 +2,14 @@
 
 use crate::async_event::Events;
 use crate::async_event::spec::{self, Batch, Notification, Spec};
-use crate::coordinator::host::Host;
+use crate::coordinator::host::{Host, Line, Lost};
 use crate::coordinator::part::{Context, Part};
 use crate::coordinator::runner::{Numbers, Runner, Work};
 use crate::coordinator::topics::Topics;
 use crate::coordinator::turn::Turn;
 use crate::host::Saved;
 use crate::lease::work::Said;
+use crate::report::{INTERNAL_ERROR, OUT_OF_MEMORY};
 use crate::testing::clocked::world::{End, Nature, World, spec};
 use crate::wire::batch::Became;
 use std::cell::{Cell, RefCell};
@@ -50,6 +51,9 @@ impl Bell {
 }
 
 impl<H: Host + Runner> Part<H> for Bell {
+    fn name(&self) -> &'static str {
+        "bells"
+    }
     fn tell(&mut self, topics: Topics) {
         self.told |= topics;
     }
@@ -106,6 +110,8 @@ struct Hall {
     runs: RefCell<Vec<u64>>,
     asked: Cell<usize>,
     short: bool,
+    lost: Option<Lost>,
+    log: RefCell<Vec<(&'static str, Line)>>,
 }
 
 impl Host for Hall {
@@ -115,8 +121,14 @@ impl Host for Hall {
     fn now_us(&self) -> u64 {
         self.mono.get()
     }
-    fn short_of_memory(&self) -> bool {
-        self.short
+    fn error(&self) -> u32 {
+        if self.short { OUT_OF_MEMORY } else { INTERNAL_ERROR }
+    }
+    fn lost(&self) -> Option<Lost> {
+        self.lost
+    }
+    fn log(&self, part: &'static str, line: Line) {
+        self.log.borrow_mut().push((part, line));
     }
 }
 
@@ -197,7 +209,8 @@ fn a_part_that_fails_keeps_no_other_from_its_step_or_its_end() {
         let hall = Hall { workers: 2, short, ..Hall::default() };
         let (mut turn, mut one, mut other) = (Turn::default(), Bell::new(1, 10, 0, 1), Bell::new(2, 11, 0, 1));
         one.fails = true;
-        assert_eq!(turn.take(&hall, &mut [&mut one, &mut other]), Err(Saved));
+        assert_eq!(turn.take(&hall, &mut [&mut one, &mut other]), Ok(50_000), "the other part looks again");
+        assert_eq!(turn.fared(), Some(false));
         assert_eq!((other.granted, one.short, other.short), (1, usize::from(short), 0));
         assert_eq!(turn.close(&hall, &mut [&mut one, &mut other]), Err(Saved));
         assert!(one.closed && other.closed && other.done == 1);
@@ -211,11 +224,64 @@ fn the_next_turn_is_when_the_first_of_the_parts_needs_it() {
     assert_eq!(turn.take(&hall, &mut [&mut one, &mut other]), Ok(5_000));
     hall.mono.set(6_000);
     assert_eq!(turn.take(&hall, &mut [&mut one, &mut other]), Ok(1_000));
-    assert_eq!(turn.rests(&hall, &[&one, &other]), None, "one runs");
+    assert_eq!(turn.rests(&hall, &mut [&mut one, &mut other]), None, "one runs");
     turn.take(&hall, &mut [&mut one, &mut other]).unwrap();
-    assert_eq!(turn.rests(&hall, &[&one, &other]), Some(1_000));
+    assert_eq!(turn.rests(&hall, &mut [&mut one, &mut other]), Some(1_000));
     turn.tell(Topics::EVENTS);
-    assert_eq!(turn.rests(&hall, &[&one, &other]), None, "something was told");
+    assert_eq!(turn.rests(&hall, &mut [&mut one, &mut other]), None, "something was told");
+}
+
+#[test]
+fn a_part_that_fails_pauses_alone_and_the_log_is_told_once() {
+    let hall = Hall { workers: 9, ..Hall::default() };
+    let (mut turn, mut one, mut other) = (Turn::default(), Bell::new(1, 10, 1_000, 1), Bell::new(2, 11, 1_000, 1));
+    one.fails = true;
+    let steps = |turn: &mut Turn, one: &mut Bell, other: &mut Bell, count: usize| {
+        for _ in 0..count {
+            let wait = turn.take(&hall, &mut [one, other]).unwrap();
+            assert!((1..=50_000).contains(&wait) && turn.pause(hall.mono.get()) == 0, "the other part goes on");
+            hall.mono.set(hall.mono.get() + wait);
+        }
+    };
+    hall.mono.set(5_000_000);
+    steps(&mut turn, &mut one, &mut other, 2_000);
+    assert_eq!((one.granted, hall.log.take()), (0, vec![("bells", Line::Fails)]));
+    assert!(other.granted > 900, "{}", other.granted);
+    assert_eq!(turn.fared(), None, "one part pauses, and none has failed just now");
+    one.fails = false;
+    while one.granted == 0 {
+        steps(&mut turn, &mut one, &mut other, 1);
+    }
+    assert_eq!(turn.fared(), Some(true));
+    steps(&mut turn, &mut one, &mut other, 3_000);
+    assert_eq!(hall.log.take(), [("bells", Line::WorksAgain)]);
+    other.fails = true;
+    one.fails = true;
+    turn.take(&hall, &mut [&mut one, &mut other]).unwrap();
+    assert_eq!(turn.pause(hall.mono.get()), 100_000, "both pause");
+}
+
+#[test]
+fn after_a_failure_a_coordinator_without_its_tables_says_nothing_and_leaves() {
+    for lost in [Lost::Gone, Lost::Replaced] {
+        let hall = Hall { workers: 1, lost: Some(lost), ..Hall::default() };
+        let (mut turn, mut one, mut other) = (Turn::default(), Bell::new(1, 10, 0, 1), Bell::new(2, 11, 0, 1));
+        assert!(turn.take(&hall, &mut [&mut one, &mut other]).is_ok(), "nobody asks while all is well");
+        one.fails = true;
+        assert_eq!(turn.take(&hall, &mut [&mut one, &mut other]), Err(lost));
+        assert_eq!(hall.log.take(), []);
+    }
+}
+
+#[test]
+fn where_a_turn_broke_off_all_parts_pause() {
+    let hall = Hall { workers: 2, ..Hall::default() };
+    let (mut turn, mut one, mut other) = (Turn::default(), Bell::new(1, 10, 0, 1), Bell::new(2, 11, 0, 1));
+    assert_eq!(turn.broke_off(&hall), 100_000, "before the first one ended");
+    turn.take(&hall, &mut [&mut one, &mut other]).unwrap();
+    assert_eq!((turn.broke_off(&hall), turn.broke_off(&hall)), (100_000, 200_000));
+    assert_eq!((turn.pause(50_000), turn.fared()), (150_000, Some(false)));
+    assert_eq!(hall.log.take(), [("events", Line::Fails)]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The simulated world as the coordinator sees it; each call may fail, before or after it took effect.
 
+use super::workers::RAISED;
 use super::world::{End, Nature, Row, SECOND, State, World};
 use crate::async_event::backoff::{LONGEST_SHORTAGE_US, ceiling_us, shortage};
 use crate::async_event::complaints::Complaint;
@@ -12,6 +13,7 @@ use crate::definition::Standing;
 use crate::host::Saved;
 use crate::lease::work::Said;
 use crate::memory::NoMemory;
+use crate::report::OUT_OF_MEMORY;
 
 /// Notifications that are lent at a time.
 const LENT: usize = 7;
@@ -134,8 +136,8 @@ impl Host for World {
         _ = no;
         Saved
     }
-    fn short_of_memory(&self) -> bool {
-        self.get().short
+    fn error(&self) -> u32 {
+        if self.get().short { OUT_OF_MEMORY } else { RAISED }
     }
     fn give_back(&self) {
         *self.set().calls.entry("give_back").or_default() += 1;

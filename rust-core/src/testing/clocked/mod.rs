@@ -13,7 +13,7 @@ mod notifications;
 mod order;
 mod partitions;
 mod places;
+mod process;
 mod recall;
 mod recovery;
-mod seat;
 mod steps;

@@ -37,7 +37,11 @@ impl Sim {
     pub fn try_step(&mut self) -> Result<u64, Saved> {
         self.world.set().step += 1;
         let drained = self.world.get().calls.get("notifications").copied().unwrap_or(0);
-        let wait = self.coordinator.take_turn(&self.world);
+        let taken = self.coordinator.take_turn(&self.world).unwrap();
+        let failed = self.coordinator.turn.fared() == Some(false);
+        // How long it pauses is tested elsewhere.
+        self.coordinator.turn.forget_failures();
+        let wait = if failed { Err(Saved) } else { Ok(taken) };
         // It asks the log again: where calls fail after they took effect, that may have an attempt more than it knew of.
         self.restarts += u32::from(wait.is_err() && self.world.get().short && self.world.get().faults > 0.0);
         let state = self.world.get();
