@@ -696,6 +696,43 @@ typedef struct aside_snapshot
 	size_t		nxip;
 } aside_snapshot;
 
+/* Of a batch, as run_events is given it: what its items are. */
+typedef enum aside_batch_kind
+{
+	ASIDE_BATCH_EVENTS = 0,		/* the count's places follow, then its ids; eight bytes each */
+	ASIDE_BATCH_NOTIFICATIONS = 1,	/* an aside_note_head follows for each, with its texts */
+} aside_batch_kind;
+
+/* The head of a batch. */
+typedef struct aside_batch
+{
+	uint32_t	kind;			/* aside_batch_kind */
+	uint32_t	partition;
+	uint32_t	attempt;
+	uint32_t	count;
+	uint64_t	key;			/* hash of the key; 0: none */
+} aside_batch;
+
+/* In front of the channel and the payload of a notification, each of which is padded to 8 bytes. */
+typedef struct aside_note_head
+{
+	uint32_t	pid;
+	uint32_t	channel_len;
+	uint32_t	payload_len;
+	uint32_t	reserved;
+} aside_note_head;
+
+/*
+ * By which a handler is named to its worker: a changed one has another
+ * version, and one of another extension of the same name other tables.
+ */
+typedef struct aside_handler_name
+{
+	uint32_t	id;
+	int32_t		version;
+	uint32_t	tables;
+} aside_handler_name;
+
 /* Where an event lies. */
 typedef struct aside_place
 {

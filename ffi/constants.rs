@@ -8,6 +8,8 @@ use crate::abi::{aside_counts, aside_entry_state, aside_slot_state, aside_task_s
 use aside_core::launcher::registry::State as Entry;
 use aside_core::pool::slot::State as Slot;
 use aside_core::task::State as Task;
+use aside_core::wire::batch;
+use std::mem::offset_of;
 
 /// Every SQLSTATE that the core raises: its name there, in the ABI, and at the server.
 macro_rules! sqlstates {
@@ -87,6 +89,10 @@ const _: () = {
     assert!(aside_core::task::journal::RECORD == abi::ASIDE_TASK_RECORD as usize);
     assert!(aside_core::async_event::stats::ERRORS == abi::ASIDE_NOTE_ERRORS as usize);
     assert!(aside_core::launcher::reserve::PLACES == abi::ASIDE_RESERVE_PLACES as usize);
+    assert!(batch::HEAD == size_of::<abi::aside_batch>() && offset_of!(abi::aside_batch, key) == 16);
+    assert!(batch::NOTE_HEAD == size_of::<abi::aside_note_head>() && size_of::<abi::aside_handler_name>() == 12);
+    assert!(batch::EVENTS == abi::aside_batch_kind::ASIDE_BATCH_EVENTS);
+    assert!(batch::NOTIFICATIONS == abi::aside_batch_kind::ASIDE_BATCH_NOTIFICATIONS);
     sqlstates!(same_as_the_abis);
     // None is left out.
     assert!(report::SQLSTATES.len() == ASIDE_SQLSTATE_COUNT as usize);

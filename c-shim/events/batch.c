@@ -22,15 +22,6 @@
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
-/* Stands in front of each notification's texts, which are padded to 8 bytes. */
-typedef struct NoteHead
-{
-	uint32		pid;
-	uint32		channel_len;
-	uint32		payload_len;
-	uint32		reserved;
-} NoteHead;
-
 static SPIPlanPtr read_plans[ASIDE_PARTITIONS];
 static SPIPlanPtr log_plans[ASIDE_PARTITIONS];
 static SPIPlanPtr free_key_plan = NULL;
@@ -92,7 +83,7 @@ compare_ids(const void *a, const void *b)
 
 /* Are these rows the events of the batch, by their ids? A command that rewrites the table moves its rows. */
 static bool
-are_meant(const AsideBatch *batch)
+are_meant(const aside_batch *batch)
 {
 	const int64 *meant = (const int64 *) ((const uint64 *) (batch + 1) + batch->count);
 	int64	   *ids;
@@ -112,7 +103,7 @@ are_meant(const AsideBatch *batch)
 
 /* NULL: they are not there. */
 AsideEvent *
-aside_read_events(const AsideBatch *batch)
+aside_read_events(const aside_batch *batch)
 {
 	static const char *const queries[ASIDE_PARTITIONS] = {READ_EVENTS("0"), READ_EVENTS("1"), READ_EVENTS("2")};
 	const uint64 *tids = (const uint64 *) (batch + 1);
@@ -138,15 +129,15 @@ aside_read_events(const AsideBatch *batch)
 }
 
 AsideEvent *
-aside_read_notifications(const AsideBatch *batch)
+aside_read_notifications(const aside_batch *batch)
 {
 	AsideEvent *events = palloc0(sizeof(AsideEvent) * batch->count);
 	const char *at = (const char *) (batch + 1);
 
 	for (uint32 i = 0; i < batch->count; i++)
 	{
-		const NoteHead *head = (const NoteHead *) at;
-		const char *channel = at + sizeof(NoteHead);
+		const aside_note_head *head = (const aside_note_head *) at;
+		const char *channel = at + sizeof(aside_note_head);
 		const char *payload = channel + TYPEALIGN(8, head->channel_len);
 
 		at = payload + TYPEALIGN(8, head->payload_len);
@@ -177,7 +168,7 @@ free_keys(Datum *ids, int count)
 
 /* Done as the owner of the tables. When this commits, the batch is done and its unique keys are free. */
 void
-aside_acknowledge_events(uint32 handler, const AsideBatch *batch, const AsideEvent *events)
+aside_acknowledge_events(uint32 handler, const aside_batch *batch, const AsideEvent *events)
 {
 	Oid			types[3] = {INT8OID, INT8ARRAYOID, INT4OID};
 	Datum	   *ids = palloc(sizeof(Datum) * batch->count);

@@ -10,17 +10,6 @@
 
 #define ASIDE_PARTITIONS 3
 
-/*
- * By which a handler is named to its worker: a changed one has another
- * version, and one of another extension of the same name other tables.
- */
-typedef struct AsideHandlerName
-{
-	uint32		id;
-	int32		version;
-	Oid			tables;
-} AsideHandlerName;
-
 /* The tables that events are written to, and whose they are. */
 typedef struct AsideEventTables
 {

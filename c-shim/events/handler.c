@@ -16,7 +16,7 @@
 #include "utils/snapmgr.h"
 
 static aside_ran
-run(const AsideHandlerName *name, const AsideBatch *batch)
+run(const aside_handler_name *name, const aside_batch *batch)
 {
 	Oid			owner = GetUserId();
 	AsideUser	before;
@@ -34,7 +34,7 @@ run(const AsideHandlerName *name, const AsideBatch *batch)
 		SPI_finish();
 		return ASIDE_UNWANTED;
 	}
-	events = batch->kind == 1 ? aside_read_notifications(batch) : aside_read_events(batch);
+	events = batch->kind == ASIDE_BATCH_NOTIFICATIONS ? aside_read_notifications(batch) : aside_read_events(batch);
 	aside_act_again(before);
 	if (events == NULL)
 	{
@@ -43,7 +43,7 @@ run(const AsideHandlerName *name, const AsideBatch *batch)
 	}
 	aside_call_handler(events, batch->count);
 	(void) aside_act_as(aside_events_owner());
-	if (batch->kind == 0)
+	if (batch->kind == ASIDE_BATCH_EVENTS)
 		aside_acknowledge_events(name->id, batch, events);
 	aside_act_again(before);
 	SPI_finish();
@@ -59,16 +59,16 @@ aside_host_run_events(aside_bytes name, aside_bytes batch, aside_ran *ran)
 	ASIDE_TRY(status);
 	{
 		MemoryContext old = MemoryContextSwitchTo(aside_request_context);
-		AsideHandlerName copy;
+		aside_handler_name copy;
 
-		if (name.len != sizeof(copy) || batch.len < sizeof(AsideBatch))
+		if (name.len != sizeof(copy) || batch.len < sizeof(aside_batch))
 			elog(ERROR, "request of events makes no sense");
 		memcpy(&copy, name.data, sizeof(copy));
 		/* The acknowledgement must be written, whatever default_transaction_read_only says. */
 		if (XactReadOnly)
 			(void) set_config_option("transaction_read_only", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 		PushActiveSnapshot(GetTransactionSnapshot());
-		*ran = run(&copy, (const AsideBatch *) batch.data);
+		*ran = run(&copy, (const aside_batch *) batch.data);
 		PopActiveSnapshot();
 		MemoryContextSwitchTo(old);
 	}

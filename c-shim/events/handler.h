@@ -9,15 +9,15 @@
 
 #include "executor/spi.h"
 
-/* As rust-core/src/wire/batch.rs lays it out. */
-typedef struct AsideBatch
+/* What a handler takes, or is: aside.event_handler.form. */
+typedef enum AsideHandlerForm
 {
-	uint32		kind;			/* 0 events, 1 notifications */
-	uint32		partition;
-	uint32		attempt;
-	uint32		count;
-	uint64		key;
-} AsideBatch;
+	ASIDE_FORM_EVENT = 'e',
+	ASIDE_FORM_ARRAY = 'a',
+	ASIDE_FORM_JSONB = 'j',
+	ASIDE_FORM_TEXT = 't',
+	ASIDE_FORM_COMMAND = 'c',
+} AsideHandlerForm;
 
 /* One event as a handler is told of it. */
 typedef struct AsideEvent
@@ -40,13 +40,13 @@ extern void aside_execute_plan(SPIPlanPtr plan, Datum *values, const char *nulls
 extern void aside_execute_by_place(SPIPlanPtr *plan, const char *query, int nargs, Oid *types, Datum *values);
 
 /* events/handler_call.c */
-extern bool aside_load_handler(const AsideHandlerName *name);
+extern bool aside_load_handler(const aside_handler_name *name);
 extern bool aside_handler_may_run(Oid owner);
 extern void aside_call_handler(const AsideEvent *events, uint32 count);
 
 /* events/batch.c */
-extern AsideEvent *aside_read_events(const AsideBatch *batch);
-extern AsideEvent *aside_read_notifications(const AsideBatch *batch);
-extern void aside_acknowledge_events(uint32 handler, const AsideBatch *batch, const AsideEvent *events);
+extern AsideEvent *aside_read_events(const aside_batch *batch);
+extern AsideEvent *aside_read_notifications(const aside_batch *batch);
+extern void aside_acknowledge_events(uint32 handler, const aside_batch *batch, const AsideEvent *events);
 
 #endif							/* ASIDE_EVENT_HANDLER_H */

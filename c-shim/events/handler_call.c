@@ -37,9 +37,9 @@ typedef struct KeptPlan
 /* The last handler of this process, for as long as its definition holds. */
 typedef struct Handler
 {
-	AsideHandlerName name;
+	aside_handler_name name;
 	char	   *called;			/* the handler's name */
-	char		form;			/* e aside.event, a aside.event[], j jsonb, t text, c command */
+	AsideHandlerForm form;
 	char	   *text;			/* the function's signature, or the command */
 	Oid			function;		/* the function, and its owner, when the handler was defined */
 	Oid			function_owner;
@@ -66,7 +66,7 @@ oid_at(SPITupleTable *table, int column)
  * announced before.
  */
 bool
-aside_load_handler(const AsideHandlerName *name)
+aside_load_handler(const aside_handler_name *name)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[1] = {INT8OID};
@@ -102,7 +102,7 @@ aside_load_handler(const AsideHandlerName *name)
 	handler.text = MemoryContextStrdup(TopMemoryContext, SPI_getvalue(found->vals[0], found->tupdesc, 2));
 	handler.function = oid_at(found, 6);
 	handler.function_owner = oid_at(found, 7);
-	handler.several = handler.form == 'c' && list_length(pg_parse_query(handler.text)) > 1;
+	handler.several = handler.form == ASIDE_FORM_COMMAND && list_length(pg_parse_query(handler.text)) > 1;
 	handler.called = MemoryContextStrdup(TopMemoryContext, SPI_getvalue(found->vals[0], found->tupdesc, 3));
 	handler.name = *name;
 	handler.changes = changes;
@@ -127,11 +127,11 @@ argument_type(void)
 {
 	switch (handler.form)
 	{
-		case 'e':
+		case ASIDE_FORM_EVENT:
 			return aside_event_type();
-		case 'a':
+		case ASIDE_FORM_ARRAY:
 			return get_array_type(aside_event_type());
-		case 'j':
+		case ASIDE_FORM_JSONB:
 			return JSONBOID;
 		default:
 			return TEXTOID;
@@ -212,7 +212,7 @@ prepare_handler(Oid *types)
 	char	   *name;
 	SPIPlanPtr	plan;
 
-	if (handler.form == 'c')
+	if (handler.form == ASIDE_FORM_COMMAND)
 		return aside_prepare_plan(handler.text, 2, types);
 	function = find_function();
 	name = get_func_name(function);
@@ -348,7 +348,7 @@ call_with_one(const AsideEvent *event)
 
 	switch (handler.form)
 	{
-		case 'j':
+		case ASIDE_FORM_JSONB:
 			values[0] = event->payload;
 			nulls[0] = event->no_payload ? 'n' : ' ';
 			/* The payload of a NOTIFY is text, and a handler of this form takes it as JSON. */
@@ -356,18 +356,18 @@ call_with_one(const AsideEvent *event)
 				values[0] = DirectFunctionCall1(jsonb_in,
 												CStringGetDatum(TextDatumGetCString(event->text)));
 			break;
-		case 't':
+		case ASIDE_FORM_TEXT:
 			values[0] = event->text;
 			nulls[0] = event->text == (Datum) 0 ? 'n' : ' ';
 			break;
-		case 'c':
+		case ASIDE_FORM_COMMAND:
 			values[0] = event->notified ? event->text : event->payload;
 			nulls[0] = values[0] == (Datum) 0 || (!event->notified && event->no_payload) ? 'n' : ' ';
 			break;
 		default:
 			break;
 	}
-	if (handler.form != 'c' && nulls[0] == 'n')
+	if (handler.form != ASIDE_FORM_COMMAND && nulls[0] == 'n')
 		check_strict();
 	execute_handler(event->notified, values, nulls);
 }
@@ -389,7 +389,7 @@ call_with_array(const AsideEvent *events, uint32 count)
 void
 aside_call_handler(const AsideEvent *events, uint32 count)
 {
-	if (handler.form == 'a')
+	if (handler.form == ASIDE_FORM_ARRAY)
 		call_with_array(events, count);
 	else
 		for (uint32 i = 0; i < count; i++)

@@ -11,6 +11,13 @@ const WHAT: &str = "a batch of events";
 /// Kind, partition, attempt and count, four bytes each, then the key's hash.
 pub const HEAD: usize = 24;
 
+/// Kinds of batches.
+pub const EVENTS: u32 = 0;
+pub const NOTIFICATIONS: u32 = 1;
+
+/// Bytes in front of the texts of a notification: pid, their lengths, and four more.
+pub const NOTE_HEAD: usize = 16;
+
 /// One notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note<'a> {
@@ -32,7 +39,7 @@ fn head(kind: u32, partition: u32, attempt: u32, count: usize, key: u64, more: u
 
 /// Recorded events, by their places in a partition; a key of 0 is none.
 pub fn events(partition: u8, attempt: u32, key: u64, tids: &[u64], ids: &[i64]) -> Result<Vec<u8>, NoMemory> {
-    let mut out = head(0, u32::from(partition), attempt, ids.len(), key, ids.len() * 16)?;
+    let mut out = head(EVENTS, u32::from(partition), attempt, ids.len(), key, ids.len() * 16)?;
     memory::append(&mut out, bytemuck::cast_slice(tids), WHAT)?;
     memory::append(&mut out, bytemuck::cast_slice(ids), WHAT)?;
     Ok(out)
@@ -40,7 +47,7 @@ pub fn events(partition: u8, attempt: u32, key: u64, tids: &[u64], ids: &[i64]) 
 
 /// Notifications that were not recorded.
 pub fn notifications<'a>(attempt: u32, notes: impl ExactSizeIterator<Item = Note<'a>>) -> Result<Vec<u8>, NoMemory> {
-    let mut out = head(1, 0, attempt, notes.len(), 0, 0)?;
+    let mut out = head(NOTIFICATIONS, 0, attempt, notes.len(), 0, 0)?;
     for note in notes {
         for word in [note.pid, note.channel.len() as u32, note.payload.len() as u32, 0] {
             memory::append(&mut out, &word.to_ne_bytes(), WHAT)?;
