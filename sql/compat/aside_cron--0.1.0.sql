@@ -1,0 +1,186 @@
+/* aside_cron 0.1.0: schema cron as pg_cron 1.6 has it, over schedules. */
+
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION aside_cron" to load this file. \quit
+
+-- A job is a schedule of the name "cron JOBID", with " JOBNAME" behind it if it has one. As pg_cron has it: its times are of cron.timezone,
+-- GMT unless set; what comes due while a job runs is begun at its end, once; what was missed is not made up for.
+
+CREATE SCHEMA cron;
+CREATE SEQUENCE cron.jobid_seq;
+
+-- pg_aside's own functions, under names that do not depend on its schema. They forward by their name.
+CREATE FUNCTION cron.schedule_set(name text, spec text, command text, timezone text, overlap text, misfire text, misfire_deadline interval,
+    max_attempts int, backoff interval, timeout interval, jitter interval, until timestamptz, max_runs int, priority int, database name,
+    history text, enabled boolean) RETURNS bigint LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_schedule_forward';
+COMMENT ON FUNCTION cron.schedule_set(text, text, text, text, text, text, interval, int, interval, interval, interval, timestamptz, int, int, name, text,
+    boolean) IS 'schedule_set of pg_aside';
+CREATE FUNCTION cron.schedule_drop(name text) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_schedule_forward';
+COMMENT ON FUNCTION cron.schedule_drop(text) IS 'schedule_drop of pg_aside';
+
+-- Whoever may act for a role sees its jobs.
+CREATE VIEW cron.job WITH (security_barrier) AS
+    SELECT j.parts[1]::bigint AS jobid,
+        CASE WHEN s.spec ~ '^every \d+ seconds$' THEN substr(s.spec, 7) ELSE s.spec END AS schedule,
+        s.command, 'localhost'::text AS nodename, current_setting('port')::int AS nodeport, s.database::text AS database,
+        s.owner::text AS username, s.state <> 'paused' AND NOT s.paused AS active, j.parts[2] AS jobname
+    FROM (SELECT v.*, d.paused FROM aside.schedules v JOIN aside.schedule d ON d.id = v.id) s,
+        LATERAL (SELECT regexp_match(s.name, '^cron (\d+)(?: (.*))?$') AS parts) j
+    WHERE j.parts IS NOT NULL AND s.command IS NOT NULL;
+COMMENT ON VIEW cron.job IS 'jobs, as pg_cron has them; rows can be inserted, also by COPY, updated and deleted';
+
+CREATE VIEW cron.job_run_details WITH (security_barrier) AS
+    SELECT j.jobid, r.run AS runid, r.pid AS job_pid, j.database, r.owner::text AS username, j.command,
+        CASE r.state WHEN 'waiting' THEN 'starting' WHEN 'running' THEN 'running' WHEN 'done' THEN 'succeeded' ELSE 'failed' END AS status,
+        CASE WHEN r.state = 'done' THEN r.command_tag WHEN r.state IN ('waiting', 'running') THEN NULL
+            ELSE coalesce('ERROR:  ' || r.message, r.state) END AS return_message,
+        r.started AS start_time, r.finished AS end_time
+    FROM aside.schedule_runs r JOIN (SELECT 'cron ' || c.jobid || coalesce(' ' || c.jobname, '') AS name, c.* FROM cron.job c) j
+        ON j.name = r.schedule AND j.username = r.owner
+    WHERE r.state <> 'skipped';
+COMMENT ON VIEW cron.job_run_details IS 'runs of jobs, as pg_cron has them; rows can be deleted';
+
+-- What pg_cron writes otherwise: "30 seconds", "$" as the last day of the month.
+CREATE FUNCTION cron.spec_of(schedule text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN schedule ~* '^\s*[1-5]?\d\s+seconds?\s*$' THEN 'every ' || (regexp_match(schedule, '\d+'))[1] || ' seconds'
+        ELSE pg_catalog.replace(schedule, '$', 'L') END $$;
+COMMENT ON FUNCTION cron.spec_of(text) IS 'a schedule of pg_cron as a specification of pg_aside';
+
+CREATE FUNCTION cron.set_job(jobid bigint, jobname text, schedule text, command text, database text, username text, active boolean)
+RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    before text := pg_catalog.current_setting('role');
+BEGIN
+    IF username IS DISTINCT FROM current_user::text THEN
+        IF NOT (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) current_user) THEN
+            RAISE EXCEPTION 'must be superuser to create a job for another role' USING ERRCODE = '42501';
+        END IF;
+        PERFORM pg_catalog.set_config('role', username, true);
+    END IF;
+    PERFORM cron.schedule_set('cron ' || jobid || coalesce(' ' || jobname, ''), cron.spec_of(schedule), command,
+        coalesce(nullif(pg_catalog.current_setting('cron.timezone', true), ''), 'GMT'), 'queue', 'skip', NULL, 1, '10 seconds', NULL, NULL, NULL, NULL, 0,
+        database::name, 'all', active);
+    PERFORM pg_catalog.set_config('role', before, true);
+    RETURN jobid;
+END $$;
+COMMENT ON FUNCTION cron.set_job(bigint, text, text, text, text, text, boolean) IS 'makes or replaces the schedule of a job';
+
+CREATE FUNCTION cron.drop_job(job cron.job) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    before text := pg_catalog.current_setting('role');
+BEGIN
+    IF job.username IS DISTINCT FROM current_user::text THEN
+        PERFORM pg_catalog.set_config('role', job.username, true);
+    END IF;
+    PERFORM cron.schedule_drop('cron ' || job.jobid || coalesce(' ' || job.jobname, ''));
+    PERFORM pg_catalog.set_config('role', before, true);
+    RETURN true;
+END $$;
+COMMENT ON FUNCTION cron.drop_job(cron.job) IS 'drops the schedule of a job';
+
+CREATE FUNCTION cron.write_job() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        PERFORM cron.drop_job(OLD);
+        RETURN OLD;
+    END IF;
+    IF coalesce(NEW.nodename, 'localhost') NOT IN ('localhost', '127.0.0.1', '::1', '') THEN
+        RAISE EXCEPTION 'jobs run on this server only' USING ERRCODE = '0A000', DETAIL = pg_catalog.format('nodename is "%s".', NEW.nodename);
+    END IF;
+    IF TG_OP = 'INSERT' AND NEW.jobid IS NOT NULL THEN
+        -- A restored row has its number: no new job gets it.
+        PERFORM pg_catalog.setval('cron.jobid_seq', greatest(NEW.jobid, q.last_value)) FROM cron.jobid_seq q;
+    END IF;
+    NEW.jobid := coalesce(NEW.jobid, pg_catalog.nextval('cron.jobid_seq'));
+    NEW.username := coalesce(NEW.username, current_user::text);
+    IF TG_OP = 'UPDATE' AND (NEW.jobid, NEW.jobname, NEW.username) IS DISTINCT FROM (OLD.jobid, OLD.jobname, OLD.username) THEN
+        PERFORM cron.drop_job(OLD);
+    END IF;
+    PERFORM cron.set_job(NEW.jobid, NEW.jobname, NEW.schedule, NEW.command, coalesce(NEW.database, pg_catalog.current_database()::text),
+        NEW.username, coalesce(NEW.active, true));
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION cron.write_job() IS 'what is written to cron.job is done to schedules';
+CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE OR DELETE ON cron.job FOR EACH ROW EXECUTE FUNCTION cron.write_job();
+
+-- As the owner of the tables; the view shows nobody what is not his.
+CREATE FUNCTION cron.forget_run() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    DELETE FROM aside.schedule_run r WHERE r.id = OLD.runid AND r.finished IS NOT NULL;
+    RETURN OLD;
+END $$;
+COMMENT ON FUNCTION cron.forget_run() IS 'deletes a run that has ended from the history';
+CREATE TRIGGER forget INSTEAD OF DELETE ON cron.job_run_details FOR EACH ROW EXECUTE FUNCTION cron.forget_run();
+
+CREATE FUNCTION cron.schedule_in_database(job_name text, schedule text, command text, database text, username text DEFAULT NULL,
+    active boolean DEFAULT true) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    of_user text := coalesce(username, current_user::text);
+    known bigint;
+BEGIN
+    SELECT j.jobid INTO known FROM cron.job j WHERE j.jobname OPERATOR(pg_catalog.=) job_name AND j.username OPERATOR(pg_catalog.=) of_user;
+    RETURN cron.set_job(coalesce(known, pg_catalog.nextval('cron.jobid_seq')), job_name, schedule, command, database, of_user, active);
+END $$;
+COMMENT ON FUNCTION cron.schedule_in_database(text, text, text, text, text, boolean) IS 'schedule a job of that name, in a database, as a role';
+CREATE FUNCTION cron.schedule(job_name text, schedule text, command text) RETURNS bigint LANGUAGE sql AS
+    $$ SELECT cron.schedule_in_database(job_name, schedule, command, pg_catalog.current_database()::text) $$;
+COMMENT ON FUNCTION cron.schedule(text, text, text) IS 'schedule a job of that name';
+CREATE FUNCTION cron.schedule(schedule text, command text) RETURNS bigint LANGUAGE sql AS
+    $$ SELECT cron.set_job(pg_catalog.nextval('cron.jobid_seq'), NULL, schedule, command, pg_catalog.current_database()::text, current_user::text, true) $$;
+COMMENT ON FUNCTION cron.schedule(text, text) IS 'schedule a job';
+
+CREATE FUNCTION cron.unschedule(job_id bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    job cron.job;
+BEGIN
+    SELECT j.* INTO job FROM cron.job j WHERE j.jobid OPERATOR(pg_catalog.=) job_id;
+    IF job.jobid IS NULL THEN
+        RAISE EXCEPTION 'could not find valid entry for job %', job_id USING ERRCODE = 'XX000';
+    END IF;
+    RETURN cron.drop_job(job);
+END $$;
+COMMENT ON FUNCTION cron.unschedule(bigint) IS 'drop a job';
+CREATE FUNCTION cron.unschedule(job_name text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    job cron.job;
+BEGIN
+    SELECT j.* INTO job FROM cron.job j WHERE j.jobname OPERATOR(pg_catalog.=) job_name AND j.username OPERATOR(pg_catalog.=) current_user::text;
+    IF job.jobid IS NULL THEN
+        RAISE EXCEPTION 'could not find valid entry for job ''%''', job_name USING ERRCODE = 'XX000';
+    END IF;
+    RETURN cron.drop_job(job);
+END $$;
+COMMENT ON FUNCTION cron.unschedule(text) IS 'drop a job of the current role';
+
+CREATE FUNCTION cron.alter_job(job_id bigint, schedule text DEFAULT NULL, command text DEFAULT NULL, database text DEFAULT NULL,
+    username text DEFAULT NULL, active boolean DEFAULT NULL) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE cron.job j SET schedule = coalesce(alter_job.schedule, j.schedule), command = coalesce(alter_job.command, j.command),
+        database = coalesce(alter_job.database, j.database), username = coalesce(alter_job.username, j.username),
+        active = coalesce(alter_job.active, j.active) WHERE j.jobid OPERATOR(pg_catalog.=) job_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'job % does not exist or you don''t own it', job_id USING ERRCODE = 'XX000';
+    END IF;
+END $$;
+COMMENT ON FUNCTION cron.alter_job(bigint, text, text, text, text, boolean) IS 'change a job; NULL: as it is';
+
+GRANT USAGE ON SCHEMA cron TO aside_user;
+GRANT USAGE, SELECT, UPDATE ON SEQUENCE cron.jobid_seq TO aside_user;
+GRANT SELECT, INSERT, UPDATE, DELETE ON cron.job TO aside_user;
+GRANT SELECT, DELETE ON cron.job_run_details TO aside_user;
+DO $grant$
+DECLARE
+    function pg_catalog.regprocedure;
+BEGIN
+    FOR function IN SELECT d.objid FROM pg_catalog.pg_depend d, pg_catalog.pg_extension e
+        WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass
+            AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.refobjid OPERATOR(pg_catalog.=) e.oid
+            AND d.deptype OPERATOR(pg_catalog.=) 'e' AND e.extname OPERATOR(pg_catalog.=) 'aside_cron'
+    LOOP
+        EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', function);
+        EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO aside_user', function);
+    END LOOP;
+END
+$grant$;
+SELECT pg_catalog.pg_extension_config_dump('cron.jobid_seq', '');
