@@ -142,7 +142,7 @@ static bool
 launcher_start(const aside_order *order)
 {
 	BackgroundWorkerHandle *handle = NULL;
-	bool		started = aside_start_process("pg_aside coordinator", order->database, "aside_coordinator_main",
+	bool		started = aside_start_process("pg_aside coordinator", "aside_coordinator_main",
 											  BgWorkerStart_RecoveryFinished, (Datum) 0, order, sizeof(*order), &handle);
 
 	if (handle != NULL)

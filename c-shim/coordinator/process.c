@@ -13,6 +13,7 @@
 #include "schedules/schedules.h"
 
 #include "access/xact.h"
+#include "commands/dbcommands.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "libpq/pqsignal.h"
@@ -26,6 +27,7 @@
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
+#include "utils/ps_status.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -64,6 +66,7 @@ read_partition(bool *needed)
 	bool		null;
 
 	StartTransactionCommand();
+	set_ps_display(get_database_name(MyDatabaseId));
 	aside_begin_with_tables();
 	/* Asked while the tables stay: as long as there is an extension, they are its own, and not somebody's who waited for it to go. */
 	if (!OidIsValid(get_extension_oid("pg_aside", true)))

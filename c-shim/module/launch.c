@@ -40,18 +40,17 @@ aside_register_process(const char *type, const char *function, Datum arg)
 }
 
 /*
- * Start a process now. number is part of its name, and order tells it what to
- * do. False: there is no worker slot for it.
+ * Start a process now. order tells it what to do. False: there is no worker
+ * slot for it.
  */
 bool
-aside_start_process(const char *type, uint32 number, const char *function, BgWorkerStartTime when, Datum arg,
+aside_start_process(const char *type, const char *function, BgWorkerStartTime when, Datum arg,
 					const void *order, size_t length, BackgroundWorkerHandle **handle)
 {
 	BackgroundWorker worker;
 
 	Assert(length <= BGW_EXTRALEN);
 	describe_process(&worker, type, function);
-	snprintf(worker.bgw_name, BGW_MAXLEN, "%s %u", type, number);
 	worker.bgw_start_time = when;
 	worker.bgw_main_arg = arg;
 	memcpy(worker.bgw_extra, order, length);
@@ -85,7 +84,7 @@ aside_launch_worker(uint32_t slot, uint64_t generation, uint32_t database, uint3
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("no worker of pg_aside is started while the server is upgraded")));
-		if (!aside_start_process("pg_aside worker", slot, "aside_worker_main", BgWorkerStart_ConsistentState,
+		if (!aside_start_process("pg_aside worker", "aside_worker_main", BgWorkerStart_ConsistentState,
 								 UInt32GetDatum(slot), &launch, sizeof(launch), &handle))
 			*status_ = ASIDE_NO_WORKER_SLOT;
 		else

@@ -20,6 +20,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
+#include "utils/ps_status.h"
 
 /* Only a few declarations are wanted; the rest would need the Kerberos headers. */
 #undef ENABLE_GSS
@@ -68,6 +69,8 @@ aside_have_port(void)
 	MemoryContextSwitchTo(old);
 	clear_port();
 	MyProcPort = &port;
+	/* Whose the process is, as ps shows it of a backend. */
+	set_ps_display(psprintf("%s %s", port.user_name, port.database_name));
 }
 
 void

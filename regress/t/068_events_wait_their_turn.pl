@@ -64,6 +64,18 @@ ok($mon->until('SELECT count(*) = 40 FROM ran', 30), 'they run when there are wo
 is($mon->value('SELECT min(attempt), max(attempt) FROM ran'), '1|1', 'at their first attempt');
 finish_all(@holders);
 
+# What they are for is seen from outside.
+sub shown { my ($what) = @_; my $pid = $mon->value("SELECT pid FROM $what"); return join ' ', split ' ', slurp_file("/proc/$pid/cmdline") =~ tr/\0/ /r; }
+SKIP:
+{
+	skip 'no /proc', 2 unless -r "/proc/$$/cmdline";
+	like(shown(q{aside.coordinators WHERE database = 'postgres'}), qr/: (waits: )?pg_aside coordinator postgres$/, 'ps names the database of a coordinator');
+	$mon->value(q{SELECT async_event_emit('look')});
+	$n++;
+	$mon->until("SELECT count(*) = $n FROM seen");
+	like(shown(q{aside.workers WHERE username = 'h' LIMIT 1}), qr/: (waits: )?pg_aside worker h postgres$/, 'and for whom a worker is');
+}
+
 # A database that allows no connections.
 $mon->value('CREATE DATABASE shut');
 my $shut = session($node, db => 'shut');

@@ -82,6 +82,7 @@ COMMENT ON FUNCTION pg_background_run(int, text) IS
 -- 1.6 to 2.0
 CREATE TYPE pg_background_handle AS (pid int, cookie bigint);
 COMMENT ON TYPE pg_background_handle IS 'The PID of a worker, and the id of the task that it runs.';
+COMMENT ON COLUMN pg_background_handle.pid IS 'Process that runs the command.';
 COMMENT ON COLUMN pg_background_handle.cookie IS 'The task''s id, as in aside.tasks.';
 CREATE TYPE pg_background_stats AS (
     workers_launched bigint,
@@ -94,8 +95,18 @@ CREATE TYPE pg_background_stats AS (
     max_workers int
 );
 COMMENT ON TYPE pg_background_stats IS 'The result of pg_background_stats_v2.';
+COMMENT ON COLUMN pg_background_stats.workers_launched IS 'Commands that this session has started.';
+COMMENT ON COLUMN pg_background_stats.workers_completed IS 'Commands of this session that ended without an error.';
+COMMENT ON COLUMN pg_background_stats.workers_failed IS 'Commands of this session that ended with an error.';
+COMMENT ON COLUMN pg_background_stats.workers_canceled IS 'Commands of this session that were cancelled.';
+COMMENT ON COLUMN pg_background_stats.workers_timed_out IS 'Commands of this session that took too long.';
+COMMENT ON COLUMN pg_background_stats.workers_active IS 'Commands of this session that have not ended.';
+COMMENT ON COLUMN pg_background_stats.avg_execution_ms IS 'Average duration of the commands that have ended, in milliseconds.';
+COMMENT ON COLUMN pg_background_stats.max_workers IS 'Number of commands that may run at a time.';
 CREATE TYPE pg_background_progress_info AS (progress_pct int, progress_msg text);
 COMMENT ON TYPE pg_background_progress_info IS 'The result of pg_background_get_progress_v2.';
+COMMENT ON COLUMN pg_background_progress_info.progress_pct IS 'What the command said last of its progress, in percent.';
+COMMENT ON COLUMN pg_background_progress_info.progress_msg IS 'The message that the command gave with its progress.';
 CREATE TYPE pg_background_result_info AS (
     row_count bigint,
     command_tag text,
@@ -105,6 +116,12 @@ CREATE TYPE pg_background_result_info AS (
     finished_at timestamptz
 );
 COMMENT ON TYPE pg_background_result_info IS 'The result of pg_background_result_info_v2.';
+COMMENT ON COLUMN pg_background_result_info.row_count IS 'Rows that the command processed.';
+COMMENT ON COLUMN pg_background_result_info.command_tag IS 'Tag of the last statement.';
+COMMENT ON COLUMN pg_background_result_info.completed IS 'True if the command has ended.';
+COMMENT ON COLUMN pg_background_result_info.has_error IS 'True if the command ended with an error.';
+COMMENT ON COLUMN pg_background_result_info.started_at IS 'Time when a worker began the command.';
+COMMENT ON COLUMN pg_background_result_info.finished_at IS 'Time when the command ended.';
 CREATE TYPE pg_background_error AS (
     sqlstate text,
     message text,
@@ -117,6 +134,15 @@ CREATE TYPE pg_background_error AS (
     constraint_name text
 );
 COMMENT ON TYPE pg_background_error IS 'The result of pg_background_error_info_v2.';
+COMMENT ON COLUMN pg_background_error.sqlstate IS 'SQLSTATE of the error.';
+COMMENT ON COLUMN pg_background_error.message IS 'Message of the error.';
+COMMENT ON COLUMN pg_background_error.detail IS 'Detail of the error.';
+COMMENT ON COLUMN pg_background_error.hint IS 'Hint of the error.';
+COMMENT ON COLUMN pg_background_error.context IS 'Context of the error.';
+COMMENT ON COLUMN pg_background_error.schema_name IS 'Schema that the error names.';
+COMMENT ON COLUMN pg_background_error.table_name IS 'Table that the error names.';
+COMMENT ON COLUMN pg_background_error.column_name IS 'Column that the error names.';
+COMMENT ON COLUMN pg_background_error.constraint_name IS 'Constraint that the error names.';
 CREATE TYPE pg_background_outcome AS (
     pid int,
     cookie bigint,
@@ -132,6 +158,18 @@ CREATE TYPE pg_background_outcome AS (
     launched_at timestamptz
 );
 COMMENT ON TYPE pg_background_outcome IS 'The result of pg_background_outcome_v2.';
+COMMENT ON COLUMN pg_background_outcome.pid IS 'Process that ran the command.';
+COMMENT ON COLUMN pg_background_outcome.cookie IS 'Number of the task, as in aside.tasks.';
+COMMENT ON COLUMN pg_background_outcome.state IS 'State of the command: starting, running, stopped, or canceled.';
+COMMENT ON COLUMN pg_background_outcome.consumed IS 'True if the result has been read.';
+COMMENT ON COLUMN pg_background_outcome.completed IS 'True if the command has ended.';
+COMMENT ON COLUMN pg_background_outcome.has_error IS 'True if the command ended with an error.';
+COMMENT ON COLUMN pg_background_outcome.row_count IS 'Rows that the command processed.';
+COMMENT ON COLUMN pg_background_outcome.command_tag IS 'Tag of the last statement.';
+COMMENT ON COLUMN pg_background_outcome.sqlstate IS 'SQLSTATE of the error.';
+COMMENT ON COLUMN pg_background_outcome.error_message IS 'Message of the error.';
+COMMENT ON COLUMN pg_background_outcome.label IS 'Label of the command.';
+COMMENT ON COLUMN pg_background_outcome.launched_at IS 'Time when the command was started.';
 CREATE TYPE pg_background_run_result AS (
     pid int,
     cookie bigint,
@@ -149,6 +187,20 @@ CREATE TYPE pg_background_run_result AS (
     elapsed_ms bigint
 );
 COMMENT ON TYPE pg_background_run_result IS 'The result of pg_background_run_v2.';
+COMMENT ON COLUMN pg_background_run_result.pid IS 'Process that ran the command.';
+COMMENT ON COLUMN pg_background_run_result.cookie IS 'Number of the task, as in aside.tasks.';
+COMMENT ON COLUMN pg_background_run_result.state IS 'State of the command: starting, running, stopped, or canceled.';
+COMMENT ON COLUMN pg_background_run_result.consumed IS 'True if the result has been read.';
+COMMENT ON COLUMN pg_background_run_result.completed IS 'True if the command has ended.';
+COMMENT ON COLUMN pg_background_run_result.has_error IS 'True if the command ended with an error.';
+COMMENT ON COLUMN pg_background_run_result.row_count IS 'Rows that the command processed.';
+COMMENT ON COLUMN pg_background_run_result.command_tag IS 'Tag of the last statement.';
+COMMENT ON COLUMN pg_background_run_result.sqlstate IS 'SQLSTATE of the error.';
+COMMENT ON COLUMN pg_background_run_result.error_message IS 'Message of the error.';
+COMMENT ON COLUMN pg_background_run_result.label IS 'Label of the command.';
+COMMENT ON COLUMN pg_background_run_result.launched_at IS 'Time when the command was started.';
+COMMENT ON COLUMN pg_background_run_result.timed_out IS 'True if the command took longer than it was given.';
+COMMENT ON COLUMN pg_background_run_result.elapsed_ms IS 'How long the command took, in milliseconds.';
 
 CREATE FUNCTION pg_background_launch_v2(sql text, queue_size int DEFAULT 65536, label text DEFAULT NULL)
 RETURNS pg_background_handle
@@ -287,12 +339,39 @@ COMMENT ON FUNCTION pg_background_cancel_all_v2() IS 'Cancels all commands of th
 -- Views, without a column list.
 CREATE VIEW pg_background_list AS SELECT * FROM aside.background_list();
 COMMENT ON VIEW pg_background_list IS 'Commands that this session has started and not forgotten.';
+COMMENT ON COLUMN pg_background_list.pid IS 'Process that runs the command.';
+COMMENT ON COLUMN pg_background_list.cookie IS 'Number of the task, as in aside.tasks.';
+COMMENT ON COLUMN pg_background_list.launched_at IS 'Time when the command was started.';
+COMMENT ON COLUMN pg_background_list.user_id IS 'Role that the command runs as.';
+COMMENT ON COLUMN pg_background_list.queue_size IS 'Size of the queue that was asked for.';
+COMMENT ON COLUMN pg_background_list.state IS 'State of the command: starting, running, stopped, or canceled.';
+COMMENT ON COLUMN pg_background_list.sql_preview IS 'The first 120 characters of the command.';
+COMMENT ON COLUMN pg_background_list.last_error IS 'Message of the error that ended the command.';
+COMMENT ON COLUMN pg_background_list.consumed IS 'True if the result has been read.';
+COMMENT ON COLUMN pg_background_list.label IS 'Label of the command.';
 CREATE VIEW pg_background_activity AS
     SELECT l.pid, l.cookie, l.launched_at, l.user_id, l.queue_size, l.state AS pgbg_state, l.sql_preview, l.last_error, l.consumed,
         l.label, s.state AS backend_state, s.wait_event_type, s.wait_event, s.xact_start, s.query_start, s.backend_start, s.query
     -- The worker of one that has ended serves others.
     FROM pg_background_list l LEFT JOIN pg_catalog.pg_stat_activity s ON s.pid = l.pid AND l.state = 'running';
 COMMENT ON VIEW pg_background_activity IS 'Commands of this session, with the row of pg_stat_activity of the worker that runs each.';
+COMMENT ON COLUMN pg_background_activity.pid IS 'Process that runs the command.';
+COMMENT ON COLUMN pg_background_activity.cookie IS 'Number of the task, as in aside.tasks.';
+COMMENT ON COLUMN pg_background_activity.launched_at IS 'Time when the command was started.';
+COMMENT ON COLUMN pg_background_activity.user_id IS 'Role that the command runs as.';
+COMMENT ON COLUMN pg_background_activity.queue_size IS 'Size of the queue that was asked for.';
+COMMENT ON COLUMN pg_background_activity.sql_preview IS 'The first 120 characters of the command.';
+COMMENT ON COLUMN pg_background_activity.last_error IS 'Message of the error that ended the command.';
+COMMENT ON COLUMN pg_background_activity.consumed IS 'True if the result has been read.';
+COMMENT ON COLUMN pg_background_activity.label IS 'Label of the command.';
+COMMENT ON COLUMN pg_background_activity.pgbg_state IS 'State of the command: starting, running, stopped, or canceled.';
+COMMENT ON COLUMN pg_background_activity.backend_state IS 'State of the process, as in pg_stat_activity.';
+COMMENT ON COLUMN pg_background_activity.wait_event_type IS 'What the process waits for, as in pg_stat_activity.';
+COMMENT ON COLUMN pg_background_activity.wait_event IS 'What the process waits for, as in pg_stat_activity.';
+COMMENT ON COLUMN pg_background_activity.xact_start IS 'Time when the transaction of the process began.';
+COMMENT ON COLUMN pg_background_activity.query_start IS 'Time when the process began its query.';
+COMMENT ON COLUMN pg_background_activity.backend_start IS 'Time when the process started.';
+COMMENT ON COLUMN pg_background_activity.query IS 'What the process runs, as in pg_stat_activity.';
 REVOKE ALL ON pg_background_list, pg_background_activity FROM PUBLIC;
 GRANT SELECT ON pg_background_list, pg_background_activity TO aside_user;
 

@@ -68,6 +68,24 @@ CREATE VIEW aside.tasks AS
     FROM aside.task_rows();
 COMMENT ON VIEW aside.tasks IS
     'Tasks of the roles that the user may act for. State: pending (until the commit), queued, running, done, failed, cancelled, or lost (the server was restarted meanwhile).';
+COMMENT ON COLUMN aside.tasks.id IS 'Number of the task, as async_exec returned it.';
+COMMENT ON COLUMN aside.tasks.state IS 'Pending, queued, running, done, failed, cancelled, or lost.';
+COMMENT ON COLUMN aside.tasks.owner IS 'Role that the task runs as, and that may read its result.';
+COMMENT ON COLUMN aside.tasks.database IS 'Database that the task runs in.';
+COMMENT ON COLUMN aside.tasks.command IS 'The first 512 bytes of the command.';
+COMMENT ON COLUMN aside.tasks.label IS 'The label that aside.task_label gave the task.';
+COMMENT ON COLUMN aside.tasks.started IS 'Time when a worker began the task.';
+COMMENT ON COLUMN aside.tasks.finished IS 'Time when the task ended.';
+COMMENT ON COLUMN aside.tasks.rows IS 'Rows that the last statement processed.';
+COMMENT ON COLUMN aside.tasks.sqlstate IS 'SQLSTATE of the error that ended the task.';
+COMMENT ON COLUMN aside.tasks.message IS 'Message of the error that ended the task.';
+COMMENT ON COLUMN aside.tasks.progress IS 'What the task said last of its progress, in percent, by async_progress.';
+COMMENT ON COLUMN aside.tasks.progress_message IS 'The message that the task gave with its progress.';
+COMMENT ON COLUMN aside.tasks.submitted IS 'Time when the task was submitted.';
+COMMENT ON COLUMN aside.tasks.pid IS 'Process that runs the task now.';
+COMMENT ON COLUMN aside.tasks.submitter IS 'Process that submitted the task.';
+COMMENT ON COLUMN aside.tasks.bytes IS 'Size of the result, in bytes.';
+COMMENT ON COLUMN aside.tasks.detached IS 'True if nobody will read the result.';
 
 GRANT EXECUTE ON FUNCTION
     async_exec(text), async_exec(text, "any"),

@@ -5,6 +5,15 @@ CREATE TYPE aside.event AS (
     id bigint, channel text, payload jsonb, key text, headers jsonb, attempt int, emitted timestamptz, emitted_by name, priority int
 );
 COMMENT ON TYPE aside.event IS 'An event as a handler receives it. The id is NULL for a notification that was not recorded.';
+COMMENT ON COLUMN aside.event.id IS 'Number of the event. NULL for a notification that was not recorded.';
+COMMENT ON COLUMN aside.event.channel IS 'Channel of the event.';
+COMMENT ON COLUMN aside.event.payload IS 'What the event carries.';
+COMMENT ON COLUMN aside.event.key IS 'Key by which ordered handlers put events in order.';
+COMMENT ON COLUMN aside.event.headers IS 'What the emitter said about the event beside its payload.';
+COMMENT ON COLUMN aside.event.attempt IS 'Number of this attempt, from 1.';
+COMMENT ON COLUMN aside.event.emitted IS 'Time when the event was emitted.';
+COMMENT ON COLUMN aside.event.emitted_by IS 'Role that emitted the event. NULL for a notification.';
+COMMENT ON COLUMN aside.event.priority IS 'Priority of the event.';
 
 CREATE SEQUENCE aside.event_id;
 CREATE TABLE aside.event_handler (
@@ -125,6 +134,8 @@ CREATE TABLE aside.event_dead (
 COMMENT ON COLUMN aside.event_dead.emitted_by IS 'Name of the role that emitted the event. NULL for a notification.';
 COMMENT ON COLUMN aside.event_dead.errors IS 'Errors of the last 100 attempts. NULL while the log still holds them.';
 COMMENT ON TABLE aside.event_dead IS 'Events that a handler failed to handle in all of its attempts.';
+COMMENT ON SEQUENCE aside.event_id IS 'Gives each event its number, and each handler the number that its events are above.';
+COMMENT ON SEQUENCE aside.event_handler_id_seq IS 'Gives each handler its number.';
 SELECT pg_catalog.pg_extension_config_dump('aside.event_id', '');
 SELECT pg_catalog.pg_extension_config_dump('aside.event_handler', '');
 SELECT pg_catalog.pg_extension_config_dump('aside.event_handler_id_seq', '');

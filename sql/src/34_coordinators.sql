@@ -17,6 +17,11 @@ CREATE VIEW aside.coordinators AS SELECT * FROM aside.coordinator_rows();
 
 COMMENT ON VIEW aside.coordinators IS
     'Coordinators of events, one for each database. State: running, failing (its queries fail), idle (no handlers, and no process), no extension, or failed (it will be started again).';
+COMMENT ON COLUMN aside.coordinators.database IS 'Database that the coordinator is for.';
+COMMENT ON COLUMN aside.coordinators.state IS 'Running, failing, idle, no extension, or failed.';
+COMMENT ON COLUMN aside.coordinators.pid IS 'Process of the coordinator, if there is one.';
+COMMENT ON COLUMN aside.coordinators.failures IS 'Failures since the coordinator last worked.';
+COMMENT ON COLUMN aside.coordinators.since IS 'Time when the coordinator came to this state.';
 
 GRANT EXECUTE ON FUNCTION
     aside.events_ready(), aside.coordinator_rows(), aside.notification_rows()
