@@ -1,4 +1,4 @@
-//! Calls and sessions through the C ABI while `malloc` has nothing left: for the n-th allocation of either side, and from the n-th on.
+//! Calls, sessions and tasks through the C ABI while `malloc` has nothing left: for the n-th allocation of either side, and from the n-th on.
 //! What can be refused is the error that says so; what cannot comes from the reserve, which is enough. An allocation that
 //! neither holds ends this process.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, clippy::disallowed_macros)]
@@ -15,6 +15,7 @@ use pg_aside::abi::*;
 use pg_aside::bytes::lend;
 use pg_aside::exports::calls::*;
 use pg_aside::exports::sessions::*;
+use pg_aside::exports::tasks::*;
 use shim::*;
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
@@ -136,6 +137,50 @@ impl Caller {
         }
     }
 
+    /// A task from its submission to its detachment, and one that its transaction takes back; the first error.
+    fn task(&self) -> u32 {
+        let (pool, host) = (self.pool, &self.host);
+        let (mut id, mut ended) = (0, 0);
+        let start = aside_task_start { label: lend(b"label"), shown: lend(b"shown"), ..Default::default() };
+        let pending = aside_task_start { on_commit: 1, subtransaction: 1, ..start };
+        let plain = |call: &aside_call| aside_call { output: aside_output::ASIDE_OUTPUT_DESCRIBED, ncolumns: 0, ..*call };
+        // SAFETY: as above; ids are writable.
+        unsafe {
+            let taken_back = self.ask("echo", |call| aside_task_submit(pool, host, &plain(call), &pending, &mut id));
+            aside_tasks_transaction(pool, host, aside_transaction_end::ASIDE_END_ABORT, 0, 0);
+            let submitted = self.ask("echo", |call| aside_task_submit(pool, host, &plain(call), &start, &mut id));
+            if submitted != 0 {
+                return submitted;
+            }
+            let states = [
+                taken_back,
+                self.ask("", |call| aside_task_wait(pool, host, call, &id, 1, -1, &mut ended)),
+                self.ask("", |call| aside_task_result(pool, host, call, id, true)),
+                self.ask("", |call| aside_task_result(pool, host, call, id, false)),
+                self.ask("", |_| aside_task_detach(pool, host, id)),
+            ];
+            states.into_iter().find(|state| *state != 0).unwrap_or(0)
+        }
+    }
+
+    /// Nobody wants those that are left; then there is none.
+    fn end_tasks(&self) {
+        let mut row = aside_task_row::default();
+        // SAFETY: as above.
+        let some = |row: &mut aside_task_row| {
+            (0..TASKS).any(|i| unsafe { aside_view_task(self.pool, &self.host, i, row) } == aside_status::ASIDE_OK)
+        };
+        let none = || {
+            if some(&mut row) {
+                // SAFETY: as above.
+                self.ask("", |_| unsafe { aside_task_detach(self.pool, &self.host, row.id) });
+                return false;
+            }
+            true
+        };
+        until(none, "no task is left");
+    }
+
     /// What is left of it, if its end could not be told to it.
     fn end_session(&self) {
         // SAFETY: as above.
@@ -143,26 +188,41 @@ impl Caller {
     }
 }
 
+/// Tasks that there may be at a time.
+const TASKS: u32 = 4;
+
 #[test]
 fn while_malloc_has_nothing_left_what_is_asked_for_ends_and_its_process_does_not() {
     CALLER.set(true);
     let me = fork();
     let caller = Caller { pool: become_process(me, Memory::pool(1), false), host: caller_host(me) };
+    // SAFETY: any numbers will do; the table is laid out and never freed.
+    unsafe {
+        let table = Memory::zeroed(aside_tasks_size(TASKS, 1 << 20));
+        assert_eq!(aside_tasks_init(table.start(), table.len, TASKS, 1), aside_status::ASIDE_OK);
+        assert!(aside_tasks_attach(caller.pool, table.start(), table.len));
+        become_task_runner(table);
+    }
     // There is a worker, and what comes next takes the way that all later calls do.
-    assert_eq!((caller.run("echo"), caller.run("echo"), caller.session()), (0, 0, 0));
+    assert_eq!((caller.run("echo"), caller.run("echo"), caller.session(), caller.task()), (0, 0, 0, 0));
     for (callers, for_good) in [(true, false), (true, true), (false, false), (false, true)] {
         CALLERS.store(callers, SeqCst);
         FOR_GOOD.store(for_good, SeqCst);
-        for (command, otherwise) in [("echo", 0), ("raise", 12345), ("talk", 0), ("session", 0)] {
+        for (command, otherwise) in [("echo", 0), ("raise", 12345), ("talk", 0), ("session", 0), ("task", 0)] {
             for nth in 1.. {
                 let case = format!("{command}, callers {callers}, for good {for_good}, {nth}");
                 REFUSED.store(0, SeqCst);
                 LEFT.store(nth, SeqCst);
-                let state = if command == "session" { caller.session() } else { caller.run(command) };
+                let state = match command {
+                    "session" => caller.session(),
+                    "task" => caller.task(),
+                    command => caller.run(command),
+                };
                 LEFT.store(0, SeqCst);
                 let refused = REFUSED.load(SeqCst) > 0;
                 assert!(state == otherwise || (state == OUT_OF_MEMORY && refused), "{case}: {state}");
                 caller.end_session();
+                caller.end_tasks();
                 for _ in 0..2 {
                     assert_eq!(caller.run("echo"), 0, "{case}: the next call");
                 }
