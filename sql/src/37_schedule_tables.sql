@@ -71,6 +71,9 @@ COMMENT ON TABLE aside.schedule_run IS
     'attempts to run what schedules say, and due times that have none, for aside.history_retention; the view aside.schedule_runs shows them';
 COMMENT ON COLUMN aside.schedule_run.missed IS 'due times before this one that have no row of their own, counted up to 1000';
 
+COMMENT ON SEQUENCE aside.schedule_id_seq IS 'Gives each schedule its number.';
+COMMENT ON SEQUENCE aside.schedule_run_id IS 'Gives each run its number.';
+
 SELECT pg_catalog.pg_extension_config_dump('aside.schedule', '');
 SELECT pg_catalog.pg_extension_config_dump('aside.schedule_id_seq', '');
 -- Who owns the database can dump it.
