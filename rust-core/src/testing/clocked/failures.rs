@@ -244,3 +244,53 @@ fn what_runs_is_cancelled_unless_it_succeeds() {
     assert_eq!(ends(&sim)[..2], [Some(End::Cancelled), Some(End::Done)]);
     assert_eq!(sim.world.get().log[&(1, 1)].runs, 1);
 }
+
+/// Of this handler no event fails.
+const NEIGHBOUR: u32 = 4;
+
+/// Seconds until all events of each handler have ended, where one in `bad` fails.
+fn ended_after(seed: u64, specs: &[Spec], bad: u32) -> Vec<i64> {
+    let mut sim = Sim::new(seed, specs.to_vec());
+    sim.world.set().batch_us = 4_000;
+    let begin = sim.world.get().mono;
+    let mut after = vec![0; specs.len()];
+    sim.act(|state| {
+        for id in 0..600 {
+            for spec in specs {
+                let nature = if id % bad == 0 && spec.id != NEIGHBOUR { Nature::Fails(2) } else { Nature::Good };
+                state.emit_as("a", nature, |event| (event.target, event.key) = (Some(spec.id), Some(vec![(id % 7) as u8])));
+            }
+        }
+    });
+    for second in 1..600 {
+        let end = begin + second * SECOND as u64;
+        let now = sim.world.get().mono;
+        sim.idle((end - now) as i64);
+        let left: Vec<u32> = sim.world.get().outstanding().into_iter().map(|(_, handler)| handler).collect();
+        for (spec, after) in specs.iter().zip(&mut after) {
+            if *after == 0 && !left.contains(&spec.id) {
+                *after = second as i64;
+            }
+        }
+        if left.is_empty() {
+            return after;
+        }
+    }
+    panic!("seed {seed}: {after:?}");
+}
+
+#[test]
+fn a_handler_whose_events_fail_takes_its_share_of_the_workers_and_no_more() {
+    for seed in 1..4 {
+        let good = Spec { concurrency: 2, max_attempts: 9, backoff_us: SECOND / 10, ..spec(1, "a") };
+        let batches = Spec { id: 2, batch_size: 50, ..good.clone() };
+        let ordered = Spec { id: 3, ordered: true, ..good.clone() };
+        let neighbour = Spec { id: NEIGHBOUR, ..good.clone() };
+        let all = [good, batches, ordered, neighbour];
+        let (few, many) = (ended_after(seed, &all, 600), ended_after(seed, &all, 3));
+        let said = format!("seed {seed}: {few:?} and {many:?} s");
+        assert!(many[3] <= 2 * few[3] + 2, "{said}");
+        // A third of the others' events is tried three times, and what fails in a batch is tried alone.
+        assert!(few.iter().zip(&many).all(|(few, many)| *many <= 4 * few + 4), "{said}");
+    }
+}
