@@ -1194,7 +1194,7 @@ extern size_t aside_registry_size(void);
 extern bool aside_registry_init(void *memory, size_t size);
 extern aside_registry *aside_registry_attach(void *memory, size_t size);
 extern int64_t aside_launcher_step(aside_registry *registry, const aside_launcher_host *host);
-extern void aside_launcher_here(aside_registry *registry, uint32_t pid, int64_t proc);
+extern void aside_launcher_attach(aside_registry *registry, uint32_t pid, int64_t proc);
 extern int64_t aside_launcher_kick(aside_registry *registry);
 extern bool aside_coordinator_attach(aside_registry *registry, uint32_t entry, uint64_t generation,
 									 uint32_t pid, uint32_t proc, int64_t now);

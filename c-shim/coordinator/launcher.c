@@ -194,7 +194,7 @@ aside_sleep_for(int64 us)
 static void
 launcher_leaves(int code, Datum arg)
 {
-	aside_launcher_here(aside_event_registry, 0, -1);
+	aside_launcher_attach(aside_event_registry, 0, -1);
 }
 
 static void
@@ -228,7 +228,7 @@ aside_launcher_main(Datum arg)
 	BackgroundWorkerUnblockSignals();
 	before_shmem_exit(launcher_leaves, (Datum) 0);
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
-	aside_launcher_here(aside_event_registry, MyProcPid, aside_proc_number(MyProc));
+	aside_launcher_attach(aside_event_registry, MyProcPid, aside_proc_number(MyProc));
 	for (;;)
 	{
 		int64		wait;

@@ -28,7 +28,6 @@
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/ps_status.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 extern PGDLLEXPORT void aside_coordinator_main(Datum arg);
@@ -36,10 +35,10 @@ extern PGDLLEXPORT void aside_reserve_main(Datum arg);
 
 #define LOCK_PATIENCE "1s"
 
-/* The server starts one of the reserve anew only if it seems to have failed. */
+/* The server starts a process of the reserve anew only if its exit code says that it failed. */
 static int	exit_code = 0;
 
-/* A coordinator that sleeps ends in good order; what it does otherwise may last, and is broken off. */
+/* A coordinator that sleeps ends in good order. Anything else that it does may last, so it is broken off. */
 static volatile sig_atomic_t sleeps = false;
 static volatile sig_atomic_t to_end = false;
 
@@ -68,16 +67,17 @@ read_partition(bool *needed)
 	StartTransactionCommand();
 	set_ps_display(get_database_name(MyDatabaseId));
 	aside_begin_with_tables();
-	/* Asked while the tables stay: as long as there is an extension, they are its own, and not somebody's who waited for it to go. */
+	/*
+	 * This looks while it holds the tables. As long as the extension exists
+	 * the tables are its own, and not those of a user who waited for it to be
+	 * dropped.
+	 */
 	if (!OidIsValid(get_extension_oid("pg_aside", true)))
 	{
 		aside_coordinator_became(aside_event_registry, aside_own_entry, ASIDE_ENTRY_ABSENT, GetCurrentTimestamp());
 		proc_exit(exit_code);
 	}
-	SetUserIdAndSecContext(aside_events_owner(), SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "could not connect to SPI");
-	PushActiveSnapshot(GetTransactionSnapshot());
+	aside_enter_work();
 	*needed = false;
 	if (SPI_execute("SELECT partition, EXISTS (SELECT FROM aside.event_handler) OR EXISTS (SELECT FROM aside.schedule), greatest("
 					"(SELECT max(id) FROM aside.event_0), (SELECT max(id) FROM aside.event_1), (SELECT max(id) FROM aside.event_2), "
@@ -92,10 +92,7 @@ read_partition(bool *needed)
 		partition = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
 		*needed = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &null));
 	}
-	PopActiveSnapshot();
-	SPI_finish();
-	CommitTransactionCommand();
-	SetUserIdAndSecContext(GetOuterUserId(), 0);
+	aside_end_work();
 	return partition;
 }
 
@@ -107,9 +104,10 @@ coordinator_leaves(int code, Datum arg)
 }
 
 /*
- * Whatever the server or the database sets for its sessions, a coordinator
- * writes, waits for locks, and compiles nothing: without sequential scans a
- * plan over small tables looks so dear that each would be compiled.
+ * Whatever the server or the database sets for sessions, a coordinator must
+ * be able to write, wait for locks, and do without JIT: without sequential
+ * scans, a plan over small tables looks so expensive that the server would
+ * compile each.
  */
 static const char *const coordinator_settings[][2] = {
 	{"search_path", "pg_catalog, pg_temp"},
@@ -120,7 +118,7 @@ static const char *const coordinator_settings[][2] = {
 	{"default_transaction_isolation", "read committed"},
 	{"lock_timeout", "0"},
 	{"temp_file_limit", "-1"},
-	/* The record of an attempt is flushed before the attempt is made; no standby needs to have it first. */
+	/* The record of an attempt is flushed before the attempt begins. No standby needs to have it first. */
 	{"synchronous_commit", "local"},
 #if PG_VERSION_NUM >= 170000
 	{"transaction_timeout", "0"},
@@ -150,7 +148,10 @@ coordinate(const aside_order *order)
 	aside_start_listening();
 	aside_set_current_partition(partition);
 	coordinator = aside_coordinator_new(aside_event_registry, aside_own_entry, partition, needed, GetCurrentTimestamp());
-	/* Who waits for a lock does not listen: rather a pause, in which it does. */
+	/*
+	 * A coordinator that waits for a lock does not listen. It gives up the
+	 * wait instead, and listens during the pause.
+	 */
 	(void) set_config_option("lock_timeout", LOCK_PATIENCE, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SET, true, 0, false);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	for (;;)
@@ -207,7 +208,7 @@ aside_reserve_main(Datum place)
 		aside_sleep_for(60 * USECS_PER_SEC);
 	}
 	pqsignal(SIGTERM, end_in_order);
-	/* The order is taken: who ends now must say so as a coordinator. */
+	/* The order has been taken. A process that ends now must end as a coordinator. */
 	if (ShutdownRequestPending)
 		ASIDE_DIE(SIGTERM);
 	coordinate(&order);

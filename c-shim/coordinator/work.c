@@ -56,15 +56,10 @@ hold_tables(void)
 	aside_refuse_missing_tables();
 }
 
+/* Within a transaction that holds the tables: what follows is done as their owner, by queries. */
 void
-aside_begin_work(void)
+aside_enter_work(void)
 {
-	if (aside_lent == NULL)
-		aside_lent = AllocSetContextCreate(TopMemoryContext, "pg_aside events", ALLOCSET_DEFAULT_SIZES);
-	MemoryContextReset(aside_lent);
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	hold_tables();
 	/*
 	 * The owner of the tables may have put triggers on them, and this process
 	 * is a superuser's. So it works as that owner, and so do deferred
@@ -74,6 +69,18 @@ aside_begin_work(void)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+void
+aside_begin_work(void)
+{
+	if (aside_lent == NULL)
+		aside_lent = AllocSetContextCreate(TopMemoryContext, "pg_aside events", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextReset(aside_lent);
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	hold_tables();
+	aside_enter_work();
 }
 
 void

@@ -15,6 +15,7 @@ extern MemoryContext aside_lent;
 extern Oid	aside_tables_of_coordinator(void);
 extern void aside_begin_with_tables(void);
 extern bool aside_tables_replaced(void);
+extern void aside_enter_work(void);
 extern void aside_begin_work(void);
 extern void aside_end_work(void);
 extern void aside_drop_work(aside_status status);

@@ -39,8 +39,8 @@ lend_snapshot(aside_snapshot *seen)
 }
 
 /*
- * Of a key only which are the same is of account: one that is long takes no
- * more of a coordinator's memory than another, for there may be many.
+ * Only equality of keys matters. So a long key is replaced by its hash, and
+ * takes no more of a coordinator's memory than a short one.
  */
 #define SAME_KEY "CASE WHEN octet_length(e.key) > 100 THEN hashtextextended(e.key, 0)::text ELSE e.key END"
 
@@ -49,7 +49,7 @@ lend_snapshot(aside_snapshot *seen)
 	"coalesce(e.run_at, e.emitted), e.channel, " SAME_KEY ", " \
 	"e.command, CASE WHEN e.command = 'cancel' THEN (e.payload #>> '{}')::int8 END, (e.run_at IS NOT NULL)::int::int8, e.txid"
 
-/* Those that somebody handles; an event that nobody does costs little. */
+/* Events that a handler takes. An event without a handler costs little. */
 #define FOR_SOMEBODY \
 	" AND (e.target IS NOT NULL OR e.command IS NOT NULL OR e.channel IN (SELECT h.channel FROM aside.event_handler h))"
 
@@ -57,20 +57,20 @@ lend_snapshot(aside_snapshot *seen)
 	FETCHED_COLUMNS(n) " FROM aside.event_" n " e WHERE e.txid >= $1" FOR_SOMEBODY " UNION ALL " \
 	FETCHED_COLUMNS(n) " FROM aside.event_" n " e WHERE e.txid = ANY ($2)" FOR_SOMEBODY
 
-/* What the last fetch, or one before it, could see, of channels whose handlers were made after $3. */
+/* Events that an earlier fetch could see, of channels whose handlers were made after $3. */
 #define PASSED_EVENTS(n) \
 	FETCHED_COLUMNS(n) " FROM aside.event_" n " e WHERE e.txid < $1 AND e.txid <> ALL ($2) AND e.id > $3 AND " \
 	"(e.command = 'cancel' OR e.channel IN (SELECT h.channel FROM aside.event_handler h WHERE h.since >= $3))"
 
-/* Handlers by what makes an event theirs: one equality, so that it is no loop over events and handlers. */
+/* Handlers by what makes an event theirs. This is one equality, so the join is no loop over events and handlers. */
 #define HANDLERS_BY \
 	"(SELECT 'channel ' || channel AS by, since, id, paused, ordered FROM aside.event_handler " \
 	"UNION ALL SELECT 'handler ' || id, 0, id, paused, ordered FROM aside.event_handler)"
 
 /*
- * Of a partition, each event and each handler for which it has not ended, with
- * what the log says.  Later come handlers that are paused, and those that keep
- * no order and are to have it at some other time.
+ * Each event of a partition with each handler for which it has not ended, and
+ * what the log says. Paused handlers come last, and so do events of unordered
+ * handlers that are due later.
  */
 #define OPEN_EVENTS(n) \
 	FETCHED_COLUMNS(n) ", k.handler::int8, k.attempts::int8, k.paused::int::int8, k.unfinished::int::int8, k.next_at, " \
@@ -89,7 +89,7 @@ lend_snapshot(aside_snapshot *seen)
 	"ON l.ev = p.id AND l.handler = h.id " \
 	"WHERE (p.command IS NULL OR p.command = 'notify') AND l.ended IS NOT TRUE) k ON k.id = e.id"
 
-/* What was asked of the coordinator, with no handlers. */
+/* Commands to the coordinator, which have no handlers. */
 #define COMMANDS(n) \
 	FETCHED_COLUMNS(n) ", NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::timestamptz, 0::int8 " \
 	"FROM aside.event_" n " e WHERE e.command = 'cancel'"
@@ -160,7 +160,7 @@ fetch_open(size_t limit, const aside_fetched **events, size_t *count)
 	Oid			types[1] = {INT8OID};
 	Datum		values[1] = {Int64GetDatum(Min(limit, INT_MAX))};
 
-	/* The tables have no statistics, and are guessed to be small. */
+	/* The tables have no statistics, so the planner takes them for small. */
 	(void) set_config_option("enable_nestloop", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 	/* Read-only: by the snapshot that the core is told of.  Commands come first, and all of them. */
 	if (SPI_execute_with_args("SELECT * FROM (" COMMANDS("0") " UNION ALL " COMMANDS("1") " UNION ALL " COMMANDS("2")
@@ -220,8 +220,8 @@ fetch_new(const aside_unseen *unseen, size_t limit, const aside_fetched **events
 }
 
 /*
- * Whoever writes a table anew makes its rows look as if they had been
- * inserted just then: a snapshot of before that would miss them.
+ * A command that rewrites a table makes its rows look as if they had just
+ * been inserted. An older snapshot would miss them.
  */
 static void
 hold_partitions(void)
@@ -256,7 +256,7 @@ aside_event_fetch(const aside_unseen *unseen, size_t limit, const aside_fetched 
 	return status;
 }
 
-/* Rarely asked, when there is a new handler: no index is kept for it. */
+/* This is asked only when there is a new handler, so no index is kept for it. */
 aside_status
 aside_event_look_back(int64_t since, const aside_unseen *unseen, const aside_fetched **events, size_t *count)
 {
@@ -282,7 +282,7 @@ aside_event_look_back(int64_t since, const aside_unseen *unseen, const aside_fet
 
 #define PLACES(n) "SELECT id, ctid, " n "::int8 FROM aside.event_" n " WHERE command IS NULL OR command = 'notify'"
 
-/* After a table was written anew, which moves its rows. */
+/* The places of events, after a command has rewritten a table and so moved its rows. */
 aside_status
 aside_event_places(const aside_place **places, size_t *count)
 {

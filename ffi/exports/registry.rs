@@ -38,7 +38,7 @@ export! {
 }
 
 export! {
-    fn aside_launcher_here(registry: Handle<aside_registry>, pid: u32, proc: i64) {
+    fn aside_launcher_attach(registry: Handle<aside_registry>, pid: u32, proc: i64) {
         registry.registry.set_launcher(pid, u32::try_from(proc).ok());
     }
 }

@@ -77,7 +77,7 @@ fn the_value_beside_the_signature_is_returned_for_a_null_and_on_a_panic() {
             aside_registry_init(null_mut(), 0) => false;
             aside_registry_attach(null_mut(), 0) => null_mut();
             aside_launcher_step(null_mut(), null()) => 1_000_000;
-            aside_launcher_here(null_mut(), 0, 0) => ();
+            aside_launcher_attach(null_mut(), 0, 0) => ();
             aside_launcher_kick(null_mut()) => -1;
             aside_coordinator_attach(null_mut(), 0, 1, 1, 1, 0) => false;
             aside_coordinator_became(null_mut(), 0, aside_entry_state::ASIDE_ENTRY_RUNNING, 0) => ();

@@ -155,7 +155,7 @@ fn a_coordinator_lives_from_the_launchers_look_to_its_exit() {
         unsafe {
             assert_eq!(state(), (aside_entry_state::ASIDE_ENTRY_FREE, 0, 0));
             assert_eq!(aside_launcher_kick(registry), -1, "there is no launcher");
-            aside_launcher_here(registry, 77, 7);
+            aside_launcher_attach(registry, 77, 7);
             assert_eq!(aside_launcher_kick(registry), 7);
             assert!(aside_launcher_step(registry, &host) > 0);
             assert_eq!(STARTED.load(SeqCst), 5 << 16 | 1 << 8, "database 5, generation 1, entry 0");
