@@ -71,6 +71,15 @@ pub fn decode_header(header: u64) -> Option<(Kind, usize)> {
     (length <= MAX_FRAME).then(|| Kind::from_number(header as u8)).flatten().map(|kind| (kind, length))
 }
 
+/// The first of the frames that [`append`] has made of each other: its kind, its length in bytes, its padded payload, and what
+/// follows it. None: there is no whole one.
+pub fn split_first(frames: &[u8]) -> Option<(Kind, usize, &[u8], &[u8])> {
+    let (header, rest) = frames.split_first_chunk::<HEADER_BYTES>()?;
+    let (kind, length) = decode_header(u64::from_ne_bytes(*header))?;
+    let (payload, rest) = rest.split_at_checked(length.next_multiple_of(8))?;
+    Some((kind, length, payload, rest))
+}
+
 /// How a frame could fail to pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broken<E> {

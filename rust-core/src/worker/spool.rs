@@ -128,14 +128,12 @@ impl Spool {
 
 /// The frames that tell of messages, as far as there is memory for them.
 fn messages_of(frames: &[u8]) -> Vec<u8> {
-    let (mut at, mut out) = (0, Vec::new());
-    while let Some(header) = frames.get(at..).and_then(|rest| rest.first_chunk()) {
-        let Some((kind, length)) = frame::decode_header(u64::from_ne_bytes(*header)) else { break };
-        let end = at + frame::HEADER_BYTES + length.next_multiple_of(8);
+    let (mut left, mut out) = (frames, Vec::new());
+    while let Some((kind, _, _, rest)) = frame::split_first(left) {
         if kind == Kind::Message {
-            _ = memory::append(&mut out, frames.get(at..end).unwrap_or_default(), "messages of a task");
+            _ = memory::append(&mut out, &left[..left.len() - rest.len()], "messages of a task");
         }
-        at = end;
+        left = rest;
     }
     out
 }

@@ -6,9 +6,10 @@ use crate::host::Bounds;
 use crate::lease::frames::Frame;
 use crate::lease::leases::Leases;
 use crate::lease::work::{Ended, Errand, How, Said, Work};
+use crate::memory;
 use crate::pool::slot::State;
 use crate::report::*;
-use crate::wire::frame::{HEADER_BYTES, decode_header};
+use crate::wire::frame;
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,20 +71,18 @@ fn ended(mut said: Vec<Said>) -> Ended {
 }
 
 fn rows(ended: &Ended) -> Vec<String> {
-    let (mut at, mut rows) = (0, Vec::new());
-    let frames = &ended.kept_rows;
-    while at < frames.len() {
-        let (kind, length) = decode_header(u64::from_ne_bytes(*frames[at..].first_chunk().unwrap())).unwrap();
-        let end = at + HEADER_BYTES + length.next_multiple_of(8);
-        let words: Vec<u64> =
-            frames[at + HEADER_BYTES..end].chunks_exact(8).map(|w| u64::from_ne_bytes(*w.first_chunk().unwrap())).collect();
+    let (mut left, mut rows) = (ended.kept_rows.as_slice(), Vec::new());
+    while let Some((kind, length, payload, rest)) = frame::split_first(left) {
+        let mut words = Vec::new();
+        memory::append_words(&mut words, payload, "a row").unwrap();
         match Frame::decode(kind, &words, length).unwrap() {
             Frame::Row(row) => rows.push(String::from_utf8(row.to_vec()).unwrap()),
-            Frame::Described(columns) => assert_eq!((at, columns.len()), (0, 1)),
+            Frame::Described(columns) => assert_eq!((left.len(), columns.len()), (ended.kept_rows.len(), 1)),
             other => panic!("{other:?}"),
         }
-        at = end;
+        left = rest;
     }
+    assert!(left.is_empty());
     rows
 }
 

@@ -2,11 +2,15 @@
 
 use super::caller::Client;
 use super::world::{Fault, World, until};
+use crate::async_event::spec::{self, Batch, Notification, Spec};
+use crate::coordinator::runner;
+use crate::coordinator::workers::Workers;
+use crate::host::Bounds;
 use crate::lease::leases::Leases;
-use crate::lease::work::{Errand, Said, Work};
+use crate::lease::work::{Errand, How, Said, Work};
 use crate::pool::slot::{Key, State};
 use crate::report::CANNOT_CONNECT_NOW;
-use crate::wire::batch::{Became, events};
+use crate::wire::batch::{Became, Note, events, notifications};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
@@ -229,5 +233,37 @@ fn who_is_at_the_limit_of_its_role_slows_nobody_else() {
         || "all leases are over".into(),
     );
     assert!(world.area.slots[3].change(generation, State::Busy, State::Free));
+    world.shut_down();
+}
+
+#[test]
+fn what_a_part_asks_for_reaches_a_worker_as_its_shim_reads_it() {
+    let world = World::new(2);
+    let Coordinator { client: h, leases, .. } = Coordinator::new(&world, 5, 1, 1);
+    let workers = Workers { h: &h, area: &world.area, session: h.session, limits: h.limits, leases: &leases, database: 5, tables: 7 };
+    let handler = Spec { id: 3, name: b"h".to_vec(), owner: 10, ..Spec::default() };
+    let ones = spec::Work::Events { partition: 2, tids: vec![4, 5], ids: vec![8, 9] };
+    let note = Notification { channel: b"c".to_vec(), payload: b"p".to_vec(), pid: 6 };
+    let batches =
+        [Batch { work: ones, attempt: 1, key: Some(10) }, Batch { work: spec::Work::Notifications(vec![note]), attempt: 1, key: None }];
+    let hear_out = |work: runner::Work<'_>| {
+        assert!(matches!(workers.start(1, &work), Ok(true)));
+        let mut said = Vec::new();
+        let over = || {
+            said.extend(leases.listen(&h, &world.area).into_iter().map(|(_, said)| said));
+            leases.count() == 0
+        };
+        until(over, || "the lease is over".into());
+        said
+    };
+    let said = hear_out(runner::Work::Batches { handler: &handler, batches: &batches });
+    assert_eq!(said, [Said::Batch(0, Became::Done), Said::Batch(1, Became::Done), Said::Over]);
+    let note = Note { pid: 6, channel: b"c", payload: b"p" };
+    let sent = [events(2, 1, 11, &[4, 5], &[8, 9]).unwrap(), notifications(1, [note].into_iter()).unwrap()];
+    assert!(sent.iter().all(|batch| world.committed(&format!("{batch:?}"))));
+    let keep = Bounds { row_bytes: 0, message_bytes: 0 };
+    let said = hear_out(runner::Work::Command { database: 5, owner: 10, superuser: false, text: b"put x", timeout_ms: 0, keep });
+    assert!(matches!(&said[..], [Said::Began { .. }, Said::Ended(ended)] if ended.how == How::Done), "{said:?}");
+    assert!(world.committed("x"));
     world.shut_down();
 }
