@@ -12,6 +12,8 @@
 #include "pgstat.h"
 #include "replication/slot.h"
 #include "storage/ipc.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -123,6 +125,27 @@ aside_host_next_statement(bool controls)
 	return status;
 }
 
+static LocalTransactionId
+local_transaction(void)
+{
+	VirtualTransactionId id;
+
+	GET_VXID_FROM_PGPROC(id, *MyProc);
+	return id.localTransactionId;
+}
+
+/* A command is over and its transaction, which was this one, is not; or COMMIT AND CHAIN has begun another. */
+static void
+end_open_transaction(LocalTransactionId transaction)
+{
+	if (local_transaction() == transaction)
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("command left its transaction open"),
+				 errhint("End it with COMMIT.")));
+	AbortOutOfAnyTransaction();
+}
+
 aside_status
 aside_host_commit(void)
 {
@@ -130,19 +153,15 @@ aside_host_commit(void)
 
 	ASIDE_TRY(status);
 	{
+		LocalTransactionId transaction = local_transaction();
+
 		aside_stop_timers();
 		EndImplicitTransactionBlock();
-		/* A session may go on with what its command has begun; nobody else can. */
-		if (!aside_in_session && IsTransactionBlock())
-			ereport(ERROR,
-					(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-					 errmsg("command left its transaction open"),
-					 errhint("End it with COMMIT.")));
 		aside_last_commit = true;
 		CommitTransactionCommand();
-		/* COMMIT AND CHAIN */
+		/* A session goes on with what its command has begun; nobody else can. */
 		if (unlikely(!aside_in_session && IsTransactionOrTransactionBlock()))
-			AbortOutOfAnyTransaction();
+			end_open_transaction(transaction);
 		aside_log_duration();
 	}
 	ASIDE_END_TRY();

@@ -80,15 +80,11 @@ impl LastTransaction {
         Self { outcome, xid, before: commits, ended_well: false, done: last_one && outcome == Outcome::Committed }
     }
 
-    pub fn in_words(&self, depth: u32) -> String {
-        let named = |what: &str| at_depth(what, depth);
+    pub fn in_words(&self, what: &str, depth: u32) -> String {
         let mut words = match self.outcome {
-            Outcome::Aborted => format!("The {} aborted.", named("autonomous transaction")),
-            Outcome::Committed => format!("The {} committed.", named("autonomous transaction")),
-            Outcome::Unknown => {
-                let xid = self.xid;
-                format!("Whether the {} committed is unknown.", named(&format!("autonomous transaction {xid}")))
-            }
+            Outcome::Aborted => format!("The {} aborted.", at_depth(what, depth)),
+            Outcome::Committed => format!("The {} committed.", at_depth(what, depth)),
+            Outcome::Unknown => format!("Whether the {} committed is unknown.", at_depth(&format!("{what} {}", self.xid), depth)),
         };
         if self.before > 0 {
             words += &format!(" The command had committed {} transactions before it.", self.before);
@@ -139,7 +135,7 @@ impl<H: CallerHost> Exchange<'_, H> {
                 last.outcome = Outcome::Aborted;
             }
             Report::error(CONNECTION_FAILURE, "worker of the autonomous transaction terminated")
-                .with(Field::Detail, last.in_words(self.terms.depth))
+                .with(Field::Detail, last.in_words("autonomous transaction", self.terms.depth))
         } else {
             let state = last_words.as_ref().map(|r| r.sqlstate).unwrap_or(CONNECTION_FAILURE);
             Report::error(state, "could not start a worker for the autonomous transaction")

@@ -144,17 +144,7 @@ impl Leases {
     pub fn cancel<H: CallerHost>(&self, h: &H, area: &Area, number: u64) -> bool {
         let mut open = self.open.borrow_mut();
         let Some(open) = open.iter_mut().find(|open| open.number == number) else { return false };
-        let Lease { slot: index, generation } = open.lease;
-        let slot = &area.slots[index as usize];
-        if slot.recall_batches(generation, 0) != Some(0) {
-            if slot.gate.cancel(generation, Why::GivenUp) == Stop::TooLate {
-                return false;
-            }
-            let now = h.now_us();
-            open.cancel = open.cancel.or(Some((now, now)));
-            open.insist(h, slot);
-        }
-        true
+        open.give_up(h, &area.slots[open.lease.slot as usize])
     }
 
     /// Microseconds until [`Leases::listen`] has something to do though nobody says anything.
@@ -239,6 +229,20 @@ fn takes_last(area: &Area, key: Key, limits: &Limits) -> Option<Short> {
 }
 
 impl Open {
+    /// See [`Leases::cancel`].
+    fn give_up<H: CallerHost>(&mut self, h: &H, slot: &Slot) -> bool {
+        let generation = self.lease.generation;
+        if slot.recall_batches(generation, 0) != Some(0) {
+            if slot.gate.cancel(generation, Why::GivenUp) == Stop::TooLate {
+                return false;
+            }
+            let now = h.now_us();
+            self.cancel = self.cancel.or(Some((now, now)));
+            self.insist(h, slot);
+        }
+        true
+    }
+
     /// Interrupt what was given up, if it is time again; what traps that for long is ended with its worker.
     fn insist<H: CallerHost>(&mut self, h: &H, slot: &Slot) {
         let now = h.now_us();
@@ -339,11 +343,12 @@ impl Open {
             None if timed_out => How::TimedOut,
             None => How::Lost,
         };
-        let mut report = Report::error(CONNECTION_FAILURE, "worker of the command terminated").with(Field::Detail, last.in_words(1));
-        if let Some(words) = words {
+        let (state, said) = words.as_ref().map_or((CONNECTION_FAILURE, None), |words| (words.sqlstate, words.get(Field::Message)));
+        let message = said.filter(|_| timed_out).unwrap_or(b"worker of the command terminated");
+        let mut report = Report::error(state, message).with(Field::Detail, last.in_words("transaction", 1));
+        if let Some(said) = said.filter(|_| !timed_out) {
             report.add_line(Field::Detail, b"The worker said: ");
-            report.extend(Field::Detail, words.get(Field::Message).unwrap_or_default());
-            report.sqlstate = words.sqlstate;
+            report.extend(Field::Detail, said);
         }
         command.error = Some(report);
         command

@@ -570,7 +570,7 @@ impl<'a> Worker<'a> {
                     *fit = false;
                 }
                 // Who reads the results of what was sent before does not have the command any more.
-                if request.mode == Mode::Session && request.tells_statements_apart() {
+                if request.mode == Mode::Session && request.tells_statements_apart() || request.mode == Mode::Command {
                     report = Box::new(report.within(request.command));
                 }
                 Err(report)
