@@ -212,11 +212,21 @@ SELECT async_event_redrive('order');
 CALL until('count(*) = 3 FROM parcel');
 SELECT customer, street FROM parcel ORDER BY customer;
 SELECT count(*) AS dead FROM aside.dead_events;
-\echo '11. The pool: a few workers serve every session, every task and every handler, borrowed for one piece of work each.'
+\echo '11. Schedules: one by the second, one that fails and is tried again, and when one is due across a change of the clock.'
+\echo
+CREATE TABLE ticks (at timestamptz DEFAULT clock_timestamp());
+SELECT schedule_set('tick', '* * * * * *', 'INSERT INTO ticks DEFAULT VALUES') > 0 AS "by the second",
+       schedule_set('flaky', '@yearly', 'SELECT 1 / (count(*) / 3) FROM ticks', max_attempts => 5, backoff => '500 ms') > 0 AS "may fail";
+SELECT schedule_run_now('flaky') AS run \gset
+SELECT schedule_wait(:run, '20 seconds');
+SELECT schedule, attempt, state, started - due < interval '1 second' AS punctual, rows, message FROM aside.schedule_runs ORDER BY run, attempt;
+SELECT schedule_explain('30 2 * * *'), p AS due FROM schedule_preview('30 2 * * *', 'Europe/Berlin', 3, '2024-03-30 12:00+01') p;
+SELECT count(schedule_drop(name)) AS dropped FROM aside.schedules;
+\echo '12. The pool: a few workers serve every session, every task and every handler, borrowed for one piece of work each.'
 \echo
 SELECT slot, state, database, username, calls, errors FROM aside.workers WHERE pid IS NOT NULL ORDER BY slot;
 SELECT kind, calls, errors, rows, round(total_ms::numeric, 2) AS total_ms FROM aside.stat ORDER BY kind;
-\echo '12. The price: 1,000 single-row INSERTs, each committed on its own, beside dblink on this machine.'
+\echo '13. The price: 1,000 single-row INSERTs, each committed on its own, beside dblink on this machine.'
 \echo
 CREATE TABLE sink (n int);
 CREATE TABLE took (way text, ms numeric);
