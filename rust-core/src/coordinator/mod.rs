@@ -77,9 +77,9 @@ impl Coordinator {
         self.turn.rests(h, parts!(self))
     }
 
-    /// What every part was told of was of no use.
+    /// A part was told of something that was of no use.
     pub fn looked_in_vain<H: EventHost + ScheduleStore>(&mut self, _: &H) -> bool {
         let parts: &mut [&mut dyn Part<H>] = parts!(self);
-        parts.iter().all(|part| part.looked_in_vain())
+        parts.iter().any(|part| part.looked_in_vain())
     }
 }

@@ -90,7 +90,10 @@ impl Process {
         if pause > 0 {
             return Next::Sleep(pause);
         }
-        self.coordinator.tell(entry.hear());
+        // Whoever finds it said already sets no latch: so what comes meanwhile does not cut a pause short.
+        if !self.coordinator.turn.pauses(h.now_us()) {
+            self.coordinator.tell(entry.hear());
+        }
         let taken = self.coordinator.take_turn(h);
         if let Some(well) = self.coordinator.turn.fared() {
             entry.fared(well, h.timestamp());

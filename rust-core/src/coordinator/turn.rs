@@ -88,6 +88,11 @@ impl Turn {
         self.health.iter().map(|health| health.pause(now_us)).min().unwrap_or(0)
     }
 
+    /// Does a part pause?
+    pub fn pauses(&self, now_us: u64) -> bool {
+        self.health.iter().any(|health| health.pause(now_us) > 0)
+    }
+
     /// How the last turn went: well, if no part fails.
     pub fn fared(&self) -> Option<bool> {
         if self.failed { Some(false) } else { self.health.iter().all(|health| !health.fails()).then_some(true) }
