@@ -166,8 +166,8 @@ impl Caller {
     /// Nobody wants those that are left; then there is none.
     fn end_tasks(&self) {
         let mut row = aside_task_row::default();
-        // SAFETY: as above.
         let some = |row: &mut aside_task_row| {
+            // SAFETY: as above.
             (0..TASKS).any(|i| unsafe { aside_view_task(self.pool, &self.host, i, row) } == aside_status::ASIDE_OK)
         };
         let none = || {
