@@ -14,6 +14,9 @@
 #include "executor/executor.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#if PG_VERSION_NUM < 190000
+#include "parser/parser.h"
+#endif
 #include "replication/slot.h"
 #include "storage/buf_internals.h"
 #include "storage/bufmgr.h"
@@ -156,6 +159,20 @@ static inline HeapTupleHeader
 aside_returned_row(Datum row)
 {
 	return (HeapTupleHeader) PG_DETOAST_DATUM(row);
+}
+
+/* Shall the server warn of backslashes in literals?  What it did is returned.  19 knows no literals to warn of. */
+static inline bool
+aside_warn_of_backslashes(bool wanted)
+{
+#if PG_VERSION_NUM >= 190000
+	return wanted;
+#else
+	bool		before = escape_string_warning;
+
+	escape_string_warning = wanted;
+	return before;
+#endif
 }
 
 /* 16 has it in the server. */

@@ -19,7 +19,6 @@
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/parsenodes.h"
-#include "parser/parser.h"
 #include "storage/lmgr.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
@@ -174,10 +173,9 @@ static bool
 is_one_select(const char *body)
 {
 	MemoryContext context = CurrentMemoryContext;
-	bool		warning = escape_string_warning;
+	bool		warned = aside_warn_of_backslashes(false);
 	volatile bool one = true;
 
-	escape_string_warning = false;
 	PG_TRY();
 	{
 		List	   *statements = pg_parse_query(body);
@@ -190,7 +188,7 @@ is_one_select(const char *body)
 		FlushErrorState();
 	}
 	PG_END_TRY();
-	escape_string_warning = warning;
+	aside_warn_of_backslashes(warned);
 	return one;
 }
 
