@@ -76,11 +76,6 @@ $$;
 -- a client's encoding that the command names is not the caller's
 SELECT autonomous_exec(U&'SET client_encoding = latin1; DO ''BEGIN RAISE NOTICE $m$\00e9$m$ USING DETAIL = $m$\00fc$m$, TABLE = $m$\00e4$m$; END''');
 SELECT autonomous_exec(U&'SET client_encoding = win1252; DO ''BEGIN RAISE NOTICE $m$\20ac$m$; END''');
--- where in a command that no client has sent
-SET standard_conforming_strings = off;
-SELECT autonomous_exec($$SELECT 'a\\b'$$);
-SELECT * FROM async_result(async_exec($$SELECT 1, 'a\\b'$$)) AS (a int, b text);
-RESET standard_conforming_strings;
 
 DROP TABLE regress_t;
 DROP FUNCTION regress_say(text), regress_quiet(), regress_at_commit();

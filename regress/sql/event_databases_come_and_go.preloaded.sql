@@ -64,7 +64,8 @@ ALTER DATABASE regress_aside_events SET client_encoding = 'LATIN1';
 ALTER DATABASE regress_aside_events SET search_path = '';
 ALTER DATABASE regress_aside_events SET statement_timeout = '1 ms';
 ALTER DATABASE regress_aside_events SET lock_timeout = '1 ms';
-ALTER DATABASE regress_aside_events SET standard_conforming_strings = off;
+-- before 19, which has the standard's literals only
+DO $$BEGIN ALTER DATABASE regress_aside_events SET standard_conforming_strings = off; EXCEPTION WHEN feature_not_supported THEN END$$;
 ALTER DATABASE regress_aside_events SET quote_all_identifiers = on;
 ALTER DATABASE regress_aside_events SET intervalstyle = 'sql_standard';
 ALTER DATABASE regress_aside_events SET datestyle = 'German';

@@ -28,11 +28,11 @@ CALL until('(SELECT count(*) FROM told) = 5');
 SELECT handler, what, count(*) FROM told GROUP BY 1, 2 ORDER BY 1, 2;
 -- the settings, too, which the handling of one event may change for the next one of its batch
 TRUNCATE told;
-SELECT async_event_on('strings', command => $$INSERT INTO told (handler, what)
-    SELECT set_config('standard_conforming_strings', 'off', true), length('a\\b')$$, name => 'kept_strings', batch_size => 2);
-SELECT count(async_event_emit('strings')) FROM generate_series(1, 2);
+SELECT async_event_on('nulls', command => $$INSERT INTO told (handler, what)
+    SELECT set_config('transform_null_equals', 'on', true), (NULL::int = NULL) IS NULL$$, name => 'kept_nulls', batch_size => 2);
+SELECT count(async_event_emit('nulls')) FROM generate_series(1, 2);
 CALL until('(SELECT count(*) FROM told) = 2');
-SELECT count(async_event_emit('strings')) FROM generate_series(1, 2);
+SELECT count(async_event_emit('nulls')) FROM generate_series(1, 2);
 CALL until('(SELECT count(*) FROM told) = 4');
 SELECT what FROM told ORDER BY n;
 SELECT count(async_event_off(name)) FROM aside.handlers WHERE name LIKE 'kept%';
