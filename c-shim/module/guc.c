@@ -26,6 +26,7 @@ int			aside_max_tasks_per_role = 0;
 int			aside_max_handlers_per_role = 0;
 int			aside_max_events_per_role = 0;
 int			aside_max_handlers_per_channel = 0;
+int			aside_max_schedules_per_role = 0;
 int			aside_task_memory = 2048;
 int			aside_task_result_limit = 1024 * 1024;
 int			aside_task_results_per_role = 0;
@@ -151,6 +152,11 @@ aside_define_settings(void)
 							"Maximum number of event handlers of one channel.",
 							"Zero means no limit.",
 							&aside_max_handlers_per_channel, 0, 0, 1000000,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("aside.max_schedules_per_role",
+							"Maximum number of schedules that one role has in a database.",
+							"Zero means no limit.",
+							&aside_max_schedules_per_role, 0, 0, 1000000,
 							PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("aside.task_memory",
 							"Memory for commands and results of tasks.",

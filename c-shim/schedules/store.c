@@ -56,7 +56,7 @@ static const char *const statements[STATEMENTS] = {
 	"WHERE id = $1 AND attempt = $2 AND state IN ('waiting', 'running') RETURNING id",
 	[COUNT_FAILURE] = "UPDATE aside.schedule SET failures = CASE WHEN $2 THEN failures + 1 ELSE 0 END "
 	"WHERE id = $1 AND ($2 OR failures > 0) RETURNING name",
-	[FORGET] = "DELETE FROM aside.schedule_run r USING aside.schedule s WHERE r.id = $1 AND s.id = r.schedule "
+	[FORGET] = "DELETE FROM aside.schedule_run r USING aside.schedule s WHERE r.id = $1 AND s.id = r.schedule AND NOT r.manual "
 	"AND (s.history = 'none' OR s.history = 'failures' AND $2)",
 	[AGAIN] = "INSERT INTO aside.schedule_run (id, attempt, schedule, due, manual, state, not_before) "
 	"SELECT id, $2, schedule, due, manual, 'waiting', $3 FROM aside.schedule_run WHERE id = $1 AND attempt = $2 - 1 "
@@ -241,9 +241,22 @@ static const char *const states[] = {
 	[ASIDE_RUN_LOST] = "lost",
 };
 
+/* What has ended is kept as far as the history of its schedule goes. */
 static void
+forget_run(int64_t run, bool done)
+{
+	Oid			types[2] = {INT8OID, BOOLOID};
+	Datum		values[2] = {Int64GetDatum(run), BoolGetDatum(done)};
+
+	(void) run_statement(FORGET, 2, types, values, NULL);
+}
+
+/* The number of its run, or 0. */
+static int64_t
 write_fired(const aside_schedule_entry *entry)
 {
+	bool		skipped = entry->state == ASIDE_RUN_SKIPPED_OVERLAP || entry->state == ASIDE_RUN_SKIPPED_MISFIRE;
+	int64_t		run;
 	Oid			types[9] = {INT8OID, INT8OID, TIMESTAMPTZOID, INT4OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, TEXTOID};
 	char		nulls[10] = "         ";
 	Datum		values[9];
@@ -263,6 +276,10 @@ write_fired(const aside_schedule_entry *entry)
 	else
 		nulls[8] = 'n';
 	(void) run_statement(FIRE, 9, types, values, nulls);
+	run = SPI_processed == 1 ? aside_number_at(0, 1) : 0;
+	if (skipped && run != 0)
+		forget_run(run, false);
+	return run;
 }
 
 /* One line for what has failed for good. */
@@ -307,16 +324,17 @@ write_ended(const aside_schedule_entry *entry)
 	values[12] = text_or_null(entry->context, &nulls[12]);
 	values[13] = text_or_null(entry->messages, &nulls[13]);
 	(void) run_statement(END_RUN, 14, types, values, nulls);
-	if (!entry->last || !(done || failed))
+	if (!entry->last)
 		return;
-	values[0] = Int64GetDatum(entry->schedule);
-	values[1] = BoolGetDatum(failed);
-	(void) run_statement(COUNT_FAILURE, 2, count_types, values, NULL);
-	if (failed && SPI_processed > 0)
-		log_failure(entry, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
-	values[0] = Int64GetDatum(entry->run);
-	values[1] = BoolGetDatum(done);
-	(void) run_statement(FORGET, 2, count_types, values, NULL);
+	if (done || failed)
+	{
+		values[0] = Int64GetDatum(entry->schedule);
+		values[1] = BoolGetDatum(failed);
+		(void) run_statement(COUNT_FAILURE, 2, count_types, values, NULL);
+		if (failed && SPI_processed > 0)
+			log_failure(entry, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+	}
+	forget_run(entry->run, done);
 	SPI_processed = 1;
 }
 
@@ -333,8 +351,7 @@ write_entry(const aside_schedule_entry *entry)
 	switch ((aside_schedule_entry_kind) entry->kind)
 	{
 		case ASIDE_SCHEDULE_FIRED:
-			write_fired(entry);
-			return SPI_processed == 1 ? aside_number_at(0, 1) : 0;
+			return write_fired(entry);
 		case ASIDE_SCHEDULE_MOVED:
 			types[1] = INT8OID;
 			values[0] = Int64GetDatum(entry->schedule);

@@ -52,5 +52,15 @@ SELECT async_event_on('quota 1', command => 'SELECT 1', name => 'second');
 SELECT async_event_on('quota 3', command => 'SELECT 1');
 RESET aside.max_handlers_per_channel;
 SELECT count(async_event_off('quota ' || i)) FROM generate_series(1, 3) i;
+-- schedules; one that is replaced is not one more
+SET aside.max_schedules_per_role = 2;
+SET ROLE regress_aside_quota;
+SELECT count(schedule_set('quota ' || i, '@yearly', 'SELECT 1')) FROM generate_series(1, 2) i;
+SELECT schedule_set('quota 3', '@yearly', 'SELECT 1');
+SELECT count(schedule_set('quota 2', '@daily', 'SELECT 1'));
+RESET ROLE;
+SELECT count(schedule_set('quota 4', '@yearly', 'SELECT 1')) AS of_another;
+RESET aside.max_schedules_per_role;
+SELECT count(schedule_drop(name)) FROM aside.schedules;
 RESET aside.checkout_timeout;
 DROP ROLE regress_aside_quota;

@@ -91,6 +91,7 @@ DECLARE
     row aside.schedule;
     obstacle text;
     wrong text;
+    quota int;
 BEGIN
     IF name IS NULL OR spec IS NULL OR command IS NULL OR timezone IS NULL THEN
         RAISE EXCEPTION '% of a schedule must not be null', CASE WHEN name IS NULL THEN 'name' WHEN spec IS NULL THEN 'specification'
@@ -168,6 +169,11 @@ BEGIN
                 NOT enabled, s.revision + 1, row.next_due, row.next_run_at, row.last_due, row.fired)
             WHERE s.id = before.id;
         RETURN before.id;
+    END IF;
+    quota := current_setting('aside.max_schedules_per_role')::int;
+    IF quota > 0 AND (SELECT count(*) FROM aside.schedule_owners s WHERE s.role = caller) >= quota THEN
+        RAISE EXCEPTION 'too many schedules of role "%"', caller_name USING ERRCODE = '53400',
+            DETAIL = format('The limit is %s.', quota), HINT = 'Consider increasing "aside.max_schedules_per_role".';
     END IF;
     -- Whoever owns a proxy can rename it: none that bears this name by now is to be taken for that of a restored row.
     row.id := nextval('aside.schedule_id_seq');
