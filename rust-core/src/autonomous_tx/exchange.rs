@@ -207,7 +207,7 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
                     self.h.row(tuple)
                 }
                 Frame::Message(message) if message.severity >= Severity::Error => {
-                    last_words = Some(message);
+                    last_words = Some(*message);
                     Ok(())
                 }
                 Frame::Message(message) => self.h.relay(&message),
@@ -226,7 +226,7 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
                 }
                 Frame::Error(report) => {
                     self.release(&mut reader, false);
-                    return Met::Failed(self.dress(report).into());
+                    return Met::Failed(self.dress(*report).into());
                 }
                 Frame::SettingsWanted => {
                     reader.release();

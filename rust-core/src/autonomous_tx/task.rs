@@ -569,7 +569,7 @@ fn hand_on<H: CallerHost>(h: &H, frames: &mut Frames, rows: &mut u64) -> Result<
             }
             Frame::Message(message) => h.relay(&message)?,
             Frame::Complete(ending) => h.complete(&ending)?,
-            Frame::Error(report) => return Err(report.into()),
+            Frame::Error(report) => return Err(Failed::Report(report)),
             _ => return Err(protocol_violation().into()),
         }
     }

@@ -8,16 +8,16 @@ use crate::wire::codec::{Malformed, Unread};
 use crate::wire::frame::Kind;
 use crate::wire::message::{Ending, Stamp, decode_columns, decode_report};
 
-/// One frame; its texts are those of the buffer that it was read to.
+/// One frame; its texts are those of the buffer that it was read to. A report is boxed: it is large, and most frames are rows.
 #[derive(Debug)]
 pub enum Frame<'a> {
     Row(&'a [u8]),
     /// Below ERROR, or the last words of a worker that dies.
-    Message(Report),
+    Message(Box<Report>),
     /// The request is done.
     Done(Ending),
     /// It has failed.
-    Error(Report),
+    Error(Box<Report>),
     /// It is to come again, with the settings that it names.
     SettingsWanted,
     /// Rows of these columns follow.
@@ -34,9 +34,9 @@ impl<'a> Frame<'a> {
     pub fn decode(kind: Kind, words: &'a [u64], length: usize) -> Result<Self, Unread> {
         Ok(match kind {
             Kind::Row => Self::Row(bytemuck::cast_slice(words).get(..length).ok_or(Malformed)?),
-            Kind::Message => Self::Message(decode_report(words)?),
+            Kind::Message => Self::Message(Box::new(decode_report(words)?)),
             Kind::Done => Self::Done(Ending::decode(words)?),
-            Kind::Error => Self::Error(decode_report(words)?),
+            Kind::Error => Self::Error(Box::new(decode_report(words)?)),
             Kind::SettingsWanted => Self::SettingsWanted,
             Kind::Described => Self::Described(decode_columns(words)?),
             Kind::Complete => Self::Complete(Ending::decode(words)?),

@@ -281,9 +281,9 @@ impl Open {
                     command.how = How::TimedOut;
                 }
             }
-            (Frame::Message(message), _) if message.severity >= Severity::Error => self.last_words = Some(message),
+            (Frame::Message(message), _) if message.severity >= Severity::Error => self.last_words = Some(*message),
             (Frame::Message(message), Some(command)) => {
-                let kept = memory::push(&mut command.messages, message, LEASE).is_ok();
+                let kept = memory::push(&mut command.messages, *message, LEASE).is_ok();
                 command.dropped += u32::from(!kept);
             }
             (Frame::Message(_), None) => {}
@@ -304,7 +304,7 @@ impl Open {
                         _ if cancelled => How::Cancelled,
                         _ => How::Failed,
                     };
-                    command.error = Some(report);
+                    command.error = Some(*report);
                     return Some(Said::Ended(command));
                 }
                 _ => return Some(refused(&report)),
