@@ -98,6 +98,18 @@ sql(q{SELECT schedule_set('other', '@yearly', 'SELECT 1')});
 until_true(q{SELECT count(*) = 0 FROM aside.schedule_runs}, 'aside.history_retention: what is older goes');
 sql(q{ALTER SYSTEM RESET aside.history_retention; SELECT pg_reload_conf(); SELECT schedule_drop(name) FROM aside.schedules});
 
+# Who may not act holds up nobody else.
+sql(q{CREATE ROLE held_up LOGIN; GRANT aside_user TO held_up});
+$node->safe_psql('postgres', q{SELECT schedule_set('held up', '* * * * * *', 'SELECT 1', priority => 9)}, extra_params => ['-U', 'held_up']);
+sql(q{SELECT schedule_set('free', '@yearly', 'SELECT 1')});
+until_true(q{SELECT count(*) > 0 FROM aside.schedule_runs WHERE schedule = 'held up' AND state = 'done'}, 'it may');
+sql(q{ALTER ROLE held_up NOLOGIN; SELECT schedule_run_now('held up')});
+is(ran('free'), 'done', 'a run that waits for its owner to be able to log in holds up no other');
+is(sql(q{SELECT count(*) FROM aside.schedule_runs WHERE schedule = 'held up' AND manual AND state = 'done'}), '0', 'it waits');
+sql(q{ALTER ROLE held_up LOGIN});
+until_true(q{SELECT NOT EXISTS (SELECT FROM aside.schedule_runs WHERE schedule = 'held up' AND manual AND state <> 'done')}, 'and goes on when it is');
+sql(q{DROP OWNED BY held_up; DROP ROLE held_up; SELECT schedule_drop('free')});
+
 # Commands that do not end as they should.
 sql(q{CREATE TABLE began (what text);
 	SELECT schedule_set('sleeps', '@yearly', 'SELECT pg_sleep(600)', timeout => '100 ms');
@@ -148,7 +160,8 @@ is(sql(q{SELECT count(*) FROM aside.schedule_runs WHERE schedule = 'reboot'}), '
 sql(q{SELECT schedule_drop(name) FROM aside.schedules});
 
 # No worker for some seconds.
-sql(q{ALTER SYSTEM SET aside.max_workers = 1; SELECT pg_reload_conf()});
+sql('ALTER SYSTEM SET aside.max_workers = 1');
+$node->restart;
 my $busy = session($node);
 $busy->send(q{SELECT autonomous_exec('SELECT pg_sleep(4)')});
 until_true(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'pg_aside worker' AND wait_event = 'PgSleep'}, 'the one worker is busy');
@@ -163,7 +176,10 @@ $busy->quit;
 sql(q{SELECT schedule_drop(name) FROM aside.schedules});
 
 # Many are due at once, and workers are few.
-sql(q{ALTER SYSTEM SET aside.max_workers = 4; SELECT pg_reload_conf()});
+sql('ALTER SYSTEM SET aside.max_workers = 4');
+$node->restart;
+# It keeps the coordinator.
+sql(q{SELECT schedule_set('stays', '@yearly', 'SELECT 1')});
 my $coordinator = q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'pg_aside coordinator' AND datname = 'postgres'};
 my $anon = sub {
 	my $pid = sql($coordinator);

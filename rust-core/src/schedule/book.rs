@@ -55,14 +55,14 @@ pub struct Book {
     pending: Vec<Entry>,
     /// Schedules or runs may be others than those that were read.
     told: bool,
-    /// Those whose owners could not act are asked for again then.
-    look_again_at: i64,
+    /// Schedules whose owners could not act, and when that is asked again.
+    held_up: BTreeMap<i64, i64>,
     retry_at: i64,
 }
 
 impl Default for Book {
     fn default() -> Self {
-        Self { schedules: BTreeMap::new(), runs: BTreeMap::new(), pending: Vec::new(), told: true, look_again_at: 0, retry_at: 0 }
+        Self { schedules: BTreeMap::new(), runs: BTreeMap::new(), pending: Vec::new(), told: true, held_up: BTreeMap::new(), retry_at: 0 }
     }
 }
 
@@ -164,6 +164,24 @@ impl Book {
         self.note(Entry::Unbegun { run, attempt })
     }
 
+    /// Its owner may not act. The others do not wait with it.
+    fn waits_for_owner(&mut self, id: i64, now: i64) -> Result<(), Saved> {
+        let Some(held) = self.runs.get_mut(&id) else { return Ok(()) };
+        held.run.begun = false;
+        let (run, attempt, schedule) = (held.run.id, held.run.attempt, held.run.schedule);
+        self.hold_up(schedule, now);
+        self.note(Entry::Unbegun { run, attempt })
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "nodes of a tree, of schedules that are in one already")]
+    fn hold_up(&mut self, schedule: i64, now: i64) {
+        self.held_up.insert(schedule, now.saturating_add_unsigned(LOOK_AGAIN_US));
+    }
+
+    fn held_up_until(&self, schedule: i64) -> i64 {
+        self.held_up.get(&schedule).copied().unwrap_or(i64::MIN)
+    }
+
     /// An attempt has ended: is there to be another?
     fn ended(&mut self, run: Run, end: End, lease: Option<u64>, now: i64) -> Result<(), Saved> {
         let again = match self.schedules.get(&run.schedule) {
@@ -222,7 +240,7 @@ impl Book {
             self.ended(run, End::Lost, None, now)?;
         }
         self.told = false;
-        self.look_again_at = 0;
+        self.held_up.clear();
         Ok(())
     }
 
@@ -241,7 +259,7 @@ impl Book {
 
     /// Schedules that have something to do now, the most urgent first.
     fn due(&self, now: i64) -> Result<Vec<i64>, memory::NoMemory> {
-        let may = |schedule: &&Schedule| !schedule.paused && self.look_again_at <= now;
+        let may = |schedule: &&Schedule| !schedule.paused && self.held_up_until(schedule.id) <= now;
         let due = self.schedules.values().filter(may).filter(|schedule| schedule.next.is_some_and(|next| next.at <= now));
         let mut due =
             memory::collect(due.map(|schedule| (-i64::from(schedule.priority), schedule.next.map(|n| n.at), schedule.id)), "due")?;
@@ -258,7 +276,6 @@ impl Book {
         let due = self.due(now).map_err(|_| self.no_memory())?;
         let open = self.open_of();
         let mut entries = Vec::new();
-        let mut waits = false;
         let full = due.len() == BATCH;
         if !due.is_empty() {
             let standing = h.standing(&due)?;
@@ -276,13 +293,10 @@ impl Book {
                             }
                         }
                     }
-                    Standing::Waits => waits = true,
+                    Standing::Waits => self.hold_up(*id, now),
                     Standing::Ended => self.told = true,
                 }
             }
-        }
-        if waits {
-            self.look_again_at = now.saturating_add_unsigned(LOOK_AGAIN_US);
         }
         let begun = self.choose(h, &mut entries, &open, now)?;
         if entries.is_empty() && begun.is_empty() {
@@ -411,7 +425,7 @@ impl Book {
         busy.by_ref().for_each(|id| _ = taken.insert(id));
         for held in self.runs.values().filter(|held| !held.run.begun && !held.run.to_cancel && held.run.not_before <= now) {
             let paused = self.schedules.get(&held.run.schedule).is_none_or(|of| of.paused && !held.run.manual);
-            if !paused {
+            if !paused && self.held_up_until(held.run.schedule) <= now {
                 memory::push(&mut wanted, (urgency(held.run.schedule), held.run.due, held.run.id, None), "runs that wait")
                     .map_err(|_| Saved)?;
             }
@@ -465,10 +479,11 @@ impl Book {
         let mut none = false;
         for (id, standing) in runs.iter().zip(standing) {
             let Some(held) = self.runs.get_mut(id) else { continue };
-            let started = match standing {
-                Standing::Acts { .. } if !none => h.start(&held.run, standing),
-                _ => Ok(None),
-            };
+            if !matches!(standing, Standing::Acts { .. }) {
+                self.waits_for_owner(*id, h.timestamp())?;
+                continue;
+            }
+            let started = if none { Ok(None) } else { h.start(&held.run, standing) };
             match started {
                 Ok(Some(lease)) => {
                     held.lease = Some(lease);
@@ -513,14 +528,14 @@ impl Book {
             // What was missed and waits for the end of a run is begun at that end.
             let blocked = schedule.overlap != Overlap::Allow && schedule.misfire == Misfire::All && open.contains_key(&schedule.id);
             if let Some(next) = schedule.next.filter(|next| next.at > now || !blocked) {
-                earliest = earliest.min(next.at.max(self.look_again_at));
+                earliest = earliest.min(next.at.max(self.held_up_until(schedule.id)));
             }
         }
         for held in self.runs.values().filter(|held| !held.run.begun) {
             let blocked = open.get(&held.run.schedule).is_some_and(|of| of.running > 0)
                 || self.schedules.get(&held.run.schedule).is_none_or(|of| of.paused && !held.run.manual);
             if !blocked {
-                earliest = earliest.min(held.run.not_before.max(self.retry_at));
+                earliest = earliest.min(held.run.not_before.max(self.retry_at).max(self.held_up_until(held.run.schedule)));
             }
         }
         for held in self.runs.values().filter(|held| held.lease.is_some()) {
