@@ -25,7 +25,9 @@ SELECT autonomous_session_open('far', 'regress_aside_db');
 SELECT d, u = current_user AS same_user, x FROM autonomous_session_query('far', 'SELECT current_database(), current_user, current_setting(''regress.x'')') AS (d name, u name, x text);
 SELECT session, database, state FROM autonomous_sessions();
 -- the extension need not be there
+\set VERBOSITY terse
 SELECT autonomous_session_exec('far', 'SELECT autonomous_exec(''SELECT 1'')');
+\set VERBOSITY default
 -- transactions, temporary tables, send and result as anywhere
 SELECT autonomous_session_exec('far', 'BEGIN'), autonomous_session_exec('far', 'CREATE TABLE regress_far (a int PRIMARY KEY, b text)');
 SELECT autonomous_session_exec('far', 'INSERT INTO regress_far VALUES ($1, $2), ($3, NULL)', 1, 'one'::text, 2), autonomous_session_exec('far', 'COMMIT');
