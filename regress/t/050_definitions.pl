@@ -151,7 +151,7 @@ is($s->run(q{SELECT async_event_on('z', command => 'SELECT 1')})->{sqlstate}, '4
 ok(eval { $node->wait_for_log(qr/coordinator of events failed: tables and functions of pg_aside belong to several roles/); 1 },
 	'nor run');
 my $again = q{DO $$ DECLARE c text; BEGIN FOR c IN SELECT format('ALTER TABLE %s OWNER TO postgres', oid::regclass) FROM pg_class WHERE relnamespace = 'aside'::regnamespace
-	AND (relkind IN ('r', 'v') OR relname = 'event_id') UNION ALL SELECT format('ALTER FUNCTION %s OWNER TO postgres', oid::regprocedure) FROM pg_proc WHERE pronamespace = 'aside'::regnamespace
+	AND (relkind IN ('r', 'v') OR relname IN ('event_id', 'schedule_run_id')) UNION ALL SELECT format('ALTER FUNCTION %s OWNER TO postgres', oid::regprocedure) FROM pg_proc WHERE pronamespace = 'aside'::regnamespace
 	LOOP EXECUTE c; END LOOP; END $$};
 $s->value($again);
 $s->value("DROP TRIGGER spy ON aside.$_") for ('event_0', 'event_log_0', 'event_handler', 'event_dead', 'event_unique');
