@@ -40,7 +40,22 @@ SELECT jobname, username FROM cron.job ORDER BY jobid;
 SELECT cron.unschedule(:first);
 SELECT cron.schedule_in_database('not mine', '@daily', 'SELECT 1', current_database()::text, session_user::text);
 SELECT cron.unschedule('theirs');
+-- nobody's jobs or history are in another's hands: neither by a number, nor by a function of triggers on a table of one's own
+INSERT INTO cron.job (jobid, schedule, command) VALUES (9223372036854775807, '@daily', 'SELECT 1');
+UPDATE cron.job SET jobid = 1 WHERE jobname = 'restored';
+SELECT setval('cron.jobid_seq', 9223372036854775807);
+CREATE TEMP TABLE own (runid bigint);
+CREATE TRIGGER forget BEFORE DELETE ON own FOR EACH ROW EXECUTE FUNCTION cron.forget_run();
+DROP TABLE own;
 RESET ROLE;
+-- what it is made of is not looked for in the caller's search_path
+CREATE SCHEMA trap;
+CREATE FUNCTION trap.joined(text, bigint) RETURNS text LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''trapped''; END';
+CREATE OPERATOR trap.|| (LEFTARG = text, RIGHTARG = bigint, FUNCTION = trap.joined);
+SET search_path = trap, public;
+SELECT cron.schedule('@daily', 'SELECT 1') > 0 AS scheduled;
+RESET search_path;
+DROP SCHEMA trap CASCADE;
 DELETE FROM cron.job_run_details;
 SELECT cron.unschedule('by the second');
 DELETE FROM cron.job;

@@ -42,13 +42,14 @@ CREATE VIEW cron.job_run_details WITH (security_barrier) AS
 COMMENT ON VIEW cron.job_run_details IS 'runs of jobs, as pg_cron has them; rows can be deleted';
 
 -- What pg_cron writes otherwise: "30 seconds", "$" as the last day of the month.
-CREATE FUNCTION cron.spec_of(schedule text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+CREATE FUNCTION cron.spec_of(schedule text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp AS $$
     SELECT CASE WHEN schedule ~* '^\s*[1-5]?\d\s+seconds?\s*$' THEN 'every ' || (regexp_match(schedule, '\d+'))[1] || ' seconds'
         ELSE pg_catalog.replace(schedule, '$', 'L') END $$;
 COMMENT ON FUNCTION cron.spec_of(text) IS 'a schedule of pg_cron as a specification of pg_aside';
 
 CREATE FUNCTION cron.set_job(jobid bigint, jobname text, schedule text, command text, database text, username text, active boolean)
-RETURNS bigint LANGUAGE plpgsql AS $$
+RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     before text := pg_catalog.current_setting('role');
 BEGIN
@@ -66,7 +67,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION cron.set_job(bigint, text, text, text, text, text, boolean) IS 'makes or replaces the schedule of a job';
 
-CREATE FUNCTION cron.drop_job(job cron.job) RETURNS boolean LANGUAGE plpgsql AS $$
+CREATE FUNCTION cron.drop_job(job cron.job) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     before text := pg_catalog.current_setting('role');
 BEGIN
@@ -79,7 +80,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION cron.drop_job(cron.job) IS 'drops the schedule of a job';
 
-CREATE FUNCTION cron.write_job() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION cron.write_job() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF TG_OP = 'DELETE' THEN
         PERFORM cron.drop_job(OLD);
@@ -87,6 +88,11 @@ BEGIN
     END IF;
     IF coalesce(NEW.nodename, 'localhost') NOT IN ('localhost', '127.0.0.1', '::1', '') THEN
         RAISE EXCEPTION 'jobs run on this server only' USING ERRCODE = '0A000', DETAIL = pg_catalog.format('nodename is "%s".', NEW.nodename);
+    END IF;
+    -- Numbers are everybody's: with another's number, or the last one, a job would be in the way of the jobs of others.
+    IF NEW.jobid IS NOT NULL AND (TG_OP = 'INSERT' OR NEW.jobid <> OLD.jobid)
+        AND NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) THEN
+        RAISE EXCEPTION 'must be superuser to give a job its number' USING ERRCODE = '42501', HINT = 'Leave out jobid.';
     END IF;
     IF TG_OP = 'INSERT' AND NEW.jobid IS NOT NULL THEN
         -- A restored row has its number: no new job gets it.
@@ -114,7 +120,7 @@ COMMENT ON FUNCTION cron.forget_run() IS 'deletes a run that has ended from the 
 CREATE TRIGGER forget INSTEAD OF DELETE ON cron.job_run_details FOR EACH ROW EXECUTE FUNCTION cron.forget_run();
 
 CREATE FUNCTION cron.schedule_in_database(job_name text, schedule text, command text, database text, username text DEFAULT NULL,
-    active boolean DEFAULT true) RETURNS bigint LANGUAGE plpgsql AS $$
+    active boolean DEFAULT true) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     of_user text := coalesce(username, current_user::text);
     known bigint;
@@ -123,14 +129,14 @@ BEGIN
     RETURN cron.set_job(coalesce(known, pg_catalog.nextval('cron.jobid_seq')), job_name, schedule, command, database, of_user, active);
 END $$;
 COMMENT ON FUNCTION cron.schedule_in_database(text, text, text, text, text, boolean) IS 'schedule a job of that name, in a database, as a role';
-CREATE FUNCTION cron.schedule(job_name text, schedule text, command text) RETURNS bigint LANGUAGE sql AS
+CREATE FUNCTION cron.schedule(job_name text, schedule text, command text) RETURNS bigint LANGUAGE sql SET search_path = pg_catalog, pg_temp AS
     $$ SELECT cron.schedule_in_database(job_name, schedule, command, pg_catalog.current_database()::text) $$;
 COMMENT ON FUNCTION cron.schedule(text, text, text) IS 'schedule a job of that name';
-CREATE FUNCTION cron.schedule(schedule text, command text) RETURNS bigint LANGUAGE sql AS
+CREATE FUNCTION cron.schedule(schedule text, command text) RETURNS bigint LANGUAGE sql SET search_path = pg_catalog, pg_temp AS
     $$ SELECT cron.set_job(pg_catalog.nextval('cron.jobid_seq'), NULL, schedule, command, pg_catalog.current_database()::text, current_user::text, true) $$;
 COMMENT ON FUNCTION cron.schedule(text, text) IS 'schedule a job';
 
-CREATE FUNCTION cron.unschedule(job_id bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+CREATE FUNCTION cron.unschedule(job_id bigint) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     job cron.job;
 BEGIN
@@ -141,7 +147,7 @@ BEGIN
     RETURN cron.drop_job(job);
 END $$;
 COMMENT ON FUNCTION cron.unschedule(bigint) IS 'drop a job';
-CREATE FUNCTION cron.unschedule(job_name text) RETURNS boolean LANGUAGE plpgsql AS $$
+CREATE FUNCTION cron.unschedule(job_name text) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     job cron.job;
 BEGIN
@@ -154,7 +160,7 @@ END $$;
 COMMENT ON FUNCTION cron.unschedule(text) IS 'drop a job of the current role';
 
 CREATE FUNCTION cron.alter_job(job_id bigint, schedule text DEFAULT NULL, command text DEFAULT NULL, database text DEFAULT NULL,
-    username text DEFAULT NULL, active boolean DEFAULT NULL) RETURNS void LANGUAGE plpgsql AS $$
+    username text DEFAULT NULL, active boolean DEFAULT NULL) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     UPDATE cron.job j SET schedule = coalesce(alter_job.schedule, j.schedule), command = coalesce(alter_job.command, j.command),
         database = coalesce(alter_job.database, j.database), username = coalesce(alter_job.username, j.username),
@@ -166,7 +172,7 @@ END $$;
 COMMENT ON FUNCTION cron.alter_job(bigint, text, text, text, text, boolean) IS 'change a job; NULL: as it is';
 
 GRANT USAGE ON SCHEMA cron TO aside_user;
-GRANT USAGE, SELECT, UPDATE ON SEQUENCE cron.jobid_seq TO aside_user;
+GRANT USAGE, SELECT ON SEQUENCE cron.jobid_seq TO aside_user;
 GRANT SELECT, INSERT, UPDATE, DELETE ON cron.job TO aside_user;
 GRANT SELECT, DELETE ON cron.job_run_details TO aside_user;
 DO $grant$
@@ -179,7 +185,10 @@ BEGIN
             AND d.deptype OPERATOR(pg_catalog.=) 'e' AND e.extname OPERATOR(pg_catalog.=) 'aside_cron'
     LOOP
         EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', function);
-        EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO aside_user', function);
+        -- Who may execute a function of triggers may put it on a table of his own.
+        IF function NOT IN ('cron.write_job()', 'cron.forget_run()') THEN
+            EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO aside_user', function);
+        END IF;
     END LOOP;
 END
 $grant$;

@@ -218,8 +218,10 @@ impl Book {
         }
         let (schedules, runs) = h.load()?;
         let now = h.timestamp();
-        self.schedules.clear();
-        self.schedules.extend(schedules.into_iter().map(|schedule| (schedule.id, schedule)));
+        // One that cannot be read, or whose zone the server has no more, is never due.
+        let readable = |of: Schedule| if self.rules(h, &of).is_some() { of } else { Schedule { next: None, ..of } };
+        let readable = schedules.into_iter().map(|of| (of.id, readable(of))).collect();
+        self.schedules = readable;
         let before = std::mem::take(&mut self.runs);
         let mut lost = Vec::new();
         for run in runs {
@@ -308,7 +310,19 @@ impl Book {
             memory::push(&mut entries, Entry::Begun { run: *id, attempt }, "runs that begin").map_err(|_| self.no_memory())?;
         }
         let numbers = h.record(&entries).inspect_err(|_| self.told = true)?;
-        let mut to_start = begun;
+        let mut to_start = Vec::new();
+        for (id, number) in begun.iter().zip(&numbers[fired..]) {
+            match self.runs.get_mut(id) {
+                Some(held) if *number != 0 => {
+                    held.run.begun = true;
+                    memory::push(&mut to_start, *id, "runs that begin").map_err(|_| self.no_memory())?;
+                }
+                _ => {
+                    self.runs.remove(id);
+                    self.told = true;
+                }
+            }
+        }
         for (entry, number) in entries.iter().zip(&numbers).take(fired) {
             match (*number, entry) {
                 (0, _) => self.told = true,
@@ -317,14 +331,6 @@ impl Book {
                         memory::push(&mut to_start, run, "runs that begin").map_err(|_| self.no_memory())?;
                     }
                 }
-            }
-        }
-        for (id, number) in to_start.iter().zip(&numbers[fired..]) {
-            if *number == 0 {
-                self.runs.remove(id);
-                self.told = true;
-            } else if let Some(held) = self.runs.get_mut(id) {
-                held.run.begun = true;
             }
         }
         self.cancel(h)?;
@@ -473,6 +479,8 @@ impl Book {
 
     /// Begin what is written down as begun.
     fn start<H: ScheduleHost>(&mut self, h: &H, runs: &[i64]) -> Result<(), Saved> {
+        // Each run is started with the standing of its own schedule: what is no more is in neither list.
+        let runs = memory::collect(runs.iter().copied().filter(|id| self.runs.contains_key(id)), "runs").map_err(|_| self.no_memory())?;
         let schedules = memory::collect(runs.iter().filter_map(|id| self.runs.get(id)).map(|held| held.run.schedule), "runs")
             .map_err(|_| self.no_memory())?;
         let standing = if runs.is_empty() { Vec::new() } else { h.standing(&schedules).inspect_err(|_| self.told = true)? };

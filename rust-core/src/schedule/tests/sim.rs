@@ -159,8 +159,8 @@ impl ScheduleHost for World {
         self.started.get()
     }
 
-    fn zone(&self, _: &[u8]) -> Option<Fixed> {
-        Some(Fixed(0))
+    fn zone(&self, name: &[u8]) -> Option<Fixed> {
+        (name != b"Gone/With_An_Update").then_some(Fixed(0))
     }
 
     fn load(&self) -> Result<(Vec<Schedule>, Vec<Run>), Saved> {
@@ -182,8 +182,8 @@ impl ScheduleHost for World {
     }
 
     fn standing(&self, schedules: &[i64]) -> Result<Vec<Standing>, Saved> {
-        let standing = if self.waits.get() { Standing::Waits } else { Standing::Acts { owner: 10, superuser: false } };
-        Ok(schedules.iter().map(|_| standing).collect())
+        let standing = |id: &i64| if self.waits.get() { Standing::Waits } else { Standing::Acts { owner: *id as u32, superuser: false } };
+        Ok(schedules.iter().map(standing).collect())
     }
 
     fn record(&self, entries: &[Entry]) -> Result<Vec<i64>, Saved> {
@@ -201,7 +201,8 @@ impl ScheduleHost for World {
         self.slots.get().saturating_sub(self.workers.borrow().len())
     }
 
-    fn start(&self, run: &Run, _: Standing) -> Result<Option<u64>, Saved> {
+    fn start(&self, run: &Run, owner: Standing) -> Result<Option<u64>, Saved> {
+        assert_eq!(owner, Standing::Acts { owner: run.schedule as u32, superuser: false }, "a run acts for its own schedule's owner");
         if self.workers.borrow().len() >= self.slots.get() || self.one_in(20) {
             return Ok(None);
         }
@@ -591,4 +592,43 @@ fn a_clock_that_was_years_ahead_is_forgotten() {
     world.now.set(1000 * SECOND_US);
     settle(&mut book, &world);
     assert_eq!(world.schedules.borrow()[&1].next.unwrap().due, 1020 * SECOND_US);
+}
+
+#[test]
+fn a_run_that_is_taken_back_as_it_begins_leaves_each_other_run_to_its_own_owner() {
+    let world = World::new(7);
+    world.slots.set(0);
+    for id in 1..=4 {
+        world.schedules.borrow_mut().insert(id, Schedule { next: None, ..schedule(id, 60) });
+        let row = Row {
+            schedule: id,
+            due: 0,
+            missed: 0,
+            manual: true,
+            begun: false,
+            ended: None,
+            skipped: false,
+            to_cancel: false,
+            not_before: 0,
+        };
+        world.rows.borrow_mut().insert((id, 1), row);
+    }
+    let mut book = Book::default();
+    assert!(book.step(&world).is_ok());
+    // Its owner has cancelled it, and nobody has been told so yet.
+    world.rows.borrow_mut().get_mut(&(1, 1)).unwrap().ended = Some(End::Cancelled);
+    world.slots.set(4);
+    world.now.set(SECOND_US);
+    settle(&mut book, &world);
+    assert!(world.rows.borrow().values().all(|row| row.ended.is_some()));
+}
+
+#[test]
+fn a_schedule_whose_zone_is_no_more_is_never_due_and_keeps_nobody_awake() {
+    let world = World::new(8);
+    world.schedules.borrow_mut().insert(1, Schedule { zone: b"Gone/With_An_Update".to_vec(), ..schedule(1, 1) });
+    world.now.set(5 * SECOND_US);
+    let mut book = Book::default();
+    let wait = book.step(&world).unwrap_or(0);
+    assert!(wait > SECOND_US as u64 && book.rests() && world.rows.borrow().is_empty());
 }
