@@ -3,13 +3,17 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION aside_cron" to load this file. \quit
 
--- A job is a schedule of the name "cron JOBID", with " JOBNAME" behind it if it has one. As pg_cron has it: its times are of cron.timezone,
--- GMT unless set; what comes due while a job runs is begun at its end, once; what was missed is not made up for.
+-- A job is a schedule. The schedule's name is "cron JOBID", and "cron JOBID JOBNAME" if the job has a name.
+-- A job behaves as in pg_cron. Its times are read in cron.timezone, by default GMT. If a job comes due while it runs, it runs once
+-- more when it ends. A run that the server missed does not take place.
 
 CREATE SCHEMA cron;
+COMMENT ON SCHEMA cron IS 'jobs, as pg_cron has them';
 CREATE SEQUENCE cron.jobid_seq;
+COMMENT ON SEQUENCE cron.jobid_seq IS 'Gives each job its number.';
 
--- pg_aside's own functions, under names that do not depend on its schema. They forward by their name.
+-- The extension does not know the schema of pg_aside. So it makes pg_aside's functions once more, here. The C function finds out by
+-- the name of the SQL function which one is called.
 CREATE FUNCTION cron.schedule_set(name text, spec text, command text, timezone text, overlap text, misfire text, misfire_deadline interval,
     max_attempts int, backoff interval, timeout interval, jitter interval, until timestamptz, max_runs int, priority int, database name,
     history text, enabled boolean) RETURNS bigint LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_schedule_forward';
@@ -19,7 +23,7 @@ CREATE FUNCTION cron.schedule_drop(name text) RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_schedule_forward';
 COMMENT ON FUNCTION cron.schedule_drop(text) IS 'schedule_drop of pg_aside';
 
--- Whoever may act for a role sees its jobs.
+-- A user sees the jobs of the roles that the user may act for.
 CREATE VIEW cron.job WITH (security_barrier) AS
     SELECT j.parts[1]::bigint AS jobid,
         CASE WHEN s.spec ~ '^every \d+ seconds$' THEN substr(s.spec, 7) ELSE s.spec END AS schedule,
@@ -29,6 +33,15 @@ CREATE VIEW cron.job WITH (security_barrier) AS
         LATERAL (SELECT regexp_match(s.name, '^cron (\d+)(?: (.*))?$') AS parts) j
     WHERE j.parts IS NOT NULL AND s.command IS NOT NULL;
 COMMENT ON VIEW cron.job IS 'jobs, as pg_cron has them; rows can be inserted, also by COPY, updated and deleted';
+COMMENT ON COLUMN cron.job.jobid IS 'Number of the job.';
+COMMENT ON COLUMN cron.job.schedule IS 'When the job runs, as pg_cron writes it.';
+COMMENT ON COLUMN cron.job.command IS 'Command that the job runs.';
+COMMENT ON COLUMN cron.job.nodename IS 'Always localhost. Jobs run on this server.';
+COMMENT ON COLUMN cron.job.nodeport IS 'Port of this server.';
+COMMENT ON COLUMN cron.job.database IS 'Database in which the command runs.';
+COMMENT ON COLUMN cron.job.username IS 'Role that the command runs as.';
+COMMENT ON COLUMN cron.job.active IS 'False while the job is paused.';
+COMMENT ON COLUMN cron.job.jobname IS 'Name of the job. NULL if the job has none.';
 
 CREATE VIEW cron.job_run_details WITH (security_barrier) AS
     SELECT j.jobid, r.run AS runid, r.pid AS job_pid, j.database, r.owner::text AS username, j.command,
@@ -40,13 +53,23 @@ CREATE VIEW cron.job_run_details WITH (security_barrier) AS
         ON j.name = r.schedule AND j.username = r.owner
     WHERE r.state <> 'skipped';
 COMMENT ON VIEW cron.job_run_details IS 'runs of jobs, as pg_cron has them; rows can be deleted';
+COMMENT ON COLUMN cron.job_run_details.jobid IS 'Number of the job.';
+COMMENT ON COLUMN cron.job_run_details.runid IS 'Number of the run.';
+COMMENT ON COLUMN cron.job_run_details.job_pid IS 'Process that ran the command.';
+COMMENT ON COLUMN cron.job_run_details.database IS 'Database in which the command ran.';
+COMMENT ON COLUMN cron.job_run_details.username IS 'Role that the command ran as.';
+COMMENT ON COLUMN cron.job_run_details.command IS 'Command that the job runs now.';
+COMMENT ON COLUMN cron.job_run_details.status IS 'State of the run: starting, running, succeeded, or failed.';
+COMMENT ON COLUMN cron.job_run_details.return_message IS 'Command tag of a run that succeeded, or message of the error that ended the run.';
+COMMENT ON COLUMN cron.job_run_details.start_time IS 'Time when the run began.';
+COMMENT ON COLUMN cron.job_run_details.end_time IS 'Time when the run ended.';
 
--- What pg_cron writes otherwise: "30 seconds", "$" as the last day of the month.
+-- pg_cron and pg_aside write two things differently. pg_cron writes "30 seconds", and "$" for the last day of the month.
 CREATE FUNCTION cron.spec_of(schedule text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp AS $$
     SELECT CASE WHEN schedule ~* '^\s*[1-5]?\d\s+seconds?\s*$' THEN 'every ' || (regexp_match(schedule, '\d+'))[1] || ' seconds'
         ELSE pg_catalog.replace(schedule, '$', 'L') END $$;
-COMMENT ON FUNCTION cron.spec_of(text) IS 'a schedule of pg_cron as a specification of pg_aside';
+COMMENT ON FUNCTION cron.spec_of(text) IS 'turns a schedule of pg_cron into a specification of pg_aside';
 
 CREATE FUNCTION cron.set_job(jobid bigint, jobname text, schedule text, command text, database text, username text, active boolean)
 RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -87,7 +110,8 @@ BEGIN
         RETURN OLD;
     END IF;
     IF coalesce(NEW.nodename, 'localhost') NOT IN ('localhost', '127.0.0.1', '::1', '') THEN
-        RAISE EXCEPTION 'jobs run on this server only' USING ERRCODE = '0A000', DETAIL = pg_catalog.format('nodename is "%s".', NEW.nodename);
+        RAISE EXCEPTION 'jobs run on this server only' USING ERRCODE = '0A000',
+            DETAIL = pg_catalog.format('nodename is "%s", and may be localhost, 127.0.0.1, ::1 or empty.', NEW.nodename);
     END IF;
     -- Numbers are everybody's: with another's number, or the last one, a job would be in the way of the jobs of others.
     IF NEW.jobid IS NOT NULL AND (TG_OP = 'INSERT' OR NEW.jobid <> OLD.jobid)
@@ -95,7 +119,7 @@ BEGIN
         RAISE EXCEPTION 'must be superuser to give a job its number' USING ERRCODE = '42501', HINT = 'Leave out jobid.';
     END IF;
     IF TG_OP = 'INSERT' AND NEW.jobid IS NOT NULL THEN
-        -- A restored row has its number: no new job gets it.
+        -- A restored row brings the number of its job. No new job may get that number.
         PERFORM pg_catalog.setval('cron.jobid_seq', greatest(NEW.jobid, q.last_value)) FROM cron.jobid_seq q;
     END IF;
     NEW.jobid := coalesce(NEW.jobid, pg_catalog.nextval('cron.jobid_seq'));
@@ -107,16 +131,16 @@ BEGIN
         NEW.username, coalesce(NEW.active, true));
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION cron.write_job() IS 'what is written to cron.job is done to schedules';
+COMMENT ON FUNCTION cron.write_job() IS 'makes, changes or drops the schedule of each job that a user writes to cron.job';
 CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE OR DELETE ON cron.job FOR EACH ROW EXECUTE FUNCTION cron.write_job();
 
--- As the owner of the tables; the view shows nobody what is not his.
+-- The function runs as the owner of the tables. That is safe: the view shows a user only the runs that the user may delete.
 CREATE FUNCTION cron.forget_run() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     DELETE FROM aside.schedule_run r WHERE r.id = OLD.runid AND r.finished IS NOT NULL;
     RETURN OLD;
 END $$;
-COMMENT ON FUNCTION cron.forget_run() IS 'deletes a run that has ended from the history';
+COMMENT ON FUNCTION cron.forget_run() IS 'deletes a run from the history; keeps it if it has not ended';
 CREATE TRIGGER forget INSTEAD OF DELETE ON cron.job_run_details FOR EACH ROW EXECUTE FUNCTION cron.forget_run();
 
 CREATE FUNCTION cron.schedule_in_database(job_name text, schedule text, command text, database text, username text DEFAULT NULL,
@@ -128,13 +152,13 @@ BEGIN
     SELECT j.jobid INTO known FROM cron.job j WHERE j.jobname OPERATOR(pg_catalog.=) job_name AND j.username OPERATOR(pg_catalog.=) of_user;
     RETURN cron.set_job(coalesce(known, pg_catalog.nextval('cron.jobid_seq')), job_name, schedule, command, database, of_user, active);
 END $$;
-COMMENT ON FUNCTION cron.schedule_in_database(text, text, text, text, text, boolean) IS 'schedule a job of that name, in a database, as a role';
+COMMENT ON FUNCTION cron.schedule_in_database(text, text, text, text, text, boolean) IS 'make or replace the job of that name, in a database, as a role; returns its number';
 CREATE FUNCTION cron.schedule(job_name text, schedule text, command text) RETURNS bigint LANGUAGE sql SET search_path = pg_catalog, pg_temp AS
     $$ SELECT cron.schedule_in_database(job_name, schedule, command, pg_catalog.current_database()::text) $$;
-COMMENT ON FUNCTION cron.schedule(text, text, text) IS 'schedule a job of that name';
+COMMENT ON FUNCTION cron.schedule(text, text, text) IS 'make or replace the job of that name; returns its number';
 CREATE FUNCTION cron.schedule(schedule text, command text) RETURNS bigint LANGUAGE sql SET search_path = pg_catalog, pg_temp AS
     $$ SELECT cron.set_job(pg_catalog.nextval('cron.jobid_seq'), NULL, schedule, command, pg_catalog.current_database()::text, current_user::text, true) $$;
-COMMENT ON FUNCTION cron.schedule(text, text) IS 'schedule a job';
+COMMENT ON FUNCTION cron.schedule(text, text) IS 'make a job without a name; returns its number';
 
 CREATE FUNCTION cron.unschedule(job_id bigint) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -146,7 +170,7 @@ BEGIN
     END IF;
     RETURN cron.drop_job(job);
 END $$;
-COMMENT ON FUNCTION cron.unschedule(bigint) IS 'drop a job';
+COMMENT ON FUNCTION cron.unschedule(bigint) IS 'drop the job of that number';
 CREATE FUNCTION cron.unschedule(job_name text) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     job cron.job;
@@ -157,7 +181,7 @@ BEGIN
     END IF;
     RETURN cron.drop_job(job);
 END $$;
-COMMENT ON FUNCTION cron.unschedule(text) IS 'drop a job of the current role';
+COMMENT ON FUNCTION cron.unschedule(text) IS 'drop the current role''s job of that name';
 
 CREATE FUNCTION cron.alter_job(job_id bigint, schedule text DEFAULT NULL, command text DEFAULT NULL, database text DEFAULT NULL,
     username text DEFAULT NULL, active boolean DEFAULT NULL) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -169,7 +193,7 @@ BEGIN
         RAISE EXCEPTION 'job % does not exist or you don''t own it', job_id USING ERRCODE = 'XX000';
     END IF;
 END $$;
-COMMENT ON FUNCTION cron.alter_job(bigint, text, text, text, text, boolean) IS 'change a job; NULL: as it is';
+COMMENT ON FUNCTION cron.alter_job(bigint, text, text, text, text, boolean) IS 'change a job; an argument that is NULL changes nothing';
 
 GRANT USAGE ON SCHEMA cron TO aside_user;
 GRANT USAGE, SELECT ON SEQUENCE cron.jobid_seq TO aside_user;
