@@ -1,7 +1,7 @@
 /*
  * schedules/schedules.h
- *	  Schedules: what their specifications need of the server, and what a
- *	  coordinator asks of their tables.
+ *	  Schedules. The core reads a specification with the server's time zones
+ *	  and literals. A coordinator reads and writes the tables of schedules.
  */
 #ifndef ASIDE_SCHEDULES_H
 #define ASIDE_SCHEDULES_H

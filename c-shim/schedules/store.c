@@ -1,7 +1,7 @@
 /*
  * schedules/store.c
- *	  What a coordinator asks of the tables of schedules: they are read, and
- *	  what happens is written down.
+ *	  A coordinator reads the tables of schedules, and writes down there what
+ *	  happens to the runs.
  */
 #include "coordinator/work.h"
 #include "definitions/definition.h"
@@ -17,12 +17,15 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-/* What is older than aside.history_retention goes this often, where anything is written at all. */
+/* Runs older than aside.history_retention are deleted this often, when something else is written. */
 #define PRUNE_EVERY_US (10 * 60 * USECS_PER_SEC)
+
+/* What is said of a run that ended without a word of its worker. */
+#define LOST "the worker was lost"
 
 #define US_OF(column) "least(extract(epoch FROM " column ") * 1000000, 1e17)::int8"
 
-/* The statements by which entries are written down, prepared once. */
+/* The statements that write entries down. Each is prepared once. */
 typedef enum Statement
 {
 	FIRE,
@@ -173,7 +176,7 @@ store_load(const aside_schedule **schedules, size_t *nschedules, const aside_sch
 	return status;
 }
 
-/* As it is now: definitions are handed on and ended without a word to their tables. */
+/* The answer is read anew each time: a command may change or drop a proxy without any change to the tables. */
 static aside_status
 store_standing(const int64_t *schedules, size_t count, aside_standing *out)
 {
@@ -218,7 +221,7 @@ time_or_null(int64_t at, char *null)
 	return TimestampTzGetDatum(at);
 }
 
-/* What was cut may have been so within a character. */
+/* The core may have cut the text in the middle of a character. */
 static Datum
 text_or_null(aside_bytes text, char *null)
 {
@@ -272,7 +275,7 @@ write_fired(const aside_schedule_entry *entry)
 	if (entry->state == ASIDE_RUN_SKIPPED_OVERLAP)
 		values[8] = CStringGetTextDatum("a run of this schedule had not ended");
 	else if (entry->state == ASIDE_RUN_SKIPPED_MISFIRE)
-		values[8] = CStringGetTextDatum("it could not be begun in time");
+		values[8] = CStringGetTextDatum("the run could not begin in time");
 	else
 		nulls[8] = 'n';
 	(void) run_statement(FIRE, 9, types, values, nulls);
@@ -282,15 +285,15 @@ write_fired(const aside_schedule_entry *entry)
 	return run;
 }
 
-/* One line for what has failed for good. */
+/* One line in the log for a run that has failed and is not tried again. */
 static void
 log_failure(const aside_schedule_entry *entry, const char *name)
 {
 	ereport(LOG,
 			(errcode(entry->sqlstate == 0 ? ERRCODE_CONNECTION_FAILURE : entry->sqlstate),
 			 errmsg("schedule \"%s\" failed in attempt %u of run %lld: %.*s", name, entry->attempt, (long long) entry->run,
-					entry->message.len == 0 ? 20 : (int) entry->message.len,
-					entry->message.len == 0 ? "it was lost on its way" : (const char *) entry->message.data)));
+					entry->message.len == 0 ? (int) strlen(LOST) : (int) entry->message.len,
+					entry->message.len == 0 ? LOST : (const char *) entry->message.data)));
 }
 
 static void
@@ -338,7 +341,7 @@ write_ended(const aside_schedule_entry *entry)
 	SPI_processed = 1;
 }
 
-/* Of what it is about: the number of its run, or 0. */
+/* Writes an entry down. Returns the number of the entry's run, or 0 if nothing was written. */
 static int64_t
 write_entry(const aside_schedule_entry *entry)
 {

@@ -1,7 +1,7 @@
 /*
  * schedules/zone.c
- *	  Time zones and literals as the server has them: the rules by which
- *	  schedules fire are its own.
+ *	  The server reads time zones, intervals and timestamps for the core. So a
+ *	  schedule fires by the server's own rules.
  */
 #include "schedules/schedules.h"
 
@@ -40,7 +40,7 @@ fixed_offset(const char *name, long *seconds)
 	return true;
 }
 
-/* As SET TimeZone reads it, and offsets with minutes too; NULL: there is none of that name. */
+/* Reads a zone as SET TimeZone does, and also an offset with minutes. NULL if no zone has that name. */
 pg_tz *
 aside_zone_named(const char *name)
 {
@@ -49,7 +49,7 @@ aside_zone_named(const char *name)
 
 	if (fixed_offset(name, &seconds))
 		return pg_tzset_offset(-seconds);
-	/* No name begins so; as a POSIX zone it would be one without a name. */
+	/* No zone's name begins so. The server would take the text for a POSIX zone without a name. */
 	if (*name == '\0' || strchr("+-0123456789", *name) != NULL || strlen(name) > TZ_STRLEN_MAX)
 		return NULL;
 	zone = pg_tzset(name);
@@ -85,7 +85,7 @@ aside_schedule_span(const void *zone, int64_t at, int64_t *offset, int64_t *unti
 	*until = found > 0 && boundary > when ? boundary - UNIX_TO_POSTGRES : PG_INT64_MAX;
 }
 
-/* Of the error that is kept, for whoever says what was wrong. */
+/* The message of the kept error. The core puts it into its own error. */
 static void
 lend_reason(aside_bytes *why)
 {
@@ -113,7 +113,7 @@ read_interval(aside_bytes text, int64_t *parts, aside_bytes *why)
 	return status == ASIDE_OK;
 }
 
-/* Where a timestamp has no zone, it is of the schedule's. */
+/* The zone of a timestamp that names none: the zone of the schedule. */
 static pg_tz *zone_of_literals = NULL;
 
 static bool
@@ -139,7 +139,7 @@ read_timestamp(aside_bytes text, int64_t *at, aside_bytes *why)
 
 static text *given = NULL;
 
-/* The core lends it during the call only. */
+/* Copies an answer, because the core lends it during the call only. */
 static void
 keep_answer(aside_bytes answer)
 {
@@ -153,7 +153,7 @@ keep_answer(aside_bytes answer)
 	ASIDE_END_TRY();
 }
 
-/* What the last call has answered. */
+/* The answer of the last call. */
 text *
 aside_schedule_answer(void)
 {
@@ -162,7 +162,7 @@ aside_schedule_answer(void)
 	return given;
 }
 
-/* What a specification is read by, in this zone, until the next call. */
+/* The functions by which the core reads a specification in this zone. They hold until the next call. */
 const aside_schedule_rules *
 aside_rules_of_zone(pg_tz *zone)
 {

@@ -1,8 +1,8 @@
 /*
  * sql/schedule.c
- *	  The SQL functions of schedules: specifications are read, put in words, and
- *	  asked when they fire; the rest forwards to functions of the extension, as
- *	  those of events do (sql/event.c).
+ *	  The SQL functions of schedules. Some read a specification, say in words
+ *	  what it means, or list when it fires. The others call a function of the
+ *	  extension, as the functions of events do (sql/event.c).
  */
 #include "call/call.h"
 #include "coordinator/coordinator.h"
@@ -28,10 +28,10 @@ PG_FUNCTION_INFO_V1(aside_schedule_forward);
 PG_FUNCTION_INFO_V1(aside_schedule_wait);
 PG_FUNCTION_INFO_V1(aside_schedules_changed);
 
-/* So many due times are asked for at a time. */
+/* The core is asked for this many due times at a time. */
 #define DUES 256
 
-/* Whoever waits for a run looks again after this time, twice as long each time. */
+/* A caller that waits for a run looks again after this time. Each further look comes after twice the time. */
 #define FIRST_LOOK_MS 2
 #define LONGEST_LOOK_MS 50
 
@@ -44,11 +44,11 @@ zone_argument(const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("time zone \"%s\" not recognized", name),
-				 errhint("The view pg_timezone_names lists the names that are; offsets such as +05:30 are too.")));
+				 errhint("The time zone may be a name that the view pg_timezone_names lists, or an offset such as +05:30.")));
 	return zone;
 }
 
-/* What an export has answered, in this memory. */
+/* The answer of an export, copied into this memory context. */
 static text *
 answered(aside_status status)
 {
@@ -66,7 +66,7 @@ text_argument(Datum value)
 	return bytes;
 }
 
-/* aside.schedule_rule(spec text, timezone text, now timestamptz) returns text: as it is stored */
+/* aside.schedule_rule(spec text, timezone text, now timestamptz) returns text: the form that is stored */
 Datum
 aside_schedule_rule(PG_FUNCTION_ARGS)
 {
@@ -112,7 +112,7 @@ aside_schedule_dues_sql(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(makeArrayResult(all, CurrentMemoryContext));
 }
 
-/* It is told to the coordinator when the transaction commits. */
+/* The coordinator hears of the change when the transaction commits. */
 Datum
 aside_schedule_forward(PG_FUNCTION_ARGS)
 {
@@ -122,7 +122,7 @@ aside_schedule_forward(PG_FUNCTION_ARGS)
 	return result;
 }
 
-/* aside.schedules_changed(), a trigger of the table of schedules */
+/* aside.schedules_changed() returns trigger, of the table of schedules */
 Datum
 aside_schedules_changed(PG_FUNCTION_ARGS)
 {
@@ -130,7 +130,7 @@ aside_schedules_changed(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* Has this run ended, as the newest snapshot has it? */
+/* Has this run ended? The newest snapshot says so. */
 static bool
 has_ended(int64 run)
 {

@@ -1,4 +1,5 @@
--- Role: the tables of schedules, who may write to them, and what follows when somebody does. In C: c-shim/schedules/store.c.
+-- Role: the tables of schedules. Triggers check who writes to the tables, and act on what was written. The coordinator reads and writes
+-- the tables in c-shim/schedules/store.c.
 
 CREATE TABLE aside.schedule (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -31,14 +32,14 @@ CREATE TABLE aside.schedule (
     failures int NOT NULL DEFAULT 0
 );
 CREATE INDEX schedule_name ON aside.schedule (name);
-COMMENT ON TABLE aside.schedule IS 'schedules, as schedule_set has made them; the view aside.schedules shows them';
-COMMENT ON COLUMN aside.schedule.owner IS 'name of its role; the owner of its proxy is the role that it acts for';
-COMMENT ON COLUMN aside.schedule.inert IS 'it was restored where there was no such role, and belongs to nobody';
-COMMENT ON COLUMN aside.schedule.rule IS 'the specification, with all that depends on when it was set made plain';
-COMMENT ON COLUMN aside.schedule.database IS 'where its command runs; NULL: here';
-COMMENT ON COLUMN aside.schedule.next_due IS 'the due time that comes next; next_run_at is that and its jitter';
-COMMENT ON COLUMN aside.schedule.fired IS 'due times that became runs';
-COMMENT ON COLUMN aside.schedule.failures IS 'runs that have failed since one was done';
+COMMENT ON TABLE aside.schedule IS 'schedules, as schedule_set made them; the view aside.schedules shows them';
+COMMENT ON COLUMN aside.schedule.owner IS 'name of the role that the schedule acts for; the owner of the schedule''s proxy is that role';
+COMMENT ON COLUMN aside.schedule.inert IS 'true if the schedule was restored where its role did not exist; then the schedule belongs to nobody';
+COMMENT ON COLUMN aside.schedule.rule IS 'the specification in a form that always means the same, whatever the time, the settings or the zone of the reader';
+COMMENT ON COLUMN aside.schedule.database IS 'database in which the command runs; NULL means this database';
+COMMENT ON COLUMN aside.schedule.next_due IS 'the next due time; next_run_at is this time plus the jitter';
+COMMENT ON COLUMN aside.schedule.fired IS 'number of due times that became runs';
+COMMENT ON COLUMN aside.schedule.failures IS 'number of runs that have failed since the last successful one';
 
 CREATE SEQUENCE aside.schedule_run_id;
 CREATE TABLE aside.schedule_run (
@@ -68,24 +69,24 @@ CREATE INDEX schedule_run_schedule ON aside.schedule_run (schedule, id);
 CREATE INDEX schedule_run_open ON aside.schedule_run (id) WHERE state IN ('waiting', 'running');
 CREATE INDEX schedule_run_finished ON aside.schedule_run (finished);
 COMMENT ON TABLE aside.schedule_run IS
-    'attempts to run what schedules say, and due times that have none, for aside.history_retention; the view aside.schedule_runs shows them';
-COMMENT ON COLUMN aside.schedule_run.missed IS 'due times before this one that have no row of their own, counted up to 1000';
+    'one row for each attempt of a run, and one for each due time that was skipped; kept for aside.history_retention; the view aside.schedule_runs shows the rows';
+COMMENT ON COLUMN aside.schedule_run.missed IS 'number of earlier due times that have no row of their own, counted up to 1000';
 
 COMMENT ON SEQUENCE aside.schedule_id_seq IS 'Gives each schedule its number.';
 COMMENT ON SEQUENCE aside.schedule_run_id IS 'Gives each run its number.';
 
 SELECT pg_catalog.pg_extension_config_dump('aside.schedule', '');
 SELECT pg_catalog.pg_extension_config_dump('aside.schedule_id_seq', '');
--- Who owns the database can dump it.
+-- The owner of the database may dump the schedules.
 GRANT SELECT ON aside.schedule, aside.schedule_id_seq TO pg_database_owner;
 
 CREATE FUNCTION aside.schedules_changed() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'aside_schedules_changed';
 COMMENT ON FUNCTION aside.schedules_changed() IS 'tells the coordinator that schedules have changed, when the transaction commits';
 
--- By whatever way rows come: pg_restore copies them into the table.
+-- The trigger checks every row, because rows also come by COPY: pg_restore copies rows into the table.
 CREATE TRIGGER rights BEFORE INSERT OR UPDATE OR DELETE ON aside.schedule
     FOR EACH ROW EXECUTE FUNCTION aside.check_definition('schedule');
--- The coordinator, which writes down how far it has come, changes none of these columns.
+-- The coordinator writes down how far a schedule has come. That changes none of these columns.
 CREATE TRIGGER follow AFTER INSERT OR DELETE OR UPDATE OF id, name, owner, inert ON aside.schedule
     FOR EACH ROW EXECUTE FUNCTION aside.follow_definition('schedule');
 CREATE TRIGGER tell AFTER INSERT OR DELETE OR UPDATE OF revision, owner, inert ON aside.schedule EXECUTE FUNCTION aside.schedules_changed();

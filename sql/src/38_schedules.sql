@@ -1,16 +1,16 @@
--- Role: schedules are set, paused, run and dropped. What users call (c-shim/sql/schedule.c) forwards to the function of the same
--- name in aside, whose first argument is the role that asks.
+-- Role: users set, pause, run and drop schedules. A user calls a C function (c-shim/sql/schedule.c). The C function calls the function
+-- of the same name in schema aside, as the owner of the extension. The first argument of that function is the role that asks.
 
 CREATE FUNCTION aside.schedule_rule(spec text, timezone text, now timestamptz) RETURNS text
 LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'aside_schedule_rule';
-COMMENT ON FUNCTION aside.schedule_rule(text, text, timestamptz) IS 'a specification as it is stored; an error says what is wrong with it (22023)';
+COMMENT ON FUNCTION aside.schedule_rule(text, text, timestamptz) IS 'turns a specification into the form that is stored; an error says what is wrong with the specification (22023)';
 CREATE FUNCTION aside.schedule_dues(rule text, timezone text, count int, after timestamptz) RETURNS timestamptz[]
 LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'aside_schedule_dues_sql';
-COMMENT ON FUNCTION aside.schedule_dues(text, text, int, timestamptz) IS 'when a stored specification is due after a time';
+COMMENT ON FUNCTION aside.schedule_dues(text, text, int, timestamptz) IS 'the due times of a stored specification after a time';
 
 CREATE VIEW aside.schedule_owners AS
     SELECT s.*, aside.definition_owner('schedule', s.id, s.name) AS role FROM aside.schedule s;
-COMMENT ON VIEW aside.schedule_owners IS 'schedules, each with the role that it acts for; NULL: it has ended, or is nobody''s';
+COMMENT ON VIEW aside.schedule_owners IS 'schedules, each with the role that the schedule acts for; NULL if the schedule has ended or belongs to nobody';
 
 CREATE FUNCTION aside.schedule_of(caller oid, wanted text) RETURNS aside.schedule LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -21,7 +21,7 @@ BEGIN
     IF wanted IS NULL THEN
         RAISE EXCEPTION 'name of a schedule must not be null' USING ERRCODE = '22004';
     END IF;
-    -- One's own goes before those of roles that one may act for.
+    -- A schedule of the caller goes before schedules of other roles that the caller may act for.
     SELECT array_agg(s.id) INTO ids FROM aside.schedule_owners s WHERE s.name = wanted AND s.role = caller;
     IF ids IS NULL THEN
         SELECT array_agg(s.id) INTO ids FROM aside.schedule_owners s
@@ -35,7 +35,8 @@ BEGIN
     END IF;
     IF cardinality(ids) > 1 THEN
         RAISE EXCEPTION 'schedule name "%" is ambiguous', wanted USING ERRCODE = '42725',
-            DETAIL = 'Several roles that you may act for have one of that name.', HINT = 'Use SET ROLE to say whose is meant.';
+            DETAIL = 'Several roles that you may act for have a schedule of that name.',
+            HINT = 'Use SET ROLE to become the role whose schedule you mean.';
     END IF;
     SELECT * INTO found FROM aside.schedule s WHERE s.id = ids[1] FOR UPDATE;
     RETURN found;
@@ -47,15 +48,15 @@ BEGIN
     DELETE FROM aside.schedule_run r WHERE r.schedule = ended.id;
     DELETE FROM aside.schedule s WHERE s.id = ended.id;
 END $$;
-COMMENT ON FUNCTION aside.schedule_end(aside.schedule) IS 'ends a schedule, with its history';
+COMMENT ON FUNCTION aside.schedule_end(aside.schedule) IS 'deletes a schedule and the history of the schedule';
 
--- Asked by the coordinator whenever it reads them. It waits for nobody.
+-- The coordinator calls this function whenever the coordinator reads the schedules. The function waits for nobody.
 CREATE FUNCTION aside.schedules_settle() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     found aside.schedule;
     mends text;
 BEGIN
-    -- pg_restore --disable-triggers writes rows past their triggers, and leaves these enabled in another way than they were.
+    -- pg_restore --disable-triggers writes rows while the triggers are off. When it turns the triggers on again, it loses ALWAYS and REPLICA.
     IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = 'aside.schedule'::regclass AND t.tgname = 'rights' AND t.tgenabled = 'D') THEN
         RETURN;
     END IF;
@@ -79,7 +80,7 @@ BEGIN
     PERFORM aside.definition_keep('schedule', s.id, s.name) FROM aside.schedule s WHERE NOT s.inert;
     DELETE FROM aside.schedule_run r WHERE r.finished < now() - current_setting('aside.history_retention')::interval;
 END $$;
-COMMENT ON FUNCTION aside.schedules_settle() IS 'has the table of schedules follow what has become of their proxies, and drops what is older than aside.history_retention';
+COMMENT ON FUNCTION aside.schedules_settle() IS 'makes the table of schedules follow the proxies, and deletes runs that are older than aside.history_retention';
 
 CREATE FUNCTION aside.schedule_set(caller oid, name text, spec text, command text, timezone text, overlap text, misfire text,
     misfire_deadline interval, max_attempts int, backoff interval, timeout interval, jitter interval, until timestamptz, max_runs int,
@@ -90,7 +91,7 @@ DECLARE
     before aside.schedule;
     row aside.schedule;
     obstacle text;
-    wrong text;
+    wrong record;
     quota int;
 BEGIN
     IF name IS NULL OR spec IS NULL OR command IS NULL OR timezone IS NULL THEN
@@ -99,32 +100,34 @@ BEGIN
     END IF;
     IF octet_length(name) > 2000 THEN
         RAISE EXCEPTION 'name of a schedule is too long' USING ERRCODE = '54000',
-            DETAIL = format('It has %s bytes, and may have 2000.', octet_length(name));
+            DETAIL = format('The name has %s bytes, and may have 2000.', octet_length(name));
     END IF;
     IF command ~ '^\s*$' THEN
         RAISE EXCEPTION 'command of schedule "%" is empty', name USING ERRCODE = '22023';
     END IF;
-    wrong := CASE
-        WHEN name = '' THEN 'name must not be empty'
-        WHEN coalesce(overlap NOT IN ('skip', 'queue', 'allow', 'cancel_running'), true) THEN 'overlap may be skip, queue, allow or cancel_running'
-        WHEN coalesce(misfire NOT IN ('once', 'skip', 'all'), true) THEN 'misfire may be once, skip or all'
-        WHEN coalesce(history NOT IN ('all', 'failures', 'none'), true) THEN 'history may be all, failures or none'
-        WHEN misfire_deadline <= interval '0' THEN 'misfire_deadline must be positive'
-        WHEN coalesce(max_attempts < 1, true) THEN 'max_attempts must be at least 1'
-        WHEN coalesce(backoff < interval '0', true) THEN 'backoff must not be negative'
-        WHEN timeout <= interval '0' THEN 'timeout must be positive'
-        WHEN jitter < interval '0' THEN 'jitter must not be negative'
-        WHEN max_runs < 1 THEN 'max_runs must be at least 1'
-        WHEN priority IS NULL THEN 'priority must not be null'
-        WHEN enabled IS NULL THEN 'enabled must not be null'
-        WHEN until <= at THEN 'until has passed' END;
-    IF wrong IS NOT NULL THEN
-        RAISE EXCEPTION 'invalid option of schedule "%": %', name, wrong USING ERRCODE = '22023';
+    SELECT * INTO wrong FROM (VALUES
+        ('name', name, name <> '', 'any text that is not empty'),
+        ('overlap', overlap, overlap IN ('skip', 'queue', 'allow', 'cancel_running'), 'skip, queue, allow or cancel_running'),
+        ('misfire', misfire, misfire IN ('once', 'skip', 'all'), 'once, skip or all'),
+        ('history', history, history IN ('all', 'failures', 'none'), 'all, failures or none'),
+        ('misfire_deadline', misfire_deadline::text, misfire_deadline IS NULL OR misfire_deadline > interval '0', 'NULL or a positive interval'),
+        ('max_attempts', max_attempts::text, max_attempts >= 1, '1 or more'),
+        ('backoff', backoff::text, backoff >= interval '0', 'an interval that is not negative'),
+        ('timeout', timeout::text, timeout IS NULL OR timeout > interval '0', 'NULL or a positive interval'),
+        ('jitter', jitter::text, jitter IS NULL OR jitter >= interval '0', 'NULL or an interval that is not negative'),
+        ('max_runs', max_runs::text, max_runs IS NULL OR max_runs >= 1, 'NULL, or 1 or more'),
+        ('priority', priority::text, priority IS NOT NULL, 'any integer'),
+        ('enabled', enabled::text, enabled IS NOT NULL, 'true or false'),
+        ('until', until::text, until IS NULL OR until > at, 'NULL or a time to come')
+        ) o (option, value, valid, may_be) WHERE o.valid IS NOT TRUE LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'invalid value for option "%" of schedule "%": %', wrong.option, name, coalesce('"' || wrong.value || '"', 'NULL')
+            USING ERRCODE = '22023', DETAIL = format('The option may be %s.', wrong.may_be);
     END IF;
     IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = caller AND r.rolcanlogin) THEN
         RAISE EXCEPTION 'the owner of a schedule must be able to log in' USING ERRCODE = '0A000',
-            DETAIL = format('Commands run as their owner, and role "%s" cannot log in.', caller_name),
-            HINT = 'Set the schedule as a role that can, for example one that is a member of this one.';
+            DETAIL = format('The command runs as the owner, and role "%s" cannot log in.', caller_name),
+            HINT = format('Set the schedule as a role that can log in, for example a member of role "%s".', caller_name);
     END IF;
     obstacle := aside.definition_obstacle(caller);
     IF obstacle IS NOT NULL THEN
@@ -139,7 +142,7 @@ BEGIN
         END IF;
         row.database := database;
     END IF;
-    -- Of two who set the same one, the second replaces what the first has made.
+    -- Two sessions may set the same schedule at the same time. The second one replaces what the first one made.
     PERFORM pg_advisory_xact_lock('aside.schedule'::regclass::int, hashtext(caller || ' ' || name));
     SELECT s.* INTO before FROM aside.schedule s
         WHERE s.name = schedule_set.name AND NOT s.inert AND aside.definition_owner('schedule', s.id, s.name) = caller FOR UPDATE;
@@ -175,7 +178,8 @@ BEGIN
         RAISE EXCEPTION 'too many schedules of role "%"', caller_name USING ERRCODE = '53400',
             DETAIL = format('The limit is %s.', quota), HINT = 'Consider increasing "aside.max_schedules_per_role".';
     END IF;
-    -- Whoever owns a proxy can rename it: none that bears this name by now is to be taken for that of a restored row.
+    -- The owner of a proxy can rename the proxy. So a proxy of another schedule may have the new schedule's name by now. It must not be
+    -- taken for the new schedule's proxy.
     row.id := nextval('aside.schedule_id_seq');
     PERFORM aside.definition_end('schedule', row.id, name);
     INSERT INTO aside.schedule (id, name, owner, spec, rule, timezone, command, overlap, misfire, misfire_deadline, max_attempts, backoff,
@@ -215,7 +219,7 @@ BEGIN
         VALUES (run, 1, found.id, clock_timestamp(), true, 'waiting', clock_timestamp());
     RETURN run;
 END $$;
--- The role may see it: its newest attempt.
+-- The newest attempt of a run, if the role may see the run.
 CREATE FUNCTION aside.schedule_run_of(caller oid, run bigint) RETURNS aside.schedule_run LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -242,7 +246,6 @@ BEGIN
     UPDATE aside.schedule_run r SET cancel = true WHERE r.id = its.id AND r.attempt = its.attempt AND r.state IN ('waiting', 'running');
     RETURN FOUND;
 END $$;
--- NULL: it has not ended.
 CREATE FUNCTION aside.schedule_run_ended(caller oid, run bigint) RETURNS boolean LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -257,14 +260,14 @@ BEGIN
 END $$;
 
 COMMENT ON FUNCTION aside.schedule_set(oid, text, text, text, text, text, text, interval, int, interval, interval, interval, timestamptz, int, int,
-    name, text, boolean) IS 'what schedule_set does for a role';
-COMMENT ON FUNCTION aside.schedule_drop(oid, text) IS 'what schedule_drop does for a role';
-COMMENT ON FUNCTION aside.schedule_pause(oid, text) IS 'what schedule_pause does for a role';
-COMMENT ON FUNCTION aside.schedule_resume(oid, text) IS 'what schedule_resume does for a role';
-COMMENT ON FUNCTION aside.schedule_run_now(oid, text) IS 'what schedule_run_now does for a role';
+    name, text, boolean) IS 'does what schedule_set says, for a role';
+COMMENT ON FUNCTION aside.schedule_drop(oid, text) IS 'does what schedule_drop says, for a role';
+COMMENT ON FUNCTION aside.schedule_pause(oid, text) IS 'does what schedule_pause says, for a role';
+COMMENT ON FUNCTION aside.schedule_resume(oid, text) IS 'does what schedule_resume says, for a role';
+COMMENT ON FUNCTION aside.schedule_run_now(oid, text) IS 'does what schedule_run_now says, for a role';
 COMMENT ON FUNCTION aside.schedule_run_of(oid, bigint) IS 'the newest attempt of a run, if the role may see it';
-COMMENT ON FUNCTION aside.schedule_cancel_run(oid, bigint) IS 'what schedule_cancel_run does for a role';
-COMMENT ON FUNCTION aside.schedule_run_ended(oid, bigint) IS 'has a run ended?';
+COMMENT ON FUNCTION aside.schedule_cancel_run(oid, bigint) IS 'does what schedule_cancel_run says, for a role';
+COMMENT ON FUNCTION aside.schedule_run_ended(oid, bigint) IS 'true if a run has ended';
 
 CREATE FUNCTION schedule_set(name text, spec text, command text, timezone text DEFAULT pg_catalog.current_setting('TimeZone'),
     overlap text DEFAULT 'skip', misfire text DEFAULT 'once', misfire_deadline interval DEFAULT NULL, max_attempts int DEFAULT 1,
@@ -292,15 +295,15 @@ LANGUAGE sql STABLE STRICT PARALLEL UNSAFE ROWS 10 SECURITY DEFINER SET search_p
     $$ SELECT pg_catalog.unnest(aside.schedule_dues(aside.schedule_rule(spec, timezone, after), timezone, count, after)) $$;
 
 COMMENT ON FUNCTION schedule_set(text, text, text, text, text, text, interval, int, interval, interval, interval, timestamptz, int, int, name, text,
-    boolean) IS 'have the server run a command by a schedule, as the current role; creates or replaces the schedule of that name; returns its id';
-COMMENT ON FUNCTION schedule_drop(text) IS 'end a schedule, with its history; what runs is cancelled';
-COMMENT ON FUNCTION schedule_pause(text) IS 'begin nothing more by a schedule; false if it was paused already';
-COMMENT ON FUNCTION schedule_resume(text) IS 'go on with a paused schedule, by its misfire rule for what was missed; false if it was not paused';
-COMMENT ON FUNCTION schedule_run_now(text) IS 'run the command of a schedule once, when this transaction has committed and no run of it is under way; returns the number of the run';
-COMMENT ON FUNCTION schedule_cancel_run(bigint) IS 'cancel a run that has not ended; false if it has';
-COMMENT ON FUNCTION schedule_wait(bigint, interval) IS 'wait until a run has ended; false if it has not in that time';
-COMMENT ON FUNCTION schedule_explain(text) IS 'a specification in words';
-COMMENT ON FUNCTION schedule_preview(text, text, int, timestamptz) IS 'when a specification is due, after a time';
+    boolean) IS 'create or replace the schedule of that name; the server runs its command as the current role; returns the number of the schedule';
+COMMENT ON FUNCTION schedule_drop(text) IS 'delete a schedule and its history; cancels runs that have not ended';
+COMMENT ON FUNCTION schedule_pause(text) IS 'pause a schedule: no further run begins; false if the schedule was paused already';
+COMMENT ON FUNCTION schedule_resume(text) IS 'resume a paused schedule; its misfire rule says what happens to due times that were missed; false if it was not paused';
+COMMENT ON FUNCTION schedule_run_now(text) IS 'run the command of a schedule once, when this transaction has committed and no other run of the schedule goes on; returns the number of the run';
+COMMENT ON FUNCTION schedule_cancel_run(bigint) IS 'cancel a run; false if the run has ended already';
+COMMENT ON FUNCTION schedule_wait(bigint, interval) IS 'wait until a run has ended; false if the timeout comes first';
+COMMENT ON FUNCTION schedule_explain(text) IS 'say in words what a specification means';
+COMMENT ON FUNCTION schedule_preview(text, text, int, timestamptz) IS 'list the next due times of a specification after a time';
 
 GRANT EXECUTE ON FUNCTION
     schedule_set(text, text, text, text, text, text, interval, int, interval, interval, interval, timestamptz, int, int, name, text, boolean),
@@ -332,7 +335,7 @@ CREATE VIEW aside.schedule_runs WITH (security_barrier) AS
     FROM aside.schedule_run r JOIN aside.schedule_owners s ON s.id = r.schedule
     WHERE pg_catalog.pg_has_role(s.role, 'USAGE') OR (SELECT u.rolsuper FROM pg_catalog.pg_roles u WHERE u.rolname = current_user);
 COMMENT ON VIEW aside.schedules IS
-    'schedules: what they run, when next, how the last run went; reason: why none runs now; NULL: nothing keeps it';
+    'schedules: the command, the next run, and how the last run went';
 COMMENT ON COLUMN aside.schedules.id IS 'Number of the schedule.';
 COMMENT ON COLUMN aside.schedules.name IS 'Name of the schedule.';
 COMMENT ON COLUMN aside.schedules.owner IS 'Role that the command runs as.';
@@ -351,19 +354,19 @@ COMMENT ON COLUMN aside.schedules.consecutive_failures IS 'Runs that have failed
 COMMENT ON COLUMN aside.schedules.runs IS 'Number of due times that became runs.';
 COMMENT ON COLUMN aside.schedules.overlap IS 'What happens when a run is due while another one has not ended: skip, queue, allow, or cancel_running.';
 COMMENT ON COLUMN aside.schedules.misfire IS 'What happens to due times that were missed: once, skip, or all.';
-COMMENT ON COLUMN aside.schedules.misfire_deadline IS 'A due time that is missed by more is skipped.';
+COMMENT ON COLUMN aside.schedules.misfire_deadline IS 'A due time that is missed by more than this is skipped.';
 COMMENT ON COLUMN aside.schedules.max_attempts IS 'Number of attempts of a run.';
 COMMENT ON COLUMN aside.schedules.backoff IS 'Wait after the first failed attempt. Each later wait is twice as long.';
 COMMENT ON COLUMN aside.schedules.timeout IS 'Time that a run may take.';
-COMMENT ON COLUMN aside.schedules.jitter IS 'A run begins up to so much later, by chance.';
-COMMENT ON COLUMN aside.schedules.until IS 'No run is due later.';
+COMMENT ON COLUMN aside.schedules.jitter IS 'A run begins later than it is due, by a random time up to this one.';
+COMMENT ON COLUMN aside.schedules.until IS 'Time after which no run is due.';
 COMMENT ON COLUMN aside.schedules.max_runs IS 'Number of runs after which the schedule ends.';
 COMMENT ON COLUMN aside.schedules.priority IS 'Priority of the schedule. A higher one begins first if workers are few.';
 COMMENT ON COLUMN aside.schedules.history IS 'Runs that are kept: all, failures, or none.';
 COMMENT ON COLUMN aside.schedules.created IS 'Time when the schedule was made.';
 COMMENT ON COLUMN aside.schedules.reason IS 'Why the schedule cannot run now. NULL if it can.';
 COMMENT ON VIEW aside.schedule_runs IS
-    'runs of schedules, a row for each attempt, and due times that were skipped: waiting, running, done, failed, skipped, cancelled, timed_out, lost; kept for aside.history_retention';
+    'runs of schedules: one row for each attempt, and one for each due time that was skipped; kept for aside.history_retention';
 COMMENT ON COLUMN aside.schedule_runs.run IS 'Number of the run.';
 COMMENT ON COLUMN aside.schedule_runs.attempt IS 'Number of the attempt.';
 COMMENT ON COLUMN aside.schedule_runs.schedule IS 'Name of the schedule.';
@@ -382,7 +385,7 @@ COMMENT ON COLUMN aside.schedule_runs.message IS 'Message of the error.';
 COMMENT ON COLUMN aside.schedule_runs.detail IS 'Detail of the error.';
 COMMENT ON COLUMN aside.schedule_runs.hint IS 'Hint of the error.';
 COMMENT ON COLUMN aside.schedule_runs.context IS 'Context of the error.';
-COMMENT ON COLUMN aside.schedule_runs.messages IS 'What the command said while it ran.';
+COMMENT ON COLUMN aside.schedule_runs.messages IS 'Messages that the command printed.';
 COMMENT ON COLUMN aside.schedule_runs.pid IS 'Process that ran the command.';
 COMMENT ON COLUMN aside.schedule_runs.not_before IS 'Time before which a waiting run does not begin.';
 GRANT SELECT ON aside.schedules, aside.schedule_runs TO aside_user;

@@ -1,5 +1,5 @@
-//! All schedules of a database and their runs that have not ended: what is fired, begun and ended, and in which order that
-//! is written down. What a due time becomes is on disk, with the time that comes next, before anything begins.
+//! The book has all schedules of a database, and all runs that have not ended. It decides which schedule fires, which run
+//! begins, and in which order that is written down. Before a run begins, the run and the next due time are on disk.
 
 use super::firing::{self, Open};
 use super::host::{Due, End, Entry, Fate, Misfire, Overlap, Run, Schedule, ScheduleHost};
@@ -10,19 +10,19 @@ use crate::host::Saved;
 use crate::memory::{self, Grows};
 use std::collections::BTreeMap;
 
-/// A coordinator that waits for nothing.
+/// How long a coordinator sleeps that has nothing to wait for.
 const LONGEST_WAIT_US: i64 = 24 * 3600 * 1_000_000;
-/// Waits for a time of the wall clock are no longer than that: it may be set forward.
+/// A wait for a time of the wall clock is no longer than this, because the clock may be set forward.
 const CLOCK_EVERY_US: i64 = 5_000_000;
-/// When the next look for a worker comes, if there was none and nothing happens.
+/// If no worker was free and nothing happens, the next look for one comes after this time.
 const START_RETRY_US: i64 = 50_000;
-/// Due times that are written down at a time.
+/// How many due times are written down at a time.
 const BATCH: usize = 500;
-/// Runs that wait for workers: what is due beyond them stays in its schedule.
+/// How many runs wait for workers. Further due times stay in their schedules.
 const WINDOW: usize = 2000;
-/// What takes its worker or the server with it is not tried more often.
+/// A run that takes its worker or the server with it may have at least this many attempts.
 const LOST_ATTEMPTS: u32 = 3;
-/// The process of a run is written down when it has run for so long.
+/// The process of a run is written down when the run has gone on for this long.
 const SHOWN_AFTER_US: i64 = 500_000;
 const LONGEST_BACKOFF_US: i64 = 24 * 3600 * 1_000_000;
 
@@ -33,7 +33,7 @@ struct Held {
     shown: Shown,
 }
 
-/// Its process, and since when it runs.
+/// The process of a run, and since when the run goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shown {
     /// Its worker is heard again then.
@@ -51,11 +51,11 @@ enum Shown {
 pub struct Book {
     schedules: BTreeMap<i64, Schedule>,
     runs: BTreeMap<i64, Held>,
-    /// What has happened and is not written down.
+    /// Entries that are not written down yet.
     pending: Vec<Entry>,
-    /// Schedules or runs may be others than those that were read.
+    /// Schedules or runs may have changed since they were read.
     told: bool,
-    /// Schedules whose owners could not act, and when that is asked again.
+    /// Schedules whose owners could not act, and when to ask again.
     held_up: BTreeMap<i64, i64>,
     retry_at: i64,
 }
@@ -67,12 +67,12 @@ impl Default for Book {
 }
 
 impl Book {
-    /// Schedules may have changed, or runs been asked for.
+    /// Schedules may have changed, or a user may have asked for a run.
     pub fn reload(&mut self) {
         self.told = true;
     }
 
-    /// There is nothing to do until somebody says so.
+    /// Is there nothing to do until somebody says so?
     pub fn rests(&self) -> bool {
         let waits = |schedule: &Schedule| !schedule.paused && schedule.next.is_some();
         !self.told && self.pending.is_empty() && self.runs.is_empty() && !self.schedules.values().any(waits)
@@ -83,7 +83,7 @@ impl Book {
         self.runs.values().filter_map(|held| held.lease)
     }
 
-    /// Do what can be done now. Microseconds until the next step is needed, if nothing happens before.
+    /// Do what can be done now. Returns the microseconds until the next step is needed, if nothing happens before.
     pub fn step<H: ScheduleHost>(&mut self, h: &H) -> Result<u64, Saved> {
         self.hear(h)?;
         self.show(h.timestamp())?;
@@ -131,14 +131,14 @@ impl Book {
         Ok(())
     }
 
-    /// A worker says that it has begun.
+    /// A worker says that a run has begun.
     pub fn began(&mut self, lease: u64, pid: u32, at: i64) {
         if let Some(held) = self.runs.values_mut().find(|held| held.lease == Some(lease)) {
             held.shown = Shown::Known { pid, at };
         }
     }
 
-    /// What has run for a while is shown with its process.
+    /// Write down the process of each run that has gone on for a while.
     fn show(&mut self, now: i64) -> Result<(), Saved> {
         let mut shown = Vec::new();
         for held in self.runs.values_mut() {
@@ -155,7 +155,7 @@ impl Book {
         shown.into_iter().try_for_each(|entry| self.note(entry))
     }
 
-    /// What was to begin has not.
+    /// A run that was to begin did not begin.
     fn comes_back(&mut self, id: i64, now: i64) -> Result<(), Saved> {
         let Some(held) = self.runs.get_mut(&id) else { return Ok(()) };
         (held.run.begun, held.lease, held.cancelled) = (false, None, false);
@@ -164,7 +164,7 @@ impl Book {
         self.note(Entry::Unbegun { run, attempt })
     }
 
-    /// Its owner may not act. The others do not wait with it.
+    /// The owner of a run may not act. The other runs do not wait for the owner.
     fn waits_for_owner(&mut self, id: i64, now: i64) -> Result<(), Saved> {
         let Some(held) = self.runs.get_mut(&id) else { return Ok(()) };
         held.run.begun = false;
@@ -182,7 +182,7 @@ impl Book {
         self.held_up.get(&schedule).copied().unwrap_or(i64::MIN)
     }
 
-    /// An attempt has ended: is there to be another?
+    /// An attempt has ended. Decide whether another one follows.
     fn ended(&mut self, run: Run, end: End, lease: Option<u64>, now: i64) -> Result<(), Saved> {
         let again = match self.schedules.get(&run.schedule) {
             None => None,
@@ -210,7 +210,7 @@ impl Book {
         Ok(())
     }
 
-    /// Read everything anew. A run that has begun and is none of ours has been lost with whoever began it.
+    /// Read everything anew. A run that has begun without a lease of this book was lost with the coordinator that began it.
     #[expect(clippy::disallowed_methods, reason = "nodes of a tree; they are as many as what the host has already lent")]
     fn load<H: ScheduleHost>(&mut self, h: &H) -> Result<(), Saved> {
         if !self.told {
@@ -270,7 +270,7 @@ impl Book {
         memory::collect(due.into_iter().map(|(_, _, id)| id), "due")
     }
 
-    /// Write down what has come due and what begins, and then begin it. Is there more?
+    /// Write down which schedules fire and which runs begin, and then begin the runs. Returns whether there is more to do.
     fn fire_and_begin<H: ScheduleHost>(&mut self, h: &H) -> Result<bool, Saved> {
         let now = h.timestamp();
         self.cancel(h)?;
@@ -338,7 +338,7 @@ impl Book {
         Ok(full || self.told)
     }
 
-    /// What comes next where that is not known: after the last run, after a start of the server, after a step of the clock.
+    /// Find the next due time where it is not known: after the last run, after a start of the server, after a step of the clock.
     fn follow<H: ScheduleHost>(&mut self, h: &H, now: i64) -> Result<(), Saved> {
         let mut moved = Vec::new();
         for schedule in self.schedules.values() {
@@ -389,7 +389,7 @@ impl Book {
         let schedule = self.schedules.get(&id)?;
         let (spec, zone) = self.rules(h, schedule)?;
         let firing = match spec {
-            // Its due time is in the past by nature.
+            // The due time of @reboot is always in the past.
             Spec::Reboot => firing::fire(&Schedule { misfire: Misfire::Once, ..schedule.clone() }, &spec, &zone, open, now)?,
             _ => firing::fire(schedule, &spec, &zone, open, now)?,
         };
@@ -406,7 +406,7 @@ impl Book {
         Some((entry, firing.cancels))
     }
 
-    /// It is written down: is it to begin now?
+    /// A due time is written down. Returns whether its run begins now.
     fn fired(&mut self, run: i64, entry: &Entry) -> Result<bool, Saved> {
         let Entry::Fired { schedule, due, fate, next, fired, .. } = entry else { return Ok(false) };
         if let Some(of) = self.schedules.get_mut(schedule) {
@@ -420,7 +420,7 @@ impl Book {
         Ok(begun)
     }
 
-    /// Which runs begin now: of those that wait, and of those that have just come due, which are marked.
+    /// Choose which runs begin now, of those that wait and of those that have just come due. Marks the entries of the latter.
     fn choose<H: ScheduleHost>(&mut self, h: &H, entries: &mut [Entry], open: &BTreeMap<i64, Open>, now: i64) -> Result<Vec<i64>, Saved> {
         let room = if self.retry_at > now { 0 } else { h.room() };
         let urgency = |schedule: i64| self.schedules.get(&schedule).map_or(0, |of| -i64::from(of.priority));
@@ -477,7 +477,7 @@ impl Book {
         Ok(begun)
     }
 
-    /// Begin what is written down as begun.
+    /// Begin the runs that are written down as begun.
     fn start<H: ScheduleHost>(&mut self, h: &H, runs: &[i64]) -> Result<(), Saved> {
         // Each run is started with the standing of its own schedule: what is no more is in neither list.
         let runs = memory::collect(runs.iter().copied().filter(|id| self.runs.contains_key(id)), "runs").map_err(|_| self.no_memory())?;
@@ -506,7 +506,7 @@ impl Book {
         Ok(())
     }
 
-    /// What somebody, or a later run, wants no more.
+    /// Cancel the runs that a user or a later run no longer wants.
     fn cancel<H: ScheduleHost>(&mut self, h: &H) -> Result<(), Saved> {
         let now = h.timestamp();
         let mut gone = Vec::new();
@@ -533,7 +533,7 @@ impl Book {
         let mut earliest = now.saturating_add(LONGEST_WAIT_US);
         let open = self.open_of();
         for schedule in self.schedules.values().filter(|schedule| !schedule.paused) {
-            // What was missed and waits for the end of a run is begun at that end.
+            // A missed due time that waits for the end of a run begins at that end.
             let blocked = schedule.overlap != Overlap::Allow && schedule.misfire == Misfire::All && open.contains_key(&schedule.id);
             if let Some(next) = schedule.next.filter(|next| next.at > now || !blocked) {
                 earliest = earliest.min(next.at.max(self.held_up_until(schedule.id)));
@@ -558,13 +558,13 @@ impl Book {
     }
 }
 
-/// A run has been lost: by the rule for what was missed, is it made again?
+/// A run was lost. Does the misfire rule make it again?
 fn lost_runs_again(schedule: &Schedule, run: &Run, now: i64) -> bool {
     let in_time = schedule.deadline_us.is_none_or(|deadline| now - run.due <= deadline);
     let by_rule = match schedule.misfire {
         Misfire::Skip => false,
         Misfire::All => true,
-        // The run for all that was missed meanwhile is one for this too.
+        // One run stands for all due times that were missed meanwhile. It stands for the lost run too.
         Misfire::Once => schedule.paused || schedule.next.is_none_or(|next| next.at > now),
     };
     by_rule && in_time && run.attempt < schedule.max_attempts.max(LOST_ATTEMPTS)

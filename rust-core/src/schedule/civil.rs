@@ -1,4 +1,4 @@
-//! Days and times as a calendar on the wall shows them: seconds since 2000-01-01 00:00 without any zone, and back.
+//! Turns seconds since 2000-01-01 00:00 into the date that a calendar shows, and back. No zone plays a part.
 
 pub const DAY: i64 = 86_400;
 

@@ -1,5 +1,5 @@
-//! Cron patterns of five or six fields, by the Open Cron Pattern Specification 1.4. The crate croner reads them and knows
-//! which days match; here it is said which field is wrong and where, and which wall-clock time comes next.
+//! Cron patterns of five or six fields, by the Open Cron Pattern Specification 1.4. The crate croner reads a pattern and
+//! knows which days match. This file says which field is wrong and where, and finds the next wall-clock time that matches.
 
 use super::civil::{DAY, Date};
 use super::error::{Wrong, wrong};
@@ -7,7 +7,7 @@ use crate::memory::{self, SMALL};
 use croner::parser::{CronParser, Seconds, Year};
 use croner::{CronPattern, Weekday};
 
-/// Patterns repeat after so many years, as the calendar does.
+/// The calendar repeats after this many years, and so does every pattern.
 const CYCLE_YEARS: i64 = 400;
 
 /// A pattern, ready to be asked.
@@ -28,7 +28,7 @@ struct Field {
     low: u32,
     high: u32,
     names: &'static [&'static str],
-    /// What else may stand there.
+    /// Signs that the field may have beside numbers and names.
     signs: &'static str,
 }
 
@@ -56,7 +56,7 @@ const NICKNAMES: &[(&str, &str)] = &[
 ];
 
 impl Cron {
-    /// Read a pattern. Texts of places are those of the text that is given.
+    /// Read a pattern. An error counts characters from the beginning of `text`.
     pub fn parse(text: &str) -> Result<Self, Wrong> {
         memory::look_for(SMALL, "a cron pattern")?;
         let written = match NICKNAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text.trim())) {
@@ -94,7 +94,7 @@ impl Cron {
         }
     }
 
-    /// As it was written, nicknames as patterns.
+    /// The pattern as it was written. For a nickname, the pattern that it stands for.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -162,7 +162,7 @@ fn next_bit(bits: u64, from: i64) -> Option<i64> {
     (left != 0).then(|| from + i64::from(left.trailing_zeros()))
 }
 
-/// The fields and where each begins, from 1: how many they are, if that is right.
+/// Split a pattern into its fields. Each comes with the place of its first character, from 1. None if their number is wrong.
 fn split<'a>(text: &'a str, fields: &mut [(&'a str, usize); 6]) -> Option<usize> {
     let mut count = 0;
     for part in text.split_whitespace() {
@@ -178,7 +178,7 @@ fn read(pattern: &str) -> Result<CronPattern, String> {
 }
 
 impl Field {
-    /// See that each item of the list is one, and say of the first that is not where it is.
+    /// Check each item of the list. An error says where the first wrong item is.
     fn check(&self, part: &str, place: usize) -> Result<(), Wrong> {
         let plus = usize::from(self.signs.contains('+') && part.starts_with('+'));
         let mut begin = plus;
@@ -252,7 +252,7 @@ fn no_such_nickname(text: &str) -> Wrong {
         .hint("Nicknames are @yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly and @reboot.")
 }
 
-/// What an error repeats of a text that somebody gave.
+/// The part of a user's text that an error repeats.
 pub fn shortened(text: &str) -> String {
     match text.char_indices().nth(80) {
         Some((end, _)) => format!("{}...", &text[..end]),

@@ -1,11 +1,11 @@
-//! What is wrong with a specification, and where.
+//! An error of a specification. It says what is wrong and where.
 
 use crate::memory::NoMemory;
 use crate::report::{OUT_OF_MEMORY, sqlstate};
 
 pub const INVALID_PARAMETER_VALUE: u32 = sqlstate(b"22023");
 
-/// Why something cannot be a schedule: texts for people.
+/// The texts that tell a user why a specification is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrong {
     pub sqlstate: u32,

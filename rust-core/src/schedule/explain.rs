@@ -43,7 +43,7 @@ impl Interval {
     }
 }
 
-/// As wall clocks of the zone show it.
+/// The time that wall clocks of the zone show.
 fn time(at: i64, zone: &dyn Zone) -> String {
     let second = at.div_euclid(SECOND_US);
     let shown = zone::shown_at(zone, second);

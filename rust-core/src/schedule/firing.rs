@@ -1,4 +1,5 @@
-//! What becomes of a schedule's due times, now: how many are there, is there a run for them, and when is the next.
+//! Decides what becomes of a schedule's due times. Counts the due times that have come, decides whether a run begins, and
+//! finds the next due time.
 
 use super::host::{Due, Fate, Misfire, Overlap, Schedule, Skipped};
 use super::spec::{SECOND_US, Spec};
@@ -6,32 +7,32 @@ use super::zone::Zone;
 use siphasher::sip::SipHasher13;
 use std::hash::Hasher;
 
-/// Later than that, it was missed.
+/// A due time that begins later than this was missed.
 pub const PUNCTUAL_US: i64 = 2 * SECOND_US;
-/// Due times that were missed are counted up to this.
+/// Missed due times are counted up to this number.
 pub const MOST_COUNTED: u32 = 1000;
-/// The clock was that far ahead when it fired last: it was wrong then, and is right now.
+/// If the last due time is so far ahead of the clock, the clock was wrong when the schedule fired, and is right now.
 const CLOCK_WAS_WRONG_US: i64 = 3 * 3600 * SECOND_US;
 
-/// What else of the schedule there is.
+/// Runs of the schedule that have not ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Open {
     pub running: usize,
     pub waiting: usize,
 }
 
-/// What is to be written down of a due time.
+/// What becomes of a due time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Firing {
     pub due: i64,
     pub missed: u32,
     pub fate: Fate,
     pub next: Option<Due>,
-    /// What runs is broken off for it.
+    /// Runs that go on are cancelled for this one.
     pub cancels: bool,
 }
 
-/// A time at which it is due, with its jitter: the same for the same time.
+/// A due time with its jitter. The same due time always has the same jitter.
 fn with_jitter(schedule: &Schedule, due: i64) -> Due {
     let mut hasher = SipHasher13::new();
     hasher.write_i64(schedule.id);
@@ -40,7 +41,7 @@ fn with_jitter(schedule: &Schedule, due: i64) -> Due {
     Due { due, at: due.saturating_add((schedule.jitter_us as f64 * part) as i64) }
 }
 
-/// The first due time after one, if it still is to fire then, having fired so often.
+/// The first due time after `after`. None if `max_runs` or `until` ends the schedule before.
 pub fn next_due(schedule: &Schedule, spec: &Spec, zone: &dyn Zone, after: i64, fired: i64) -> Option<Due> {
     if schedule.max_runs.is_some_and(|most| fired >= most) {
         return None;
@@ -49,7 +50,7 @@ pub fn next_due(schedule: &Schedule, spec: &Spec, zone: &dyn Zone, after: i64, f
     Some(with_jitter(schedule, due))
 }
 
-/// The clock has been set back so far that what was written down as next is not what comes next.
+/// The next due time after the clock was set back. None if the one that is written down is right.
 pub fn corrected(schedule: &Schedule, spec: &Spec, zone: &dyn Zone, now: i64) -> Option<Due> {
     let (next, last) = (schedule.next?, schedule.last_due?);
     if last <= now.saturating_add(CLOCK_WAS_WRONG_US) || !matches!(spec, Spec::Cron(_) | Spec::Every { .. }) {

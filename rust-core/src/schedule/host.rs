@@ -1,11 +1,11 @@
-//! What the world must offer to schedules, and what is said between both. An error leaves the world as it was, or as the
-//! call would have made it: what is there is then read anew.
+//! What the world must offer to schedules, and the words that both use. A call that fails may have done its work or not.
+//! The book then reads everything anew.
 
 use super::zone::Zone;
 use crate::definition::Standing;
 use crate::host::Saved;
 
-/// A time is due while a run of the schedule has not ended.
+/// What happens to a due time that comes while a run of the schedule has not ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overlap {
     #[default]
@@ -16,7 +16,7 @@ pub enum Overlap {
     CancelRunning,
 }
 
-/// What becomes of due times that could not be kept.
+/// What happens to due times that were missed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Misfire {
     /// One run for all of them.
@@ -31,7 +31,7 @@ pub enum Misfire {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schedule {
     pub id: i64,
-    /// Another one when the definition is another one.
+    /// Changes whenever the definition changes.
     pub revision: i64,
     /// As [`super::spec::Spec::stored`] has it.
     pub spec: Vec<u8>,
@@ -67,7 +67,7 @@ pub struct Run {
     /// From 1.
     pub attempt: u32,
     pub due: i64,
-    /// Somebody has asked for it: no due time, and no pause.
+    /// A user asked for the run. It has no due time, and a pause does not hold it back.
     pub manual: bool,
     pub begun: bool,
     pub not_before: i64,
@@ -91,14 +91,14 @@ pub enum Fate {
     Skipped(Skipped),
 }
 
-/// How an attempt has ended.
+/// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     Done,
     Failed,
     TimedOut,
     Cancelled,
-    /// With its worker, or the server.
+    /// The worker or the server was lost while the attempt ran.
     Lost,
 }
 
@@ -106,11 +106,11 @@ pub enum End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
     pub lease: u64,
-    /// None: it has not begun, and never will.
+    /// None: the attempt did not begin, and never will.
     pub end: Option<End>,
 }
 
-/// What is written down. All that is given at once is one transaction.
+/// An entry that the host writes down. Entries that are given at once are written in one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// A due time has come, and `missed` before it that have no entry of their own.
@@ -123,7 +123,7 @@ pub enum Entry {
         next: Option<Due>,
         fired: i64,
     },
-    /// It is due at another time.
+    /// The schedule is due at another time than was written down.
     Moved {
         schedule: i64,
         revision: i64,
@@ -134,14 +134,14 @@ pub enum Entry {
         run: i64,
         attempt: u32,
     },
-    /// It runs in this process since this time: written down of what takes long.
+    /// The run goes on in this process since this time. Only a run that takes long has this entry.
     Runs {
         run: i64,
         attempt: u32,
         pid: u32,
         at: i64,
     },
-    /// It did not begin after all.
+    /// A run that was written down as begun did not begin.
     Unbegun {
         run: i64,
         attempt: u32,
@@ -173,16 +173,16 @@ pub trait ScheduleHost {
     fn zone(&self, name: &[u8]) -> Option<Self::Zone>;
     /// All schedules, and all runs that have not ended.
     fn load(&self) -> Result<(Vec<Schedule>, Vec<Run>), Saved>;
-    /// May these run now? In their order.
+    /// May each of these schedules run now? The answers come in the same order.
     fn standing(&self, schedules: &[i64]) -> Result<Vec<Standing>, Saved>;
     /// Write these in one transaction, durable before this returns. Of each: the number of the run that it is about; 0: it
     /// is not written, because its schedule has another revision, or is no more.
     fn record(&self, entries: &[Entry]) -> Result<Vec<i64>, Saved>;
-    /// So many workers could be had now.
+    /// How many workers could be had now.
     fn room(&self) -> usize;
     /// Have a worker run it: the number of the lease; None where no worker is to be had now.
     fn start(&self, run: &Run, owner: Standing) -> Result<Option<u64>, Saved>;
-    /// Break off what a worker runs; its outcome says what came of it.
+    /// Cancel what a worker runs. The lease's outcome says how the run ended.
     fn cancel(&self, lease: u64);
     /// What workers have said since the last call.
     fn outcomes(&self) -> Vec<Outcome>;

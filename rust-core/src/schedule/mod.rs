@@ -1,5 +1,5 @@
-//! Schedules: when they fire, and what becomes of what has fired. Pure: the clock, the zones and the tables are asked
-//! through traits.
+//! Schedules: when a schedule fires, and what becomes of each due time. The code is pure. It reaches the clock, the zones
+//! and the tables through traits.
 
 pub mod book;
 pub mod civil;

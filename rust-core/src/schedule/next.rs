@@ -1,7 +1,7 @@
-//! When a schedule fires next, on clocks that are changed twice a year.
+//! Finds when a schedule fires next, on clocks that are changed twice a year.
 //!
-//! A fixed time in the gap fires at the first instant after it; one that is shown twice fires the first time. What has `*`
-//! or a step in its hour field, and an interval without days and months, follows real time.
+//! A fixed time in the gap fires at the first instant after the gap. A fixed time that clocks show twice fires the first
+//! time. A pattern with `*` or a step in its hour field follows real time. So does an interval without days and months.
 
 use super::civil::{DAY, Date};
 use super::cron::Cron;

@@ -1,4 +1,4 @@
-//! Schedules as a part of a coordinator: its book, and what workers say of the commands that run.
+//! The part of a coordinator that runs schedules. It keeps the book, and tells the book what workers say of the commands.
 
 use super::book::Book;
 use super::host::{End, Entry, Outcome, Run, Schedule, ScheduleHost};
@@ -16,16 +16,16 @@ use crate::report::{Field, Report, Severity, sqlstate};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-/// Of what a command prints, so many bytes are kept.
+/// This many bytes of what a command prints are kept.
 const MESSAGES: u32 = 16 * 1024;
-/// Leases that are asked for at a time, at first and at most.
+/// How many leases the part asks for at a time: at first, and at most.
 const FIRST_WINDOW: usize = 4;
 const WIDEST: usize = 64;
 
-/// What a run is to do, and where.
+/// The command of a run, and the database in which it runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Command {
-    /// 0: there is no such database.
+    /// 0: the database does not exist.
     pub database: u32,
     pub text: Vec<u8>,
     pub timeout_ms: u32,
@@ -188,7 +188,7 @@ impl<'c, H: ScheduleStore + Host + Runner> ScheduleHost for View<'_, 'c, H> {
 }
 
 impl<H: Host> View<'_, '_, H> {
-    /// There is no such database: that is how it has ended, as if a lease of this number had said so.
+    /// The database does not exist. The run ends with that error, as if a lease of this number had said so.
     fn nowhere(&self, run: i64) -> Option<u64> {
         let lease = NOWHERE | run.unsigned_abs();
         let report = Report::error(NO_SUCH_DATABASE, "database of the schedule does not exist");
@@ -218,7 +218,7 @@ impl Schedules {
         self.step_at = 0;
     }
 
-    /// It could not begin. Where that is its owner's to mend, or its database's, that was an attempt.
+    /// A worker refused the run. The refusal counts as an attempt if the owner or the database must be changed to cure it.
     fn refused(&mut self, lease: u64, code: u32, message: Vec<u8>, now: i64) {
         if !(backoff::refusal_counts(code) || code == NO_SUCH_DATABASE) {
             return self.heard(lease, None, None);
@@ -290,7 +290,7 @@ impl<H: ScheduleStore + Host + Runner> Part<H> for Schedules {
         (self.book.rests() && self.outcomes.borrow().is_empty()).then_some(u64::MAX)
     }
 
-    /// What runs ends with its coordinator; the next one finds that it was lost.
+    /// Runs end with their coordinator. The next coordinator finds that they were lost.
     fn close(&mut self, cx: &mut Context<'_, H>) -> Result<(), Saved> {
         for lease in self.book.leases() {
             cx.host.cancel(lease);

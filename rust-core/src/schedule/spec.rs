@@ -1,10 +1,10 @@
-//! What a schedule says of when it fires: how it is written by people, and how it is stored, with all that depends on
-//! the time at which it was written made plain.
+//! A specification says when a schedule fires. This file reads what a user writes, and turns it into the form that is
+//! stored. The stored form always means the same, whenever and wherever it is read.
 
 use super::cron::{Cron, shortened};
 use super::error::{Wrong, wrong};
 
-/// Longer ones are mistakes.
+/// A longer specification is a mistake.
 const LONGEST: usize = 1000;
 
 pub const FORMS: &str =
@@ -79,7 +79,7 @@ impl Spec {
         }
     }
 
-    /// As it is stored: no word that another time, style or zone would read otherwise.
+    /// The form that is stored. No other time, style or zone reads it otherwise.
     pub fn stored(&self) -> String {
         let of = |i: &Interval| format!("{} {} {}", i.months, i.days, i.us);
         match self {
@@ -105,7 +105,7 @@ impl Spec {
             "at" => Ok(Self::At(number()?)),
             "every" | "after" => {
                 let interval = Interval { months: number()?, days: number()?, us: number()? };
-                limits(word, interval)?;
+                limits(word, rest, interval)?;
                 if word == "after" {
                     return Ok(Self::After(interval));
                 }
@@ -149,12 +149,13 @@ fn interval(word: &str, text: &str, literals: &dyn Literals) -> Result<Interval,
     let read = literals
         .interval(text)
         .map_err(|why| wrong(format!("invalid interval \"{}\" after \"{word}\" in schedule specification", shortened(text)), why))?;
-    limits(word, read)?;
+    limits(word, text, read)?;
     Ok(read)
 }
 
-fn limits(word: &str, of: Interval) -> Result<(), Wrong> {
-    let no = |why: &str| Err(wrong(format!("interval after \"{word}\" in schedule specification is out of range"), why));
+fn limits(word: &str, text: &str, of: Interval) -> Result<(), Wrong> {
+    let no =
+        |why: &str| Err(wrong(format!("interval \"{}\" after \"{word}\" in schedule specification is out of range", shortened(text)), why));
     if of.months < 0 || of.days < 0 || of.us < 0 {
         return no("No part of it may be negative.");
     }

@@ -1,6 +1,6 @@
-//! Time zones, as the server knows them: from one change of the clock to the next.
+//! Time zones as the server knows them. A zone is a row of stretches, each from one change of the clock to the next.
 //!
-//! All is seconds: of an instant since 2000-01-01 00:00 UTC, of a wall clock since the same time that it showed.
+//! An instant is in seconds since 2000-01-01 00:00 UTC. The time of a wall clock is in seconds since it showed 2000-01-01 00:00.
 
 /// What wall clocks show from an instant on, until they are changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
