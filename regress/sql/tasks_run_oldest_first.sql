@@ -1,5 +1,5 @@
 -- Claim: queued tasks start in the order of their submission, and never more of
--- them run at a time than their session may have.
+-- them run at a time than their session may have. That only one process at a time looks is tested in rust-core/src/task/turn.rs.
 CREATE TABLE regress_order (n int, alone boolean, at timestamptz);
 SET aside.max_workers_per_session = 1;
 SELECT array_agg(async_exec('INSERT INTO regress_order VALUES ($1, pg_try_advisory_xact_lock(1), clock_timestamp())', g) ORDER BY g) AS ts

@@ -1,6 +1,8 @@
 # Claim: cycles of three sessions, two cycles at once, and cycles in the middle of a
 # stream of rows each cost exactly one autonomous transaction, within deadlock_timeout
-# and a second or so; in a storm of tasks that wait for tasks all the same; a caller that is cancelled while it looks leaves nothing behind.
+# and a second or so; a caller that is cancelled while it looks leaves nothing behind. In a storm of tasks that wait for tasks,
+# deadlocks are found while others form. The storm does not show that a look goes on with the chain that it suspects: without
+# that the storm only lasts longer. rust-core/src/pool/waits.rs tests it.
 
 use strict;
 use warnings;

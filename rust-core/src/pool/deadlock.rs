@@ -10,7 +10,7 @@
 
 use super::area::Area;
 use super::slot::{Slot, State};
-use super::waits::{Blocker, Step, Wait, Why, cycle, victims_caller};
+use super::waits::{Blocker, Look, Step, Suspect, Wait, Why};
 use crate::host::{CallerHost, Saved};
 use crate::memory::{self, NoMemory, SMALL};
 use crate::task::{Card, State as TaskState, Table};
@@ -39,14 +39,14 @@ pub struct Watch {
     told: bool,
     /// The wait of the own worker whose blockers have been looked at.
     known: Option<u64>,
-    suspect: Vec<(u32, u32)>,
+    suspect: Suspect,
 }
 
 impl Watch {
     pub fn new(now_us: u64, deadlock_timeout_ms: u32) -> Self {
         let period_us = u64::from(deadlock_timeout_ms.max(1)) * 1000;
         let next_tell_us = now_us + period_us.min(TELL_PINS_US);
-        Self { period_us, next_look_us: now_us + period_us, next_tell_us, told: false, known: None, suspect: Vec::new() }
+        Self { period_us, next_look_us: now_us + period_us, next_tell_us, told: false, known: None, suspect: Suspect::default() }
     }
 
     /// The wait is over.
@@ -72,21 +72,17 @@ impl Watch {
         if h.now_us() < self.next_look_us || look_for_graph(area).is_err() {
             return Ok(None);
         }
-        let mut chain = cycle(me, &self.suspect, |pid| wait_of(h, area, tasks, pid))?.unwrap_or_default();
-        let mine = victims_caller(&chain).is_none_or(|caller| caller == me);
-        let links: Vec<_> = chain.iter().map(|step| (step.pid, step.next)).collect();
-        if links.is_empty() || !mine {
-            // Where there is a cycle there may be more, of which this one is the next: then not so late.
-            let pause = if links.is_empty() { self.period_us } else { self.period_us.min(KNOT_US) };
-            self.suspect.clear();
-            self.next_look_us = h.now_us() + pause;
-            return Ok(None);
-        }
-        if links != self.suspect {
+        let mut chain = match self.suspect.look(me, |pid| wait_of(h, area, tasks, pid))? {
+            Look::Deadlock(chain) => chain,
             // Look again at the next tick.
-            self.suspect = links;
-            return Ok(None);
-        }
+            Look::Suspected => return Ok(None),
+            other => {
+                // Where there is a cycle there may be more, of which this one is the next: then not so late.
+                let pause = if other == Look::Nothing { self.period_us } else { self.period_us.min(KNOT_US) };
+                self.next_look_us = h.now_us() + pause;
+                return Ok(None);
+            }
+        };
         let worker = chain.iter().find(|step| step.pid == me && step.why == Why::Worker).map(|step| step.next);
         // The victim's own wait comes first, as in the server's report.
         if let Some(at) = chain.iter().position(|step| step.pid != me && matches!(step.why, Why::Lock(_))) {

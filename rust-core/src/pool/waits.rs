@@ -48,9 +48,45 @@ pub struct Step {
     pub why: Why,
 }
 
+/// The chain that the last look of a caller found. Each look sees the waits at slightly different times, so a caller believes in
+/// a chain only when two looks in a row find it.
+#[derive(Debug, Default)]
+pub struct Suspect(Vec<(u32, u32)>);
+
+/// What a look comes to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Look {
+    Nothing,
+    /// There is a chain, and another caller of it is the victim.
+    Anothers,
+    /// There is a chain that the look before has not found.
+    Suspected,
+    Deadlock(Vec<Step>),
+}
+
+impl Suspect {
+    pub fn look<E>(&mut self, me: u32, wait_of: impl FnMut(u32) -> Result<Wait, E>) -> Result<Look, E> {
+        let chain = cycle(me, &self.0, wait_of)?.unwrap_or_default();
+        let links: Vec<_> = chain.iter().map(|step| (step.pid, step.next)).collect();
+        if links.is_empty() {
+            self.0.clear();
+            return Ok(Look::Nothing);
+        }
+        if victims_caller(&chain).is_some_and(|caller| caller != me) {
+            self.0.clear();
+            return Ok(Look::Anothers);
+        }
+        if links == self.0 {
+            return Ok(Look::Deadlock(chain));
+        }
+        self.0 = links;
+        Ok(Look::Suspected)
+    }
+}
+
 /// The chain of waits that leads from a process back to it, if there is one: the one suspected before, if it still is
 /// there. For where several cycles come and go, each look could find another one.
-pub fn cycle<E>(me: u32, suspect: &[(u32, u32)], mut wait_of: impl FnMut(u32) -> Result<Wait, E>) -> Result<Option<Vec<Step>>, E> {
+fn cycle<E>(me: u32, suspect: &[(u32, u32)], mut wait_of: impl FnMut(u32) -> Result<Wait, E>) -> Result<Option<Vec<Step>>, E> {
     let mut graph: Vec<(u32, Wait)> = Vec::new();
     let mut left = vec![me];
     while let Some(pid) = left.pop() {
@@ -239,6 +275,24 @@ mod tests {
         assert_eq!(again(&waits), Some(links.clone()));
         waits.insert(4, Wait::Nothing);
         assert_eq!(again(&waits), Some(vec![(1, 2), (2, 1)]), "not one that has gone");
+    }
+
+    #[test]
+    fn two_looks_in_a_row_are_a_deadlock_even_if_a_shorter_chain_comes_between() {
+        let mut waits = HashMap::from([(1, Wait::Worker(2)), (2, lock(&[5])), (5, lock(&[6])), (6, lock(&[1]))]);
+        let mut suspect = Suspect::default();
+        let mut look =
+            |waits: &HashMap<u32, Wait>| suspect.look::<()>(1, |pid| Ok(waits.get(&pid).cloned().unwrap_or(Wait::Nothing))).unwrap();
+        assert_eq!(look(&waits), Look::Suspected);
+        waits.insert(2, lock(&[1, 5]));
+        let Look::Deadlock(chain) = look(&waits) else { panic!("the second look finds another chain") };
+        assert_eq!(chain.len(), 4);
+        waits.insert(5, Wait::Nothing);
+        assert_eq!(look(&waits), Look::Suspected, "one look is not enough for the shorter one");
+        waits.insert(2, Wait::Nothing);
+        assert_eq!(look(&waits), Look::Nothing);
+        waits.insert(2, lock(&[1]));
+        assert_eq!(look(&waits), Look::Suspected, "nor are two with another one between them");
     }
 
     #[test]
