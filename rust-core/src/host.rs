@@ -5,7 +5,6 @@
 use crate::pool::slot::Key;
 use crate::pool::waits::Blocker;
 use crate::report::Report;
-use crate::wire::message::Ending;
 
 /// The host keeps an error that is to be rethrown (caller) or reported (worker).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -295,6 +294,16 @@ pub enum Ran {
     Misplaced,
     /// Nothing: the handler is paused, gone, or another one than it was.
     Unwanted,
+}
+
+/// How a statement ended: rows processed, and its tag where somebody wants it.
+#[derive(Debug, Default, PartialEq, Eq)]
+#[cfg_attr(test, derive(Clone))]
+pub struct Ending {
+    pub processed: u64,
+    /// No other statement of the command follows.
+    pub last: bool,
+    pub tag: Option<Vec<u8>>,
 }
 
 /// What a worker's main loop asks of its process.

@@ -1,6 +1,7 @@
 //! What the frames say: a request from the caller, errors and messages from the worker.
 
 use super::codec::{ABSENT, Decoder, Malformed, Unread, put, put_bytes, reserve};
+pub use crate::host::Ending;
 use crate::host::{Arg, ArgForm, Bounds, Column, Identity, Mode, Output};
 use crate::memory::{self, Grows, NoMemory};
 use crate::report::{FIELDS, Report, Severity};
@@ -183,16 +184,6 @@ pub fn encode_columns(columns: &[Column], buffer: &mut Vec<u64>) -> Result<(), N
 /// As they were encoded.
 pub fn decode_columns(words: &[u64]) -> Result<Vec<Column<'_>>, Unread> {
     get_columns(&mut Decoder::new(words))
-}
-
-/// How a statement ended: rows processed, and its tag where somebody wants it.
-#[derive(Debug, Default, PartialEq, Eq)]
-#[cfg_attr(test, derive(Clone))]
-pub struct Ending {
-    pub processed: u64,
-    /// No other statement of the command follows.
-    pub last: bool,
-    pub tag: Option<Vec<u8>>,
 }
 
 impl Ending {
