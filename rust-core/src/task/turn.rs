@@ -75,6 +75,8 @@ mod tests {
                             |_| true,
                             || {
                                 assert_eq!(looking.fetch_add(1, SeqCst), 0);
+                                // Long enough that another process looks meanwhile, if it may.
+                                std::thread::yield_now();
                                 done.fetch_max(wanted.load(SeqCst), SeqCst);
                                 looking.fetch_sub(1, SeqCst);
                             },
