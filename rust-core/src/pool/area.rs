@@ -164,7 +164,8 @@ impl<'a> Area<'a> {
         done
     }
 
-    /// Ask the idle workers of a database (0: of all) to leave; how many have not gone yet.
+    /// Ask the idle workers of a database (0: of all) to leave; how many have not gone yet. A worker that nobody works with
+    /// any more becomes idle in a moment, and so does one that starts: whoever asks again then asks that worker, too.
     pub fn retire(&self, database: u32, mut wake: impl FnMut(u32)) -> u32 {
         let mut left = 0;
         for slot in self.slots.iter().filter(|s| database == 0 || s.key().database == database) {
@@ -172,7 +173,9 @@ impl<'a> Area<'a> {
             if state == State::Idle && slot.change(generation, State::Idle, State::Retiring) {
                 slot.worker_proc().into_iter().for_each(&mut wake);
             }
-            left += u32::from(matches!(slot.state().0, State::Idle | State::Retiring));
+            let (state, generation) = slot.state();
+            let leaves_soon = state == State::Busy && slot.abandoned(generation);
+            left += u32::from(leaves_soon || matches!(state, State::Starting | State::Idle | State::Retiring));
         }
         left
     }
@@ -272,6 +275,24 @@ pub(crate) mod tests {
             slots: Box::leak((0..slots).map(|_| Slot::default()).collect::<Vec<_>>().into_boxed_slice()),
             words: Box::leak((0..slots * words_per_slot(reply)).map(|_| AtomicU64::new(0)).collect::<Vec<_>>().into_boxed_slice()),
         }
+    }
+
+    #[test]
+    fn who_has_a_database_left_waits_for_workers_that_start_and_for_those_whose_caller_has_gone() {
+        let area = leak(3, 4096);
+        let key = crate::pool::slot::Key { database: 5, user: 10, superuser: false };
+        let left = || area.retire(5, |_| ());
+        let [starting, busy, elsewhere] = &area.slots[..] else { panic!() };
+        assert_eq!(left(), 0);
+        starting.claim_for_prewarming(0, key, 1).unwrap();
+        assert_eq!(left(), 1, "it will be idle");
+        let generation = busy.claim(State::Free, 0, (100, 1)).unwrap();
+        busy.set_key(key);
+        assert_eq!(left(), 1, "somebody works with it");
+        busy.abandon(generation);
+        assert_eq!(left(), 2, "nobody does any more");
+        elsewhere.claim_for_prewarming(0, crate::pool::slot::Key { database: 6, ..key }, 1).unwrap();
+        assert_eq!(left(), 2);
     }
 
     #[test]
