@@ -56,6 +56,9 @@ SET search_path = trap, public;
 SELECT cron.schedule('@daily', 'SELECT 1') > 0 AS scheduled;
 RESET search_path;
 DROP SCHEMA trap CASCADE;
+-- pg_cron's other name of @reboot
+SELECT cron.schedule('restarted', '@restart', 'SELECT 1') > 0 AS scheduled;
+SELECT schedule FROM cron.job WHERE jobname = 'restarted';
 DELETE FROM cron.job_run_details;
 SELECT cron.unschedule('by the second');
 DELETE FROM cron.job;

@@ -64,10 +64,12 @@ COMMENT ON COLUMN cron.job_run_details.return_message IS 'Command tag of a run t
 COMMENT ON COLUMN cron.job_run_details.start_time IS 'Time when the run began.';
 COMMENT ON COLUMN cron.job_run_details.end_time IS 'Time when the run ended.';
 
--- pg_cron and pg_aside write two things differently. pg_cron writes "30 seconds", and "$" for the last day of the month.
+-- pg_cron and pg_aside write three things differently. pg_cron writes "30 seconds", "@restart" for what pg_aside knows only as
+-- "@reboot", and "$" for the last day of the month.
 CREATE FUNCTION cron.spec_of(schedule text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp AS $$
     SELECT CASE WHEN schedule ~* '^\s*[1-5]?\d\s+seconds?\s*$' THEN 'every ' || (regexp_match(schedule, '\d+'))[1] || ' seconds'
+        WHEN schedule ~* '^\s*@restart\s*$' THEN '@reboot'
         ELSE pg_catalog.replace(schedule, '$', 'L') END $$;
 COMMENT ON FUNCTION cron.spec_of(text) IS 'turns a schedule of pg_cron into a specification of pg_aside';
 
