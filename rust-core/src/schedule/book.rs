@@ -2,13 +2,13 @@
 //! begins, and in which order that is written down. Before a run begins, the run and the next due time are on disk.
 
 use super::firing::{self, Open};
-use super::host::{Due, End, Entry, Fate, Misfire, Overlap, Run, Schedule, ScheduleHost};
+use super::host::{Due, End, Entry, Fate, LOCKED, Misfire, Outcome, Overlap, Run, Schedule, ScheduleHost};
 use super::spec::Spec;
 use crate::async_event::backoff;
 use crate::definition::{LOOK_AGAIN_US, Standing};
 use crate::host::Saved;
 use crate::memory::{self, Grows};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How long a coordinator sleeps that has nothing to wait for.
 const LONGEST_WAIT_US: i64 = 24 * 3600 * 1_000_000;
@@ -24,7 +24,15 @@ const WINDOW: usize = 2000;
 const LOST_ATTEMPTS: u32 = 3;
 /// The process of a run is written down when the run has gone on for this long.
 const SHOWN_AFTER_US: i64 = 500_000;
+/// What a row locked by somebody kept from being written down is tried again after this time.
+const LOCKED_AGAIN_US: i64 = 250_000;
 const LONGEST_BACKOFF_US: i64 = 24 * 3600 * 1_000_000;
+
+/// Is it still before `until`, which was at most `most` microseconds ahead when it was set? If more is left, the clock has
+/// been set back since, and nobody waits for it to catch up.
+fn still(until: i64, now: i64, most: i64) -> bool {
+    (1..=most).contains(&until.saturating_sub(now))
+}
 
 struct Held {
     run: Run,
@@ -51,18 +59,33 @@ enum Shown {
 pub struct Book {
     schedules: BTreeMap<i64, Schedule>,
     runs: BTreeMap<i64, Held>,
+    /// What workers have said, and is not taken in yet.
+    heard: Vec<Outcome>,
     /// Entries that are not written down yet.
     pending: Vec<Entry>,
+    /// So many of them, the first ones, wait for rows that somebody has locked, until that time.
+    locked: usize,
+    locked_until: i64,
     /// Schedules or runs may have changed since they were read.
     told: bool,
-    /// Schedules whose owners could not act, and when to ask again.
+    /// Schedules whose owners could not act or whose rows were locked, and when to ask again.
     held_up: BTreeMap<i64, i64>,
     retry_at: i64,
 }
 
 impl Default for Book {
     fn default() -> Self {
-        Self { schedules: BTreeMap::new(), runs: BTreeMap::new(), pending: Vec::new(), told: true, held_up: BTreeMap::new(), retry_at: 0 }
+        Self {
+            schedules: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            heard: Vec::new(),
+            pending: Vec::new(),
+            locked: 0,
+            locked_until: 0,
+            told: true,
+            held_up: BTreeMap::new(),
+            retry_at: 0,
+        }
     }
 }
 
@@ -72,10 +95,16 @@ impl Book {
         self.told = true;
     }
 
+    /// What this lease's worker said is lost. So is its run, which is found when all is read anew.
+    pub fn lose(&mut self, lease: u64) {
+        self.runs.values_mut().filter(|held| held.lease == Some(lease)).for_each(|held| held.lease = None);
+        self.told = true;
+    }
+
     /// Is there nothing to do until somebody says so?
     pub fn rests(&self) -> bool {
         let waits = |schedule: &Schedule| !schedule.paused && schedule.next.is_some();
-        !self.told && self.pending.is_empty() && self.runs.is_empty() && !self.schedules.values().any(waits)
+        !self.told && self.heard.is_empty() && self.pending.is_empty() && self.runs.is_empty() && !self.schedules.values().any(waits)
     }
 
     /// The leases that run something.
@@ -105,17 +134,43 @@ impl Book {
     }
 
     fn write_down<H: ScheduleHost>(&mut self, h: &H) -> Result<(), Saved> {
-        if !self.pending.is_empty() {
-            h.record(&self.pending)?;
-            self.pending.clear();
+        let from = if still(self.locked_until, h.timestamp(), LOCKED_AGAIN_US) { self.locked } else { 0 };
+        if from == self.pending.len() {
+            return Ok(());
         }
+        let numbers = h.record(&self.pending[from..])?;
+        let mut answers = std::iter::repeat_n(LOCKED, from).chain(numbers);
+        self.pending.retain(|_| answers.next() == Some(LOCKED));
+        if from == 0 || self.pending.len() > from {
+            self.locked_until = h.timestamp().saturating_add(LOCKED_AGAIN_US);
+        }
+        self.locked = self.pending.len();
         Ok(())
+    }
+
+    /// Runs of which the tables do not say what has happened, because somebody has locked rows of theirs.
+    fn locked_runs(&self) -> BTreeSet<i64> {
+        let run = |entry: &Entry| match *entry {
+            Entry::Fired { .. } | Entry::Moved { .. } => None,
+            Entry::Begun { run, .. }
+            | Entry::Runs { run, .. }
+            | Entry::Unbegun { run, .. }
+            | Entry::Ended { run, .. }
+            | Entry::Again { run, .. } => Some(run),
+        };
+        #[expect(clippy::disallowed_methods, reason = "nodes of a tree, of entries that are in memory already")]
+        self.pending.iter().filter_map(run).collect()
     }
 
     fn hear<H: ScheduleHost>(&mut self, h: &H) -> Result<(), Saved> {
         let now = h.timestamp();
-        self.pending.room(0, "ends of scheduled runs").map_err(|_| self.no_memory())?;
-        for outcome in h.outcomes() {
+        if self.heard.is_empty() {
+            self.heard = h.outcomes();
+        }
+        while let Some(outcome) = self.heard.last().copied() {
+            // With room for what follows from it, so that it is taken in whole or not at all.
+            self.pending.room(2, "ends of scheduled runs").map_err(|_| self.no_memory())?;
+            self.heard.pop();
             let Some((id, _)) = self.runs.iter().find(|(_, held)| held.lease == Some(outcome.lease)) else { continue };
             let id = *id;
             match outcome.end {
@@ -178,8 +233,12 @@ impl Book {
         self.held_up.insert(schedule, now.saturating_add_unsigned(LOOK_AGAIN_US));
     }
 
-    fn held_up_until(&self, schedule: i64) -> i64 {
-        self.held_up.get(&schedule).copied().unwrap_or(i64::MIN)
+    fn held_up_until(&self, schedule: i64, now: i64) -> i64 {
+        self.held_up.get(&schedule).copied().filter(|until| still(*until, now, LOOK_AGAIN_US as i64)).unwrap_or(i64::MIN)
+    }
+
+    fn is_held_up(&self, schedule: i64, now: i64) -> bool {
+        self.held_up_until(schedule, now) > now
     }
 
     /// An attempt has ended. Decide whether another one follows.
@@ -222,9 +281,15 @@ impl Book {
         let readable = |of: Schedule| if self.rules(h, &of).is_some() { of } else { Schedule { next: None, ..of } };
         let readable = schedules.into_iter().map(|of| (of.id, readable(of))).collect();
         self.schedules = readable;
-        let before = std::mem::take(&mut self.runs);
+        let locked = self.locked_runs();
+        let mut before = std::mem::take(&mut self.runs);
         let mut lost = Vec::new();
         for run in runs {
+            if locked.contains(&run.id) {
+                // The book knows more of it than the tables.
+                before.remove(&run.id).into_iter().for_each(|held| _ = self.runs.insert(run.id, held));
+                continue;
+            }
             match before.get(&run.id).and_then(|held| held.lease) {
                 Some(lease) if run.begun => {
                     let held = before.get(&run.id);
@@ -261,7 +326,7 @@ impl Book {
 
     /// Schedules that have something to do now, the most urgent first.
     fn due(&self, now: i64) -> Result<Vec<i64>, memory::NoMemory> {
-        let may = |schedule: &&Schedule| !schedule.paused && self.held_up_until(schedule.id) <= now;
+        let may = |schedule: &&Schedule| !schedule.paused && !self.is_held_up(schedule.id, now);
         let due = self.schedules.values().filter(may).filter(|schedule| schedule.next.is_some_and(|next| next.at <= now));
         let mut due =
             memory::collect(due.map(|schedule| (-i64::from(schedule.priority), schedule.next.map(|n| n.at), schedule.id)), "due")?;
@@ -313,6 +378,10 @@ impl Book {
         let mut to_start = Vec::new();
         for (id, number) in begun.iter().zip(&numbers[fired..]) {
             match self.runs.get_mut(id) {
+                Some(held) if *number == LOCKED => {
+                    let schedule = held.run.schedule;
+                    self.hold_up(schedule, now);
+                }
                 Some(held) if *number != 0 => {
                     held.run.begun = true;
                     memory::push(&mut to_start, *id, "runs that begin").map_err(|_| self.no_memory())?;
@@ -326,6 +395,7 @@ impl Book {
         for (entry, number) in entries.iter().zip(&numbers).take(fired) {
             match (*number, entry) {
                 (0, _) => self.told = true,
+                (LOCKED, Entry::Fired { schedule, .. }) => self.hold_up(*schedule, now),
                 (run, entry) => {
                     if self.fired(run, entry)? {
                         memory::push(&mut to_start, run, "runs that begin").map_err(|_| self.no_memory())?;
@@ -344,7 +414,8 @@ impl Book {
         for schedule in self.schedules.values() {
             let spec = schedule.spec.as_slice();
             let ahead = schedule.last_due.is_some_and(|last| last > now);
-            if !(schedule.next.is_none() && (spec.starts_with(b"after") || spec == b"reboot") || ahead) {
+            if !(schedule.next.is_none() && (spec.starts_with(b"after") || spec == b"reboot") || ahead) || self.is_held_up(schedule.id, now)
+            {
                 continue;
             }
             let Some((spec, zone)) = self.rules(h, schedule) else { continue };
@@ -373,6 +444,7 @@ impl Book {
         for (entry, number) in moved.into_iter().zip(numbers) {
             let Entry::Moved { schedule, last_due, next, .. } = entry else { continue };
             match self.schedules.get_mut(&schedule) {
+                _ if number == LOCKED => self.hold_up(schedule, now),
                 Some(of) if number != 0 => (of.next, of.last_due) = (next, last_due),
                 _ => self.told = true,
             }
@@ -422,16 +494,18 @@ impl Book {
 
     /// Choose which runs begin now, of those that wait and of those that have just come due. Marks the entries of the latter.
     fn choose<H: ScheduleHost>(&mut self, h: &H, entries: &mut [Entry], open: &BTreeMap<i64, Open>, now: i64) -> Result<Vec<i64>, Saved> {
-        let room = if self.retry_at > now { 0 } else { h.room() };
+        let room = if still(self.retry_at, now, START_RETRY_US) { 0 } else { h.room() };
         let urgency = |schedule: i64| self.schedules.get(&schedule).map_or(0, |of| -i64::from(of.priority));
         let mut wanted: Vec<(i64, i64, i64, Option<usize>)> = Vec::new();
         let mut busy = open.iter().filter(|(_, of)| of.running > 0).map(|(id, _)| *id);
-        let mut taken: std::collections::BTreeSet<i64> = std::collections::BTreeSet::new();
+        let mut taken: BTreeSet<i64> = BTreeSet::new();
         #[expect(clippy::disallowed_methods, reason = "nodes of a tree, a window of them")]
         busy.by_ref().for_each(|id| _ = taken.insert(id));
-        for held in self.runs.values().filter(|held| !held.run.begun && !held.run.to_cancel && held.run.not_before <= now) {
+        let locked = self.locked_runs();
+        let waits = |held: &&Held| !held.run.begun && !held.run.to_cancel && held.run.not_before <= now && !locked.contains(&held.run.id);
+        for held in self.runs.values().filter(waits) {
             let paused = self.schedules.get(&held.run.schedule).is_none_or(|of| of.paused && !held.run.manual);
-            if !paused && self.held_up_until(held.run.schedule) <= now {
+            if !paused && !self.is_held_up(held.run.schedule, now) {
                 memory::push(&mut wanted, (urgency(held.run.schedule), held.run.due, held.run.id, None), "runs that wait")
                     .map_err(|_| Saved)?;
             }
@@ -446,7 +520,7 @@ impl Book {
         let mut count = 0;
         for (_, _, id, index) in wanted {
             if count >= room {
-                if self.retry_at <= now {
+                if !still(self.retry_at, now, START_RETRY_US) {
                     self.retry_at = now.saturating_add(START_RETRY_US);
                 }
                 break;
@@ -536,14 +610,22 @@ impl Book {
             // A missed due time that waits for the end of a run begins at that end.
             let blocked = schedule.overlap != Overlap::Allow && schedule.misfire == Misfire::All && open.contains_key(&schedule.id);
             if let Some(next) = schedule.next.filter(|next| next.at > now || !blocked) {
-                earliest = earliest.min(next.at.max(self.held_up_until(schedule.id)));
+                earliest = earliest.min(next.at.max(self.held_up_until(schedule.id, now)));
             }
         }
-        for held in self.runs.values().filter(|held| !held.run.begun) {
+        for until in self.held_up.values().filter(|until| still(**until, now, LOOK_AGAIN_US as i64)) {
+            earliest = earliest.min(*until);
+        }
+        if self.locked > 0 {
+            earliest = earliest.min(self.locked_until);
+        }
+        let locked = self.locked_runs();
+        for held in self.runs.values().filter(|held| !held.run.begun && !locked.contains(&held.run.id)) {
             let blocked = open.get(&held.run.schedule).is_some_and(|of| of.running > 0)
                 || self.schedules.get(&held.run.schedule).is_none_or(|of| of.paused && !held.run.manual);
             if !blocked {
-                earliest = earliest.min(held.run.not_before.max(self.retry_at).max(self.held_up_until(held.run.schedule)));
+                let retry = if still(self.retry_at, now, START_RETRY_US) { self.retry_at } else { i64::MIN };
+                earliest = earliest.min(held.run.not_before.max(retry).max(self.held_up_until(held.run.schedule, now)));
             }
         }
         for held in self.runs.values().filter(|held| held.lease.is_some()) {

@@ -163,6 +163,10 @@ pub enum Entry {
     },
 }
 
+/// What [`ScheduleHost::record`] answers for an entry whose rows a transaction of somebody else has locked. The entry is not
+/// written. No entry waits for such a transaction, which may stay open for as long as its owner likes.
+pub const LOCKED: i64 = -1;
+
 pub trait ScheduleHost {
     type Zone: Zone;
     /// Wall clock, microseconds since 2000-01-01 UTC; may step either way.
@@ -176,7 +180,7 @@ pub trait ScheduleHost {
     /// May each of these schedules run now? The answers come in the same order.
     fn standing(&self, schedules: &[i64]) -> Result<Vec<Standing>, Saved>;
     /// Write these in one transaction, durable before this returns. Of each: the number of the run that it is about; 0: it
-    /// is not written, because its schedule has another revision, or is no more.
+    /// is not written, because its schedule has another revision, or is no more; [`LOCKED`].
     fn record(&self, entries: &[Entry]) -> Result<Vec<i64>, Saved>;
     /// How many workers could be had now.
     fn room(&self) -> usize;

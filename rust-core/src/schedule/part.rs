@@ -1,7 +1,7 @@
 //! The part of a coordinator that runs schedules. It keeps the book, and tells the book what workers say of the commands.
 
 use super::book::Book;
-use super::host::{End, Entry, Outcome, Run, Schedule, ScheduleHost};
+use super::host::{End, Entry, LOCKED, Outcome, Run, Schedule, ScheduleHost};
 use super::zone::Zone;
 use crate::async_event::backoff;
 use crate::coordinator::host::Host;
@@ -150,8 +150,10 @@ impl<'c, H: ScheduleStore + Host + Runner> ScheduleHost for View<'_, 'c, H> {
     fn record(&self, entries: &[Entry]) -> Result<Vec<i64>, Saved> {
         let mut said = self.said.borrow_mut();
         let numbers = self.host.record(entries, &said)?;
-        for entry in entries {
-            if let Entry::Ended { lease: Some(lease), .. } = entry {
+        for (entry, number) in entries.iter().zip(&numbers) {
+            if let Entry::Ended { lease: Some(lease), .. } = entry
+                && *number != LOCKED
+            {
                 said.remove(lease);
             }
         }
@@ -211,9 +213,9 @@ impl Schedules {
         if let Some(ended) = ended {
             self.said.insert(lease, ended);
         }
-        // Without room it is found lost when all is read anew.
         if memory::push(self.outcomes.get_mut(), Outcome { lease, end }, "ends of scheduled runs").is_err() {
-            self.book.reload();
+            self.said.remove(&lease);
+            self.book.lose(lease);
         }
         self.step_at = 0;
     }

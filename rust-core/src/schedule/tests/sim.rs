@@ -57,6 +57,8 @@ struct World {
     fault: Cell<Fault>,
     random: RefCell<fastrand::Rng>,
     waits: Cell<bool>,
+    /// Schedules that somebody's open transaction has locked, and their runs.
+    locked: RefCell<BTreeSet<i64>>,
     started: Cell<i64>,
 }
 
@@ -74,6 +76,7 @@ impl World {
             fault: Cell::default(),
             random: RefCell::new(fastrand::Rng::with_seed(seed)),
             waits: Cell::new(false),
+            locked: RefCell::default(),
             started: Cell::new(0),
         }
     }
@@ -87,6 +90,19 @@ impl World {
             self.fault.set(Fault::None);
             true
         }
+    }
+
+    fn is_locked(&self, entry: &Entry) -> bool {
+        let of = |run: i64| self.rows.borrow().get(&(run, 1)).map(|row| row.schedule);
+        let schedule = match *entry {
+            Entry::Fired { schedule, .. } | Entry::Moved { schedule, .. } => Some(schedule),
+            Entry::Begun { run, .. }
+            | Entry::Runs { run, .. }
+            | Entry::Unbegun { run, .. }
+            | Entry::Ended { run, .. }
+            | Entry::Again { run, .. } => of(run),
+        };
+        schedule.is_some_and(|schedule| self.locked.borrow().contains(&schedule))
     }
 
     fn apply(&self, entry: &Entry) -> i64 {
@@ -190,7 +206,7 @@ impl ScheduleHost for World {
         if self.faulty(Fault::RecordFails) {
             return Err(Saved);
         }
-        let numbers = entries.iter().map(|entry| self.apply(entry)).collect();
+        let numbers = entries.iter().map(|entry| if self.is_locked(entry) { LOCKED } else { self.apply(entry) }).collect();
         if self.faulty(Fault::RecordIsNotHeard) {
             return Err(Saved);
         }
@@ -382,6 +398,13 @@ fn live(seed: u64) {
                 world.waits.set(!world.waits.get());
                 book.reload();
             }
+            10 | 11 => {
+                let id = random.i64(1..5);
+                let unlocked = world.locked.borrow_mut().remove(&id) || !world.locked.borrow_mut().insert(id);
+                if unlocked || random.bool() {
+                    book.reload();
+                }
+            }
             _ => {}
         }
         match book.step(&world) {
@@ -391,6 +414,7 @@ fn live(seed: u64) {
     }
     world.slots.set(4);
     world.waits.set(false);
+    world.locked.borrow_mut().clear();
     world.fault.set(Fault::None);
     // A clock that was set back goes on until it has caught up; what is due later is of no interest.
     let last = world.schedules.borrow().values().filter_map(|of| of.last_due).max().unwrap_or(0);
@@ -631,4 +655,71 @@ fn a_schedule_whose_zone_is_no_more_is_never_due_and_keeps_nobody_awake() {
     let mut book = Book::default();
     let wait = book.step(&world).unwrap_or(0);
     assert!(wait > SECOND_US as u64 && book.rests() && world.rows.borrow().is_empty());
+}
+
+#[test]
+fn who_locks_a_schedule_or_its_runs_holds_up_no_other() {
+    let world = World::new(9);
+    for id in 1..=2 {
+        world.schedules.borrow_mut().insert(id, schedule(id, 1));
+    }
+    let mut book = Book::default();
+    let seconds_of_2 = |from: i64, to: i64, book: &mut Book| {
+        while world.now.get() < to {
+            world.workers.borrow_mut().iter_mut().for_each(|worker| (worker.ends_at, worker.end) = (world.now.get(), End::Done));
+            let wait = book.step(&world).unwrap() as i64;
+            assert!(wait > 0 || world.now.get() < to);
+            world.now.set(world.now.get() + wait.clamp(1000, 100_000));
+        }
+        let rows = world.rows.borrow();
+        rows.values().filter(|row| row.schedule == 2 && row.ended.is_some() && (from..to).contains(&row.due)).count()
+    };
+    assert!(seconds_of_2(0, 5 * SECOND_US, &mut book) >= 3);
+    world.locked.borrow_mut().insert(1);
+    let before = world.rows.borrow().values().filter(|row| row.schedule == 1).count();
+    assert!(seconds_of_2(5 * SECOND_US, 15 * SECOND_US, &mut book) >= 8, "the other one goes on by the second");
+    assert_eq!(world.rows.borrow().values().filter(|row| row.schedule == 1).count(), before, "this one waits");
+    world.locked.borrow_mut().clear();
+    seconds_of_2(15 * SECOND_US, 18 * SECOND_US, &mut book);
+    let rows = world.rows.borrow();
+    assert!(rows.values().filter(|row| row.schedule == 1).count() > before, "until it is free again");
+    assert!(rows.values().filter(|row| row.due < 16 * SECOND_US).all(|row| row.skipped || row.ended == Some(End::Done)), "{rows:#?}");
+}
+
+#[test]
+fn a_run_that_found_no_worker_does_not_wait_for_a_clock_that_was_set_back() {
+    let world = World::new(10);
+    world.schedules.borrow_mut().insert(1, Schedule { next: None, ..schedule(1, 1) });
+    world.now.set(10_000 * SECOND_US);
+    let row =
+        Row { schedule: 1, due: 0, missed: 0, manual: true, begun: false, ended: None, skipped: false, to_cancel: false, not_before: 0 };
+    world.rows.borrow_mut().insert((1, 1), row);
+    world.slots.set(0);
+    let mut book = Book::default();
+    for _ in 0..20 {
+        settle_once(&mut book, &world);
+    }
+    world.slots.set(4);
+    world.now.set(5_000 * SECOND_US);
+    for _ in 0..20 {
+        settle_once(&mut book, &world);
+    }
+    assert!(world.rows.borrow()[&(1, 1)].begun);
+}
+
+#[test]
+fn what_could_not_be_heard_for_want_of_memory_is_a_lost_run() {
+    let world = World::new(11);
+    world.schedules.borrow_mut().insert(1, Schedule { next: None, misfire: Misfire::Skip, ..schedule(1, 1) });
+    let row =
+        Row { schedule: 1, due: 0, missed: 0, manual: true, begun: false, ended: None, skipped: false, to_cancel: false, not_before: 0 };
+    world.rows.borrow_mut().insert((1, 1), row);
+    let mut book = Book::default();
+    while world.workers.borrow().is_empty() {
+        settle_once(&mut book, &world);
+    }
+    let lease = world.workers.borrow_mut().drain(..).map(|worker| worker.lease).next().unwrap();
+    book.lose(lease);
+    settle(&mut book, &world);
+    assert_eq!(world.rows.borrow()[&(1, 1)].ended, Some(End::Lost));
 }
