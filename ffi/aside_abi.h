@@ -985,6 +985,9 @@ typedef struct aside_schedule_entry
 	aside_bytes messages;
 } aside_schedule_entry;
 
+/* Somebody else's transaction has locked a row that an entry changes. */
+#define ASIDE_ROW_LOCKED (-1)
+
 /* What a run is to do. */
 typedef struct aside_schedule_command
 {
@@ -1004,7 +1007,10 @@ typedef struct aside_schedule_host
 	const void *(*zone) (aside_bytes name);
 	aside_status (*load) (const aside_schedule **schedules, size_t *nschedules, const aside_schedule_run **runs, size_t *nruns);
 	aside_status (*standing) (const int64_t *schedules, size_t count, aside_standing *out);
-	/* In one transaction. Of each, the number of its run; 0: its schedule is another one by now, and it is not written. */
+	/*
+	 * In one transaction. Of each, the number of its run; 0: its schedule is another one by now, and it is not written;
+	 * ASIDE_ROW_LOCKED: it is not written, and may be later.
+	 */
 	aside_status (*record) (const aside_schedule_entry *entries, size_t count, int64_t *numbers);
 	aside_status (*command) (int64_t run, aside_schedule_command *command);
 	const aside_schedule_rules *rules;

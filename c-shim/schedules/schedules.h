@@ -17,6 +17,9 @@ extern void aside_schedule_span(const void *zone, int64_t at, int64_t *offset, i
 extern const aside_schedule_rules *aside_rules_of_zone(pg_tz *zone);
 extern text *aside_schedule_answer(void);
 
+/* schedules/record.c */
+extern aside_status aside_record_schedules(const aside_schedule_entry *entries, size_t count, int64_t *numbers);
+
 /* schedules/store.c */
 extern const aside_schedule_host *aside_get_schedule_host(void);
 

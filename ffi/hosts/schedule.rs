@@ -139,8 +139,6 @@ fn lent<'e>(entry: &'e Entry, said: Option<&'e Ended>, messages: &'e [u8]) -> as
     }
 }
 
-impl Events<'_> {}
-
 impl ScheduleStore for Events<'_> {
     fn started(&self) -> i64 {
         host_call!(self.schedules, started())

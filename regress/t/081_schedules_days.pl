@@ -110,6 +110,23 @@ sql(q{ALTER ROLE held_up LOGIN});
 until_true(q{SELECT NOT EXISTS (SELECT FROM aside.schedule_runs WHERE schedule = 'held up' AND manual AND state <> 'done')}, 'and goes on when it is');
 sql(q{DROP OWNED BY held_up; DROP ROLE held_up; SELECT schedule_drop('free')});
 
+# Nor does a transaction that stays open.
+sql(q{SELECT schedule_set('locked', '* * * * * *', 'SELECT 1'), schedule_set('long', '@yearly', 'SELECT pg_sleep(1)', priority => 1), schedule_set('other', '* * * * * *', 'SELECT 1')});
+until_true(q{SELECT count(DISTINCT schedule) = 2 FROM aside.schedule_runs WHERE schedule IN ('locked', 'other') AND state = 'done'}, 'two by the second');
+sql(q{SELECT schedule_run_now('long')});
+until_true(q{SELECT count(*) = 1 FROM aside.schedule_runs WHERE schedule = 'long' AND state = 'running'}, 'and one that goes on');
+my $open = AsideTest::session($node);
+$open->value(q{BEGIN; SELECT schedule_pause('locked'), schedule_pause('long'), schedule_cancel_run(max(run)) FROM aside.schedule_runs WHERE schedule = 'long'});
+my $since = sql('SELECT clock_timestamp()');
+until_true(qq{SELECT count(*) >= 4 FROM aside.schedule_runs WHERE schedule = 'other' AND state = 'done' AND started > '$since'}, 'others go on by the second');
+is(sql(qq{SELECT count(*) FROM aside.schedule_runs WHERE schedule = 'other' AND started > due + interval '900 ms' AND started > '$since'}), '0', 'and at once');
+is(sql(q{SELECT state FROM aside.schedule_runs WHERE schedule = 'long'}), 'running', 'the end of a run that is locked is not yet written down');
+$open->value('ROLLBACK');
+$open->quit;
+until_true(q{SELECT count(*) = 1 FROM aside.schedule_runs WHERE schedule = 'long' AND state = 'done'}, 'and is when it is free');
+until_true(qq{SELECT count(*) > 0 FROM aside.schedule_runs WHERE schedule = 'locked' AND state = 'done' AND started > '$since'::timestamptz + interval '3 s'}, 'so does the other one go on');
+sql(q{SELECT schedule_drop(name) FROM aside.schedules});
+
 # Commands that do not end as they should.
 sql(q{CREATE TABLE began (what text);
 	SELECT schedule_set('sleeps', '@yearly', 'SELECT pg_sleep(600)', timeout => '100 ms');

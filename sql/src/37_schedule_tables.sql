@@ -1,5 +1,5 @@
 -- Role: the tables of schedules. Triggers check who writes to the tables, and act on what was written. The coordinator reads and writes
--- the tables in c-shim/schedules/store.c.
+-- the tables in c-shim/schedules/store.c and record.c.
 
 CREATE TABLE aside.schedule (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

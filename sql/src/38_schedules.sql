@@ -50,6 +50,13 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION aside.schedule_end(aside.schedule) IS 'deletes a schedule and the history of the schedule';
 
+-- Rows that somebody has locked stay until the next call.
+CREATE FUNCTION aside.schedule_runs_prune() RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    WITH old AS (SELECT r.id, r.attempt FROM aside.schedule_run r
+        WHERE r.finished < now() - current_setting('aside.history_retention')::interval FOR UPDATE SKIP LOCKED)
+    DELETE FROM aside.schedule_run r USING old WHERE r.id = old.id AND r.attempt = old.attempt $$;
+COMMENT ON FUNCTION aside.schedule_runs_prune() IS 'deletes runs that are older than aside.history_retention';
+
 -- The coordinator calls this function whenever the coordinator reads the schedules. The function waits for nobody.
 CREATE FUNCTION aside.schedules_settle() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -78,7 +85,7 @@ BEGIN
         UPDATE aside.schedule s SET owner = pg_get_userbyid(aside.definition_owner('schedule', s.id, s.name)) WHERE s.id = found.id;
     END LOOP;
     PERFORM aside.definition_keep('schedule', s.id, s.name) FROM aside.schedule s WHERE NOT s.inert;
-    DELETE FROM aside.schedule_run r WHERE r.finished < now() - current_setting('aside.history_retention')::interval;
+    PERFORM aside.schedule_runs_prune();
 END $$;
 COMMENT ON FUNCTION aside.schedules_settle() IS 'makes the table of schedules follow the proxies, and deletes runs that are older than aside.history_retention';
 
