@@ -282,7 +282,7 @@ pub(crate) mod tests {
         let area = leak(3, 4096);
         let key = crate::pool::slot::Key { database: 5, user: 10, superuser: false };
         let left = || area.retire(5, |_| ());
-        let [starting, busy, elsewhere] = &area.slots[..] else { panic!() };
+        let [starting, busy, elsewhere] = area.slots else { panic!() };
         assert_eq!(left(), 0);
         starting.claim_for_prewarming(0, key, 1).unwrap();
         assert_eq!(left(), 1, "it will be idle");
