@@ -992,8 +992,13 @@ typedef struct aside_schedule_entry
 typedef struct aside_schedule_command
 {
 	aside_bytes text;			/* absent: its schedule is no more */
-	uint32_t	database;		/* 0: there is none of that name */
+	uint32_t	database;
 	uint32_t	timeout_ms;
+	uint32_t	sqlstate;		/* not 0: its owner's commands may not run there now, and why */
+	uint32_t	reserved;
+	aside_bytes message;
+	aside_bytes detail;
+	aside_bytes hint;
 } aside_schedule_command;
 
 /* What a coordinator asks of the schedules of its database. What is lent is so until the next call. */

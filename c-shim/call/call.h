@@ -89,7 +89,17 @@ extern const aside_caller_host *aside_get_caller_host(void);
 extern void aside_open_session(aside_bytes session, Oid database);
 extern void aside_discard_sessions(void);
 
-/* call/target.c */
+/* call/target.c: message is NULL if nothing is refused; detail and hint may be NULL */
+typedef struct AsideRefusal
+{
+	int			sqlstate;
+	const char *message;
+	const char *detail;
+	const char *hint;
+} AsideRefusal;
+
+extern AsideRefusal aside_refuse_target(Oid database, const char *name, Oid user, const char *what);
+extern void aside_check_reach(Oid database, const char *name, Oid user, const char *what);
 extern void aside_check_target(Oid database, const char *name);
 
 /* call/world.c */

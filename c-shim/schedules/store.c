@@ -2,6 +2,7 @@
  * schedules/store.c
  *	  A coordinator reads the tables of schedules.
  */
+#include "call/call.h"
 #include "coordinator/work.h"
 #include "definitions/definition.h"
 #include "events/events.h"
@@ -142,6 +143,40 @@ store_standing(const int64_t *schedules, size_t count, aside_standing *out)
 	return status;
 }
 
+static aside_bytes
+lend_string(const char *text)
+{
+	aside_bytes lent = {NULL, 0};
+
+	if (text != NULL)
+	{
+		lent.len = strlen(text);
+		lent.data = (const uint8_t *) MemoryContextStrdup(aside_lent, text);
+	}
+	return lent;
+}
+
+/* The other database of a command, or why the command may not run there. */
+static void
+find_database(const char *name, aside_schedule_command *command)
+{
+	AsideDefinition definition = {
+		.kind = "schedule",
+		.id = aside_number_at(0, 4),
+		.name = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 5),
+	};
+	AsideRefusal refusal;
+
+	command->database = get_database_oid(name, true);
+	refusal = aside_refuse_target(command->database, name, aside_definition_owner(&definition), "schedule");
+	if (refusal.message == NULL)
+		return;
+	command->sqlstate = refusal.sqlstate;
+	command->message = lend_string(refusal.message);
+	command->detail = lend_string(refusal.detail);
+	command->hint = lend_string(refusal.hint);
+}
+
 static aside_status
 store_command(int64_t run, aside_schedule_command *command)
 {
@@ -153,7 +188,7 @@ store_command(int64_t run, aside_schedule_command *command)
 		Datum		values[1] = {Int64GetDatum(run)};
 
 		aside_begin_work();
-		aside_run_query("SELECT s.command, coalesce(least(ceil(extract(epoch FROM s.timeout) * 1000), 2147483647), 0)::int8, s.database "
+		aside_run_query("SELECT s.command, coalesce(least(ceil(extract(epoch FROM s.timeout) * 1000), 2147483647), 0)::int8, s.database, s.id, s.name "
 						"FROM aside.schedule_run r JOIN aside.schedule s ON s.id = r.schedule WHERE r.id = $1 LIMIT 1",
 						1, types, values, NULL, SPI_OK_SELECT);
 		memset(command, 0, sizeof(*command));
@@ -163,7 +198,9 @@ store_command(int64_t run, aside_schedule_command *command)
 
 			command->text = aside_lend_text(0, 1);
 			command->timeout_ms = aside_number_at(0, 2);
-			command->database = database == NULL ? MyDatabaseId : get_database_oid(database, true);
+			command->database = MyDatabaseId;
+			if (database != NULL)
+				find_database(database, command);
 		}
 		aside_end_work();
 	}

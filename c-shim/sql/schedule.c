@@ -11,6 +11,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "commands/dbcommands.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -24,6 +25,7 @@
 PG_FUNCTION_INFO_V1(aside_schedule_rule);
 PG_FUNCTION_INFO_V1(aside_schedule_words);
 PG_FUNCTION_INFO_V1(aside_schedule_dues_sql);
+PG_FUNCTION_INFO_V1(aside_schedule_target);
 PG_FUNCTION_INFO_V1(aside_schedule_forward);
 PG_FUNCTION_INFO_V1(aside_schedule_wait);
 PG_FUNCTION_INFO_V1(aside_schedules_changed);
@@ -110,6 +112,16 @@ aside_schedule_dues_sql(PG_FUNCTION_ARGS)
 		CHECK_FOR_INTERRUPTS();
 	}
 	PG_RETURN_DATUM(makeArrayResult(all, CurrentMemoryContext));
+}
+
+/* aside.schedule_target(role oid, database name) returns void: raises why commands of the role may not run there */
+Datum
+aside_schedule_target(PG_FUNCTION_ARGS)
+{
+	const char *name = NameStr(*PG_GETARG_NAME(1));
+
+	aside_check_reach(get_database_oid(name, false), name, PG_GETARG_OID(0), "schedule");
+	PG_RETURN_VOID();
 }
 
 /* The coordinator hears of the change when the transaction commits. */

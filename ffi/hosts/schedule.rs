@@ -11,7 +11,7 @@ use aside_core::definition::Standing;
 use aside_core::host::Saved;
 use aside_core::lease::work::Ended;
 use aside_core::memory;
-use aside_core::report::Field;
+use aside_core::report::{Field, Report};
 use aside_core::schedule::host::{Due, End, Entry, Fate, Misfire, Overlap, Run, Schedule, Skipped};
 use aside_core::schedule::part::{Command, ScheduleStore, printed};
 use aside_core::schedule::spec::{Interval, Literals};
@@ -219,7 +219,15 @@ impl ScheduleStore for Events<'_> {
         done(host_call!(self.schedules, command(run, &mut command)))?;
         // SAFETY: on ASIDE_OK the shim lends the text until its next call.
         let Some(text) = (unsafe { optional(&command.text) }) else { return Ok(None) };
-        let text = memory::copy(text, WHAT).map_err(|no| self.no_memory(no))?;
-        Ok(Some(Command { database: command.database, text, timeout_ms: command.timeout_ms }))
+        let no = |no| self.no_memory(no);
+        let mut refusal = (command.sqlstate != 0).then(|| Box::new(Report { sqlstate: command.sqlstate, ..Report::default() }));
+        for (field, said) in [(Field::Message, &command.message), (Field::Detail, &command.detail), (Field::Hint, &command.hint)] {
+            // SAFETY: as above.
+            if let (Some(report), Some(said)) = (&mut refusal, unsafe { optional(said) }) {
+                report.text[field as usize] = Some(memory::copy(said, WHAT).map_err(no)?);
+            }
+        }
+        let text = memory::copy(text, WHAT).map_err(no)?;
+        Ok(Some(Command { database: command.database, text, timeout_ms: command.timeout_ms, refusal }))
     }
 }

@@ -9,7 +9,7 @@ CREATE TABLE cron_told (n serial, what text);
 SELECT cron.schedule('0 4 * * *', 'VACUUM') AS first \gset
 SELECT cron.schedule('by the second', '1 seconds', 'INSERT INTO cron_told (what) VALUES (''told'')') - :first AS next;
 SELECT cron.schedule('last day', '0 12 $ * *', 'SELECT 1') - :first AS next;
-SELECT cron.schedule_in_database('elsewhere', '@hourly', 'SELECT 1', 'template1') - :first AS next;
+SELECT cron.schedule_in_database('elsewhere', '@hourly', 'SELECT 1', 'postgres') - :first AS next;
 SELECT jobid - :first AS job, schedule, command, nodename, database = current_database() AS here, username = current_user AS mine, active, jobname
     FROM cron.job ORDER BY jobid;
 CALL until('(SELECT count(*) FROM cron_told) >= 2');
@@ -22,8 +22,8 @@ UPDATE cron.job SET active = true WHERE NOT active;
 SELECT timezone, overlap, misfire, count(*) FROM aside.schedules GROUP BY 1, 2, 3;
 -- rows of a dump
 COPY cron.job (jobid, schedule, command, nodename, nodeport, database, username, active, jobname) FROM stdin;
-4711	*/5 * * * *	SELECT 1	localhost	5432	template1	regress_cron	t	restored
-4712	30 seconds	SELECT 2	localhost	5432	template1	regress_cron	f	\N
+4711	*/5 * * * *	SELECT 1	localhost	5432	postgres	regress_cron	t	restored
+4712	30 seconds	SELECT 2	localhost	5432	postgres	regress_cron	f	\N
 \.
 SELECT jobid, schedule, command, username, active, jobname FROM cron.job WHERE jobid > 4000 ORDER BY jobid;
 SELECT cron.schedule('@daily', 'SELECT 1') AS after_them;

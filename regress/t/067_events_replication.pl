@@ -44,7 +44,7 @@ for my $name (keys %node)
 }
 my $own = q{SELECT (SELECT string_agg(h::text, ';' ORDER BY h.id) FROM aside.event_handler h),
 	(SELECT string_agg(d::text, ';' ORDER BY d.id) FROM (SELECT id, handler, message FROM aside.event_dead) d),
-	(SELECT string_agg(u::text, ';' ORDER BY u.unique_key) FROM aside.event_unique u),
+	(SELECT string_agg(u::text, ';' ORDER BY u.unique_key) FROM aside.event_unique u WHERE u.channel = 'c'),
 	(SELECT string_agg(concat_ws(' ', e.id, e.payload), ';' ORDER BY e.id) FROM aside.event_rows e WHERE e.channel = 'c' AND e.unique_key <> ''),
 	(SELECT count(*) FROM aside.event_control)};
 my $before = $sub->value($own);

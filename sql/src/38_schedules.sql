@@ -7,6 +7,9 @@ COMMENT ON FUNCTION aside.schedule_rule(text, text, timestamptz) IS 'turns a spe
 CREATE FUNCTION aside.schedule_dues(rule text, timezone text, count int, after timestamptz) RETURNS timestamptz[]
 LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'aside_schedule_dues_sql';
 COMMENT ON FUNCTION aside.schedule_dues(text, text, int, timestamptz) IS 'the due times of a stored specification after a time';
+CREATE FUNCTION aside.schedule_target(role oid, database name) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'aside_schedule_target';
+COMMENT ON FUNCTION aside.schedule_target(oid, name) IS 'raises why commands of a role may not run in another database';
 
 CREATE VIEW aside.schedule_owners AS
     SELECT s.*, aside.definition_owner('schedule', s.id, s.name) AS role FROM aside.schedule s;
@@ -141,12 +144,7 @@ BEGIN
         RAISE EXCEPTION 'permission denied to define a schedule' USING ERRCODE = '42501', DETAIL = format('Nothing would run: %s.', obstacle);
     END IF;
     IF database IS NOT NULL AND database <> current_database() THEN
-        IF NOT EXISTS (SELECT FROM pg_database d WHERE d.datname = database) THEN
-            RAISE EXCEPTION 'database "%" does not exist', database USING ERRCODE = '3D000';
-        END IF;
-        IF NOT has_database_privilege(caller, database, 'CONNECT') THEN
-            RAISE EXCEPTION 'permission denied for database "%"', database USING ERRCODE = '42501';
-        END IF;
+        PERFORM aside.schedule_target(caller, database);
         row.database := database;
     END IF;
     -- Two sessions may set the same schedule at the same time. The second one replaces what the first one made.

@@ -23,12 +23,13 @@ const FIRST_WINDOW: usize = 4;
 const WIDEST: usize = 64;
 
 /// The command of a run, and the database in which it runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Command {
-    /// 0: the database does not exist.
     pub database: u32,
     pub text: Vec<u8>,
     pub timeout_ms: u32,
+    /// Why commands of the schedule's owner may not run in that database now.
+    pub refusal: Option<Box<Report>>,
 }
 
 /// What a database offers to its schedules, beside what is common to all parts. See [`ScheduleHost`]. A world without
@@ -165,8 +166,8 @@ impl<'c, H: ScheduleStore + Host + Runner> ScheduleHost for View<'_, 'c, H> {
     fn start(&self, run: &Run, owner: Standing) -> Result<Option<u64>, Saved> {
         let Standing::Acts { owner, superuser } = owner else { return Ok(None) };
         let Some(command) = self.host.command(run.id)? else { return Ok(None) };
-        if command.database == 0 {
-            return Ok(self.nowhere(run.id));
+        if let Some(refusal) = command.refusal {
+            return Ok(self.nowhere(run.id, *refusal));
         }
         let keep = Bounds { row_bytes: 0, message_bytes: MESSAGES };
         let work =
@@ -190,10 +191,9 @@ impl<'c, H: ScheduleStore + Host + Runner> ScheduleHost for View<'_, 'c, H> {
 }
 
 impl<H: Host> View<'_, '_, H> {
-    /// The database does not exist. The run ends with that error, as if a lease of this number had said so.
-    fn nowhere(&self, run: i64) -> Option<u64> {
+    /// The command may not run in its database. The run ends with that error, as if a lease of this number had said so.
+    fn nowhere(&self, run: i64, report: Report) -> Option<u64> {
         let lease = NOWHERE | run.unsigned_abs();
-        let report = Report::error(NO_SUCH_DATABASE, "database of the schedule does not exist");
         #[expect(clippy::disallowed_methods, reason = "a node of a tree for each lease")]
         self.said.borrow_mut().insert(lease, Box::new(unbegun(Some(report), self.host.timestamp())));
         memory::push(&mut self.outcomes.borrow_mut(), Outcome { lease, end: Some(End::Failed) }, "ends of scheduled runs")
