@@ -8,6 +8,7 @@
 
 pub mod async_event;
 pub mod autonomous_tx;
+pub mod chunk;
 pub mod coordinator;
 pub mod definition;
 pub mod host;

@@ -1,0 +1,4 @@
+//! Chunks: long work on a table, cut into pieces that workers do one by one, each in a transaction of its own. The code is
+//! pure. It reaches the tables and the workers through traits.
+
+pub mod cut;
