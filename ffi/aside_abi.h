@@ -810,7 +810,7 @@ typedef struct aside_event_host
 	aside_status (*fetch) (const aside_unseen *unseen, size_t limit, const aside_fetched **events, size_t *count,
 						   aside_snapshot *snapshot);
 	/* What fetches went by, above this id, of channels of handlers that were made after it. */
-	aside_status (*look_back) (int64_t since, const aside_unseen *unseen, const aside_fetched **events, size_t *count);
+	aside_status (*refetch) (int64_t since, const aside_unseen *unseen, const aside_fetched **events, size_t *count);
 	/* Where all events lie now. */
 	aside_status (*places) (const aside_place **places, size_t *count);
 	aside_status (*record) (const aside_log_entry *entries, size_t count);
@@ -1025,12 +1025,12 @@ typedef struct aside_schedule_host
 #define ASIDE_RESERVE_PLACES 64
 
 /* What a process that is to be a coordinator is told. */
-typedef struct aside_order
+typedef struct aside_assignment
 {
 	uint32_t	entry;			/* in the registry */
 	uint32_t	database;
 	uint64_t	generation;
-} aside_order;
+} aside_assignment;
 
 /* What the launcher has its process write to the log. */
 typedef enum aside_launcher_note
@@ -1052,7 +1052,7 @@ typedef struct aside_launcher_host
 	/* Those that workers of the pool have. */
 	uint32_t	(*workers) (void);
 	/* false: there is no worker slot. */
-	bool		(*start) (const aside_order *order);
+	bool		(*start) (const aside_assignment *assignment);
 	void		(*wake) (uint32_t proc);
 	void		(*note) (aside_launcher_note what);
 } aside_launcher_host;
@@ -1232,7 +1232,7 @@ extern bool aside_quota_take(const aside_registry *registry, uint32_t database, 
 extern void aside_quota_counted(const aside_registry *registry, uint32_t database, uint32_t role, uint32_t count);
 /* A process of the reserve waits at its place, finds out what it is to do, and goes; then kick the launcher. */
 extern void aside_reserve_wait(aside_registry *registry, uint32_t place, uint32_t proc);
-extern bool aside_reserve_take(aside_registry *registry, uint32_t place, aside_order *order);
+extern bool aside_reserve_take(aside_registry *registry, uint32_t place, aside_assignment *assignment);
 extern void aside_reserve_leave(aside_registry *registry, uint32_t place, int64_t now);
 extern bool aside_view_coordinator(const aside_registry *registry, uint32_t index, aside_coordinator_row *out);
 /* false after the last one. */

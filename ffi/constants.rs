@@ -5,9 +5,9 @@ use crate::abi::{aside_sqlstate, aside_sqlstate_count::ASIDE_SQLSTATE_COUNT};
 use aside_core::report;
 
 use crate::abi::{aside_counts, aside_entry_state, aside_slot_state, aside_task_state};
-use aside_core::launcher::registry::State as Entry;
-use aside_core::pool::slot::State as Slot;
-use aside_core::task::State as Task;
+use aside_core::launcher::registry::CoordinatorState as LogEntry;
+use aside_core::pool::slot::SlotState as Slot;
+use aside_core::task::TaskState as Task;
 use aside_core::wire::batch;
 use std::mem::offset_of;
 
@@ -69,7 +69,7 @@ same_states!(Task, aside_task_state, ASIDE_TASK_STATE_COUNT, apart 0:
     Running = ASIDE_TASK_RUNNING Ending = ASIDE_TASK_ENDING Done = ASIDE_TASK_DONE Failed = ASIDE_TASK_FAILED
     Cancelled = ASIDE_TASK_CANCELLED Lost = ASIDE_TASK_LOST);
 // ASIDE_ENTRY_FAILING is a view's: one that runs.
-same_states!(Entry, aside_entry_state, ASIDE_ENTRY_STATE_COUNT, apart 1:
+same_states!(LogEntry, aside_entry_state, ASIDE_ENTRY_STATE_COUNT, apart 1:
     Free = ASIDE_ENTRY_FREE Starting = ASIDE_ENTRY_STARTING Looking = ASIDE_ENTRY_LOOKING Running = ASIDE_ENTRY_RUNNING
     Absent = ASIDE_ENTRY_ABSENT Failed = ASIDE_ENTRY_FAILED Idle = ASIDE_ENTRY_IDLE);
 

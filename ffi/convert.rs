@@ -6,7 +6,7 @@ use aside_core::async_event::stats::NoteCounts;
 use aside_core::autonomous_tx::call::Call;
 use aside_core::autonomous_tx::task::Start;
 use aside_core::host::{Arg, ArgForm, Column, Identity, Output};
-use aside_core::launcher::registry::{self, Entry};
+use aside_core::launcher::registry::{self, DatabaseEntry};
 use aside_core::memory::{self, NoMemory};
 use aside_core::pool::borrow::Limits;
 use aside_core::pool::slot::Key;
@@ -239,12 +239,12 @@ pub fn limits_of(raw: &aside_limits) -> Limits {
 }
 
 /// The state that a coordinator says it has come to.
-pub fn entry_state(state: aside_entry_state::Type) -> Option<registry::State> {
-    registry::State::ALL.get(state as usize).copied()
+pub fn entry_state(state: aside_entry_state::Type) -> Option<registry::CoordinatorState> {
+    registry::CoordinatorState::ALL.get(state as usize).copied()
 }
 
 /// A row of aside.coordinators.
-pub fn coordinator_row(entry: &Entry) -> aside_coordinator_row {
+pub fn coordinator_row(entry: &DatabaseEntry) -> aside_coordinator_row {
     aside_coordinator_row {
         state: if entry.is_failing() { aside_entry_state::ASIDE_ENTRY_FAILING } else { entry.state().0 as u32 },
         database: entry.database(),

@@ -139,11 +139,11 @@ launcher_workers(void)
 }
 
 static bool
-launcher_start(const aside_order *order)
+launcher_start(const aside_assignment *assignment)
 {
 	BackgroundWorkerHandle *handle = NULL;
 	bool		started = aside_start_process("pg_aside coordinator", "aside_coordinator_main",
-											  BgWorkerStart_RecoveryFinished, (Datum) 0, order, sizeof(*order), &handle);
+											  BgWorkerStart_RecoveryFinished, (Datum) 0, assignment, sizeof(*assignment), &handle);
 
 	if (handle != NULL)
 		pfree(handle);

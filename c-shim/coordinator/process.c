@@ -126,19 +126,19 @@ static const char *const coordinator_settings[][2] = {
 };
 
 static void
-coordinate(const aside_order *order)
+coordinate(const aside_assignment *assignment)
 {
 	aside_coordinator *coordinator;
 	int64_t		wait;
 	int			partition;
 	bool		needed;
 
-	aside_own_entry = order->entry;
-	if (!aside_coordinator_attach(aside_event_registry, aside_own_entry, order->generation, MyProcPid, aside_proc_number(MyProc),
+	aside_own_entry = assignment->entry;
+	if (!aside_coordinator_attach(aside_event_registry, aside_own_entry, assignment->generation, MyProcPid, aside_proc_number(MyProc),
 								  GetCurrentTimestamp()))
 		proc_exit(exit_code);
 	before_shmem_exit(coordinator_leaves, (Datum) 0);
-	BackgroundWorkerInitializeConnectionByOid(order->database, InvalidOid, 0);
+	BackgroundWorkerInitializeConnectionByOid(assignment->database, InvalidOid, 0);
 	for (int i = 0; i < lengthof(coordinator_settings); i++)
 		(void) set_config_option(coordinator_settings[i][0], coordinator_settings[i][1], PGC_SUSET, PGC_S_SESSION,
 								 GUC_ACTION_SET, true, 0, false);
@@ -170,13 +170,13 @@ coordinate(const aside_order *order)
 void
 aside_coordinator_main(Datum arg)
 {
-	aside_order order;
+	aside_assignment assignment;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, end_in_order);
 	BackgroundWorkerUnblockSignals();
-	memcpy(&order, MyBgworkerEntry->bgw_extra, sizeof(order));
-	coordinate(&order);
+	memcpy(&assignment, MyBgworkerEntry->bgw_extra, sizeof(assignment));
+	coordinate(&assignment);
 }
 
 static void
@@ -190,7 +190,7 @@ reserve_leaves(int code, Datum place)
 void
 aside_reserve_main(Datum place)
 {
-	aside_order order;
+	aside_assignment assignment;
 
 	exit_code = 1;
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
@@ -200,7 +200,7 @@ aside_reserve_main(Datum place)
 	aside_reserve_wait(aside_event_registry, DatumGetInt32(place), aside_proc_number(MyProc));
 	/* There may be databases that wait for it. */
 	aside_set_latch(aside_launcher_kick(aside_event_registry));
-	while (!aside_reserve_take(aside_event_registry, DatumGetInt32(place), &order))
+	while (!aside_reserve_take(aside_event_registry, DatumGetInt32(place), &assignment))
 	{
 		if (ShutdownRequestPending)
 			proc_exit(exit_code);
@@ -208,8 +208,8 @@ aside_reserve_main(Datum place)
 		aside_sleep_for(60 * USECS_PER_SEC);
 	}
 	pqsignal(SIGTERM, end_in_order);
-	/* The order has been taken. A process that ends now must end as a coordinator. */
+	/* The assignment has been taken. A process that ends now must end as a coordinator. */
 	if (ShutdownRequestPending)
 		ASIDE_DIE(SIGTERM);
-	coordinate(&order);
+	coordinate(&assignment);
 }

@@ -43,7 +43,7 @@ extern const struct aside_event_host *aside_get_event_host(void);
 extern void aside_unseen_transactions(const aside_unseen *unseen, Datum *values);
 extern aside_status aside_event_fetch(const aside_unseen *unseen, size_t limit, const aside_fetched **events, size_t *count,
 									  aside_snapshot *seen);
-extern aside_status aside_event_look_back(int64_t since, const aside_unseen *unseen, const aside_fetched **events, size_t *count);
+extern aside_status aside_event_refetch(int64_t since, const aside_unseen *unseen, const aside_fetched **events, size_t *count);
 extern aside_status aside_event_places(const aside_place **places, size_t *count);
 
 /* events/record.c */

@@ -258,7 +258,7 @@ aside_event_fetch(const aside_unseen *unseen, size_t limit, const aside_fetched 
 
 /* This is asked only when there is a new handler, so no index is kept for it. */
 aside_status
-aside_event_look_back(int64_t since, const aside_unseen *unseen, const aside_fetched **events, size_t *count)
+aside_event_refetch(int64_t since, const aside_unseen *unseen, const aside_fetched **events, size_t *count)
 {
 	aside_status status = ASIDE_OK;
 

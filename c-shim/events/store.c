@@ -127,7 +127,7 @@ aside_get_event_host(void)
 		.handlers = host_handlers,
 		.standing = host_standing,
 		.fetch = aside_event_fetch,
-		.look_back = aside_event_look_back,
+		.refetch = aside_event_refetch,
 		.places = aside_event_places,
 		.record = aside_event_record,
 		.listen = host_listen,

@@ -40,12 +40,12 @@ aside_register_process(const char *type, const char *function, Datum arg)
 }
 
 /*
- * Start a process now. order tells it what to do. False: there is no worker
+ * Start a process now. extra tells it what to do. False: there is no worker
  * slot for it.
  */
 bool
 aside_start_process(const char *type, const char *function, BgWorkerStartTime when, Datum arg,
-					const void *order, size_t length, BackgroundWorkerHandle **handle)
+					const void *extra, size_t length, BackgroundWorkerHandle **handle)
 {
 	BackgroundWorker worker;
 
@@ -53,7 +53,7 @@ aside_start_process(const char *type, const char *function, BgWorkerStartTime wh
 	describe_process(&worker, type, function);
 	worker.bgw_start_time = when;
 	worker.bgw_main_arg = arg;
-	memcpy(worker.bgw_extra, order, length);
+	memcpy(worker.bgw_extra, extra, length);
 	return RegisterDynamicBackgroundWorker(&worker, handle);
 }
 

@@ -97,7 +97,7 @@ extern bool aside_find_tasks(AsidePool *of, bool create);
 /* module/launch.c */
 extern void aside_register_process(const char *type, const char *function, Datum arg);
 extern bool aside_start_process(const char *type, const char *function, BgWorkerStartTime when, Datum arg,
-								const void *order, size_t length, BackgroundWorkerHandle **handle);
+								const void *extra, size_t length, BackgroundWorkerHandle **handle);
 extern aside_status aside_launch_worker(uint32_t slot, uint64_t generation,
 										uint32_t database, uint32_t user, bool superuser);
 extern bool aside_launch_failed(uint32_t slot);

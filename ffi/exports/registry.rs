@@ -4,7 +4,7 @@ use crate::abi::*;
 use crate::convert::{coordinator_row, entry_state, latch, tally_row};
 use crate::export;
 use crate::export::{Handle, Out};
-use crate::hosts::launcher::{Host, raw_order};
+use crate::hosts::launcher::{Host, raw_assignment};
 use crate::memory::registry::{self, aside_registry};
 use aside_core::coordinator::topics::Topics;
 use aside_core::launcher;
@@ -58,7 +58,7 @@ export! {
 export! {
     fn aside_coordinator_became(registry: Handle<aside_registry>, entry: u32, state: aside_entry_state::Type, now: i64) {
         if let Some((entry, state)) = registry.entry(entry).zip(entry_state(state)) {
-            entry.became(state, now);
+            entry.enter(state, now);
         }
     }
 }
@@ -80,9 +80,9 @@ export! {
 }
 
 export! {
-    fn aside_reserve_take(registry: Handle<aside_registry>, place: u32, order: Out<aside_order>) -> bool, otherwise(false) {
+    fn aside_reserve_take(registry: Handle<aside_registry>, place: u32, assignment: Out<aside_assignment>) -> bool, otherwise(false) {
         let taken = registry.registry.reserve.get(place as usize).and_then(|place| place.take());
-        taken.inspect(|taken| order.write(raw_order(*taken))).is_some()
+        taken.inspect(|taken| assignment.write(raw_assignment(*taken))).is_some()
     }
 }
 

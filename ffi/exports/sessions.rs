@@ -7,7 +7,7 @@ use crate::export;
 use crate::export::{Handle, Out, Text};
 use crate::hosts::caller::Caller;
 use crate::memory::pool::aside_pool;
-use aside_core::autonomous_tx::call::{Call, Failed};
+use aside_core::autonomous_tx::call::{Call, CallError};
 use aside_core::autonomous_tx::session;
 use aside_core::wire::message::Ending;
 
@@ -83,7 +83,7 @@ export! {
 
 export! {
     fn aside_session_failure(pool: Handle<aside_pool>, host: Caller, call: Call, name: Text) raises(host) {
-        session::failure(&pool.session, &call, name.0)?.map_or(Ok(()), |report| Err(Failed::from(report)))
+        session::failure(&pool.session, &call, name.0)?.map_or(Ok(()), |report| Err(CallError::from(report)))
     }
 }
 

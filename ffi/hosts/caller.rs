@@ -8,7 +8,7 @@ use crate::export::{FromC, Refused, Vtable};
 use crate::hosts::worker::lend_column;
 use crate::hosts::world::{done, no_memory, slept};
 use crate::{host_call, impl_world};
-use aside_core::host::{CallerHost, Column, Launch, Outcome, Saved, Slept};
+use aside_core::host::{CallerHost, Column, Launch, Saved, Slept, XactStatus};
 use aside_core::memory;
 use aside_core::pool::slot::Key;
 use aside_core::pool::waits::Blocker;
@@ -102,11 +102,11 @@ impl CallerHost for Caller<'_> {
             _ => None,
         }
     }
-    fn outcome(&self, xid: u64) -> Outcome {
+    fn outcome(&self, xid: u64) -> XactStatus {
         match host_call!(self.t, outcome(xid)) {
-            aside_outcome::ASIDE_ABORTED => Outcome::Aborted,
-            aside_outcome::ASIDE_COMMITTED => Outcome::Committed,
-            _ => Outcome::Unknown,
+            aside_outcome::ASIDE_ABORTED => XactStatus::Aborted,
+            aside_outcome::ASIDE_COMMITTED => XactStatus::Committed,
+            _ => XactStatus::Unknown,
         }
     }
     fn relay(&self, message: &Report) -> Result<(), Saved> {

@@ -8,8 +8,8 @@ use crate::hosts::world::{done, no_memory};
 use aside_core::async_event::EventStore;
 use aside_core::async_event::complaints::Complaint;
 use aside_core::async_event::host::Ask;
-use aside_core::async_event::spec::{Command, Entry, Fetched, Known, Notification, Place, Spec};
-use aside_core::autonomous_tx::call::{Failed, Session};
+use aside_core::async_event::spec::{Command, EventPlace, Fetched, Known, LogEntry, Notification, Spec};
+use aside_core::autonomous_tx::call::{CallError, Session};
 use aside_core::coordinator::host::{Host, Line, Lost};
 use aside_core::coordinator::runner::{Runner, Work};
 use aside_core::coordinator::unseen::{Snapshot, Unseen};
@@ -17,7 +17,7 @@ use aside_core::coordinator::workers::Workers;
 use aside_core::definition::Standing;
 use aside_core::host::{Saved, World};
 use aside_core::lease::leases::Leases;
-use aside_core::lease::work::Said;
+use aside_core::lease::work::LeaseUpdate;
 use aside_core::memory::{self, NoMemory};
 use aside_core::pool::area::Area;
 use aside_core::pool::borrow::Limits;
@@ -41,8 +41,8 @@ pub struct Events<'a> {
 }
 
 impl Events<'_> {
-    fn saved(&self, failed: Failed) -> Saved {
-        if let Failed::Report(report) = failed {
+    fn saved(&self, failed: CallError) -> Saved {
+        if let CallError::Report(report) = failed {
             self.h.fail(&report);
         }
         Saved
@@ -63,35 +63,35 @@ pub fn standing(s: &aside_standing) -> Standing {
     }
 }
 
-fn logged<'e>(entry: &'e Entry, one: &'e mut [i64; 1]) -> aside_log_entry {
+fn logged<'e>(entry: &'e LogEntry, one: &'e mut [i64; 1]) -> aside_log_entry {
     let mut out = aside_log_entry { events: std::ptr::null(), ..Default::default() };
     match entry {
-        Entry::Attempt { handler, partition, events, attempt } => {
+        LogEntry::Attempt { handler, partition, events, attempt } => {
             (out.kind, out.handler, out.partition, out.attempt) =
                 (aside_log_kind::ASIDE_LOG_ATTEMPT, *handler, u32::from(*partition), *attempt);
             (out.events, out.nevents) = (events.as_ptr(), events.len());
             return out;
         }
-        Entry::Withdrawn { handler, partition, events, attempt } => {
+        LogEntry::Withdrawn { handler, partition, events, attempt } => {
             (out.kind, out.handler, out.partition, out.attempt) =
                 (aside_log_kind::ASIDE_LOG_WITHDRAWN, *handler, u32::from(*partition), *attempt);
             (out.events, out.nevents) = (events.as_ptr(), events.len());
             return out;
         }
-        Entry::Failed { handler, partition, event, attempt, sqlstate, message, next_at, counted } => {
+        LogEntry::Failed { handler, partition, event, attempt, sqlstate, message, next_at, counted } => {
             (out.kind, out.handler, out.partition) = (aside_log_kind::ASIDE_LOG_FAILED, *handler, u32::from(*partition));
             // One that does not count has no number.
             (out.attempt, out.sqlstate, out.next_at) = (if *counted { *attempt } else { 0 }, *sqlstate, *next_at);
             out.message = lend(message);
             one[0] = *event;
         }
-        Entry::Dead { handler, partition, tid, event, attempt, sqlstate, message } => {
+        LogEntry::Dead { handler, partition, tid, event, attempt, sqlstate, message } => {
             (out.kind, out.handler, out.partition) = (aside_log_kind::ASIDE_LOG_DEAD, *handler, u32::from(*partition));
             (out.attempt, out.sqlstate, out.message) = (*attempt, *sqlstate, lend(message));
             out.tid = *tid;
             one[0] = *event;
         }
-        Entry::Cancelled { partition, event, handler } => {
+        LogEntry::Cancelled { partition, event, handler } => {
             (out.kind, out.handler, out.partition) = (aside_log_kind::ASIDE_LOG_CANCELLED, handler.unwrap_or(0), u32::from(*partition));
             one[0] = *event;
         }
@@ -196,7 +196,7 @@ impl Runner for Events<'_> {
     fn wait_us(&self) -> u64 {
         self.leases.wait_us(self.h.now_us())
     }
-    fn heard(&self) -> Vec<(u64, Said)> {
+    fn heard(&self) -> Vec<(u64, LeaseUpdate)> {
         self.leases.listen(&self.h, self.area)
     }
 }
@@ -255,25 +255,25 @@ impl EventStore for Events<'_> {
         let running = memory::copy(running, WHAT).map_err(|no| self.no_memory(no))?;
         Ok((fetched, Snapshot { next: seen.next, xmax: seen.xmax, running }))
     }
-    fn look_back(&self, since: i64, transactions: &Unseen) -> Result<Vec<Fetched>, Saved> {
+    fn refetch(&self, since: i64, transactions: &Unseen) -> Result<Vec<Fetched>, Saved> {
         let (mut data, mut count) = (std::ptr::null(), 0);
-        done(host_call!(self.t, look_back(since, &unseen(transactions), &mut data, &mut count)))?;
+        done(host_call!(self.t, refetch(since, &unseen(transactions), &mut data, &mut count)))?;
         // SAFETY: as above.
         unsafe { fetched(data, count) }.map_err(|no| self.no_memory(no))
     }
-    fn places(&self) -> Result<Vec<Place>, Saved> {
+    fn places(&self) -> Result<Vec<EventPlace>, Saved> {
         let (mut data, mut count) = (std::ptr::null(), 0);
         done(host_call!(self.t, places(&mut data, &mut count)))?;
         // SAFETY: on ASIDE_OK the shim lends the array until its next call.
         let places: &[aside_place] = unsafe { slice(data, count) };
-        let places = places.iter().map(|place| Place { id: place.id, partition: place.partition as u8, tid: place.tid });
+        let places = places.iter().map(|place| EventPlace { id: place.id, partition: place.partition as u8, tid: place.tid });
         memory::collect(places, WHAT).map_err(|no| self.no_memory(no))
     }
     fn acknowledged(&self, handler: u32, partition: u8, events: &[i64]) -> Result<bool, Saved> {
         let mut are = false;
         done(host_call!(self.t, acknowledged(handler, u32::from(partition), events.as_ptr(), events.len(), &mut are))).map(|()| are)
     }
-    fn record(&self, entries: &[Entry]) -> Result<(), Saved> {
+    fn record(&self, entries: &[LogEntry]) -> Result<(), Saved> {
         let no = |no| self.no_memory(no);
         let mut ones = Vec::new();
         memory::extend(&mut ones, entries.len(), [0i64; 1], WHAT).map_err(no)?;

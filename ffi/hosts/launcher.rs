@@ -1,9 +1,9 @@
 //! The core's `LauncherHost` over `aside_launcher_host`.
 
-use crate::abi::{aside_launcher_host, aside_launcher_note, aside_order};
+use crate::abi::{aside_assignment, aside_launcher_host, aside_launcher_note};
 use crate::bytes::slice;
 use crate::export::{FromC, Refused, Vtable};
-use aside_core::launcher::reserve::Order;
+use aside_core::launcher::reserve::Assignment;
 use aside_core::launcher::{LauncherHost, Note};
 use aside_core::memory;
 
@@ -35,8 +35,8 @@ impl LauncherHost for Host<'_> {
     fn workers(&self) -> u32 {
         crate::host_call!(self.0, workers())
     }
-    fn start(&self, order: Order) -> bool {
-        crate::host_call!(self.0, start(&raw_order(order)))
+    fn start(&self, assignment: Assignment) -> bool {
+        crate::host_call!(self.0, start(&raw_assignment(assignment)))
     }
     fn wake(&self, proc: u32) {
         crate::host_call!(self.0, wake(proc));
@@ -50,7 +50,7 @@ impl LauncherHost for Host<'_> {
     }
 }
 
-/// An order as C reads it.
-pub fn raw_order(order: Order) -> aside_order {
-    aside_order { entry: order.entry, database: order.database, generation: order.generation }
+/// An assignment as C reads it.
+pub fn raw_assignment(assignment: Assignment) -> aside_assignment {
+    aside_assignment { entry: assignment.entry, database: assignment.database, generation: assignment.generation }
 }

@@ -9,10 +9,10 @@ use crate::hosts::world::done;
 use aside_core::coordinator::host::Host;
 use aside_core::definition::Standing;
 use aside_core::host::Saved;
-use aside_core::lease::work::Ended;
+use aside_core::lease::work::{CommandEnd, CommandResult};
 use aside_core::memory;
 use aside_core::report::{Field, Report};
-use aside_core::schedule::host::{Due, End, Entry, Fate, Misfire, Overlap, Run, Schedule, Skipped};
+use aside_core::schedule::host::{Due, Misfire, Overlap, Record, Run, RunState, Schedule, Skipped};
 use aside_core::schedule::part::{Command, ScheduleStore, printed};
 use aside_core::schedule::spec::{Interval, Literals};
 use aside_core::schedule::zone::{Span, Zone};
@@ -69,54 +69,54 @@ fn due(of: Option<Due>) -> (i64, i64) {
     of.map_or((ASIDE_NO_TIME, ASIDE_NO_TIME), |of| (of.due, of.at))
 }
 
-fn state(fate: Fate) -> u32 {
-    match fate {
-        Fate::Waiting => aside_run_state::ASIDE_RUN_WAITING,
-        Fate::Running => aside_run_state::ASIDE_RUN_RUNNING,
-        Fate::Skipped(Skipped::Overlap) => aside_run_state::ASIDE_RUN_SKIPPED_OVERLAP,
-        Fate::Skipped(Skipped::Misfire) => aside_run_state::ASIDE_RUN_SKIPPED_MISFIRE,
+fn run_state(state: RunState) -> u32 {
+    match state {
+        RunState::Waiting => aside_run_state::ASIDE_RUN_WAITING,
+        RunState::Running => aside_run_state::ASIDE_RUN_RUNNING,
+        RunState::Skipped(Skipped::Overlap) => aside_run_state::ASIDE_RUN_SKIPPED_OVERLAP,
+        RunState::Skipped(Skipped::Misfire) => aside_run_state::ASIDE_RUN_SKIPPED_MISFIRE,
     }
 }
 
-fn end_state(end: End) -> u32 {
+fn end_state(end: CommandEnd) -> u32 {
     match end {
-        End::Done => aside_run_state::ASIDE_RUN_DONE,
-        End::Failed => aside_run_state::ASIDE_RUN_FAILED,
-        End::TimedOut => aside_run_state::ASIDE_RUN_TIMED_OUT,
-        End::Cancelled => aside_run_state::ASIDE_RUN_CANCELLED,
-        End::Lost => aside_run_state::ASIDE_RUN_LOST,
+        CommandEnd::Done => aside_run_state::ASIDE_RUN_DONE,
+        CommandEnd::Failed => aside_run_state::ASIDE_RUN_FAILED,
+        CommandEnd::TimedOut => aside_run_state::ASIDE_RUN_TIMED_OUT,
+        CommandEnd::Cancelled => aside_run_state::ASIDE_RUN_CANCELLED,
+        CommandEnd::Lost => aside_run_state::ASIDE_RUN_LOST,
     }
 }
 
 /// An entry as C reads it; `messages` is what its command printed.
-fn lent<'e>(entry: &'e Entry, said: Option<&'e Ended>, messages: &'e [u8]) -> aside_schedule_entry {
+fn lent<'e>(entry: &'e Record, said: Option<&'e CommandResult>, messages: &'e [u8]) -> aside_schedule_entry {
     let empty =
         aside_schedule_entry { started: ASIDE_NO_TIME, finished: ASIDE_NO_TIME, last_due: ASIDE_NO_TIME, rows: -1, ..Default::default() };
     match *entry {
-        Entry::Fired { schedule, revision, due: at, missed, fate, next, fired } => {
+        Record::Fired { schedule, revision, due: at, missed, state, next, fired } => {
             let (next_due, next_at) = due(next);
             let kind = aside_schedule_entry_kind::ASIDE_SCHEDULE_FIRED;
-            aside_schedule_entry { kind, state: state(fate), schedule, revision, due: at, missed, next_due, next_at, fired, ..empty }
+            aside_schedule_entry { kind, state: run_state(state), schedule, revision, due: at, missed, next_due, next_at, fired, ..empty }
         }
-        Entry::Moved { schedule, revision, last_due, next } => {
+        Record::Moved { schedule, revision, last_due, next } => {
             let (next_due, next_at) = due(next);
             let (kind, last_due) = (aside_schedule_entry_kind::ASIDE_SCHEDULE_MOVED, last_due.unwrap_or(ASIDE_NO_TIME));
             aside_schedule_entry { kind, schedule, revision, last_due, next_due, next_at, ..empty }
         }
-        Entry::Begun { run, attempt } => {
+        Record::Begun { run, attempt } => {
             aside_schedule_entry { kind: aside_schedule_entry_kind::ASIDE_SCHEDULE_BEGUN, run, attempt, ..empty }
         }
-        Entry::Unbegun { run, attempt } => {
+        Record::Unbegun { run, attempt } => {
             aside_schedule_entry { kind: aside_schedule_entry_kind::ASIDE_SCHEDULE_UNBEGUN, run, attempt, ..empty }
         }
-        Entry::Runs { run, attempt, pid, at } => {
+        Record::Runs { run, attempt, pid, at } => {
             let kind = aside_schedule_entry_kind::ASIDE_SCHEDULE_RUNS;
             aside_schedule_entry { kind, run, attempt, pid, started: at, ..empty }
         }
-        Entry::Again { run, attempt, not_before } => {
+        Record::Again { run, attempt, not_before } => {
             aside_schedule_entry { kind: aside_schedule_entry_kind::ASIDE_SCHEDULE_AGAIN, run, attempt, not_before, ..empty }
         }
-        Entry::Ended { run, attempt, schedule, end, last, .. } => {
+        Record::Ended { run, attempt, schedule, end, last, .. } => {
             let kind = aside_schedule_entry_kind::ASIDE_SCHEDULE_ENDED;
             let ended = aside_schedule_entry { kind, state: end_state(end), run, attempt, schedule, last: last.into(), ..empty };
             let Some(said) = said else { return ended };
@@ -199,10 +199,10 @@ impl ScheduleStore for Events<'_> {
         done(host_call!(self.schedules, standing(schedules.as_ptr(), schedules.len(), out.as_mut_ptr())))?;
         memory::collect(out.iter().map(crate::hosts::event::standing), WHAT).map_err(no)
     }
-    fn record(&self, entries: &[Entry], said: &BTreeMap<u64, Box<Ended>>) -> Result<Vec<i64>, Saved> {
+    fn record(&self, entries: &[Record], said: &BTreeMap<u64, Box<CommandResult>>) -> Result<Vec<i64>, Saved> {
         let no = |no| self.no_memory(no);
-        let of = |entry: &Entry| match entry {
-            Entry::Ended { lease: Some(lease), .. } => said.get(lease).map(|ended| &**ended),
+        let of = |entry: &Record| match entry {
+            Record::Ended { lease: Some(lease), .. } => said.get(lease).map(|ended| &**ended),
             _ => None,
         };
         let messages = entries.iter().map(|entry| of(entry).map_or(Ok(Vec::new()), printed));

@@ -3,7 +3,7 @@
 use super::{Head, laid_out, lay_out};
 use crate::abi::ASIDE_ABI_VERSION;
 use aside_core::launcher::Launcher;
-use aside_core::launcher::registry::{Entry, Registry};
+use aside_core::launcher::registry::{DatabaseEntry, Registry};
 use std::cell::RefCell;
 use std::sync::atomic::AtomicU32;
 
@@ -15,7 +15,7 @@ pub struct aside_registry {
 }
 
 impl aside_registry {
-    pub fn entry(&self, index: u32) -> Option<&'static Entry> {
+    pub fn entry(&self, index: u32) -> Option<&'static DatabaseEntry> {
         self.registry.entries.get(index as usize)
     }
 }

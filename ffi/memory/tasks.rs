@@ -3,13 +3,13 @@
 use super::{ALIGN, Head, laid_out, lay_out};
 use crate::abi::ASIDE_ABI_VERSION;
 use aside_core::task::journal::RECORD;
-use aside_core::task::{Entry, Header, Page, Table};
+use aside_core::task::{Header, Page, Table, TaskEntry};
 use std::sync::atomic::{AtomicU32, Ordering::*};
 
 // SAFETY: a Header is atomics alone.
 unsafe impl Head for Header {
     const LAYOUT: u32 =
-        ASIDE_ABI_VERSION << 24 ^ (size_of::<Header>() as u32) << 14 ^ (size_of::<Entry>() as u32) << 4 ^ (RECORD as u32 & 0xf);
+        ASIDE_ABI_VERSION << 24 ^ (size_of::<Header>() as u32) << 14 ^ (size_of::<TaskEntry>() as u32) << 4 ^ (RECORD as u32 & 0xf);
     fn layout(&self) -> &AtomicU32 {
         &self.abi_version
     }
@@ -18,7 +18,7 @@ unsafe impl Head for Header {
 /// Where entries and pages begin, and where all ends.
 fn layout(tasks: usize, pages: usize) -> (usize, usize, usize) {
     let entries_at = size_of::<Header>().next_multiple_of(ALIGN);
-    let pages_at = (entries_at + tasks * size_of::<Entry>()).next_multiple_of(ALIGN);
+    let pages_at = (entries_at + tasks * size_of::<TaskEntry>()).next_multiple_of(ALIGN);
     (entries_at, pages_at, pages_at + pages * size_of::<Page>())
 }
 
@@ -52,7 +52,7 @@ pub unsafe fn attach(memory: *mut u8, len: usize) -> Option<Table<'static>> {
     let header: &Header = unsafe { laid_out(memory, len) }?;
     let (tasks, pages) = (header.tasks.load(Relaxed) as usize, header.pages.load(Relaxed) as usize);
     // What does not fit is not computed with.
-    if tasks > len / size_of::<Entry>() || pages > len / size_of::<Page>() {
+    if tasks > len / size_of::<TaskEntry>() || pages > len / size_of::<Page>() {
         return None;
     }
     let (entries_at, pages_at, end) = layout(tasks, pages);
@@ -63,7 +63,7 @@ pub unsafe fn attach(memory: *mut u8, len: usize) -> Option<Table<'static>> {
     unsafe {
         Some(Table {
             header,
-            entries: crate::bytes::slice(memory.add(entries_at).cast::<Entry>(), tasks),
+            entries: crate::bytes::slice(memory.add(entries_at).cast::<TaskEntry>(), tasks),
             pages: crate::bytes::slice(memory.add(pages_at).cast::<Page>(), pages),
         })
     }

@@ -55,7 +55,7 @@ pub enum Launch {
 
 /// What is known of a transaction whose worker vanished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum XactStatus {
     Aborted,
     Committed,
     Unknown,
@@ -92,7 +92,7 @@ pub trait CallerHost: World {
     /// What a process runs, as far as this user may know.
     fn activity(&self, pid: u32) -> Option<Vec<u8>>;
     /// What became of a transaction, by its 64-bit id.
-    fn outcome(&self, xid: u64) -> Outcome;
+    fn outcome(&self, xid: u64) -> XactStatus;
     /// Send a message below ERROR on to the client.
     fn relay(&self, message: &Report) -> Result<(), Saved>;
     /// Keep one row.

@@ -120,10 +120,10 @@ unsafe extern "C" fn databases(out: *mut *const u32, count: *mut usize) -> bool 
 unsafe extern "C" fn three() -> u32 {
     3
 }
-unsafe extern "C" fn start(order: *const aside_order) -> bool {
+unsafe extern "C" fn start(assignment: *const aside_assignment) -> bool {
     // SAFETY: readable during this call.
-    let order = unsafe { &*order };
-    STARTED.store(order.database << 16 | (order.generation as u32) << 8 | order.entry, SeqCst);
+    let assignment = unsafe { &*assignment };
+    STARTED.store(assignment.database << 16 | (assignment.generation as u32) << 8 | assignment.entry, SeqCst);
     true
 }
 unsafe extern "C" fn wake(_: u32) {}
@@ -144,7 +144,7 @@ fn a_coordinator_lives_from_the_launchers_look_to_its_exit() {
             wake: Some(wake),
             note: Some(note),
         };
-        let (mut row, mut latch, mut order) = (aside_coordinator_row::default(), 0, aside_order::default());
+        let (mut row, mut latch, mut assignment) = (aside_coordinator_row::default(), 0, aside_assignment::default());
         let mut tally = aside_tally_row::default();
         let mut state = || {
             // SAFETY: the registry is never freed, the row writable.
@@ -184,7 +184,7 @@ fn a_coordinator_lives_from_the_launchers_look_to_its_exit() {
             assert_eq!(state(), (aside_entry_state::ASIDE_ENTRY_FAILED, 5, 0));
             assert!(!aside_registry_make_room(registry, 43, &mut latch));
             aside_reserve_wait(registry, 0, 11);
-            assert!(!aside_reserve_take(registry, 0, &mut order) && !aside_reserve_take(registry, 999, &mut order));
+            assert!(!aside_reserve_take(registry, 0, &mut assignment) && !aside_reserve_take(registry, 999, &mut assignment));
             aside_reserve_leave(registry, 0, 43);
             assert_eq!((aside_registry_raise_id(registry, 5, 70, 9), aside_registry_raise_id(registry, 5, 70, 3)), (0, 9));
             assert_eq!(aside_registry_raise_id(registry, 6, 70, 9), 0, "it is not known");

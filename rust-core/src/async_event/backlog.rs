@@ -174,7 +174,7 @@ impl Events {
             let pairs = some.len() + self.pairs(some);
             self.all_taken(h, self.room_for(pairs))?;
             for event in some {
-                self.rotation.soil(event.partition);
+                self.rotation.mark_dirty(event.partition);
                 if event.command.is_none() {
                     let taken = self.take_in(event, open, now);
                     self.all_taken(h, taken)?;

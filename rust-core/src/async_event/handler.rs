@@ -7,7 +7,7 @@ use super::item::{Item, Solo, key_of};
 use super::ledger::Ledger;
 use super::notes::Notes;
 use super::queue::Queue;
-use super::spec::{Batch, Entry, Fetched, Known, Spec, Work};
+use super::spec::{Batch, Fetched, Known, LogEntry, Spec, Work};
 use super::stats::Tally;
 use super::width::Width;
 use crate::memory::NoMemory;
@@ -89,7 +89,7 @@ impl Handler {
             ledger.end(id, item.partition);
             if item.logged && !item.cancelled {
                 let (handler, partition, attempt) = (spec.id, item.partition, item.attempts.saturating_add(1));
-                ledger.pending.push(Entry::Withdrawn { handler, partition, events: vec![id], attempt });
+                ledger.pending.push(LogEntry::Withdrawn { handler, partition, events: vec![id], attempt });
             }
         });
     }
@@ -143,8 +143,8 @@ impl Handler {
         }
     }
 
-    pub(super) fn epitaph(&self, event: i64, (partition, tid): (u8, u64), attempt: u32, sqlstate: u32, message: &[u8]) -> Entry {
-        Entry::Dead { handler: self.spec.id, partition, tid, event, attempt, sqlstate, message: message.to_vec() }
+    pub(super) fn epitaph(&self, event: i64, (partition, tid): (u8, u64), attempt: u32, sqlstate: u32, message: &[u8]) -> LogEntry {
+        LogEntry::Dead { handler: self.spec.id, partition, tid, event, attempt, sqlstate, message: message.to_vec() }
     }
 
     /// It has ended for this handler, one way or the other.

@@ -2,7 +2,7 @@
 //! have made it: the coordinator asks again.
 
 use super::complaints::Complaint;
-use super::spec::{Entry, Fetched, Notification, Place, Spec};
+use super::spec::{EventPlace, Fetched, LogEntry, Notification, Spec};
 use crate::coordinator::host::Host;
 use crate::coordinator::runner::Runner;
 use crate::coordinator::unseen::{Snapshot, Unseen};
@@ -37,12 +37,12 @@ pub trait EventStore {
     fn fetch(&self, ask: Ask<'_>, limit: usize) -> Result<(Vec<Fetched>, Snapshot), Saved>;
     /// What fetches have gone by, for their snapshots saw it: of ids above this one, at least the events of channels whose
     /// handlers were made after it, and all commands.
-    fn look_back(&self, since: i64, unseen: &Unseen) -> Result<Vec<Fetched>, Saved> {
+    fn refetch(&self, since: i64, unseen: &Unseen) -> Result<Vec<Fetched>, Saved> {
         _ = (since, unseen);
         Ok(Vec::new())
     }
     /// Where all committed events lie now.
-    fn places(&self) -> Result<Vec<Place>, Saved> {
+    fn places(&self) -> Result<Vec<EventPlace>, Saved> {
         Ok(Vec::new())
     }
     /// Has this handler acknowledged all of these? Of a worker that went without a word: it may have done so before.
@@ -51,7 +51,7 @@ pub trait EventStore {
         Ok(false)
     }
     /// Write these in one transaction, durable before this returns.
-    fn record(&self, entries: &[Entry]) -> Result<(), Saved>;
+    fn record(&self, entries: &[LogEntry]) -> Result<(), Saved>;
     /// Listen to exactly these channels.
     fn listen(&self, channels: &[Vec<u8>]) -> Result<(), Saved> {
         _ = channels;

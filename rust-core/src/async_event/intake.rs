@@ -3,7 +3,7 @@
 use super::handler::Handler;
 use super::host::EventHost;
 use super::part::{Events, RELOAD_EVERY_US};
-use super::spec::{Command, Entry, Fetched, Known, Notification};
+use super::spec::{Command, Fetched, Known, LogEntry, Notification};
 use crate::host::Saved;
 use std::collections::BTreeSet;
 
@@ -54,7 +54,7 @@ impl Events {
         }
         self.recall_of(|lease| changed.contains(&lease.handler));
         self.look_again_for(&changed, mono);
-        self.deaf |= self.by_channel.len() != before.len() || !self.by_channel.keys().all(|channel| before.contains(channel));
+        self.channels_changed |= self.by_channel.len() != before.len() || !self.by_channel.keys().all(|channel| before.contains(channel));
         self.loaded = true;
         Ok(())
     }
@@ -65,11 +65,11 @@ impl Events {
     }
 
     pub(super) fn listen<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
-        if self.deaf {
+        if self.channels_changed {
             let mut channels: Vec<Vec<u8>> = self.by_channel.keys().cloned().collect();
             channels.sort_unstable();
             h.listen(&channels)?;
-            self.deaf = false;
+            self.channels_changed = false;
         }
         Ok(())
     }
@@ -134,14 +134,14 @@ impl Events {
 
     /// A handler gets what was emitted after it was made, also before its transaction had committed, or before
     /// that was known here: so look again at what fetches went by.
-    pub(super) fn look_back<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
+    pub(super) fn refetch_for_late<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
         if self.backlog.partial {
             return Ok(());
         }
         self.late.retain(|id| self.handlers.get(id).is_some_and(|handler| !handler.removed));
         let since = self.late.iter().filter_map(|id| self.handlers.get(id)).map(|handler| handler.spec.since).min();
         let Some(since) = since else { return Ok(()) };
-        let mut passed = h.look_back(since, &self.unseen)?;
+        let mut passed = h.refetch(since, &self.unseen)?;
         passed.retain(|event| !self.unseen.has(event.txid));
         let now = h.timestamp();
         let mut taken = self.room_for(passed.len() * self.late.len());
@@ -176,7 +176,7 @@ impl Events {
                 handler.unlog(event, &mut self.ledger);
                 handler.tally.cancelled += 1;
                 handler.end(event, &mut self.ledger, now);
-                self.ledger.pending.push(Entry::Cancelled { partition, event, handler: Some(*id) });
+                self.ledger.pending.push(LogEntry::Cancelled { partition, event, handler: Some(*id) });
             }
         }
         if runs {

@@ -3,16 +3,16 @@
 use super::backoff::{refusal_counts, shortage};
 use super::handler::Handler;
 use super::host::EventHost;
-use super::part::{Events, Lease};
+use super::part::{Events, HandlerLease};
 use super::settle::{CRASH, Failure};
-use super::spec::{Batch, Entry, Spec, Work};
+use super::spec::{Batch, LogEntry, Spec, Work};
 use crate::coordinator::part::Context;
 use crate::coordinator::runner;
 use crate::definition::{LOOK_AGAIN_US, Standing};
 use crate::host::Saved;
-use crate::lease::work::Said;
+use crate::lease::work::LeaseUpdate;
 use crate::report::QUERY_CANCELED;
-use crate::wire::batch::Became;
+use crate::wire::batch::BatchEnd;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Leases that are asked for at a time, at most.
@@ -149,7 +149,7 @@ impl Events {
         }
         let happened = self.ledger.pending.len();
         let attempts = attempts.into_iter();
-        let attempts = attempts.map(|((handler, partition, attempt), events)| Entry::Attempt { handler, partition, events, attempt });
+        let attempts = attempts.map(|((handler, partition, attempt), events)| LogEntry::Attempt { handler, partition, events, attempt });
         self.ledger.pending.extend(attempts);
         if !self.ledger.pending.is_empty() {
             self.rotation.stir();
@@ -162,8 +162,8 @@ impl Events {
         Ok(())
     }
 
-    fn set_logged(&mut self, attempt: &Entry) {
-        let Entry::Attempt { handler, events, .. } = attempt else { return };
+    fn set_logged(&mut self, attempt: &LogEntry) {
+        let LogEntry::Attempt { handler, events, .. } = attempt else { return };
         let Some(handler) = self.handlers.get_mut(handler) else { return };
         for id in events {
             handler.queue.get_mut(*id).into_iter().for_each(|item| item.logged = true);
@@ -187,7 +187,7 @@ impl Events {
                 Ok(Some(number)) => {
                     granted += 1;
                     self.turn = plan.handler.wrapping_add(1);
-                    self.leases.insert(number, Lease::new(plan.handler, plan.notes, plan.batches, cx.host.now_us()));
+                    self.leases.insert(number, HandlerLease::new(plan.handler, plan.notes, plan.batches, cx.host.now_us()));
                 }
                 Ok(None) => idle.push(plan),
                 Err(error) => {
@@ -214,30 +214,30 @@ impl Events {
     }
 
     /// What a worker said of a lease.
-    pub(super) fn hear_of<H: EventHost>(&mut self, h: &H, number: u64, said: Said, now: i64) {
+    pub(super) fn hear_of<H: EventHost>(&mut self, h: &H, number: u64, said: LeaseUpdate, now: i64) {
         self.rotation.stir();
         let Some(lease) = self.leases.get_mut(&number) else { return };
         let Some(handler) = self.handlers.get_mut(&lease.handler) else { return };
         let ledger = &mut self.ledger;
-        let over = !matches!(said, Said::Batch(..));
+        let over = !matches!(said, LeaseUpdate::Batch(..));
         match said {
-            Said::Batch(index, became) => {
+            LeaseUpdate::Batch(index, became) => {
                 let Some(batch) = lease.batches.get_mut(index).and_then(Option::take) else { return };
                 match became {
-                    Became::Done => {
+                    BatchEnd::Done => {
                         handler.refusals = 0;
                         handler.done(&batch, ledger, now);
                     }
-                    Became::Failed { sqlstate, message } => {
+                    BatchEnd::Failed { sqlstate, message } => {
                         if shortage(sqlstate) {
                             handler.width.was_short(handler.leases, h.now_us());
                         }
                         handler.failed(h, &batch, Failure { sqlstate, message: &message, crash: false }, ledger, now);
                     }
-                    Became::Skipped | Became::Misplaced => {
+                    BatchEnd::Skipped | BatchEnd::Misplaced => {
                         self.recalled.extend(ids_of(&batch).iter().map(|id| (lease.handler, *id)));
                         handler.take_back(vec![batch], ledger, now);
-                        if became == Became::Misplaced {
+                        if became == BatchEnd::Misplaced {
                             // What others have is not where it was either.
                             self.misplaced = true;
                             self.recall_of(|lease| !lease.notes);
@@ -245,16 +245,16 @@ impl Events {
                     }
                 }
             }
-            Said::Refused { sqlstate, message } if refusal_counts(sqlstate) => {
+            LeaseUpdate::Refused { sqlstate, message } if refusal_counts(sqlstate) => {
                 let failure = Failure { sqlstate, message: &message, crash: false };
                 let rest = lease.batches.iter_mut().filter_map(Option::take);
                 rest.for_each(|batch| handler.failed(h, &batch, failure, ledger, now));
             }
-            Said::Refused { sqlstate, message } => {
+            LeaseUpdate::Refused { sqlstate, message } => {
                 handler.refused(h, sqlstate, &message);
                 self.recalled.extend(lease.ids().map(|id| (lease.handler, id)));
             }
-            Said::Lost { begun } | Said::TimedOut { begun, .. } => {
+            LeaseUpdate::Lost { begun } | LeaseUpdate::TimedOut { begun, .. } => {
                 let index = lease.batches.iter().take(begun).position(Option::is_some);
                 let Ok(done) = lease.acknowledged(h, index) else {
                     self.unsure.push((number, said));
@@ -262,7 +262,7 @@ impl Events {
                 };
                 let batch = index.and_then(|index| lease.batches[index].take());
                 let failure = match &said {
-                    Said::TimedOut { message, .. } => Failure { sqlstate: QUERY_CANCELED, message, crash: false },
+                    LeaseUpdate::TimedOut { message, .. } => Failure { sqlstate: QUERY_CANCELED, message, crash: false },
                     _ => CRASH,
                 };
                 match batch {
@@ -272,7 +272,7 @@ impl Events {
                 }
             }
             // Of an event's lease no command is told.
-            Said::Over | Said::Began { .. } | Said::Ended(_) => {}
+            LeaseUpdate::Over | LeaseUpdate::Began { .. } | LeaseUpdate::Ended(_) => {}
         }
         if over {
             self.end_lease(h, number, now);
@@ -289,7 +289,7 @@ impl Events {
     fn end_lease<H: EventHost>(&mut self, h: &H, number: u64, now: i64) {
         let Some(lease) = self.leases.remove(&number) else { return };
         let Some(handler) = self.handlers.get_mut(&lease.handler) else { return };
-        handler.learn(&lease, h.now_us());
+        handler.grow_chunk(&lease, h.now_us());
         let rest: Vec<Batch> = lease.batches.into_iter().flatten().collect();
         self.recalled.extend(rest.iter().flat_map(ids_of).map(|id| (lease.handler, *id)));
         handler.finish(lease.notes, rest, &mut self.ledger, now);

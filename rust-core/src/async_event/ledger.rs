@@ -1,7 +1,7 @@
 //! What is outstanding: pairs of an event and a handler for which it has not ended, by partition; entries
 //! that are yet to be written; memory that notifications take.
 
-use super::spec::{Entry, PARTITIONS};
+use super::spec::{LogEntry, PARTITIONS};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,7 +22,7 @@ struct Partition {
 pub(super) struct Ledger {
     partitions: [Partition; PARTITIONS],
     /// To be recorded before anything else is.
-    pub pending: Vec<Entry>,
+    pub pending: Vec<LogEntry>,
     pub note_bytes: usize,
 }
 

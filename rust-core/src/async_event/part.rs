@@ -13,7 +13,7 @@ use crate::coordinator::part::{Context, Part};
 use crate::coordinator::topics::Topics;
 use crate::coordinator::unseen::Unseen;
 use crate::host::Saved;
-use crate::lease::work::Said;
+use crate::lease::work::LeaseUpdate;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Handlers are read anew with the first events that come so much later, even when nobody says that they changed.
@@ -32,7 +32,7 @@ pub const START_RETRY_US: u64 = 50_000;
 const FLOOD: usize = 16 * 1024;
 
 /// What a worker runs.
-pub(super) struct Lease {
+pub(super) struct HandlerLease {
     pub handler: u32,
     /// Notifications, no events.
     pub notes: bool,
@@ -44,7 +44,7 @@ pub(super) struct Lease {
     pub recall: Recall,
 }
 
-impl Lease {
+impl HandlerLease {
     /// Has the handler acknowledged this batch?
     pub fn acknowledged<H: EventHost>(&self, h: &H, batch: Option<usize>) -> Result<bool, Saved> {
         match batch.and_then(|index| self.batches[index].as_ref()).map(|batch| &batch.work) {
@@ -60,11 +60,11 @@ pub struct Events {
     pub(super) by_channel: Map<Vec<u8>, Vec<u32>>,
     /// Every handler that there has been.
     pub(super) seen: BTreeSet<u32>,
-    pub(super) leases: Map<u64, Lease>,
+    pub(super) leases: Map<u64, HandlerLease>,
     /// Events that were taken back from leases, and their handlers, until the log says so.
     pub(super) recalled: Vec<(u32, i64)>,
     /// What workers said that went, where it could not be found out yet whether what they ran was done.
-    pub(super) unsure: Vec<(u64, Said)>,
+    pub(super) unsure: Vec<(u64, LeaseUpdate)>,
     pub(super) ledger: Ledger,
     pub(super) rotation: Rotation,
     pub(super) backlog: Backlog,
@@ -74,7 +74,7 @@ pub struct Events {
     pub(super) unspilled: Vec<(u32, Notification)>,
     pub(super) unspilled_bytes: usize,
     /// The channels may be others than those that are listened to.
-    pub(super) deaf: bool,
+    pub(super) channels_changed: bool,
     /// A worker has not found events where they were: tables have been written anew.
     pub(super) misplaced: bool,
     /// Told: events may have come; handlers may have changed.
@@ -116,7 +116,7 @@ impl Events {
             late: BTreeSet::new(),
             unspilled: Vec::new(),
             unspilled_bytes: 0,
-            deaf: false,
+            channels_changed: false,
             misplaced: false,
             backlog: Backlog::default(),
             unseen: Unseen::default(),
@@ -181,7 +181,7 @@ impl<H: EventHost> Part<H> for Events {
         self.handlers.values_mut().for_each(|handler| handler.queue.set_back(by, now));
     }
 
-    fn hear(&mut self, cx: &mut Context<'_, H>, lease: u64, said: Said) {
+    fn hear(&mut self, cx: &mut Context<'_, H>, lease: u64, said: LeaseUpdate) {
         self.hear_of(cx.host, lease, said, cx.began);
     }
 
@@ -202,7 +202,7 @@ impl<H: EventHost> Part<H> for Events {
         drained?;
         self.spill(h)?;
         self.fetch(h)?;
-        self.look_back(h)?;
+        self.refetch_for_late(h)?;
         self.find_places(h)?;
         self.recall(h);
         self.start(cx)?;

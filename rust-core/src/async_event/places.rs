@@ -7,7 +7,7 @@ use super::part::Events;
 use crate::host::Saved;
 
 impl Events {
-    /// After [`crate::wire::batch::Became::Misplaced`]. All that is known has been fetched, so what is nowhere has been removed
+    /// After [`crate::wire::batch::BatchEnd::Misplaced`]. All that is known has been fetched, so what is nowhere has been removed
     /// by somebody, and is cancelled.
     pub(super) fn find_places<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
         if !self.misplaced {

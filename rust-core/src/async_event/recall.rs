@@ -3,8 +3,8 @@
 
 use super::handler::{CHUNK, Handler};
 use super::host::EventHost;
-use super::part::{Events, Lease};
-use super::spec::{Batch, Entry, Work};
+use super::part::{Events, HandlerLease};
+use super::spec::{Batch, LogEntry, Work};
 use std::collections::BTreeMap;
 
 /// A lease has so much time for all of its events; what it has not begun by then is for whoever is free. Where each
@@ -20,7 +20,7 @@ pub(super) enum Recall {
     Never,
 }
 
-impl Lease {
+impl HandlerLease {
     pub fn new(handler: u32, notes: bool, batches: Vec<Batch>, now: u64) -> Self {
         let events = batches.iter().map(events_of).sum();
         let recall = if batches.len() > 1 { Recall::At(now + RECALL_AFTER_US) } else { Recall::Never };
@@ -65,7 +65,7 @@ fn events_of(batch: &Batch) -> usize {
 
 impl Handler {
     /// From a lease that has ended: if it was quick, the next one may have more.
-    pub fn learn(&mut self, lease: &Lease, mono: u64) {
+    pub fn grow_chunk(&mut self, lease: &HandlerLease, mono: u64) {
         let quick = mono.saturating_sub(lease.since) < RECALL_AFTER_US / 2;
         if quick && lease.events >= self.chunk && lease.told() == lease.events {
             self.chunk = (self.chunk * 2).min(CHUNK);
@@ -75,7 +75,7 @@ impl Handler {
 
 impl Events {
     /// Have these leases recalled by the next [`Events::recall`].
-    pub(super) fn recall_of(&mut self, which: impl Fn(&Lease) -> bool) {
+    pub(super) fn recall_of(&mut self, which: impl Fn(&HandlerLease) -> bool) {
         self.leases.values_mut().filter(|lease| which(lease)).for_each(|lease| lease.recall = Recall::Now);
     }
 
@@ -116,13 +116,13 @@ impl Events {
             }
         }
         let entries = withdrawn.into_iter();
-        let entries = entries.map(|((handler, partition, attempt), events)| Entry::Withdrawn { handler, partition, events, attempt });
+        let entries = entries.map(|((handler, partition, attempt), events)| LogEntry::Withdrawn { handler, partition, events, attempt });
         self.ledger.pending.extend(entries);
     }
 
     /// Microseconds until a lease is to be recalled.
     pub(super) fn recall_wait(&self, mono: u64) -> u64 {
-        let wait = |lease: &Lease| match lease.recall {
+        let wait = |lease: &HandlerLease| match lease.recall {
             Recall::At(at) => at.saturating_sub(mono),
             Recall::Now => 0,
             Recall::Never => u64::MAX,

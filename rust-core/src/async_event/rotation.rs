@@ -108,7 +108,7 @@ impl Rotation {
     }
 
     /// Something came from this partition.
-    pub fn soil(&mut self, partition: u8) {
+    pub fn mark_dirty(&mut self, partition: u8) {
         self.partitions.get_mut(usize::from(partition)).into_iter().for_each(|partition| partition.clean = false);
     }
 

@@ -5,7 +5,7 @@ use super::handler::{CRASHED, Handler};
 use super::host::EventHost;
 use super::item::{Solo, key_of};
 use super::ledger::Ledger;
-use super::spec::{Batch, Entry, Work};
+use super::spec::{Batch, LogEntry, Work};
 use crate::report::{ADMIN_SHUTDOWN, CONNECTION_FAILURE};
 
 /// How a batch failed.
@@ -71,7 +71,7 @@ impl Handler {
             self.waits_again(*id, ledger, now);
             events.push(*id);
         }
-        ledger.pending.push(Entry::Withdrawn { handler: self.spec.id, partition, events, attempt });
+        ledger.pending.push(LogEntry::Withdrawn { handler: self.spec.id, partition, events, attempt });
     }
 
     fn event_failed<H: EventHost>(&mut self, h: &H, id: i64, several: bool, failure: Failure, ledger: &mut Ledger, now: i64) {
@@ -119,7 +119,7 @@ impl Handler {
             item.due = next_at;
         }
         let (handler, message) = (self.spec.id, message.to_vec());
-        ledger.pending.push(Entry::Failed { handler, partition, event: id, attempt, sqlstate, message, next_at, counted });
+        ledger.pending.push(LogEntry::Failed { handler, partition, event: id, attempt, sqlstate, message, next_at, counted });
         self.tally.retried += 1;
         self.waits_again(id, ledger, now);
     }
@@ -139,7 +139,7 @@ impl Handler {
     fn give_up(&mut self, id: i64, ledger: &mut Ledger, now: i64) -> bool {
         let Some(item) = self.queue.get_mut(id) else { return true };
         if item.cancelled && !self.removed {
-            ledger.pending.push(Entry::Cancelled { partition: item.partition, event: id, handler: Some(self.spec.id) });
+            ledger.pending.push(LogEntry::Cancelled { partition: item.partition, event: id, handler: Some(self.spec.id) });
             self.tally.cancelled += 1;
         } else if !self.removed {
             return false;
@@ -175,11 +175,11 @@ impl Handler {
     }
 
     /// Whatever the log has as an attempt was none.
-    pub fn withdraw(&self, entries: &mut Vec<Entry>) {
+    pub fn withdraw(&self, entries: &mut Vec<LogEntry>) {
         for (event, item) in self.queue.logged() {
             let (handler, partition, attempt) = (self.spec.id, item.partition, item.attempts.saturating_add(1));
             let (sqlstate, message, next_at) = (ADMIN_SHUTDOWN, CLOSED.to_vec(), item.due);
-            entries.push(Entry::Failed { handler, partition, event, attempt, sqlstate, message, next_at, counted: false });
+            entries.push(LogEntry::Failed { handler, partition, event, attempt, sqlstate, message, next_at, counted: false });
         }
     }
 
@@ -188,7 +188,7 @@ impl Handler {
         let Some(item) = self.queue.get_mut(id).filter(|item| item.logged) else { return };
         item.logged = false;
         let (handler, partition, attempt) = (self.spec.id, item.partition, item.attempts.saturating_add(1));
-        ledger.pending.push(Entry::Withdrawn { handler, partition, events: vec![id], attempt });
+        ledger.pending.push(LogEntry::Withdrawn { handler, partition, events: vec![id], attempt });
     }
 
     fn event_waits(&mut self, id: i64, ledger: &mut Ledger, now: i64) {

@@ -56,7 +56,7 @@ pub struct Fetched {
 
 /// Where an event lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct EventPlace {
     pub id: i64,
     pub partition: u8,
     pub tid: u64,
@@ -114,7 +114,7 @@ pub struct Batch {
 
 /// One entry of the log. Written twice it says the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Entry {
+pub enum LogEntry {
     Attempt {
         handler: u32,
         partition: u8,

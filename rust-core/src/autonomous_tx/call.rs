@@ -1,7 +1,7 @@
 //! One autonomous call, from the SQL function's point of view: may it start, which worker runs it,
 //! what came of it.
 
-use super::exchange::{Exchange, Keep, Met, Terms};
+use super::exchange::{Exchange, ExchangeEnd, Keep, Terms};
 use super::session::Sessions;
 use super::task::{self, Tasks};
 use crate::host::{Arg, Bounds, CallerHost, Column, Identity, Mode, Output, Saved};
@@ -10,7 +10,7 @@ use crate::pool::area::Area;
 use crate::pool::borrow::{Borrower, Limits, Refused, borrow};
 use crate::pool::gate::Why;
 use crate::pool::poll::Poller;
-use crate::pool::slot::{Key, Lease, Slot, State};
+use crate::pool::slot::{Key, Lease, Slot, SlotState};
 use crate::report::*;
 use crate::settings::{Names, name};
 use crate::wire::frame::MAX_FRAME;
@@ -64,30 +64,30 @@ pub struct Call<'a> {
 
 /// How a call can fail: with the error that the host keeps, or with one of ours.
 #[derive(Debug)]
-pub enum Failed {
+pub enum CallError {
     Saved,
     Report(Box<Report>),
 }
 
-impl From<Saved> for Failed {
+impl From<Saved> for CallError {
     fn from(_: Saved) -> Self {
         Self::Saved
     }
 }
 
-impl From<Report> for Failed {
+impl From<Report> for CallError {
     fn from(report: Report) -> Self {
         Self::Report(Box::new(report))
     }
 }
 
-impl From<NoMemory> for Failed {
+impl From<NoMemory> for CallError {
     fn from(no_memory: NoMemory) -> Self {
         Report::out_of_memory(no_memory).into()
     }
 }
 
-impl From<Refused> for Failed {
+impl From<Refused> for CallError {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Saved => Self::Saved,
@@ -97,7 +97,7 @@ impl From<Refused> for Failed {
 }
 
 /// Run a call; how its last statement ended, with the tag where its rows are text.
-pub fn run<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call) -> Result<Ending, Failed> {
+pub fn run<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call) -> Result<Ending, CallError> {
     counted(h, area, call, |rows| {
         check(call)?;
         let request = request(area, session, call, Mode::OneShot)?;
@@ -125,24 +125,24 @@ pub(super) fn counted<H: CallerHost, T>(
     h: &H,
     area: &Area,
     call: &Call,
-    run: impl FnOnce(&mut u64) -> Result<T, Failed>,
-) -> Result<T, Failed> {
+    run: impl FnOnce(&mut u64) -> Result<T, CallError>,
+) -> Result<T, CallError> {
     let start = h.now_us();
     let mut rows = 0;
-    let result = memory::look_for(SMALL, "an autonomous transaction").map_err(Failed::from).and_then(|()| run(&mut rows));
+    let result = memory::look_for(SMALL, "an autonomous transaction").map_err(CallError::from).and_then(|()| run(&mut rows));
     if let Some(counters) = area.header.stats.get(call.kind) {
         counters.finished(h.now_us().saturating_sub(start), rows);
         match &result {
             Ok(_) => {}
-            Err(Failed::Saved) => _ = counters.cancelled.fetch_add(1, Relaxed),
-            Err(Failed::Report(_)) => _ = counters.errors.fetch_add(1, Relaxed),
+            Err(CallError::Saved) => _ = counters.cancelled.fetch_add(1, Relaxed),
+            Err(CallError::Report(_)) => _ = counters.errors.fetch_add(1, Relaxed),
         }
     }
     result
 }
 
 /// May this call start at all?
-pub(super) fn check(call: &Call) -> Result<(), Failed> {
+pub(super) fn check(call: &Call) -> Result<(), CallError> {
     if call.restricted {
         let message = "cannot start an autonomous transaction within a security-restricted operation";
         return Err(Report::error(INSUFFICIENT_PRIVILEGE, message).into());
@@ -167,7 +167,7 @@ pub(super) fn check(call: &Call) -> Result<(), Failed> {
 }
 
 /// What the worker is asked for.
-pub(super) fn request<'c>(area: &Area, session: &Session, call: &Call<'c>, mode: Mode) -> Result<Request<'c>, Failed> {
+pub(super) fn request<'c>(area: &Area, session: &Session, call: &Call<'c>, mode: Mode) -> Result<Request<'c>, CallError> {
     let names = match session.names.get() {
         Some((version, names)) if version == call.settings_version => names,
         _ => {
@@ -198,7 +198,7 @@ pub(super) fn request<'c>(area: &Area, session: &Session, call: &Call<'c>, mode:
 }
 
 /// Encode a request that can be sent.
-pub(crate) fn encode(request: &Request, buffer: &mut Vec<u64>) -> Result<(), Failed> {
+pub(crate) fn encode(request: &Request, buffer: &mut Vec<u64>) -> Result<(), CallError> {
     request.encode(buffer)?;
     if buffer.len() * 8 > MAX_FRAME {
         return Err(too_long().into());
@@ -217,7 +217,7 @@ pub(super) fn borrow_and_run<'c, H: CallerHost>(
     buffer: &mut Vec<u64>,
     rows: &mut u64,
     keep: Keep,
-) -> Result<(Lease, Ending), Failed> {
+) -> Result<(Lease, Ending), CallError> {
     for attempt in 1.. {
         let borrowed = borrow(h, area, &session.borrower, call.key, &call.limits, session.tasks.table().as_ref())?;
         if let Some(us) = borrowed.waited_us
@@ -230,18 +230,18 @@ pub(super) fn borrow_and_run<'c, H: CallerHost>(
         request.settings = (slot.settings() != request.settings_hash).then_some(call.settings);
         request.origin = (slot.origin() != request.origin_version).then_some(call.origin);
         encode(&request, buffer)?;
-        let mut met = exchange.run(buffer, rows);
-        if matches!(met, Met::SettingsWanted) {
+        let mut ended = exchange.run(buffer, rows);
+        if matches!(ended, ExchangeEnd::SettingsWanted) {
             request.settings = Some(call.settings);
             encode(&request, buffer)?;
-            met = exchange.again(buffer, rows);
+            ended = exchange.again(buffer, rows);
         }
-        match met {
-            Met::Done(ending) => return Ok((borrowed.lease, ending)),
-            Met::Failed(failed) => return Err(failed),
-            Met::Complete(..) => return Err(protocol_violation().into()),
-            Met::NeverTaken if attempt < ATTEMPTS => continue,
-            Met::NeverTaken | Met::SettingsWanted => break,
+        match ended {
+            ExchangeEnd::Done(ending) => return Ok((borrowed.lease, ending)),
+            ExchangeEnd::Failed(failed) => return Err(failed),
+            ExchangeEnd::Complete(..) => return Err(protocol_violation().into()),
+            ExchangeEnd::NeverTaken if attempt < ATTEMPTS => continue,
+            ExchangeEnd::NeverTaken | ExchangeEnd::SettingsWanted => break,
         }
     }
     Err(Report::error(CONNECTION_FAILURE, "no worker took the autonomous transaction")
@@ -265,7 +265,7 @@ pub fn leave<H: CallerHost>(h: &H, area: &Area, session: &Session) {
     task::leave(h, area, session);
     for slot in area.slots {
         let (state, generation) = slot.state();
-        let mine = matches!(state, State::Busy | State::Dead | State::Held)
+        let mine = matches!(state, SlotState::Busy | SlotState::Dead | SlotState::Held)
             && slot.named(generation)
             && slot.caller_pid.load(Acquire) == h.my_pid();
         if !mine || slot.abandoned(generation) {
@@ -274,7 +274,7 @@ pub fn leave<H: CallerHost>(h: &H, area: &Area, session: &Session) {
         slot.gate.cancel(generation, Why::GivenUp);
         terminate(h, slot, generation);
         slot.abandon(generation);
-        if slot.state() == (State::Dead, generation) {
+        if slot.state() == (SlotState::Dead, generation) {
             area.release(slot, generation);
             h.signal_slot();
         } else if let Some(proc) = slot.worker_proc() {
@@ -288,7 +288,7 @@ pub fn leave<H: CallerHost>(h: &H, area: &Area, session: &Session) {
 /// that it cannot reach the next one.
 pub(super) fn terminate<H: CallerHost>(h: &H, slot: &Slot, generation: u64) {
     let pid = slot.worker_pid.load(Acquire);
-    if pid != 0 && slot.state() == (State::Busy, generation) && slot.finished(generation).is_none() {
+    if pid != 0 && slot.state() == (SlotState::Busy, generation) && slot.finished(generation).is_none() {
         h.interrupt(pid, true);
     }
 }

@@ -5,12 +5,12 @@
 //! that commit is its last, and the caller waits for the end and says so. The worker gets SIGINT again and again,
 //! then SIGTERM, and after [`GIVE_UP_US`] is left to itself: the gate already keeps it from committing.
 
-use super::call::{Failed, protocol_violation, terminate};
-use super::exchange::{Exchange, Keep, Met, Stop};
+use super::call::{CallError, protocol_violation, terminate};
+use super::exchange::{Exchange, ExchangeEnd, Keep, Stop};
 use super::wait::FIRST_TICK_MS;
-use crate::host::{CallerHost, Outcome};
+use crate::host::{CallerHost, XactStatus};
 use crate::pool::gate::{Stop as Stopped, Why};
-use crate::pool::slot::{Ended, Slot, State};
+use crate::pool::slot::{Ended, Slot, SlotState};
 use crate::report::*;
 use crate::wire::ring::Reader;
 use std::sync::atomic::Ordering::*;
@@ -59,7 +59,7 @@ fn at_depth(what: &str, depth: u32) -> String {
 
 /// What is known of the last transaction of a worker that has gone.
 pub(crate) struct LastTransaction {
-    pub outcome: Outcome,
+    pub outcome: XactStatus,
     xid: u64,
     /// Transactions of the same command that were committed before it.
     pub before: u64,
@@ -74,17 +74,17 @@ impl LastTransaction {
         let (commits, xid) = slot.gate.progress();
         let last_one = slot.gate.last(generation);
         if slot.finished(generation) == Some(Ended::Well) || slot.gate.passed(generation) {
-            return Self { outcome: Outcome::Committed, xid, before: commits.saturating_sub(1), ended_well: true, done: true };
+            return Self { outcome: XactStatus::Committed, xid, before: commits.saturating_sub(1), ended_well: true, done: true };
         }
-        let outcome = if xid == 0 { Outcome::Aborted } else { h.outcome(xid) };
-        Self { outcome, xid, before: commits, ended_well: false, done: last_one && outcome == Outcome::Committed }
+        let outcome = if xid == 0 { XactStatus::Aborted } else { h.outcome(xid) };
+        Self { outcome, xid, before: commits, ended_well: false, done: last_one && outcome == XactStatus::Committed }
     }
 
     pub fn in_words(&self, what: &str, depth: u32) -> String {
         let mut words = match self.outcome {
-            Outcome::Aborted => format!("The {} aborted.", at_depth(what, depth)),
-            Outcome::Committed => format!("The {} committed.", at_depth(what, depth)),
-            Outcome::Unknown => format!("Whether the {} committed is unknown.", at_depth(&format!("{what} {}", self.xid), depth)),
+            XactStatus::Aborted => format!("The {} aborted.", at_depth(what, depth)),
+            XactStatus::Committed => format!("The {} committed.", at_depth(what, depth)),
+            XactStatus::Unknown => format!("Whether the {} committed is unknown.", at_depth(&format!("{what} {}", self.xid), depth)),
         };
         if self.before > 0 {
             words += &format!(" The command had committed {} transactions before it.", self.before);
@@ -94,45 +94,45 @@ impl LastTransaction {
 }
 
 impl<H: CallerHost> Exchange<'_, H> {
-    pub(super) fn nonsense(&mut self) -> Met {
+    pub(super) fn nonsense(&mut self) -> ExchangeEnd {
         self.refuse(protocol_violation())
     }
 
     /// Give up for a reason of this side's own.
-    pub(super) fn refuse(&mut self, mut report: Report) -> Met {
+    pub(super) fn refuse(&mut self, mut report: Report) -> ExchangeEnd {
         if let Some(detail) = self.cancel() {
             report.add_line(Field::Detail, detail.as_bytes());
         }
-        Met::Failed(report.into())
+        ExchangeEnd::Failed(report.into())
     }
 
-    pub(super) fn stopped(&mut self, stop: Stop, last_words: Option<Report>) -> Met {
+    pub(super) fn stopped(&mut self, stop: Stop, last_words: Option<Report>) -> ExchangeEnd {
         match stop {
             Stop::Saved => {
                 if let Some(detail) = self.cancel() {
                     self.h.amend(&detail);
                 }
-                Met::Failed(Failed::Saved)
+                ExchangeEnd::Failed(CallError::Saved)
             }
             Stop::WorkerGone => {
-                let met = self.bereaved(last_words);
+                let ended = self.worker_lost(last_words);
                 self.end(false);
-                met
+                ended
             }
         }
     }
 
     /// The worker has gone: what is known of its transaction?
-    fn bereaved(&self, last_words: Option<Report>) -> Met {
+    fn worker_lost(&self, last_words: Option<Report>) -> ExchangeEnd {
         let taken = self.slot.taken(self.lease.generation);
         if !taken && !self.launched {
-            return Met::NeverTaken;
+            return ExchangeEnd::NeverTaken;
         }
         let mut report = if taken {
             let generation = self.lease.generation;
             let mut last = LastTransaction::of(self.h, self.slot, generation);
             if last.ended_well && self.in_block(self.slot.gate.progress().0) {
-                last.outcome = Outcome::Aborted;
+                last.outcome = XactStatus::Aborted;
             }
             Report::error(CONNECTION_FAILURE, "worker of the autonomous transaction terminated")
                 .with(Field::Detail, last.in_words("autonomous transaction", self.terms.depth))
@@ -148,7 +148,7 @@ impl<H: CallerHost> Exchange<'_, H> {
             report = report.with(Field::Hint, hint);
         }
         report.add_line(Field::Context, b"autonomous transaction");
-        Met::Failed(report.into())
+        ExchangeEnd::Failed(report.into())
     }
 
     /// Give up: stop the worker, wait for its end, and say what had been committed, at this depth and below.
@@ -169,15 +169,15 @@ impl<H: CallerHost> Exchange<'_, H> {
             Some(Ended::Well) if self.in_block(commits) => (NOTHING, Some("The autonomous session had already run the command.".into())),
             Some(Ended::Well) => (COMMITTED, Some(format!("The {transaction} had already committed."))),
             None if !stopped && commits == 0 => match (xid != 0).then(|| self.h.outcome(xid)) {
-                Some(Outcome::Committed) => (COMMITTED, Some(format!("The {transaction} had already committed."))),
-                Some(Outcome::Aborted) => (NOTHING, None),
+                Some(XactStatus::Committed) => (COMMITTED, Some(format!("The {transaction} had already committed."))),
+                Some(XactStatus::Aborted) => (NOTHING, None),
                 _ => (UNKNOWN, Some(format!("Whether the {transaction} committed is unknown."))),
             },
             _ => {
                 // The one whose commit had won when the worker vanished.
                 let last = (ended.is_none() && !stopped && xid != 0).then(|| self.h.outcome(xid));
-                let commits = commits + u64::from(last == Some(Outcome::Committed));
-                let rest = if last == Some(Outcome::Unknown) { " Whether the next one committed is unknown." } else { "" };
+                let commits = commits + u64::from(last == Some(XactStatus::Committed));
+                let rest = if last == Some(XactStatus::Unknown) { " Whether the next one committed is unknown." } else { "" };
                 let command = at_depth("autonomous command", depth);
                 let some = || format!("The {command} had already committed {commits} of its transactions.{rest}");
                 if commits > 0 { (SOME, Some(some())) } else { (NOTHING, None) }
@@ -269,7 +269,7 @@ impl<H: CallerHost> Exchange<'_, H> {
     fn abandon(&self) {
         if !self.ended.replace(true) {
             self.slot.abandon(self.lease.generation);
-            if self.slot.state() == (State::Dead, self.lease.generation) {
+            if self.slot.state() == (SlotState::Dead, self.lease.generation) {
                 self.area.release(self.slot, self.lease.generation);
             }
             self.wake_worker();

@@ -8,7 +8,7 @@
 //!
 //! How the lease ends otherwise than by an answer: `ending.rs`.
 
-use super::call::{Call, Failed, Session};
+use super::call::{Call, CallError, Session};
 use super::ending::SIGTERM_AFTER_US;
 use super::wait;
 use crate::host::{CallerHost, Saved};
@@ -17,7 +17,7 @@ use crate::pool::area::Area;
 use crate::pool::borrow::Borrowed;
 use crate::pool::deadlock::Watch;
 use crate::pool::gate::{Stop as Stopped, Why};
-use crate::pool::slot::{Lease, Slot, State};
+use crate::pool::slot::{Lease, Slot, SlotState};
 use crate::report::*;
 use crate::wire::codec::Unread;
 use crate::wire::frame::{self, Broken, Kind};
@@ -29,11 +29,11 @@ use std::sync::atomic::Ordering::*;
 
 /// How an exchange ended.
 #[derive(Debug)]
-pub enum Met {
+pub enum ExchangeEnd {
     Done(Ending),
     /// One statement of several is through; were there rows, described before?
     Complete(Ending, bool),
-    Failed(Failed),
+    Failed(CallError),
     /// The worker does not have the settings that the request names.
     SettingsWanted,
     /// The worker vanished before it took the request: nothing was run.
@@ -124,21 +124,21 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
     }
 
     /// Post the request and see it through.
-    pub fn run(&mut self, request: &mut Vec<u64>, rows: &mut u64) -> Met {
+    pub fn run(&mut self, request: &mut Vec<u64>, rows: &mut u64) -> ExchangeEnd {
         match self.post(request) {
             Ok(()) => self.read_replies(request, rows),
-            Err(met) => met,
+            Err(ended) => ended,
         }
     }
 
     /// Post the request; the answer is for another exchange to read.
-    pub fn send(mut self, request: &[u64]) -> Result<(), Met> {
+    pub fn send(mut self, request: &[u64]) -> Result<(), ExchangeEnd> {
         self.post(request)?;
         self.ended.set(true);
         Ok(())
     }
 
-    fn post(&mut self, request: &[u64]) -> Result<(), Met> {
+    fn post(&mut self, request: &[u64]) -> Result<(), ExchangeEnd> {
         let generation = self.lease.generation;
         let mut writer = self.area.request_ring(self.lease.slot).writer();
         let fits = request.len() < writer.space();
@@ -157,7 +157,7 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
     }
 
     /// Send the request once more, with what was wanted.
-    pub fn again(&mut self, request: &mut Vec<u64>, rows: &mut u64) -> Met {
+    pub fn again(&mut self, request: &mut Vec<u64>, rows: &mut u64) -> ExchangeEnd {
         let mut writer = self.area.request_ring(self.lease.slot).writer();
         if let Err(stop) = self.write_request(&mut writer, request) {
             return self.stopped(stop, None);
@@ -176,7 +176,7 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
     }
 
     /// What comes back, up to the end of a statement of several or of the request.
-    pub fn read_replies(&mut self, buffer: &mut Vec<u64>, rows: &mut u64) -> Met {
+    pub fn read_replies(&mut self, buffer: &mut Vec<u64>, rows: &mut u64) -> ExchangeEnd {
         let mut reader = self.area.reply_ring(self.lease.slot).reader();
         let quarter = self.area.reply_ring(self.lease.slot).words.len() / 4;
         let mut last_words = None;
@@ -213,7 +213,7 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
                 Frame::Message(message) => self.h.relay(&message),
                 Frame::Done(ending) => {
                     self.release(&mut reader, true);
-                    return Met::Done(ending);
+                    return ExchangeEnd::Done(ending);
                 }
                 Frame::Described(columns) => {
                     described = true;
@@ -222,15 +222,15 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
                 Frame::Complete(ending) => {
                     reader.release();
                     self.ended.set(true);
-                    return Met::Complete(ending, described);
+                    return ExchangeEnd::Complete(ending, described);
                 }
                 Frame::Error(report) => {
                     self.release(&mut reader, false);
-                    return Met::Failed(self.dress(*report).into());
+                    return ExchangeEnd::Failed(self.dress(*report).into());
                 }
                 Frame::SettingsWanted => {
                     reader.release();
-                    return Met::SettingsWanted;
+                    return ExchangeEnd::SettingsWanted;
                 }
                 Frame::Batch(..) | Frame::Stamp(_) => return self.nonsense(),
             };
@@ -248,7 +248,7 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
 
     pub(super) fn worker_gone(&self) -> bool {
         let generation = self.lease.generation;
-        if self.slot.state() != (State::Busy, generation) {
+        if self.slot.state() != (SlotState::Busy, generation) {
             return true;
         }
         self.launched && self.slot.worker_pid.load(Acquire) == 0 && self.h.launch_failed(self.lease.slot)
@@ -260,9 +260,9 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
             return Ok(());
         }
         self.slot.await_answer(self.lease.generation, true);
-        let met = self.sleep_until(ready);
+        let ended = self.sleep_until(ready);
         self.slot.await_answer(self.lease.generation, false);
-        met
+        ended
     }
 
     fn sleep_until(&self, mut ready: impl FnMut() -> bool) -> Result<(), Stop> {

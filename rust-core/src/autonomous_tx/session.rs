@@ -1,18 +1,18 @@
 //! Autonomous sessions: a worker that one session of a client keeps across calls, under a name.
 //!
-//! The lease lives between commands as [`State::Held`]; each command is a generation of its own, with
+//! The lease lives between commands as [`SlotState::Held`]; each command is a generation of its own, with
 //! its own gate, so cancelling one is what it is for a single call. An answer that nobody waits for stays
 //! in the reply ring; the worker waits when that is full. Nothing here survives this process: when it
 //! exits, `call::leave` abandons what it holds, and the workers roll back and go back to the pool.
 
 use super::call::*;
-use super::exchange::{Exchange, Keep, Met, Terms};
+use super::exchange::{Exchange, ExchangeEnd, Keep, Terms};
 use crate::host::{CallerHost, Identity, Mode};
 use crate::memory;
 use crate::pool::area::Area;
 use crate::pool::borrow::Borrowed;
 use crate::pool::gate::{Stop, Why};
-use crate::pool::slot::{Lease, Slot, State};
+use crate::pool::slot::{Lease, Slot, SlotState};
 use crate::report::*;
 use crate::wire::message::Ending;
 use std::cell::RefCell;
@@ -86,8 +86,8 @@ impl Sessions {
         self.named.borrow_mut().remove(name);
     }
 
-    fn remember_error(&self, name: &[u8], failed: &Failed) {
-        if let (Failed::Report(report), Some(named)) = (failed, self.named.borrow_mut().get_mut(name)) {
+    fn remember_error(&self, name: &[u8], failed: &CallError) {
+        if let (CallError::Report(report), Some(named)) = (failed, self.named.borrow_mut().get_mut(name)) {
             named.error = Some(report.copied());
             named.failed = true;
         }
@@ -128,12 +128,12 @@ fn lost(area: &Area, open: &Open, name: &[u8]) -> Report {
         .with(Field::Hint, "The name is free: open the session again.")
 }
 
-fn name_of(name: Option<&[u8]>) -> Result<&[u8], Failed> {
+fn name_of(name: Option<&[u8]>) -> Result<&[u8], CallError> {
     name.ok_or_else(|| Report::error(NULL_VALUE_NOT_ALLOWED, "name of an autonomous session must not be null").into())
 }
 
 /// A session acts as whoever opened it, and for nobody else.
-fn check_user(call: &Call, open: Option<(&[u8], &Identity)>) -> Result<(), Failed> {
+fn check_user(call: &Call, open: Option<(&[u8], &Identity)>) -> Result<(), CallError> {
     if !call.identity.is_its_own() {
         let message = "cannot use an autonomous session while acting as another role";
         let report = Report::error(INSUFFICIENT_PRIVILEGE, message)
@@ -157,7 +157,7 @@ fn slot_of<'a>(area: &Area<'a>, lease: Lease) -> &'a Slot {
 
 fn alive(area: &Area, open: &Open) -> bool {
     let (state, generation) = slot_of(area, open.lease).state();
-    generation == open.lease.generation && matches!(state, State::Held | State::Busy)
+    generation == open.lease.generation && matches!(state, SlotState::Held | SlotState::Busy)
 }
 
 /// The worker has gone: the name is free, and so is the slot.
@@ -169,7 +169,7 @@ fn bury<H: CallerHost>(h: &H, area: &Area, sessions: &Sessions, name: &[u8], lea
 }
 
 /// Open a session; `call` names the database in its key, and limits.
-pub fn open<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name: Option<&[u8]>) -> Result<(), Failed> {
+pub fn open<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name: Option<&[u8]>) -> Result<(), CallError> {
     counted(h, area, call, |rows| {
         check(call)?;
         let name = name_of(name)?;
@@ -195,7 +195,7 @@ pub fn open<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, n
 }
 
 /// The session, if its next command may come.
-fn ready<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name: &[u8]) -> Result<Open, Failed> {
+fn ready<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name: &[u8]) -> Result<Open, CallError> {
     let mut open = session.sessions.get(name).ok_or_else(|| unknown(name))?;
     check_user(call, Some((name, &open.identity)))?;
     if open.phase == Phase::InUse {
@@ -217,8 +217,8 @@ fn ready<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name
 }
 
 /// A new generation for the next command.
-fn renew<H: CallerHost>(h: &H, area: &Area, session: &Session, name: &[u8], open: &mut Open) -> Result<Borrowed, Failed> {
-    match slot_of(area, open.lease).claim(State::Held, open.lease.generation, (h.my_pid(), h.my_proc())) {
+fn renew<H: CallerHost>(h: &H, area: &Area, session: &Session, name: &[u8], open: &mut Open) -> Result<Borrowed, CallError> {
+    match slot_of(area, open.lease).claim(SlotState::Held, open.lease.generation, (h.my_pid(), h.my_proc())) {
         Some(generation) => {
             area.header.busy.fetch_add(1, Relaxed);
             open.lease.generation = generation;
@@ -235,7 +235,7 @@ fn renew<H: CallerHost>(h: &H, area: &Area, session: &Session, name: &[u8], open
 
 /// A command has ended: is there still a session?
 fn settle<H: CallerHost>(h: &H, area: &Area, session: &Session, name: &[u8], open: &mut Open) {
-    if slot_of(area, open.lease).state() == (State::Held, open.lease.generation) {
+    if slot_of(area, open.lease).state() == (SlotState::Held, open.lease.generation) {
         open.phase = Phase::Ready;
         session.sessions.set(name, *open);
     } else {
@@ -257,7 +257,7 @@ fn exchange<'a, H: CallerHost>(
 }
 
 /// Run one request of a session to its end.
-fn run_as<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name: Option<&[u8]>, mode: Mode) -> Result<Ending, Failed> {
+fn run_as<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name: Option<&[u8]>, mode: Mode) -> Result<Ending, CallError> {
     counted(h, area, call, |rows| {
         check(call)?;
         let name = name_of(name)?;
@@ -266,14 +266,14 @@ fn run_as<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, nam
         let request = request(area, session, call, mode)?;
         encode(&request, &mut buffer)?;
         renew(h, area, session, name, &mut open)?;
-        let met = exchange(h, area, session, call, open.lease, true).run(&mut buffer, rows);
+        let ended = exchange(h, area, session, call, open.lease, true).run(&mut buffer, rows);
         session.keep_buffer(&mut buffer);
         settle(h, area, session, name, &mut open);
-        let failed = match met {
-            Met::Done(ending) => return Ok(ending),
-            Met::Failed(failed) => failed,
-            Met::NeverTaken => lost(area, &open, name).into(),
-            Met::Complete(..) | Met::SettingsWanted => protocol_violation().into(),
+        let failed = match ended {
+            ExchangeEnd::Done(ending) => return Ok(ending),
+            ExchangeEnd::Failed(failed) => failed,
+            ExchangeEnd::NeverTaken => lost(area, &open, name).into(),
+            ExchangeEnd::Complete(..) | ExchangeEnd::SettingsWanted => protocol_violation().into(),
         };
         session.sessions.remember_error(name, &failed);
         Err(failed)
@@ -281,17 +281,17 @@ fn run_as<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, nam
 }
 
 /// Run a command and wait for its end.
-pub fn run<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name: Option<&[u8]>) -> Result<Ending, Failed> {
+pub fn run<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name: Option<&[u8]>) -> Result<Ending, CallError> {
     run_as(h, area, session, call, name, Mode::Session)
 }
 
 /// Notifications that have come for the session, as rows.
-pub fn notifications<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name: Option<&[u8]>) -> Result<(), Failed> {
+pub fn notifications<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name: Option<&[u8]>) -> Result<(), CallError> {
     run_as(h, area, session, call, name, Mode::Notifications).map(drop)
 }
 
 /// Send a command without waiting for its end.
-pub fn send<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name: Option<&[u8]>) -> Result<(), Failed> {
+pub fn send<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name: Option<&[u8]>) -> Result<(), CallError> {
     counted(h, area, call, |_| {
         check(call)?;
         let name = name_of(name)?;
@@ -308,10 +308,10 @@ pub fn send<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, n
                 session.sessions.set(name, open);
                 Ok(())
             }
-            Err(met) => {
+            Err(ended) => {
                 settle(h, area, session, name, &mut open);
-                Err(match met {
-                    Met::Failed(failed) => failed,
+                Err(match ended {
+                    ExchangeEnd::Failed(failed) => failed,
                     _ => lost(area, &open, name).into(),
                 })
             }
@@ -327,21 +327,21 @@ fn next_result<H: CallerHost>(
     call: &Call,
     name: &[u8],
     mut open: Open,
-) -> Result<Option<(Ending, bool)>, Failed> {
+) -> Result<Option<(Ending, bool)>, CallError> {
     let mut buffer = session.take_buffer();
     open.phase = Phase::InUse;
     session.sessions.set(name, open);
-    let met = exchange(h, area, session, call, open.lease, false).read_replies(&mut buffer, &mut 0);
+    let ended = exchange(h, area, session, call, open.lease, false).read_replies(&mut buffer, &mut 0);
     session.keep_buffer(&mut buffer);
-    if let Met::Complete(ending, described) = met {
+    if let ExchangeEnd::Complete(ending, described) = ended {
         open.phase = Phase::Sent { read: ending.last };
         session.sessions.set(name, open);
         return Ok(Some((ending, described)));
     }
     settle(h, area, session, name, &mut open);
-    let failed = match met {
-        Met::Done(_) => return Ok(None),
-        Met::Failed(failed) => failed,
+    let failed = match ended {
+        ExchangeEnd::Done(_) => return Ok(None),
+        ExchangeEnd::Failed(failed) => failed,
         _ => lost(area, &open, name).into(),
     };
     session.sessions.remember_error(name, &failed);
@@ -357,7 +357,7 @@ pub fn result<H: CallerHost>(
     call: &Call,
     name: Option<&[u8]>,
     tags: bool,
-) -> Result<Option<(Ending, bool)>, Failed> {
+) -> Result<Option<(Ending, bool)>, CallError> {
     counted(h, area, call, |_| {
         check(call)?;
         let name = name_of(name)?;
@@ -386,13 +386,13 @@ fn runs(area: &Area, open: &Open) -> bool {
     let slot = slot_of(area, open.lease);
     let generation = open.lease.generation;
     open.phase == (Phase::Sent { read: false })
-        && slot.state() == (State::Busy, generation)
+        && slot.state() == (SlotState::Busy, generation)
         && slot.finished(generation).is_none()
         && !slot.stalled(generation)
 }
 
 /// Does a command that was sent still run? Not if it waits for its results to be read.
-pub fn is_busy<H: CallerHost>(h: &H, area: &Area, session: &Session, name: Option<&[u8]>) -> Result<bool, Failed> {
+pub fn is_busy<H: CallerHost>(h: &H, area: &Area, session: &Session, name: Option<&[u8]>) -> Result<bool, CallError> {
     let name = name_of(name)?;
     let open = session.sessions.get(name).ok_or_else(|| unknown(name))?;
     if open.phase == Phase::Ready && !alive(area, &open) {
@@ -403,12 +403,12 @@ pub fn is_busy<H: CallerHost>(h: &H, area: &Area, session: &Session, name: Optio
 }
 
 /// Cancel the command that was sent, without waiting for its end; false if there is nothing to cancel.
-pub fn cancel<H: CallerHost>(h: &H, area: &Area, session: &Session, name: Option<&[u8]>) -> Result<bool, Failed> {
+pub fn cancel<H: CallerHost>(h: &H, area: &Area, session: &Session, name: Option<&[u8]>) -> Result<bool, CallError> {
     let name = name_of(name)?;
     let open = session.sessions.get(name).ok_or_else(|| unknown(name))?;
     let slot = slot_of(area, open.lease);
     let generation = open.lease.generation;
-    let running = matches!(open.phase, Phase::Sent { .. }) && slot.state() == (State::Busy, generation);
+    let running = matches!(open.phase, Phase::Sent { .. }) && slot.state() == (SlotState::Busy, generation);
     if !running || slot.finished(generation).is_some() || slot.gate.cancel(generation, Why::GivenUp) == Stop::TooLate {
         return Ok(false);
     }
@@ -420,7 +420,7 @@ pub fn cancel<H: CallerHost>(h: &H, area: &Area, session: &Session, name: Option
 }
 
 /// Message of the last error that a command of the session raised.
-pub fn error(session: &Session, call: &Call, name: Option<&[u8]>) -> Result<Option<Vec<u8>>, Failed> {
+pub fn error(session: &Session, call: &Call, name: Option<&[u8]>) -> Result<Option<Vec<u8>>, CallError> {
     let name = name_of(name)?;
     match session.sessions.named.borrow().get(name) {
         Some(named) => {
@@ -433,7 +433,7 @@ pub fn error(session: &Session, call: &Call, name: Option<&[u8]>) -> Result<Opti
 }
 
 /// The error that the last command of the session raised; None: it raised none.
-pub fn failure(session: &Session, call: &Call, name: Option<&[u8]>) -> Result<Option<Report>, Failed> {
+pub fn failure(session: &Session, call: &Call, name: Option<&[u8]>) -> Result<Option<Report>, CallError> {
     let name = name_of(name)?;
     match session.sessions.named.borrow().get(name) {
         Some(named) => {
@@ -445,7 +445,7 @@ pub fn failure(session: &Session, call: &Call, name: Option<&[u8]>) -> Result<Op
 }
 
 /// Close all sessions of this process that no call of its is using.
-pub fn close_all<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call) -> Result<(), Failed> {
+pub fn close_all<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call) -> Result<(), CallError> {
     loop {
         let named = session.sessions.named.borrow();
         let mut next = Vec::new();
@@ -459,7 +459,7 @@ pub fn close_all<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Ca
 }
 
 /// Close a session: what runs is cancelled, an open transaction rolled back, the worker given back.
-pub fn close<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name: Option<&[u8]>) -> Result<(), Failed> {
+pub fn close<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name: Option<&[u8]>) -> Result<(), CallError> {
     let name = name_of(name)?;
     let mut open = session.sessions.get(name).ok_or_else(|| unknown(name))?;
     match open.phase {
@@ -480,10 +480,10 @@ pub fn close<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, 
     session.sessions.remove(name);
     let mut exchange = exchange(h, area, session, call, open.lease, true);
     exchange.keep = Keep::Nothing;
-    let met = exchange.run(&mut buffer, &mut 0);
+    let ended = exchange.run(&mut buffer, &mut 0);
     session.keep_buffer(&mut buffer);
-    match met {
-        Met::Failed(Failed::Saved) => Err(Failed::Saved),
+    match ended {
+        ExchangeEnd::Failed(CallError::Saved) => Err(CallError::Saved),
         _ => Ok(()),
     }
 }

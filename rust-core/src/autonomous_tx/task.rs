@@ -14,10 +14,10 @@ use crate::pool::area::Area;
 use crate::pool::borrow::ancestors;
 use crate::pool::deadlock::Watch;
 use crate::pool::gate::{Stop, Why};
-use crate::pool::slot::{Lease, State as SlotState};
+use crate::pool::slot::{Lease, SlotState};
 use crate::report::*;
 use crate::task::dispatch::{dispatch, dispatch_new, give_up_turn};
-use crate::task::{Card, Fate, MEMORY_PER_TASK, New, State, Table, Ticket, Unloadable, View};
+use crate::task::{Card, MEMORY_PER_TASK, New, Table, TaskChange, TaskState, Ticket, Unloadable, View};
 use crate::wire::codec::Unread;
 use crate::wire::frame::{HEADER_BYTES, Kind, decode_header};
 use std::cell::{Cell, RefCell};
@@ -75,8 +75,8 @@ impl Tasks {
     }
 
     /// What a task's error looks like to who reads it.
-    fn dress(&self, failed: Failed, id: u64) -> Failed {
-        let Failed::Report(mut report) = failed else { return failed };
+    fn dress(&self, failed: CallError, id: u64) -> CallError {
+        let CallError::Report(mut report) = failed else { return failed };
         report.position = 0;
         let deadlock = self.deadlock.borrow();
         let detail = deadlock.as_ref().filter(|(of, _)| *of == id).map(|(_, detail)| detail.as_slice());
@@ -103,8 +103,8 @@ fn unknown(id: i64) -> Report {
 }
 
 /// The task of an id, if the user may act for its owner.
-fn find<H: CallerHost>(h: &H, session: &Session, id: Option<i64>) -> Result<(Table<'static>, Card), Failed> {
-    let id = id.ok_or_else(|| Failed::from(Report::error(NULL_VALUE_NOT_ALLOWED, "task must not be null")))?;
+fn find<H: CallerHost>(h: &H, session: &Session, id: Option<i64>) -> Result<(Table<'static>, Card), CallError> {
+    let id = id.ok_or_else(|| CallError::from(Report::error(NULL_VALUE_NOT_ALLOWED, "task must not be null")))?;
     let table = session.tasks.table().ok_or_else(|| unknown(id))?;
     let ticket = u64::try_from(id).ok().and_then(|id| session.tasks.find(&table, id));
     let card = ticket.and_then(|ticket| table.card(ticket)).ok_or_else(|| unknown(id))?;
@@ -117,13 +117,13 @@ fn find<H: CallerHost>(h: &H, session: &Session, id: Option<i64>) -> Result<(Tab
 }
 
 /// Write a task down for a worker to run; its id.
-pub fn submit<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, start: &Start) -> Result<i64, Failed> {
+pub fn submit<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, start: &Start) -> Result<i64, CallError> {
     counted(h, area, call, |_| {
         check(&Call { depth: 0, args: Vec::new(), columns: Vec::new(), ..*call })?;
         if start.on_commit.is_some() {
             session.tasks.pending.borrow_mut().room(1, "tasks that start with the commit")?;
         }
-        let table = session.tasks.table().ok_or_else(|| Failed::from(protocol_violation()))?;
+        let table = session.tasks.table().ok_or_else(|| CallError::from(protocol_violation()))?;
         let prefer = start.after.map_or(Ok(None), |id| worker_of(h, area, session, call, id))?;
         let new = New {
             owner: call.identity.current_user,
@@ -152,11 +152,11 @@ pub fn submit<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call,
             Some(subtransaction) => {
                 #[expect(clippy::disallowed_methods, reason = "room was made before")]
                 session.tasks.pending.borrow_mut().push((ticket, subtransaction));
-                table.offer(ticket, State::Pending);
+                table.offer(ticket, TaskState::Pending);
             }
             None => {
-                write_down(h, &table, ticket, State::Queued);
-                table.offer(ticket, State::Queued);
+                write_down(h, &table, ticket, TaskState::Queued);
+                table.offer(ticket, TaskState::Queued);
                 dispatch_new(h, area, &table, ticket);
             }
         }
@@ -165,7 +165,7 @@ pub fn submit<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call,
 }
 
 /// An entry for a new task, as soon as there is one.
-fn place<H: CallerHost>(h: &H, area: &Area, call: &Call, table: &Table, new: &New, quota: u32) -> Result<Ticket, Failed> {
+fn place<H: CallerHost>(h: &H, area: &Area, call: &Call, table: &Table, new: &New, quota: u32) -> Result<Ticket, CallError> {
     let start = h.now_us();
     let may = || table.may_have_more(new.owner, quota);
     if may()
@@ -205,7 +205,7 @@ fn place<H: CallerHost>(h: &H, area: &Area, call: &Call, table: &Table, new: &Ne
 }
 
 /// Keep what a task needs: in memory if there is room, else in a file.
-fn store<H: CallerHost>(h: &H, table: &Table, ticket: Ticket, bytes: &[u8]) -> Result<(), Failed> {
+fn store<H: CallerHost>(h: &H, table: &Table, ticket: Ticket, bytes: &[u8]) -> Result<(), CallError> {
     let room = || table.make_room(|id| h.drop_file(id));
     if !(table.store(ticket, bytes) || bytes.len() <= MEMORY_PER_TASK && room() && table.store(ticket, bytes)) {
         h.write_file(ticket.id, bytes)?;
@@ -214,21 +214,21 @@ fn store<H: CallerHost>(h: &H, table: &Table, ticket: Ticket, bytes: &[u8]) -> R
     Ok(())
 }
 
-fn forget_file<H: CallerHost>(h: &H, fate: Fate, id: u64) {
-    if fate == (Fate::Freed { file: true }) {
+fn forget_file<H: CallerHost>(h: &H, change: TaskChange, id: u64) {
+    if change == (TaskChange::Freed { file: true }) {
         h.drop_file(id);
     }
 }
 
 /// So that a restart of the server does not make a task unheard of.
-fn write_down<H: CallerHost>(h: &H, table: &Table, ticket: Ticket, state: State) {
+fn write_down<H: CallerHost>(h: &H, table: &Table, ticket: Ticket, state: TaskState) {
     if let Some(record) = table.record_as(ticket, state) {
         h.write_down(ticket.index, &record);
     }
 }
 
 /// Slot and process of the worker that runs a task, or that has run it and is still there; None: it has none yet.
-fn worker_of<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, id: u64) -> Result<Option<(u32, u32)>, Failed> {
+fn worker_of<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, id: u64) -> Result<Option<(u32, u32)>, CallError> {
     let (table, card) = find(h, session, Some(id.cast_signed()))?;
     if card.key != call.key {
         let message = format!("the worker of task {id} serves another database or user");
@@ -257,7 +257,7 @@ pub fn transaction_ends<H: CallerHost>(h: &H, area: &Area, session: &Session, en
     match end {
         End::Commit => {
             for (ticket, _) in pending.drain(..) {
-                write_down(h, &table, ticket, State::Queued);
+                write_down(h, &table, ticket, TaskState::Queued);
                 table.confirm(ticket);
             }
             drop(pending);
@@ -321,7 +321,7 @@ pub enum Seen {
 }
 
 /// The task at an index, if the user may act for its owner.
-pub fn view<H: CallerHost>(h: &H, area: &Area, session: &Session, index: u32) -> Result<Seen, Failed> {
+pub fn view<H: CallerHost>(h: &H, area: &Area, session: &Session, index: u32) -> Result<Seen, CallError> {
     let Some(table) = session.tasks.table().filter(|table| (index as usize) < table.entries.len()) else { return Ok(Seen::Over) };
     let Some(view) = table.view(index) else { return Ok(Seen::Hidden) };
     if !h.may_act_for(view.card.owner)? {
@@ -332,7 +332,7 @@ pub fn view<H: CallerHost>(h: &H, area: &Area, session: &Session, index: u32) ->
 }
 
 /// The task of an id; its pid is that of the worker that has begun it, or in which it wants to run.
-pub fn view_of<H: CallerHost>(h: &H, area: &Area, session: &Session, id: i64) -> Result<Seen, Failed> {
+pub fn view_of<H: CallerHost>(h: &H, area: &Area, session: &Session, id: i64) -> Result<Seen, CallError> {
     let Some(table) = session.tasks.table() else { return Ok(Seen::Hidden) };
     let Some(ticket) = session.tasks.find(&table, id.cast_unsigned()) else { return Ok(Seen::Hidden) };
     let ran_on = table.ran_on(ticket).map_or(0, |(_, pid)| pid);
@@ -351,7 +351,7 @@ pub fn wait<H: CallerHost>(
     call: &Call,
     ids: &[Option<i64>],
     timeout_us: Option<u64>,
-) -> Result<Option<i64>, Failed> {
+) -> Result<Option<i64>, CallError> {
     check(call)?;
     memory::look_for(SMALL, "a wait for tasks")?;
     let mut tickets: Vec<Ticket> = Vec::new();
@@ -367,7 +367,7 @@ pub fn wait<H: CallerHost>(
     }
     let Some(table) = found else { return Ok(None) };
     let ended = || {
-        let ended = |ticket: &&Ticket| table.state(**ticket).is_none_or(State::finished);
+        let ended = |ticket: &&Ticket| table.state(**ticket).is_none_or(TaskState::finished);
         tickets.iter().find(ended).map(|ticket| ticket.id.cast_signed())
     };
     session.poller.poll(h, area.busy(), call.poll_us, || ended().is_some());
@@ -395,7 +395,7 @@ pub fn wait<H: CallerHost>(
 }
 
 /// In a loop that may be long; a latch that this resets is looked for by whoever goes on.
-fn serve_interrupts<H: CallerHost>(h: &H) -> Result<(), Failed> {
+fn serve_interrupts<H: CallerHost>(h: &H) -> Result<(), CallError> {
     if h.interrupt_pending() {
         h.sleep(0)?;
     }
@@ -412,7 +412,7 @@ fn sleep_until<H: CallerHost>(
     tickets: &[Ticket],
     timeout_us: Option<u64>,
     ended: impl Fn() -> Option<i64>,
-) -> Result<Option<i64>, Failed> {
+) -> Result<Option<i64>, CallError> {
     let start = h.now_us();
     let mut victim = None;
     let look = || {
@@ -439,7 +439,7 @@ fn look_for_deadlock<H: CallerHost>(
     tickets: &[Ticket],
     watch: &mut Watch,
     victim: &mut Option<(Lease, u64)>,
-) -> Result<(), Failed> {
+) -> Result<(), CallError> {
     if let Some((lease, next)) = victim {
         if h.now_us() >= *next {
             _ = area.slots[lease.slot as usize].signal(lease.generation, |pid| h.interrupt(pid, false));
@@ -469,7 +469,7 @@ fn look_for_deadlock<H: CallerHost>(
 }
 
 /// Wait for a task's end and hand its result on; the error of one that failed is this call's. `peek`: it is not read yet.
-pub fn result<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, id: Option<i64>, peek: bool) -> Result<(), Failed> {
+pub fn result<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, id: Option<i64>, peek: bool) -> Result<(), CallError> {
     counted(h, area, call, |rows| {
         wait(h, area, session, call, &[id], None)?;
         let (table, card) = find(h, session, id)?;
@@ -487,7 +487,7 @@ pub fn result<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call,
     })
 }
 
-fn read<H: CallerHost>(h: &H, table: &Table, ticket: Ticket, rows: &mut u64) -> Result<(), Failed> {
+fn read<H: CallerHost>(h: &H, table: &Table, ticket: Ticket, rows: &mut u64) -> Result<(), CallError> {
     let mut bytes = Vec::new();
     match table.load(ticket, &mut bytes) {
         Ok(()) => {
@@ -503,7 +503,7 @@ fn read<H: CallerHost>(h: &H, table: &Table, ticket: Ticket, rows: &mut u64) -> 
         Err(Unloadable::Gone) => return Err(unknown(ticket.id.cast_signed()).into()),
     }
     match table.view(ticket.index).filter(|view| view.card.ticket == ticket) {
-        Some(view) if view.card.state == State::Done => Ok(()),
+        Some(view) if view.card.state == TaskState::Done => Ok(()),
         Some(view) => Err(Report::error(view.sqlstate, "").with(Field::Message, view.message).into()),
         None => Err(unknown(ticket.id.cast_signed()).into()),
     }
@@ -521,7 +521,7 @@ struct Frames {
 
 impl Frames {
     /// See to it that this many bytes are there; false: the result ends before.
-    fn need<H: CallerHost>(&mut self, h: &H, count: usize) -> Result<bool, Failed> {
+    fn need<H: CallerHost>(&mut self, h: &H, count: usize) -> Result<bool, CallError> {
         while self.rest.len() - self.at < count {
             let Some((id, read, length)) = self.file.as_mut().filter(|(_, read, length)| read < length) else { return Ok(false) };
             self.rest.drain(..self.at);
@@ -536,12 +536,12 @@ impl Frames {
     }
 
     /// The next frame, its payload in words; None at the end.
-    fn next<H: CallerHost>(&mut self, h: &H, words: &mut Vec<u64>) -> Result<Option<(Kind, usize)>, Failed> {
+    fn next<H: CallerHost>(&mut self, h: &H, words: &mut Vec<u64>) -> Result<Option<(Kind, usize)>, CallError> {
         if !self.need(h, HEADER_BYTES)? {
             return Ok(None);
         }
         let header = self.rest[self.at..].first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes));
-        let (kind, length) = decode_header(header).ok_or_else(|| Failed::from(protocol_violation()))?;
+        let (kind, length) = decode_header(header).ok_or_else(|| CallError::from(protocol_violation()))?;
         self.at += HEADER_BYTES;
         let padded = length.next_multiple_of(8);
         if !self.need(h, padded)? {
@@ -554,11 +554,11 @@ impl Frames {
     }
 }
 
-fn hand_on<H: CallerHost>(h: &H, frames: &mut Frames, rows: &mut u64) -> Result<(), Failed> {
+fn hand_on<H: CallerHost>(h: &H, frames: &mut Frames, rows: &mut u64) -> Result<(), CallError> {
     let mut words = Vec::new();
     while let Some((kind, length)) = frames.next(h, &mut words)? {
         let frame = Frame::decode(kind, &words, length).map_err(|unread| match unread {
-            Unread::Malformed => Failed::from(protocol_violation()),
+            Unread::Malformed => CallError::from(protocol_violation()),
             Unread::NoMemory(no) => no.into(),
         })?;
         match frame {
@@ -569,7 +569,7 @@ fn hand_on<H: CallerHost>(h: &H, frames: &mut Frames, rows: &mut u64) -> Result<
             }
             Frame::Message(message) => h.relay(&message)?,
             Frame::Complete(ending) => h.complete(&ending)?,
-            Frame::Error(report) => return Err(Failed::Report(report)),
+            Frame::Error(report) => return Err(CallError::Report(report)),
             _ => return Err(protocol_violation().into()),
         }
     }
@@ -585,22 +585,22 @@ pub fn cancel<H: CallerHost>(
     call: &Call,
     id: Option<i64>,
     grace_us: Option<u64>,
-) -> Result<bool, Failed> {
+) -> Result<bool, CallError> {
     let (table, card) = find(h, session, id)?;
     let ticket = card.ticket;
-    if matches!(card.state, State::Pending | State::Queued) {
+    if matches!(card.state, TaskState::Pending | TaskState::Queued) {
         let pinned = table.pin(ticket);
-        let mut fate = table.cancel_queued(ticket, h.timestamp());
-        let cancelled = fate != Fate::Ignored;
+        let mut change = table.cancel_queued(ticket, h.timestamp());
+        let cancelled = change != TaskChange::Ignored;
         if cancelled {
-            write_down(h, &table, ticket, State::Cancelled);
+            write_down(h, &table, ticket, TaskState::Cancelled);
         }
         if pinned {
-            fate = table.unpin(ticket);
+            change = table.unpin(ticket);
         }
         if cancelled {
             table.wake(ticket.id, |proc| h.wake(proc));
-            forget_file(h, fate, ticket.id);
+            forget_file(h, change, ticket.id);
             return Ok(true);
         }
     }
@@ -625,13 +625,13 @@ pub fn cancel<H: CallerHost>(
     }
     // It may have seen the gate shut before it could be signalled.
     Ok(match table.state(ticket) {
-        Some(state) if state.finished() => state == State::Cancelled,
+        Some(state) if state.finished() => state == TaskState::Cancelled,
         _ => due,
     })
 }
 
 /// Nobody will read a task's result: it is forgotten when it ends, or now.
-pub fn detach<H: CallerHost>(h: &H, session: &Session, id: Option<i64>) -> Result<(), Failed> {
+pub fn detach<H: CallerHost>(h: &H, session: &Session, id: Option<i64>) -> Result<(), CallError> {
     let (table, card) = find(h, session, id)?;
     forget_file(h, table.detach(card.ticket), card.ticket.id);
     Ok(())

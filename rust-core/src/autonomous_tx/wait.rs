@@ -34,7 +34,7 @@ fn sleep_and_watch<H: CallerHost, T, E: From<Saved>>(
     let mut looked = h.now_us();
     loop {
         let most = match ready()? {
-            Break(met) => return Ok(met),
+            Break(ended) => return Ok(ended),
             Continue(most) => most,
         };
         _ = h.sleep(tick.min(most))?;

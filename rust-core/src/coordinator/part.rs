@@ -4,7 +4,7 @@ use super::fairness::Fairness;
 use super::runner::{Numbers, Runner, Work};
 use super::topics::Topics;
 use crate::host::Saved;
-use crate::lease::work::Said;
+use crate::lease::work::LeaseUpdate;
 
 /// What a part has while it takes a step.
 pub struct Context<'a, H> {
@@ -64,7 +64,7 @@ pub trait Part<H> {
         _ = (by, now);
     }
     /// What a worker said of one of its leases.
-    fn hear(&mut self, cx: &mut Context<'_, H>, lease: u64, said: Said);
+    fn hear(&mut self, cx: &mut Context<'_, H>, lease: u64, said: LeaseUpdate);
     /// Do what can be done now. After an error the next step goes on; it comes after a pause.
     fn step(&mut self, cx: &mut Context<'_, H>) -> Result<(), Saved>;
     /// The last step failed for want of memory: keep less.

@@ -15,7 +15,7 @@ use super::health::Health;
 use super::host::{Host, Line, Lost};
 use crate::async_event::EventHost;
 use crate::launcher::cedes;
-use crate::launcher::registry::{Entry, Registry, State};
+use crate::launcher::registry::{CoordinatorState, DatabaseEntry, Registry};
 use crate::launcher::tallies::Teller;
 use crate::schedule::part::ScheduleStore;
 
@@ -60,7 +60,7 @@ impl Process {
         let entry = entry as usize;
         let mut coordinator = Coordinator::new(partition);
         coordinator.events.set_poll(POLL_US);
-        let since = registry.entries.get(entry).and_then(Entry::take_partition_since);
+        let since = registry.entries.get(entry).and_then(DatabaseEntry::take_partition_since);
         coordinator.events.set_age(since.map_or(0, |since| now.saturating_sub(since).max(0) as u64));
         Self { coordinator, entry, asks_reserve: needed, runs: false, turned: None, hearing: Health::default(), teller: Teller::default() }
     }
@@ -77,7 +77,7 @@ impl Process {
         if ends || leaves {
             self.close(h);
             if leaves && !ends {
-                entry.became(State::Failed, h.timestamp());
+                entry.enter(CoordinatorState::Failed, h.timestamp());
             }
             return Next::End;
         }
@@ -102,7 +102,7 @@ impl Process {
         self.turned = Some(h.now_us());
         match taken {
             Err(lost) => {
-                entry.became(if lost == Lost::Gone { State::Absent } else { State::Failed }, h.timestamp());
+                entry.enter(if lost == Lost::Gone { CoordinatorState::Absent } else { CoordinatorState::Failed }, h.timestamp());
                 Next::End
             }
             Ok(wait) => self.rest(h, entry).unwrap_or(Next::Sleep(wait.min(hears))),
@@ -117,7 +117,7 @@ impl Process {
 
     /// What an earlier coordinator had begun may still commit: its events are given to nobody else before it is known
     /// whether it did. None: it has begun.
-    fn begin<H: EventHost + ScheduleStore>(&mut self, h: &H, registry: &Registry, entry: &Entry) -> Option<Next> {
+    fn begin<H: EventHost + ScheduleStore>(&mut self, h: &H, registry: &Registry, entry: &DatabaseEntry) -> Option<Next> {
         if std::mem::take(&mut self.asks_reserve) && cedes(registry, entry, h.timestamp()) {
             return Some(Next::End);
         }
@@ -126,7 +126,7 @@ impl Process {
         }
         if !self.runs {
             self.runs = true;
-            entry.became(State::Running, h.timestamp());
+            entry.enter(CoordinatorState::Running, h.timestamp());
         }
         None
     }
@@ -168,7 +168,7 @@ impl Process {
         }
     }
 
-    fn rest<H: EventHost + ScheduleStore>(&mut self, h: &H, entry: &Entry) -> Option<Next> {
+    fn rest<H: EventHost + ScheduleStore>(&mut self, h: &H, entry: &DatabaseEntry) -> Option<Next> {
         let left_us = self.coordinator.rests(h)?;
         entry.becomes_idle(self.coordinator.events.age_us(h.now_us()), left_us, h.timestamp());
         Some(Next::End)

@@ -2,7 +2,7 @@
 
 use crate::async_event::spec::{Batch, Spec};
 use crate::host::{Bounds, Saved};
-use crate::lease::work::Said;
+use crate::lease::work::LeaseUpdate;
 
 /// What a worker is to do in one lease.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +40,7 @@ pub trait Runner {
         u64::MAX
     }
     /// What workers have said since the last call, of each lease in its order.
-    fn heard(&self) -> Vec<(u64, Said)>;
+    fn heard(&self) -> Vec<(u64, LeaseUpdate)>;
 }
 
 /// The numbers of leases: in their highest byte is the part that each belongs to.

@@ -43,9 +43,9 @@ impl Topics {
 
 /// What has been said to one coordinator, in shared memory.
 #[derive(Debug, Default)]
-pub struct Told(AtomicU32);
+pub struct PendingTopics(AtomicU32);
 
-impl Told {
+impl PendingTopics {
     /// Was any of it new?
     pub fn say(&self, topics: Topics) -> bool {
         self.0.fetch_or(topics.0, SeqCst) & topics.0 != topics.0

@@ -13,7 +13,7 @@ use crate::host::Saved;
 pub struct Turn {
     clock: Clock,
     /// Told since the last turn.
-    told: Topics,
+    topics: Topics,
     numbers: Numbers,
     fairness: Fairness,
     /// Of each part.
@@ -25,7 +25,7 @@ pub struct Turn {
 impl Turn {
     /// There may be something new.
     pub fn tell(&mut self, topics: Topics) {
-        self.told |= topics;
+        self.topics |= topics;
     }
 
     /// Each part takes a step, also when another one has failed, but not while it pauses after a failure. Microseconds
@@ -35,8 +35,8 @@ impl Turn {
         self.failed = false;
         self.fairness.begin_turn();
         self.look_at_clock(h, parts);
-        let told = std::mem::take(&mut self.told);
-        parts.iter_mut().for_each(|part| part.tell(told));
+        let topics = std::mem::take(&mut self.topics);
+        parts.iter_mut().for_each(|part| part.tell(topics));
         self.hear(h, parts);
         for index in self.fairness.order(parts.len()) {
             let pauses = self.health.get(index).is_some_and(|health| health.pause(h.now_us()) > 0);
@@ -116,8 +116,8 @@ impl Turn {
 
     /// No part has anything to do until somebody says so, or until so many microseconds have passed.
     pub fn rests<H>(&self, h: &H, parts: &mut [&mut dyn Part<H>]) -> Option<u64> {
-        let nothing_told = self.told.is_empty();
-        parts.iter().map(|part| part.rests(h)).fold(nothing_told.then_some(u64::MAX), |most, rest| Some(most?.min(rest?)))
+        let nothing_new = self.topics.is_empty();
+        parts.iter().map(|part| part.rests(h)).fold(nothing_new.then_some(u64::MAX), |most, rest| Some(most?.min(rest?)))
     }
 
     fn context<'a, H: Host>(&'a mut self, h: &'a H, part: usize) -> Context<'a, H> {

@@ -2,7 +2,7 @@
 
 use super::runner::Work;
 use crate::async_event::spec::{self, Batch, Spec};
-use crate::autonomous_tx::call::{Failed, Session};
+use crate::autonomous_tx::call::{CallError, Session};
 use crate::host::CallerHost;
 use crate::lease::leases::Leases;
 use crate::lease::work::{self, Errand};
@@ -29,7 +29,7 @@ pub struct Workers<'a, H> {
 
 impl<H: CallerHost> Workers<'_, H> {
     /// As [`super::runner::Runner::start`].
-    pub fn start(&self, lease: u64, work: &Work<'_>) -> Result<bool, Failed> {
+    pub fn start(&self, lease: u64, work: &Work<'_>) -> Result<bool, CallError> {
         match *work {
             Work::Batches { handler, batches } => {
                 let title = memory::joined(&[b"event handler ", &handler.name], WHAT)?;
@@ -52,7 +52,7 @@ impl<H: CallerHost> Workers<'_, H> {
         }
     }
 
-    fn borrow(&self, lease: u64, errand: &Errand) -> Result<bool, Failed> {
+    fn borrow(&self, lease: u64, errand: &Errand) -> Result<bool, CallError> {
         self.leases.start(lease, self.h, self.area, self.session, errand, &self.limits)
     }
 }

@@ -13,8 +13,8 @@ pub mod registry;
 pub mod reserve;
 pub mod tallies;
 
-use registry::{Entry, Registry, State};
-use reserve::Order;
+use registry::{CoordinatorState, DatabaseEntry, Registry};
+use reserve::Assignment;
 
 /// Between looks at the list of databases.
 const LOOK_EVERY_US: i64 = 10_000_000;
@@ -40,7 +40,7 @@ pub trait LauncherHost {
     /// Those that workers of the pool have.
     fn workers(&self) -> u32;
     /// Start a process that is to be a coordinator; false: there is no worker slot.
-    fn start(&self, order: Order) -> bool;
+    fn start(&self, assignment: Assignment) -> bool;
     /// Set a latch.
     fn wake(&self, proc: u32);
     /// Has the state of a database changed in a way that belongs in the log?
@@ -114,7 +114,7 @@ impl Launcher {
             match registry.find(*database) {
                 Some((_, entry)) => entry.is_meant(),
                 None => match registry.add(*database, now) {
-                    Some((_, entry)) => _ = entry.change(entry.state(), State::Failed, now),
+                    Some((_, entry)) => _ = entry.change(entry.state(), CoordinatorState::Failed, now),
                     None => full = true,
                 },
             }
@@ -125,11 +125,11 @@ impl Launcher {
         self.full = full;
         for entry in &registry.entries {
             let state = entry.state();
-            if state.0 == State::Free || self.known.contains(&entry.database()) {
+            if state.0 == CoordinatorState::Free || self.known.contains(&entry.database()) {
                 continue;
             }
-            if entry.pid() == 0 && matches!(state.0, State::Absent | State::Failed | State::Idle) {
-                entry.change(state, State::Free, now);
+            if entry.pid() == 0 && matches!(state.0, CoordinatorState::Absent | CoordinatorState::Failed | CoordinatorState::Idle) {
+                entry.change(state, CoordinatorState::Free, now);
             } else {
                 entry.ask_to_leave_for_good();
                 entry.proc().into_iter().for_each(|proc| h.wake(proc));
@@ -137,27 +137,27 @@ impl Launcher {
         }
     }
 
-    fn start<H: LauncherHost>(&self, h: &H, registry: &Registry, entry: &Entry, index: u32, now: i64) -> bool {
+    fn start<H: LauncherHost>(&self, h: &H, registry: &Registry, entry: &DatabaseEntry, index: u32, now: i64) -> bool {
         let state = entry.state();
         entry.may_come_again();
-        if !entry.change(state, State::Starting, now) {
+        if !entry.change(state, CoordinatorState::Starting, now) {
             return true;
         }
-        let order = Order { entry: index, generation: entry.state().1, database: entry.database() };
+        let assignment = Assignment { entry: index, generation: entry.state().1, database: entry.database() };
         let from_reserve = || {
             entry.set_reserved(true);
-            reserve::give(&registry.reserve, order).inspect(|proc| h.wake(*proc)).is_some()
+            reserve::give(&registry.reserve, assignment).inspect(|proc| h.wake(*proc)).is_some()
         };
         let from_slots = || {
             entry.set_reserved(false);
-            may_take_slot(h, registry) && h.start(order)
+            may_take_slot(h, registry) && h.start(assignment)
         };
         let started = match entry.is_known() {
             true => from_reserve() || from_slots(),
             false => from_slots() || from_reserve(),
         };
         if !started {
-            entry.change((State::Starting, order.generation), State::Failed, now);
+            entry.change((CoordinatorState::Starting, assignment.generation), CoordinatorState::Failed, now);
         }
         started
     }
@@ -167,51 +167,51 @@ impl Launcher {
 /// either.
 fn may_take_slot<H: LauncherHost>(h: &H, registry: &Registry) -> bool {
     // The one that is being started is among these.
-    let on_their_way = registry.entries.iter().filter(|entry| entry.state().0 == State::Starting && entry.pid() == 0).count();
+    let on_their_way = registry.entries.iter().filter(|entry| entry.state().0 == CoordinatorState::Starting && entry.pid() == 0).count();
     let free = h.free_slots() as usize;
     free >= on_their_way && free.saturating_add(h.workers() as usize) > on_their_way
 }
 
 /// A coordinator has come to a database that has the extension: it leaves, if that was not known and one of the
 /// reserve can take its place; the launcher, which is to be kicked then, starts that.
-pub fn cedes(registry: &Registry, entry: &Entry, now: i64) -> bool {
+pub fn cedes(registry: &Registry, entry: &DatabaseEntry, now: i64) -> bool {
     let cedes = !entry.know() && reserve::any_waits(&registry.reserve);
-    cedes && entry.change(entry.state(), State::Failed, now)
+    cedes && entry.change(entry.state(), CoordinatorState::Failed, now)
 }
 
-/// A process of the reserve ends. An order that it has not seen is the launcher's again, which is to be kicked.
+/// A process of the reserve ends. An assignment that it has not seen goes back to the launcher, whom the caller wakes.
 pub fn leave_reserve(registry: &Registry, place: u32, now: i64) {
     let unseen = registry.reserve.get(place as usize).and_then(|place| place.leave());
-    if let Some(order) = unseen
-        && let Some(entry) = registry.entries.get(order.entry as usize)
+    if let Some(assignment) = unseen
+        && let Some(entry) = registry.entries.get(assignment.entry as usize)
     {
-        entry.change((State::Starting, order.generation), State::Failed, now);
+        entry.change((CoordinatorState::Starting, assignment.generation), CoordinatorState::Failed, now);
     }
 }
 
 /// The process of a coordinator ends: one that had not said why has failed.
-pub fn exits(registry: &Registry, entry: &Entry, now: i64) {
+pub fn exits(registry: &Registry, entry: &DatabaseEntry, now: i64) {
     registry.tallies.leave(entry.database());
     let state = entry.state();
-    if matches!(state.0, State::Looking | State::Running) {
+    if matches!(state.0, CoordinatorState::Looking | CoordinatorState::Running) {
         entry.failed(now.saturating_add(backoff(entry.failures())));
-        entry.change(state, State::Failed, now);
+        entry.change(state, CoordinatorState::Failed, now);
     }
     // Last: from then on another one may come.
     entry.detach();
 }
 
 /// When an entry is to be started, if it is.
-fn due(entry: &Entry, now: i64) -> Option<i64> {
+fn due(entry: &DatabaseEntry, now: i64) -> Option<i64> {
     let (state, _) = entry.state();
     if entry.leaves(now) {
         return None;
     }
     match state {
         // As long as the last one has not gone, it has not left its place to another one.
-        State::Failed if entry.pid() == 0 => Some(entry.retry_at().min(now + LONGEST_BACKOFF_US)),
-        State::Idle if entry.pid() == 0 => Some(entry.visit_at()).filter(|at| *at < i64::MAX),
-        State::Starting if entry.pid() == 0 && (now - entry.since()).abs() > START_PATIENCE_US => Some(now),
+        CoordinatorState::Failed if entry.pid() == 0 => Some(entry.retry_at().min(now + LONGEST_BACKOFF_US)),
+        CoordinatorState::Idle if entry.pid() == 0 => Some(entry.visit_at()).filter(|at| *at < i64::MAX),
+        CoordinatorState::Starting if entry.pid() == 0 && (now - entry.since()).abs() > START_PATIENCE_US => Some(now),
         _ => None,
     }
 }
@@ -246,9 +246,9 @@ mod tests {
         fn workers(&self) -> u32 {
             self.workers.get()
         }
-        fn start(&self, order: Order) -> bool {
+        fn start(&self, assignment: Assignment) -> bool {
             if self.slots.get() {
-                self.started.borrow_mut().push((order.entry, order.generation, order.database));
+                self.started.borrow_mut().push((assignment.entry, assignment.generation, assignment.database));
             }
             self.slots.get()
         }
@@ -282,12 +282,12 @@ mod tests {
         launcher.step(&h, &registry);
         let entry = &registry.entries[0];
         assert!(entry.attach(1, 100, 3, 0));
-        assert!(entry.change((State::Looking, 1), State::Absent, 0));
+        assert!(entry.change((CoordinatorState::Looking, 1), CoordinatorState::Absent, 0));
         entry.detach();
         h.now.set(h.now.get() + 100 * LOOK_EVERY_US);
         launcher.step(&h, &registry);
         assert_eq!(h.started.borrow().len(), 1);
-        entry.change(entry.state(), State::Failed, 0);
+        entry.change(entry.state(), CoordinatorState::Failed, 0);
         registry.kick();
         launcher.step(&h, &registry);
         assert_eq!(h.started.borrow().len(), 2);
@@ -303,7 +303,7 @@ mod tests {
             assert!(entry.attach(generation, 100, 3, 0));
             entry.detach();
             entry.failed(h.now.get() + backoff(failures));
-            entry.change((State::Looking, generation), State::Failed, h.now.get());
+            entry.change((CoordinatorState::Looking, generation), CoordinatorState::Failed, h.now.get());
             let before = h.started.borrow().len();
             let wait = launcher.step(&h, &registry);
             assert_eq!(h.started.borrow().len(), before, "not at once");
@@ -352,7 +352,7 @@ mod tests {
         entry.fared(false, 0);
         assert!(!entry.is_failing(), "it does not run");
         entry.attach(1, 100, 3, 0);
-        entry.became(State::Running, 0);
+        entry.enter(CoordinatorState::Running, 0);
         assert!(!entry.is_failing());
         entry.fared(false, 7);
         assert!(entry.is_failing() && entry.failures() == 1 && entry.retry_at() == 7);
@@ -368,7 +368,7 @@ mod tests {
         entry.attach(1, 100, 3, 0);
         entry.ask_to_leave(h.now.get() + 5_000_000);
         entry.detach();
-        entry.change((State::Looking, 1), State::Failed, 0);
+        entry.change((CoordinatorState::Looking, 1), CoordinatorState::Failed, 0);
         launcher.step(&h, &registry);
         assert_eq!(h.started.borrow().len(), 1);
         h.now.set(h.now.get() + 5_000_000);
@@ -387,10 +387,10 @@ mod tests {
         launcher.step(&h, &registry);
         assert!(entry.leaves(h.now.get()));
         entry.detach();
-        entry.change((State::Looking, 1), State::Failed, 0);
+        entry.change((CoordinatorState::Looking, 1), CoordinatorState::Failed, 0);
         registry.kick();
         launcher.step(&h, &registry);
-        assert_eq!(entry.state().0, State::Free);
+        assert_eq!(entry.state().0, CoordinatorState::Free);
     }
 
     #[test]
@@ -405,7 +405,7 @@ mod tests {
             launcher.step(&h, &registry);
         }
         entry.detach();
-        entry.change(entry.state(), State::Failed, 0);
+        entry.change(entry.state(), CoordinatorState::Failed, 0);
         registry.kick();
         launcher.step(&h, &registry);
         assert_eq!(h.started.borrow().len(), 2);
@@ -424,7 +424,7 @@ mod tests {
         assert!(registry.find(room + 1).is_none() && registry.find(room + 2).is_none());
         // Two have gone, or are not meant any more: their places are free at the next look, and taken at the one after.
         for entry in &registry.entries[..2] {
-            entry.change(entry.state(), State::Absent, 0);
+            entry.change(entry.state(), CoordinatorState::Absent, 0);
         }
         h.databases.borrow_mut().drain(..2);
         for _ in 0..2 {
@@ -462,7 +462,7 @@ mod tests {
         entry.detach();
         launcher.step(&h, &registry);
         assert_eq!((h.started.borrow().len(), &h.woken.borrow()[..]), (2, &[9][..]));
-        assert_eq!(registry.reserve[2].take(), Some(Order { entry: 1, generation: 2, database: 6 }));
+        assert_eq!(registry.reserve[2].take(), Some(Assignment { entry: 1, generation: 2, database: 6 }));
         assert!(entry.attach(2, 101, 9, 0) && !cedes(&registry, entry, 0));
         let other = &registry.entries[0];
         assert!(other.attach(1, 100, 3, 0) && !cedes(&registry, other, 0), "no other is in reserve");
@@ -477,10 +477,10 @@ mod tests {
         assert!(entry.attach(1, 100, 3, 0) && cedes(&registry, entry, 0));
         registry.kick();
         launcher.step(&h, &registry);
-        assert_eq!((registry.reserve[0].take(), entry.state()), (None, (State::Failed, 1)));
+        assert_eq!((registry.reserve[0].take(), entry.state()), (None, (CoordinatorState::Failed, 1)));
         entry.detach();
         launcher.step(&h, &registry);
-        assert_eq!(registry.reserve[0].take(), Some(Order { entry: 0, generation: 2, database: 5 }));
+        assert_eq!(registry.reserve[0].take(), Some(Assignment { entry: 0, generation: 2, database: 5 }));
     }
 
     #[test]
@@ -489,10 +489,10 @@ mod tests {
         h.slots.set(false);
         registry.reserve[0].wait(9);
         launcher.step(&h, &registry);
-        assert_eq!(registry.entries[0].state().0, State::Starting);
-        assert_eq!(registry.entries[1].state().0, State::Failed);
+        assert_eq!(registry.entries[0].state().0, CoordinatorState::Starting);
+        assert_eq!(registry.entries[1].state().0, CoordinatorState::Failed);
         leave_reserve(&registry, 0, 0);
-        assert_eq!(registry.entries[0].state().0, State::Failed, "it ended before it saw its order");
+        assert_eq!(registry.entries[0].state().0, CoordinatorState::Failed, "it ended before it saw its assignment");
     }
 
     #[test]
@@ -503,12 +503,12 @@ mod tests {
         let attach = || assert!(entry.attach(entry.state().1, 100, 3, now));
         attach();
         exits(&registry, entry, now);
-        assert_eq!((entry.state().0, entry.failures(), entry.pid()), (State::Failed, 1, 0));
+        assert_eq!((entry.state().0, entry.failures(), entry.pid()), (CoordinatorState::Failed, 1, 0));
         assert_eq!(entry.retry_at(), now + backoff(0));
-        for said in [State::Absent, State::Failed] {
-            entry.change(entry.state(), State::Starting, now);
+        for said in [CoordinatorState::Absent, CoordinatorState::Failed] {
+            entry.change(entry.state(), CoordinatorState::Starting, now);
             attach();
-            entry.became(said, now);
+            entry.enter(said, now);
             exits(&registry, entry, now);
             assert_eq!((entry.state().0, entry.failures(), entry.pid()), (said, 1, 0), "it had said so");
         }
@@ -522,7 +522,7 @@ mod tests {
         let leaves = |left_us: u64| {
             let (_, generation) = entry.state();
             assert!(entry.attach(generation, 100, 3, h.now.get()));
-            entry.became(State::Running, h.now.get());
+            entry.enter(CoordinatorState::Running, h.now.get());
             entry.becomes_idle(0, left_us, h.now.get());
             entry.detach();
         };
@@ -559,15 +559,15 @@ mod tests {
         for _ in 0..2_000 {
             let registry = Box::<Registry>::default();
             let (_, entry) = registry.add(5, 0).unwrap();
-            entry.change(entry.state(), State::Failed, 0);
-            entry.change(entry.state(), State::Starting, 0);
+            entry.change(entry.state(), CoordinatorState::Failed, 0);
+            entry.change(entry.state(), CoordinatorState::Starting, 0);
             assert!(entry.attach(1, 100, 3, 0));
-            entry.became(State::Running, 0);
+            entry.enter(CoordinatorState::Running, 0);
             std::thread::scope(|scope| {
                 scope.spawn(|| registry.say(5, Topics::HANDLERS, 0));
                 entry.becomes_idle(0, u64::MAX, 0);
             });
-            assert_eq!(entry.state().0, State::Failed, "the next one comes at once");
+            assert_eq!(entry.state().0, CoordinatorState::Failed, "the next one comes at once");
         }
     }
 
@@ -602,7 +602,7 @@ mod tests {
         let now = h.now.get();
         assert_eq!(registry.make_room(now), Some(Some(2)), "the one that came first");
         assert_eq!(registry.make_room(now), Some(None), "it is on its way");
-        registry.entries[0].became(State::Failed, now);
+        registry.entries[0].enter(CoordinatorState::Failed, now);
         registry.entries[0].detach();
         launcher.step(&h, &registry);
         assert_eq!(h.started.borrow().len(), 3, "it does not come back at once");

@@ -15,9 +15,9 @@
 //! with the entry's generation, so that a coordinator that comes late finds itself not wanted.
 
 use super::quotas::Quotas;
-use super::reserve::{self, Place};
+use super::reserve::{self, ReservePlace};
 use super::tallies::Tallies;
-use crate::coordinator::topics::{Told, Topics};
+use crate::coordinator::topics::{PendingTopics, Topics};
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::*};
 
 /// Databases that can be known at a time.
@@ -26,7 +26,7 @@ pub const PLACES: usize = 256;
 /// States of an entry; the numbers appear in views.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum State {
+pub enum CoordinatorState {
     Free = 0,
     Starting = 1,
     Looking = 2,
@@ -39,7 +39,7 @@ pub enum State {
     Idle = 6,
 }
 
-impl State {
+impl CoordinatorState {
     /// All of them, each at its number.
     pub const ALL: [Self; 7] = [Self::Free, Self::Starting, Self::Looking, Self::Running, Self::Absent, Self::Failed, Self::Idle];
 
@@ -58,14 +58,14 @@ const YIELD_US: i64 = 2_000_000;
 /// One database.
 #[repr(C, align(64))]
 #[derive(Debug, Default)]
-pub struct Entry {
+pub struct DatabaseEntry {
     word: AtomicU64,
     database: AtomicU32,
     pid: AtomicU32,
     /// Latch of the coordinator, plus one.
     proc: AtomicU32,
     /// What its coordinator is to hear.
-    told: Told,
+    pending: PendingTopics,
     /// How often it was told of handlers.
     changes: AtomicU32,
     /// It is to leave: the database is wanted by somebody, until then.
@@ -98,8 +98,8 @@ pub struct Registry {
     launcher_proc: AtomicU32,
     /// Something is to be looked at.
     kicked: AtomicU32,
-    pub reserve: [Place; reserve::PLACES],
-    pub entries: [Entry; PLACES],
+    pub reserve: [ReservePlace; reserve::PLACES],
+    pub entries: [DatabaseEntry; PLACES],
     pub tallies: Tallies,
     pub quotas: Quotas,
 }
@@ -111,28 +111,28 @@ impl Default for Registry {
             launcher_pid: AtomicU32::new(0),
             launcher_proc: AtomicU32::new(0),
             kicked: AtomicU32::new(0),
-            reserve: std::array::from_fn(|_| Place::default()),
-            entries: std::array::from_fn(|_| Entry::default()),
+            reserve: std::array::from_fn(|_| ReservePlace::default()),
+            entries: std::array::from_fn(|_| DatabaseEntry::default()),
             tallies: Tallies::default(),
             quotas: Quotas::default(),
         }
     }
 }
 
-fn word(generation: u64, state: State) -> u64 {
+fn word(generation: u64, state: CoordinatorState) -> u64 {
     generation << 8 | state as u64
 }
 
-impl Entry {
+impl DatabaseEntry {
     /// State and generation.
-    pub fn state(&self) -> (State, u64) {
+    pub fn state(&self) -> (CoordinatorState, u64) {
         let word = self.word.load(SeqCst);
-        (State::from_number(word as u8), word >> 8)
+        (CoordinatorState::from_number(word as u8), word >> 8)
     }
 
     /// From one state to another, where nobody else has changed it.
-    pub fn change(&self, from: (State, u64), to: State, now: i64) -> bool {
-        let next = if to == State::Starting { from.1 + 1 } else { from.1 };
+    pub fn change(&self, from: (CoordinatorState, u64), to: CoordinatorState, now: i64) -> bool {
+        let next = if to == CoordinatorState::Starting { from.1 + 1 } else { from.1 };
         let done = self.word.compare_exchange(word(from.1, from.0), word(next, to), SeqCst, Relaxed).is_ok();
         if done {
             self.since.store(now, Relaxed);
@@ -162,7 +162,7 @@ impl Entry {
 
     /// It runs, but its last turn failed.
     pub fn is_failing(&self) -> bool {
-        self.state().0 == State::Running && self.failures() > 0
+        self.state().0 == CoordinatorState::Running && self.failures() > 0
     }
 
     /// Try again then.
@@ -182,7 +182,7 @@ impl Entry {
 
     /// The coordinator takes its place; false: it is not wanted any more.
     pub fn attach(&self, generation: u64, pid: u32, proc: u32, now: i64) -> bool {
-        if !self.change((State::Starting, generation), State::Looking, now) {
+        if !self.change((CoordinatorState::Starting, generation), CoordinatorState::Looking, now) {
             return false;
         }
         self.proc.store(proc + 1, Release);
@@ -203,7 +203,7 @@ impl Entry {
     /// The coordinator is to leave the database, and none is to come before then.
     pub fn ask_to_leave(&self, until: i64) {
         self.leave_until.store(until, SeqCst);
-        self.told.say(Topics::LEAVE);
+        self.pending.say(Topics::LEAVE);
     }
 
     /// As for a database that is not meant: until it is again.
@@ -219,11 +219,11 @@ impl Entry {
     }
 
     pub fn leaves(&self, now: i64) -> bool {
-        self.told.get().has(Topics::LEAVE) && now < self.leave_until.load(SeqCst)
+        self.pending.get().has(Topics::LEAVE) && now < self.leave_until.load(SeqCst)
     }
 
     pub fn may_come_again(&self) {
-        self.told.take_back(Topics::LEAVE);
+        self.pending.take_back(Topics::LEAVE);
     }
 
     /// The database has the extension: was that known?
@@ -242,7 +242,7 @@ impl Entry {
     /// There may be something new; was any of it not said already? Of handlers, the coordinator will hear it before it
     /// starts anything that a worker refuses for it.
     pub fn say(&self, topics: Topics) -> bool {
-        let new = self.told.say(topics);
+        let new = self.pending.say(topics);
         if topics.has(Topics::HANDLERS) {
             self.changes.fetch_add(1, SeqCst);
         }
@@ -255,7 +255,7 @@ impl Entry {
 
     /// What was said since the last time.
     pub fn hear(&self) -> Topics {
-        self.told.take()
+        self.pending.take()
     }
 
     pub fn partition(&self) -> Option<u32> {
@@ -288,17 +288,17 @@ impl Entry {
 
     /// A coordinator found out what there is for it here. What is said to it meanwhile is heard: by it, or by the
     /// launcher.
-    pub fn became(&self, to: State, now: i64) {
+    pub fn enter(&self, to: CoordinatorState, now: i64) {
         match to {
-            State::Running => self.recovered(),
-            State::Absent => self.forget(),
+            CoordinatorState::Running => self.recovered(),
+            CoordinatorState::Absent => self.forget(),
             _ => {}
         }
         self.change(self.state(), to, now);
         let wanted = match to {
             // Somebody may have created the extension after it was found missing.
-            State::Absent => self.hear().rouses(),
-            State::Idle => self.told.get().rouses(),
+            CoordinatorState::Absent => self.hear().rouses(),
+            CoordinatorState::Idle => self.pending.get().rouses(),
             _ => false,
         };
         if wanted {
@@ -311,38 +311,38 @@ impl Entry {
     pub fn becomes_idle(&self, age_us: u64, left_us: u64, now: i64) {
         self.partition_since.store(now.saturating_sub_unsigned(age_us), Relaxed);
         self.retry_at.store(now.saturating_add_unsigned(left_us), Relaxed);
-        self.became(State::Idle, now);
+        self.enter(CoordinatorState::Idle, now);
     }
 
     /// When somebody is to look after an idle database.
     pub fn visit_at(&self) -> i64 {
-        let emitted = if self.told.get().has(Topics::EVENTS) { self.since().saturating_add(VISIT_AFTER_US) } else { i64::MAX };
+        let emitted = if self.pending.get().has(Topics::EVENTS) { self.since().saturating_add(VISIT_AFTER_US) } else { i64::MAX };
         self.retry_at().min(emitted)
     }
 
     /// There is something to do where there was nothing.
-    fn rouse(&self, from: State, now: i64) -> bool {
+    fn rouse(&self, from: CoordinatorState, now: i64) -> bool {
         let state = self.state();
         if state.0 != from {
             return false;
         }
         self.retry_at.store(now, Relaxed);
-        self.change(state, State::Failed, now)
+        self.change(state, CoordinatorState::Failed, now)
     }
 }
 
 impl Registry {
-    pub fn find(&self, database: u32) -> Option<(u32, &Entry)> {
+    pub fn find(&self, database: u32) -> Option<(u32, &DatabaseEntry)> {
         self.entries
             .iter()
             .zip(0..)
             .map(|(entry, index)| (index, entry))
-            .find(|(_, e)| e.state().0 != State::Free && e.database() == database)
+            .find(|(_, e)| e.state().0 != CoordinatorState::Free && e.database() == database)
     }
 
     /// An entry for a database that has none; for the launcher alone.
-    pub fn add(&self, database: u32, now: i64) -> Option<(u32, &Entry)> {
-        let (entry, index) = self.entries.iter().zip(0..).find(|(e, _)| e.state().0 == State::Free)?;
+    pub fn add(&self, database: u32, now: i64) -> Option<(u32, &DatabaseEntry)> {
+        let (entry, index) = self.entries.iter().zip(0..).find(|(e, _)| e.state().0 == CoordinatorState::Free)?;
         entry.database.store(database, Release);
         entry.partition.store(0, Relaxed);
         entry.may_come_again();
@@ -351,7 +351,7 @@ impl Registry {
         entry.sequence.store(0, SeqCst);
         entry.retry_at.store(0, Relaxed);
         let state = entry.state();
-        entry.change(state, State::Absent, now).then_some((index, entry))
+        entry.change(state, CoordinatorState::Absent, now).then_some((index, entry))
     }
 
     pub fn set_launcher(&self, pid: u32, proc: Option<u32>) {
@@ -371,7 +371,7 @@ impl Registry {
             // Whoever finds it said already need not set the latch again.
             return new.then(|| entry.proc()).flatten();
         }
-        if entry.rouse(State::Idle, now) { self.kick() } else { entry.proc() }
+        if entry.rouse(CoordinatorState::Idle, now) { self.kick() } else { entry.proc() }
     }
 
     /// The extension has been created in this database.
@@ -381,13 +381,13 @@ impl Registry {
         entry.recovered();
         // A coordinator that is about to leave hears it.
         entry.say(Topics::HANDLERS);
-        _ = entry.rouse(State::Absent, now) || entry.rouse(State::Idle, now);
+        _ = entry.rouse(CoordinatorState::Absent, now) || entry.rouse(CoordinatorState::Idle, now);
     }
 
     /// A call has no worker process and cannot hope for one: a coordinator leaves its worker slot for a while, the one
     /// that has been there the longest. Its latch, if one was asked just now; None: nobody can.
     pub fn make_room(&self, now: i64) -> Option<Option<u32>> {
-        let others_could_have = |entry: &&Entry| entry.pid() != 0 && entry.reserved.load(Relaxed) == 0;
+        let others_could_have = |entry: &&DatabaseEntry| entry.pid() != 0 && entry.reserved.load(Relaxed) == 0;
         let there = || self.entries.iter().filter(others_could_have);
         if there().any(|entry| entry.leaves(now)) {
             return Some(None);
@@ -402,7 +402,7 @@ impl Registry {
     pub fn vacate(&self, database: u32, until: i64) -> Option<Option<u32>> {
         let (_, entry) = self.find(database)?;
         entry.ask_to_leave(until);
-        (entry.pid() != 0 || entry.state().0 == State::Starting).then(|| entry.proc())
+        (entry.pid() != 0 || entry.state().0 == CoordinatorState::Starting).then(|| entry.proc())
     }
 
     /// He does not want it any more.
@@ -435,7 +435,7 @@ mod tests {
         assert_eq!(entry.raise_id(100, 0), 9);
         // Made anew, it is another one; and so it is in another database, if that is a copy.
         assert_eq!([entry.raise_id(101, 2), entry.raise_id(101, 0)], [0, 2]);
-        assert!(entry.change(entry.state(), State::Free, 0));
+        assert!(entry.change(entry.state(), CoordinatorState::Free, 0));
         let (_, entry) = registry.add(6, 0).unwrap();
         assert_eq!(entry.raise_id(101, 0), 0);
     }

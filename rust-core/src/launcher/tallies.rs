@@ -17,7 +17,7 @@ const LOOK_EVERY_US: u64 = 10_000_000;
 
 #[repr(C, align(64))]
 #[derive(Debug, Default)]
-struct Place {
+struct TallyPlace {
     /// Database and handler; 0: nobody's.
     owner: AtomicU64,
     waiting: AtomicU64,
@@ -31,12 +31,12 @@ struct Place {
 
 #[derive(Debug)]
 pub struct Tallies {
-    places: [Place; PLACES],
+    places: [TallyPlace; PLACES],
 }
 
 impl Default for Tallies {
     fn default() -> Self {
-        Self { places: std::array::from_fn(|_| Place::default()) }
+        Self { places: std::array::from_fn(|_| TallyPlace::default()) }
     }
 }
 
@@ -44,7 +44,7 @@ fn owner(database: u32, handler: u32) -> u64 {
     u64::from(database) << 32 | u64::from(handler)
 }
 
-impl Place {
+impl TallyPlace {
     fn write(&self, counts: &NoteCounts) {
         self.waiting.store(counts.waiting, Relaxed);
         self.done.store(counts.done, Relaxed);
@@ -77,8 +77,8 @@ impl Place {
 impl Tallies {
     /// Nothing is counted in this database any more.
     pub fn leave(&self, database: u32) {
-        let of_it = |place: &&Place| place.owner.load(Acquire) >> 32 == u64::from(database);
-        self.places.iter().filter(of_it).for_each(Place::free);
+        let of_it = |place: &&TallyPlace| place.owner.load(Acquire) >> 32 == u64::from(database);
+        self.places.iter().filter(of_it).for_each(TallyPlace::free);
     }
 
     /// A row of a view: database, handler, what was counted. None after the last place.
@@ -128,7 +128,7 @@ impl Teller {
         self.places.retain(|handler, index| {
             let there = counts.binary_search_by_key(handler, |(id, _)| *id).is_ok();
             if !there {
-                tallies.places.get(*index).into_iter().for_each(Place::free);
+                tallies.places.get(*index).into_iter().for_each(TallyPlace::free);
             }
             there
         });

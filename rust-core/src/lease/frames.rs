@@ -3,7 +3,7 @@
 
 use crate::host::Column;
 use crate::report::Report;
-use crate::wire::batch::{self, Became};
+use crate::wire::batch::{self, BatchEnd};
 use crate::wire::codec::{Malformed, Unread};
 use crate::wire::frame::Kind;
 use crate::wire::message::{Ending, Stamp, decode_columns, decode_report};
@@ -25,7 +25,7 @@ pub enum Frame<'a> {
     /// One statement of several is through.
     Complete(Ending),
     /// What became of a batch, by its index.
-    Batch(usize, Became),
+    Batch(usize, BatchEnd),
     Stamp(Stamp),
 }
 
@@ -41,8 +41,8 @@ impl<'a> Frame<'a> {
             Kind::Described => Self::Described(decode_columns(words)?),
             Kind::Complete => Self::Complete(Ending::decode(words)?),
             Kind::Outcome => {
-                let (index, became) = batch::decode(words)?;
-                Self::Batch(index, became)
+                let (index, end) = batch::decode(words)?;
+                Self::Batch(index, end)
             }
             Kind::Stamp => Self::Stamp(Stamp::decode(words)?),
             Kind::Request => return Err(Malformed.into()),

@@ -3,15 +3,15 @@
 
 use super::frames::Frame;
 use super::work::*;
-use crate::autonomous_tx::call::{Failed, Session, encode};
+use crate::autonomous_tx::call::{CallError, Session, encode};
 use crate::autonomous_tx::ending::{LastTransaction, SIGINT_EVERY_US, SIGTERM_AFTER_US};
 use crate::autonomous_tx::exchange::{Exchange, Keep, Terms};
-use crate::host::{Arg, ArgForm, Bounds, CallerHost, Identity, Mode, Outcome, Output, Saved};
+use crate::host::{Arg, ArgForm, Bounds, CallerHost, Identity, Mode, Output, Saved, XactStatus};
 use crate::memory::{self, Grows, SMALL};
 use crate::pool::area::Area;
-use crate::pool::borrow::{Limits, Short, foresee, try_borrow};
+use crate::pool::borrow::{Limits, Shortage, foresee, try_borrow};
 use crate::pool::gate::{Stop, Why};
-use crate::pool::slot::{Key, Lease, Slot, State};
+use crate::pool::slot::{Key, Lease, Slot, SlotState};
 use crate::report::*;
 use crate::wire::codec::Unread;
 use crate::wire::frame::{self, Kind};
@@ -39,7 +39,7 @@ struct Open {
     launched: bool,
     last_words: Option<Report>,
     /// What a command has said so far; None: it runs batches.
-    command: Option<Box<Ended>>,
+    command: Option<Box<CommandResult>>,
     /// When somebody has given it up, and when its worker is signalled again.
     cancel: Option<(u64, u64)>,
 }
@@ -63,7 +63,7 @@ impl Leases {
         session: &Session,
         errand: &Errand,
         limits: &Limits,
-    ) -> Result<bool, Failed> {
+    ) -> Result<bool, CallError> {
         let key = Key { database: errand.database, user: errand.owner, superuser: errand.superuser };
         if self.leaves_to_others(h, area, key, limits) {
             return Ok(false);
@@ -74,12 +74,12 @@ impl Leases {
         self.open.borrow_mut().room(1, LEASE)?;
         let borrowed = match try_borrow(h, area, key, limits)? {
             Ok(borrowed) => borrowed,
-            Err(short) => {
-                self.was_short(h, area, short);
+            Err(shortage) => {
+                self.note_shortage(h, area, shortage);
                 return Ok(false);
             }
         };
-        area.events_wait_no_more(h.my_pid());
+        area.coordinator_waits_no_more(h.my_pid());
         self.no_process.set(false);
         let Lease { slot, generation } = borrowed.lease;
         area.slots[slot as usize].let_batches(generation, errand.work.parts());
@@ -92,7 +92,7 @@ impl Leases {
         if sent.is_err() {
             return Ok(false);
         }
-        let command = matches!(errand.work, Work::Command { .. }).then(|| Box::new(Ended::of(h.timestamp())));
+        let command = matches!(errand.work, Work::Command { .. }).then(|| Box::new(CommandResult::of(h.timestamp())));
         let open = Open { number, lease: borrowed.lease, launched: borrowed.launched, last_words: None, command, cancel: None };
         #[expect(clippy::disallowed_methods, reason = "room was made before")]
         self.open.borrow_mut().push(open);
@@ -104,18 +104,18 @@ impl Leases {
         if self.leaves_to_others(h, area, key, limits) {
             return Ok(false);
         }
-        let short = foresee(h, area, key, limits, !self.no_process.get())?;
-        short.into_iter().for_each(|short| self.was_short(h, area, short));
-        Ok(short.is_none())
+        let shortage = foresee(h, area, key, limits, !self.no_process.get())?;
+        shortage.into_iter().for_each(|shortage| self.note_shortage(h, area, shortage));
+        Ok(shortage.is_none())
     }
 
-    fn was_short<H: CallerHost>(&self, h: &H, area: &Area, short: Short) {
-        if short == Short::WorkerProcesses {
+    fn note_shortage<H: CallerHost>(&self, h: &H, area: &Area, shortage: Shortage) {
+        if shortage == Shortage::WorkerProcesses {
             self.no_process.set(true);
         }
         // At a limit of its role's, no other coordinator could help.
-        if short.of_workers() {
-            area.events_wait(h.my_pid(), self.count(), h.now_us());
+        if shortage.of_workers() {
+            area.coordinator_waits(h.my_pid(), self.count(), h.now_us());
         }
     }
 
@@ -125,9 +125,9 @@ impl Leases {
             return true;
         }
         // What is run makes calls of its own: leases must not take all workers that there are for these.
-        let short = takes_last(area, key, limits);
-        short.into_iter().for_each(|short| self.was_short(h, area, short));
-        short.is_some()
+        let shortage = takes_last(area, key, limits);
+        shortage.into_iter().for_each(|shortage| self.note_shortage(h, area, shortage));
+        shortage.is_some()
     }
 
     /// Take back the batches of a lease that its worker has not begun, but for the first `keep`: those from this
@@ -159,7 +159,7 @@ impl Leases {
         let now = h.now_us();
         let lately = self.ended_at.get().is_some_and(|at| now.saturating_sub(at) < STAND_ASIDE_US);
         let have = self.count().max(usize::from(lately));
-        have > 0 && (area.waiters() > 0 || area.tasks_wait() || area.poorer_events_wait(h.my_pid(), have, h.now_us()))
+        have > 0 && (area.waiters() > 0 || area.tasks_wait() || area.poorer_coordinator_waits(h.my_pid(), have, h.now_us()))
     }
 
     pub fn count(&self) -> usize {
@@ -167,7 +167,7 @@ impl Leases {
     }
 
     /// What has been said since the last time.
-    pub fn listen<H: CallerHost>(&self, h: &H, area: &Area) -> Vec<(u64, Said)> {
+    pub fn listen<H: CallerHost>(&self, h: &H, area: &Area) -> Vec<(u64, LeaseUpdate)> {
         let mut said = Vec::new();
         self.open.borrow_mut().retain_mut(|open| {
             let more = hear(h, area, open, &mut said);
@@ -184,7 +184,7 @@ impl Leases {
 }
 
 /// What the worker is asked for.
-fn request<'a>(errand: &Errand<'a>) -> Result<Request<'a>, Failed> {
+fn request<'a>(errand: &Errand<'a>) -> Result<Request<'a>, CallError> {
     let identity = Identity { session_user: errand.owner, current_user: errand.owner, database: errand.database, ..Identity::default() };
     let common = Request {
         identity,
@@ -216,16 +216,16 @@ fn request<'a>(errand: &Errand<'a>) -> Result<Request<'a>, Failed> {
 
 /// What one more lease would leave nothing of for the calls that others make; where there is one worker in all, it
 /// is for leases too.
-fn takes_last(area: &Area, key: Key, limits: &Limits) -> Option<Short> {
+fn takes_last(area: &Area, key: Key, limits: &Limits) -> Option<Shortage> {
     let leases = |of: &dyn Fn(&Slot) -> bool| {
-        let ours = |slot: &&Slot| matches!(slot.state(), (State::Busy, generation) if slot.has_batches(generation)) && of(slot);
+        let ours = |slot: &&Slot| matches!(slot.state(), (SlotState::Busy, generation) if slot.has_batches(generation)) && of(slot);
         area.slots.iter().filter(ours).count()
     };
     let last = |most: usize, taken: usize| most > 1 && taken + 1 >= most;
     if last(area.slots.len(), leases(&|_| true)) {
-        return Some(Short::Slots);
+        return Some(Shortage::Slots);
     }
-    last(limits.per_role as usize, leases(&|slot| slot.key().user == key.user)).then_some(Short::Role)
+    last(limits.per_role as usize, leases(&|slot| slot.key().user == key.user)).then_some(Shortage::Role)
 }
 
 impl Open {
@@ -268,17 +268,17 @@ impl Open {
     }
 
     /// What one frame adds; what ends the lease with it.
-    fn take<H: CallerHost>(&mut self, h: &H, slot: &Slot, frame: Frame, said: &mut Vec<(u64, Said)>) -> Option<Said> {
+    fn take<H: CallerHost>(&mut self, h: &H, slot: &Slot, frame: Frame, said: &mut Vec<(u64, LeaseUpdate)>) -> Option<LeaseUpdate> {
         match (frame, &mut self.command) {
-            (Frame::Batch(index, became), None) => _ = memory::push(said, (self.number, Said::Batch(index, became)), LEASE),
+            (Frame::Batch(index, end), None) => _ = memory::push(said, (self.number, LeaseUpdate::Batch(index, end)), LEASE),
             (Frame::Stamp(stamp), Some(command)) => {
                 if command.pid == 0 {
                     (command.pid, command.started) = (stamp.pid, stamp.at);
-                    _ = memory::push(said, (self.number, Said::Began { pid: stamp.pid, at: stamp.at }), LEASE);
+                    _ = memory::push(said, (self.number, LeaseUpdate::Began { pid: stamp.pid, at: stamp.at }), LEASE);
                 }
                 (command.finished, command.dropped) = (stamp.at, command.dropped.max(stamp.dropped));
                 if stamp.timed_out {
-                    command.how = How::TimedOut;
+                    command.end = CommandEnd::TimedOut;
                 }
             }
             (Frame::Message(message), _) if message.severity >= Severity::Error => self.last_words = Some(*message),
@@ -287,25 +287,25 @@ impl Open {
                 command.dropped += u32::from(!kept);
             }
             (Frame::Message(_), None) => {}
-            (Frame::Done(_), None) => return Some(Said::Over),
+            (Frame::Done(_), None) => return Some(LeaseUpdate::Over),
             (Frame::Done(ending), Some(command)) => {
                 // It was taken back before it began.
                 if command.pid == 0 {
-                    return Some(Said::Over);
+                    return Some(LeaseUpdate::Over);
                 }
-                (command.how, command.rows, command.tag) = (How::Done, Some(ending.processed), ending.tag);
-                return self.command.take().map(Said::Ended);
+                (command.end, command.rows, command.tag) = (CommandEnd::Done, Some(ending.processed), ending.tag);
+                return self.command.take().map(LeaseUpdate::Ended);
             }
             (Frame::Error(report), command) => match command.take() {
                 Some(mut command) if command.pid != 0 => {
                     let cancelled = self.cancel.is_some() && report.sqlstate == QUERY_CANCELED;
-                    command.how = match command.how {
-                        How::TimedOut => How::TimedOut,
-                        _ if cancelled => How::Cancelled,
-                        _ => How::Failed,
+                    command.end = match command.end {
+                        CommandEnd::TimedOut => CommandEnd::TimedOut,
+                        _ if cancelled => CommandEnd::Cancelled,
+                        _ => CommandEnd::Failed,
                     };
                     command.error = Some(*report);
-                    return Some(Said::Ended(command));
+                    return Some(LeaseUpdate::Ended(command));
                 }
                 _ => return Some(refused(&report)),
             },
@@ -315,33 +315,39 @@ impl Open {
     }
 
     /// Nothing more is heard of the worker.
-    fn lost<H: CallerHost>(&mut self, h: &H, slot: &Slot) -> Said {
+    fn lost<H: CallerHost>(&mut self, h: &H, slot: &Slot) -> LeaseUpdate {
         let generation = self.lease.generation;
         // One that went when it had taken the request and before its first part: something in it must be at fault.
         let begun = if slot.taken(generation) { slot.recall_batches(generation, 0).unwrap_or(0).max(1) } else { 0 };
         let words = self.last_words.take();
         match (self.command.take(), words) {
             (_, Some(words)) if !slot.taken(generation) => refused(&words),
-            (None, Some(words)) if words.sqlstate == QUERY_CANCELED => Said::TimedOut { begun, message: words.texts() },
-            (Some(command), words) if begun > 0 => Said::Ended(self.bereaved(h, slot, command, words)),
-            _ => Said::Lost { begun },
+            (None, Some(words)) if words.sqlstate == QUERY_CANCELED => LeaseUpdate::TimedOut { begun, message: words.texts() },
+            (Some(command), words) if begun > 0 => LeaseUpdate::Ended(self.command_lost(h, slot, command, words)),
+            _ => LeaseUpdate::Lost { begun },
         }
     }
 
     /// The worker of a command has gone in the midst of it. If its last commit is known to be done, so is the command.
-    fn bereaved<H: CallerHost>(&self, h: &H, slot: &Slot, mut command: Box<Ended>, words: Option<Report>) -> Box<Ended> {
+    fn command_lost<H: CallerHost>(
+        &self,
+        h: &H,
+        slot: &Slot,
+        mut command: Box<CommandResult>,
+        words: Option<Report>,
+    ) -> Box<CommandResult> {
         let last = LastTransaction::of(h, slot, self.lease.generation);
         command.finished = h.timestamp();
         if last.done {
-            command.how = How::Done;
+            command.end = CommandEnd::Done;
             return command;
         }
         let timed_out = words.as_ref().is_some_and(|words| words.sqlstate == QUERY_CANCELED);
-        command.committed = last.before + u64::from(last.outcome == Outcome::Committed);
-        command.how = match self.cancel {
-            Some(_) => How::Cancelled,
-            None if timed_out => How::TimedOut,
-            None => How::Lost,
+        command.committed = last.before + u64::from(last.outcome == XactStatus::Committed);
+        command.end = match self.cancel {
+            Some(_) => CommandEnd::Cancelled,
+            None if timed_out => CommandEnd::TimedOut,
+            None => CommandEnd::Lost,
         };
         let (state, said) = words.as_ref().map_or((CONNECTION_FAILURE, None), |words| (words.sqlstate, words.get(Field::Message)));
         let message = said.filter(|_| timed_out).unwrap_or(b"worker of the command terminated");
@@ -357,13 +363,13 @@ impl Open {
 
 /// Read what a worker has written; false: the lease is over.
 #[expect(clippy::disallowed_methods, reason = "room for two is made before anything is read, and for one before the end")]
-fn hear<H: CallerHost>(h: &H, area: &Area, open: &mut Open, said: &mut Vec<(u64, Said)>) -> bool {
+fn hear<H: CallerHost>(h: &H, area: &Area, open: &mut Open, said: &mut Vec<(u64, LeaseUpdate)>) -> bool {
     let Lease { slot: index, generation } = open.lease;
     let slot = &area.slots[index as usize];
     open.insist(h, slot);
     // Before what it wrote is read: what it wrote before it went is there.
     let unborn = open.launched && slot.worker_pid.load(Acquire) == 0 && h.launch_failed(index);
-    let gone = slot.state() != (State::Busy, generation) || unborn;
+    let gone = slot.state() != (SlotState::Busy, generation) || unborn;
     let mut reader = area.reply_ring(index).reader();
     let mut buffer = Vec::new();
     while reader.available() > 0 {
@@ -376,7 +382,7 @@ fn hear<H: CallerHost>(h: &H, area: &Area, open: &mut Open, said: &mut Vec<(u64,
             if let Some(proc) = slot.worker_proc() {
                 h.wake(proc);
             }
-            if reader.available() == 0 && slot.state() != (State::Busy, generation) {
+            if reader.available() == 0 && slot.state() != (SlotState::Busy, generation) {
                 return Err(());
             }
             h.relax();
@@ -415,6 +421,6 @@ fn hear<H: CallerHost>(h: &H, area: &Area, open: &mut Open, said: &mut Vec<(u64,
     !gone
 }
 
-fn refused(report: &Report) -> Said {
-    Said::Refused { sqlstate: report.sqlstate, message: report.texts() }
+fn refused(report: &Report) -> LeaseUpdate {
+    LeaseUpdate::Refused { sqlstate: report.sqlstate, message: report.texts() }
 }

@@ -2,7 +2,7 @@
 
 use crate::host::Bounds;
 use crate::report::Report;
-use crate::wire::batch::Became;
+use crate::wire::batch::BatchEnd;
 
 /// Whom a worker acts as, and what it is to do.
 #[derive(Clone, Copy, Debug)]
@@ -44,15 +44,15 @@ impl Work<'_> {
 
 /// What one lease has said.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Said {
-    Batch(usize, Became),
+pub enum LeaseUpdate {
+    Batch(usize, BatchEnd),
     /// The command runs, in this process since this time.
     Began {
         pid: u32,
         at: i64,
     },
     /// The command has ended, and with it the lease.
-    Ended(Box<Ended>),
+    Ended(Box<CommandResult>),
     /// The lease is over, and nothing of which nothing was said has begun.
     Over,
     /// The same, and why.
@@ -73,20 +73,20 @@ pub enum Said {
 
 /// How a command ended that had begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
+pub enum CommandEnd {
     Done,
     Failed,
     /// Somebody asked for that, by [`super::leases::Leases::cancel`].
     Cancelled,
     TimedOut,
-    /// Its worker has gone, and it is not known to be done.
+    /// Its worker or the server was lost while it ran, and it is not known to be done.
     Lost,
 }
 
 /// What is known of a command that has ended.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Ended {
-    pub how: How,
+pub struct CommandResult {
+    pub end: CommandEnd,
     pub pid: u32,
     /// Times of the wall clock, microseconds since 2000.
     pub started: i64,
@@ -105,11 +105,11 @@ pub struct Ended {
     pub dropped: u32,
 }
 
-impl Ended {
+impl CommandResult {
     /// Nothing has been said of it, and that is how it is if nothing ever will.
     pub(super) fn of(now: i64) -> Self {
         Self {
-            how: How::Lost,
+            end: CommandEnd::Lost,
             pid: 0,
             started: now,
             finished: now,

@@ -3,7 +3,7 @@
 //! The layout is the same in the server's fixed shared memory (module preloaded, one pool for all)
 //! and in a segment of a session's own (not preloaded, workers private to the session).
 
-use super::slot::{Slot, State};
+use super::slot::{Slot, SlotState};
 use super::stats::{Counters, KINDS};
 use crate::wire::ring::Ring;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
@@ -12,13 +12,13 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 pub const REQUEST_BYTES: usize = 16 * 1024;
 
 /// A coordinator of events that finds no worker looks again sooner than that.
-const EVENTS_WAIT_MS: u32 = 150;
+const COORDINATOR_WAITS_MS: u32 = 150;
 
 /// A coordinator that wants one worker more, in a word: milliseconds of the clock that processes share, how many
 /// it has (8 bits), and its pid (24 bits: Linux has 22).
-struct Want(u64);
+struct WaitingCoordinator(u64);
 
-impl Want {
+impl WaitingCoordinator {
     fn new(pid: u32, have: usize, now_us: u64) -> Self {
         Self((now_us / 1000) << 32 | (have.min(255) as u64) << 24 | u64::from(pid) & 0xff_ffff)
     }
@@ -33,7 +33,7 @@ impl Want {
 
     fn is_recent(&self, now_us: u64) -> bool {
         let passed = ((now_us / 1000) as u32).wrapping_sub((self.0 >> 32) as u32) as i32;
-        self.0 != 0 && passed.unsigned_abs() < EVENTS_WAIT_MS
+        self.0 != 0 && passed.unsigned_abs() < COORDINATOR_WAITS_MS
     }
 }
 
@@ -57,8 +57,8 @@ pub struct Header {
     pub waiting: [AtomicU32; 32],
     /// Who waits for a buffer that a process of the pool has pinned (high), and that process; see `pins.rs`.
     pub pins: [AtomicU64; 32],
-    /// The coordinator of events that found no worker, how many it had, and when: see `Want`.
-    pub events_wait: AtomicU64,
+    /// The coordinator of events that found no worker, how many it had, and when: see `WaitingCoordinator`.
+    pub coordinator_waits: AtomicU64,
     pub stats: [Counters; KINDS],
 }
 
@@ -121,7 +121,7 @@ impl<'a> Area<'a> {
 
     /// A lease ends: the slot is idle, or free where its worker has died. True if that was us to say.
     pub fn release(&self, slot: &Slot, generation: u64) -> bool {
-        let done = slot.change(generation, State::Busy, State::Idle);
+        let done = slot.change(generation, SlotState::Busy, SlotState::Idle);
         if done {
             self.header.busy.fetch_sub(1, Relaxed);
         }
@@ -130,7 +130,7 @@ impl<'a> Area<'a> {
 
     /// The lease of a worker that has died is over. True if that was us to say.
     pub fn release_dead(&self, slot: &Slot, generation: u64) -> bool {
-        let done = slot.change(generation, State::Dead, State::Free);
+        let done = slot.change(generation, SlotState::Dead, SlotState::Free);
         if done {
             self.header.busy.fetch_sub(1, Relaxed);
         }
@@ -139,7 +139,7 @@ impl<'a> Area<'a> {
 
     /// A session's command has been answered; the session keeps its worker. True if that was us to say.
     pub fn hold(&self, slot: &Slot, generation: u64) -> bool {
-        let done = slot.change(generation, State::Busy, State::Held);
+        let done = slot.change(generation, SlotState::Busy, SlotState::Held);
         if done {
             self.header.busy.fetch_sub(1, Relaxed);
         }
@@ -147,8 +147,8 @@ impl<'a> Area<'a> {
     }
 
     /// A task has ended, or did not begin: its worker is idle, or its slot free.
-    pub fn untask(&self, slot: &Slot, generation: u64, to: State) -> bool {
-        let done = slot.change(generation, State::Tasked, to);
+    pub fn untask(&self, slot: &Slot, generation: u64, to: SlotState) -> bool {
+        let done = slot.change(generation, SlotState::Tasked, to);
         if done {
             self.header.busy.fetch_sub(1, Relaxed);
         }
@@ -157,7 +157,7 @@ impl<'a> Area<'a> {
 
     /// A claimed slot whose worker never came: free again.
     pub fn give_back(&self, slot: &Slot, generation: u64) -> bool {
-        let done = slot.change(generation, State::Busy, State::Free);
+        let done = slot.change(generation, SlotState::Busy, SlotState::Free);
         if done {
             self.header.busy.fetch_sub(1, Relaxed);
         }
@@ -170,26 +170,26 @@ impl<'a> Area<'a> {
         let mut left = 0;
         for slot in self.slots.iter().filter(|s| database == 0 || s.key().database == database) {
             let (state, generation) = slot.state();
-            if state == State::Idle && slot.change(generation, State::Idle, State::Retiring) {
+            if state == SlotState::Idle && slot.change(generation, SlotState::Idle, SlotState::Retiring) {
                 slot.worker_proc().into_iter().for_each(&mut wake);
             }
             let (state, generation) = slot.state();
-            let leaves_soon = state == State::Busy && slot.abandoned(generation);
-            left += u32::from(leaves_soon || matches!(state, State::Starting | State::Idle | State::Retiring));
+            let leaves_soon = state == SlotState::Busy && slot.abandoned(generation);
+            left += u32::from(leaves_soon || matches!(state, SlotState::Starting | SlotState::Idle | SlotState::Retiring));
         }
         left
     }
 
     /// Slots that have a worker, or are to have one.
     pub fn workers(&self) -> usize {
-        self.slots.iter().filter(|slot| slot.state().0 != State::Free).count()
+        self.slots.iter().filter(|slot| slot.state().0 != SlotState::Free).count()
     }
 
     /// Leases in a database whose callers have gone, and which have not ended yet.
     pub fn orphans(&self, database: u32) -> usize {
         let orphaned = |slot: &&Slot| {
             let (state, generation) = slot.state();
-            state == State::Busy && slot.abandoned(generation) && slot.key().database == database
+            state == SlotState::Busy && slot.abandoned(generation) && slot.key().database == database
         };
         self.slots.iter().filter(orphaned).count()
     }
@@ -198,7 +198,7 @@ impl<'a> Area<'a> {
     pub fn in_use(&self, database: u32, user: u32) -> usize {
         let counts = |slot: &&Slot| {
             let key = slot.key();
-            matches!(slot.state().0, State::Busy | State::Held | State::Tasked)
+            matches!(slot.state().0, SlotState::Busy | SlotState::Held | SlotState::Tasked)
                 && (database == 0 || key.database == database)
                 && (user == 0 || key.user == user)
         };
@@ -232,25 +232,25 @@ impl<'a> Area<'a> {
 
     /// A coordinator of events that has so many workers has found no other. It says so each time, and is
     /// forgotten if it does not. Who has fewer is heard.
-    pub fn events_wait(&self, pid: u32, have: usize, now: u64) {
-        let want = Want::new(pid, have, now);
-        let last = Want(self.header.events_wait.load(Relaxed));
+    pub fn coordinator_waits(&self, pid: u32, have: usize, now: u64) {
+        let want = WaitingCoordinator::new(pid, have, now);
+        let last = WaitingCoordinator(self.header.coordinator_waits.load(Relaxed));
         if !last.is_recent(now) || last.pid() == want.pid() || want.have() < last.have() {
-            self.header.events_wait.store(want.0, Relaxed);
+            self.header.coordinator_waits.store(want.0, Relaxed);
         }
     }
 
     /// It has found one.
-    pub fn events_wait_no_more(&self, pid: u32) {
-        let last = self.header.events_wait.load(Relaxed);
-        if Want(last).pid() == u64::from(pid) & 0xff_ffff {
-            _ = self.header.events_wait.compare_exchange(last, 0, Relaxed, Relaxed);
+    pub fn coordinator_waits_no_more(&self, pid: u32) {
+        let last = self.header.coordinator_waits.load(Relaxed);
+        if WaitingCoordinator(last).pid() == u64::from(pid) & 0xff_ffff {
+            _ = self.header.coordinator_waits.compare_exchange(last, 0, Relaxed, Relaxed);
         }
     }
 
     /// Has another coordinator than this one, which has fewer workers, found no other lately?
-    pub fn poorer_events_wait(&self, pid: u32, have: usize, now: u64) -> bool {
-        let want = Want(self.header.events_wait.load(Relaxed));
+    pub fn poorer_coordinator_waits(&self, pid: u32, have: usize, now: u64) -> bool {
+        let want = WaitingCoordinator(self.header.coordinator_waits.load(Relaxed));
         want.pid() != u64::from(pid) & 0xff_ffff && want.is_recent(now) && want.have() < have as u64
     }
 
@@ -286,7 +286,7 @@ pub(crate) mod tests {
         assert_eq!(left(), 0);
         starting.claim_for_prewarming(0, key, 1).unwrap();
         assert_eq!(left(), 1, "it will be idle");
-        let generation = busy.claim(State::Free, 0, (100, 1)).unwrap();
+        let generation = busy.claim(SlotState::Free, 0, (100, 1)).unwrap();
         busy.set_key(key);
         assert_eq!(left(), 1, "somebody works with it");
         busy.abandon(generation);

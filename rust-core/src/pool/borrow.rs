@@ -8,7 +8,7 @@
 
 use super::area::Area;
 use super::deadlock::Watch;
-use super::slot::{Key, Lease, Slot, State};
+use super::slot::{Key, Lease, Slot, SlotState};
 use crate::host::{CallerHost, Launch, Saved, World};
 use crate::report::{CONFIGURATION_LIMIT_EXCEEDED, DEADLOCK_DETECTED, Field, Report};
 use crate::task::{Table, dispatch};
@@ -73,14 +73,14 @@ impl From<Saved> for Refused {
 
 /// Which limit stood in the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Short {
+pub enum Shortage {
     Slots,
     Role,
     Session,
     WorkerProcesses,
 }
 
-impl Short {
+impl Shortage {
     /// Any worker that somebody gives back would help.
     pub fn of_workers(self) -> bool {
         matches!(self, Self::Slots | Self::WorkerProcesses)
@@ -134,19 +134,19 @@ pub fn borrow<H: CallerHost>(
     }
     let mut watch = Watch::new(start, limits.deadlock_ms);
     let found = loop {
-        let short = match attempt(h, area, key, limits) {
+        let shortage = match attempt(h, area, key, limits) {
             Ok(Ok((lease, launched))) => break Ok((lease, launched)),
-            Ok(Err(short)) => short,
+            Ok(Err(shortage)) => shortage,
             Err(saved) => break Err(saved.into()),
         };
         let spent_ms = h.now_us().saturating_sub(start) / 1000;
-        let room = short == Short::WorkerProcesses && make_room(h, area);
-        if let Some(report) = hopeless(h, area, key, limits, short).filter(|_| !room) {
+        let room = shortage == Shortage::WorkerProcesses && make_room(h, area);
+        if let Some(report) = hopeless(h, area, key, limits, shortage).filter(|_| !room) {
             break Err(Refused::Report(Box::new(report)));
         }
         let left = u64::from(limits.timeout_ms).saturating_sub(spent_ms);
         if left == 0 {
-            break Err(Refused::Report(Box::new(exhausted(short, limits.timeout_ms))));
+            break Err(Refused::Report(Box::new(exhausted(shortage, limits.timeout_ms))));
         }
         enlist(h, me, area);
         waited = true;
@@ -171,43 +171,43 @@ pub fn borrow<H: CallerHost>(
 }
 
 /// A worker of this key if there is one to be had at once, or what is short.
-pub fn try_borrow<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) -> Result<Result<Borrowed, Short>, Saved> {
+pub fn try_borrow<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) -> Result<Result<Borrowed, Shortage>, Saved> {
     let found = attempt(h, area, key, limits)?;
     Ok(found.map(|(lease, launched)| Borrowed { lease, launched, waited_us: None }))
 }
 
 /// What would be short for a worker of this key, by a look; nothing is claimed. Whether the server has a process left is
 /// known only from having one started: where the last try found none, one is, and serves who comes when it is ready.
-pub fn foresee<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits, processes_left: bool) -> Result<Option<Short>, Saved> {
-    if let Some(short) = beyond(area, h.my_pid(), key, limits) {
-        return Ok(Some(short));
+pub fn foresee<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits, processes_left: bool) -> Result<Option<Shortage>, Saved> {
+    if let Some(shortage) = beyond(area, h.my_pid(), key, limits) {
+        return Ok(Some(shortage));
     }
-    let of_key = |state: State| area.slots.iter().any(|slot| slot.state().0 == state && slot.key() == key);
-    if of_key(State::Idle) {
+    let of_key = |state: SlotState| area.slots.iter().any(|slot| slot.state().0 == state && slot.key() == key);
+    if of_key(SlotState::Idle) {
         return Ok(None);
     }
-    if let Some(short) = full_role(h, area, key, limits) {
-        return Ok(Some(short));
+    if let Some(shortage) = full_role(h, area, key, limits) {
+        return Ok(Some(shortage));
     }
     reclaim(h, area);
-    let Some((index, slot)) = area.slots.iter().enumerate().find(|(_, slot)| slot.state().0 == State::Free) else {
+    let Some((index, slot)) = area.slots.iter().enumerate().find(|(_, slot)| slot.state().0 == SlotState::Free) else {
         retire_one(h, area, |other| other != key);
-        return Ok(Some(Short::Slots));
+        return Ok(Some(Shortage::Slots));
     };
     if processes_left {
         return Ok(None);
     }
-    if !of_key(State::Starting)
+    if !of_key(SlotState::Starting)
         && let Some(generation) = slot.claim_for_prewarming(slot.state().1, key, h.my_pid())
     {
         let launched = h.launch(index as u32, generation, key);
         if !matches!(launched, Ok(Launch::Started)) {
-            slot.change(generation, State::Starting, State::Free);
+            slot.change(generation, SlotState::Starting, SlotState::Free);
             retire_one(h, area, |other| other != key);
             launched?;
         }
     }
-    Ok(Some(Short::WorkerProcesses))
+    Ok(Some(Shortage::WorkerProcesses))
 }
 
 fn enlist<H: World>(h: &H, me: &Borrower, area: &Area) {
@@ -224,10 +224,10 @@ fn delist<H: CallerHost>(h: &H, me: &Borrower, area: &Area) {
 fn claim_idle<H: World>(h: &H, area: &Area, index: u32, key: Key, limits: &Limits) -> Option<Lease> {
     let slot = area.slot(index)?;
     let (state, generation) = slot.state();
-    if state != State::Idle || slot.key() != key {
+    if state != SlotState::Idle || slot.key() != key {
         return None;
     }
-    let generation = slot.claim(State::Idle, generation, (h.my_pid(), h.my_proc()))?;
+    let generation = slot.claim(SlotState::Idle, generation, (h.my_pid(), h.my_proc()))?;
     area.header.busy.fetch_add(1, Relaxed);
     if role_exceeds(area, key.user, limits.per_role) {
         area.release(slot, generation);
@@ -239,30 +239,30 @@ fn claim_idle<H: World>(h: &H, area: &Area, index: u32, key: Key, limits: &Limit
 }
 
 /// One look at everything: a lease, or what is short.
-fn attempt<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) -> Result<Result<(Lease, bool), Short>, Saved> {
-    if let Some(short) = beyond(area, h.my_pid(), key, limits) {
-        return Ok(Err(short));
+fn attempt<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) -> Result<Result<(Lease, bool), Shortage>, Saved> {
+    if let Some(shortage) = beyond(area, h.my_pid(), key, limits) {
+        return Ok(Err(shortage));
     }
     for index in 0..area.slots.len() as u32 {
         if let Some(lease) = claim_idle(h, area, index, key, limits) {
             return Ok(Ok((lease, false)));
         }
     }
-    if let Some(short) = full_role(h, area, key, limits) {
-        return Ok(Err(short));
+    if let Some(shortage) = full_role(h, area, key, limits) {
+        return Ok(Err(shortage));
     }
     reclaim(h, area);
     for (index, slot) in area.slots.iter().enumerate() {
         let (state, generation) = slot.state();
-        if state != State::Free {
+        if state != SlotState::Free {
             continue;
         }
-        let Some(generation) = slot.claim(State::Free, generation, (h.my_pid(), h.my_proc())) else { continue };
+        let Some(generation) = slot.claim(SlotState::Free, generation, (h.my_pid(), h.my_proc())) else { continue };
         area.header.busy.fetch_add(1, Relaxed);
         slot.set_key(key);
         if role_exceeds(area, key.user, limits.per_role) {
             area.give_back(slot, generation);
-            return Ok(Err(Short::Role));
+            return Ok(Err(Shortage::Role));
         }
         let lease = Lease { slot: index as u32, generation };
         area.clear_rings(lease.slot);
@@ -274,7 +274,7 @@ fn attempt<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) -> Resu
             Ok(Launch::NoWorkerSlot) => {
                 area.give_back(slot, generation);
                 retire_one(h, area, |other| other != key);
-                return Ok(Err(Short::WorkerProcesses));
+                return Ok(Err(Shortage::WorkerProcesses));
             }
             Err(saved) => {
                 area.give_back(slot, generation);
@@ -283,26 +283,26 @@ fn attempt<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) -> Resu
         }
     }
     retire_one(h, area, |other| other != key);
-    Ok(Err(Short::Slots))
+    Ok(Err(Shortage::Slots))
 }
 
 /// One more worker would be one more than the role may have.
-fn full_role<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) -> Option<Short> {
+fn full_role<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) -> Option<Shortage> {
     let of_role = area.slots.iter().filter(|s| taken(s) && s.key().user == key.user).count() as u32;
     if limits.per_role == 0 || of_role < limits.per_role {
         return None;
     }
     retire_one(h, area, |other| other.user == key.user && other != key);
-    Some(Short::Role)
+    Some(Shortage::Role)
 }
 
 /// The limit that one more lease would exceed. Idle workers do not count: they are there to be used.
-fn beyond(area: &Area, pid: u32, key: Key, limits: &Limits) -> Option<Short> {
+fn beyond(area: &Area, pid: u32, key: Key, limits: &Limits) -> Option<Shortage> {
     if limits.per_session > 0 && leased_by(area, pid) + ancestors(area, pid).len() as u32 >= limits.per_session {
-        return Some(Short::Session);
+        return Some(Shortage::Session);
     }
     let of_role = || area.slots.iter().filter(|s| leased(s) && s.key().user == key.user).count() as u32;
-    (limits.per_role > 0 && of_role() >= limits.per_role).then_some(Short::Role)
+    (limits.per_role > 0 && of_role() >= limits.per_role).then_some(Shortage::Role)
 }
 
 /// With a lease just claimed, has the role more than it may? Others that claimed at the same moment see the same, and
@@ -313,15 +313,15 @@ pub(crate) fn role_exceeds(area: &Area, user: u32, per_role: u32) -> bool {
 }
 
 fn taken(slot: &Slot) -> bool {
-    slot.state().0 != State::Free
+    slot.state().0 != SlotState::Free
 }
 
 pub(crate) fn leased(slot: &Slot) -> bool {
-    matches!(slot.state().0, State::Busy | State::Held | State::Tasked)
+    matches!(slot.state().0, SlotState::Busy | SlotState::Held | SlotState::Tasked)
 }
 
 fn leased_by(area: &Area, pid: u32) -> u32 {
-    let by_caller = |slot: &&Slot| matches!(slot.state().0, State::Busy | State::Held) && slot.caller_pid.load(Relaxed) == pid;
+    let by_caller = |slot: &&Slot| matches!(slot.state().0, SlotState::Busy | SlotState::Held) && slot.caller_pid.load(Relaxed) == pid;
     area.slots.iter().filter(by_caller).count() as u32
 }
 
@@ -332,10 +332,10 @@ pub(crate) fn ancestors(area: &Area, pid: u32) -> Vec<u32> {
     let mut pid = pid;
     while let Some(index) = (0..area.slots.len() as u32).find(|i| {
         let slot = &area.slots[*i as usize];
-        matches!(slot.state().0, State::Busy | State::Tasked) && slot.worker_pid.load(Relaxed) == pid && !chain.contains(i)
+        matches!(slot.state().0, SlotState::Busy | SlotState::Tasked) && slot.worker_pid.load(Relaxed) == pid && !chain.contains(i)
     }) {
         chain.push(index);
-        if area.slots[index as usize].state().0 == State::Tasked {
+        if area.slots[index as usize].state().0 == SlotState::Tasked {
             break;
         }
         pid = area.slots[index as usize].caller_pid.load(Relaxed);
@@ -348,11 +348,11 @@ pub(crate) fn ancestors(area: &Area, pid: u32) -> Vec<u32> {
 #[expect(clippy::disallowed_methods, reason = "no more than there are workers: 1024 at most")]
 fn out_of_reach(area: &Area, pid: u32) -> Vec<u32> {
     let mut own = ancestors(area, pid);
-    let called = own.iter().map(|index| &area.slots[*index as usize]).filter(|slot| slot.state().0 == State::Busy);
+    let called = own.iter().map(|index| &area.slots[*index as usize]).filter(|slot| slot.state().0 == SlotState::Busy);
     let mut waiting: Vec<u32> = called.map(|slot| slot.caller_pid.load(Relaxed)).collect();
     waiting.push(pid);
     for (index, slot) in area.slots.iter().enumerate() {
-        let theirs = matches!(slot.state().0, State::Busy | State::Held)
+        let theirs = matches!(slot.state().0, SlotState::Busy | SlotState::Held)
             && waiting.contains(&slot.caller_pid.load(Relaxed))
             && !slot.abandoned(slot.state().1);
         if theirs && !own.contains(&(index as u32)) {
@@ -364,14 +364,14 @@ fn out_of_reach(area: &Area, pid: u32) -> Vec<u32> {
 
 /// Ask the longest idle worker among those of other keys to leave.
 pub(crate) fn retire_one<H: CallerHost>(h: &H, area: &Area, which: impl Fn(Key) -> bool) {
-    if area.slots.iter().any(|s| s.state().0 == State::Retiring) {
+    if area.slots.iter().any(|s| s.state().0 == SlotState::Retiring) {
         return;
     }
-    let idle = area.slots.iter().filter(|s| s.state().0 == State::Idle && which(s.key()));
+    let idle = area.slots.iter().filter(|s| s.state().0 == SlotState::Idle && which(s.key()));
     if let Some(slot) = idle.min_by_key(|s| s.last_used.load(Relaxed)) {
         let (state, generation) = slot.state();
-        if state == State::Idle
-            && slot.change(generation, State::Idle, State::Retiring)
+        if state == SlotState::Idle
+            && slot.change(generation, SlotState::Idle, SlotState::Retiring)
             && let Some(proc) = slot.worker_proc()
         {
             h.wake(proc);
@@ -390,13 +390,13 @@ pub(crate) fn make_room<H: CallerHost>(h: &H, area: &Area) -> bool {
 pub(crate) fn reclaim<H: CallerHost>(h: &H, area: &Area) {
     for (index, slot) in area.slots.iter().enumerate() {
         let (state, generation) = slot.state();
-        if !matches!(state, State::Busy | State::Starting) || !slot.without_worker() || !slot.named(generation) {
+        if !matches!(state, SlotState::Busy | SlotState::Starting) || !slot.without_worker() || !slot.named(generation) {
             continue;
         }
         let launcher = slot.caller_pid.load(Acquire);
         // Nobody waits for a prewarmed worker: that it failed to start is seen here only.
-        let failed = || state == State::Starting && launcher == h.my_pid() && h.launch_failed(index as u32);
-        if (!h.alive(launcher) || failed()) && slot.take_over(generation, state) && state == State::Busy {
+        let failed = || state == SlotState::Starting && launcher == h.my_pid() && h.launch_failed(index as u32);
+        if (!h.alive(launcher) || failed()) && slot.take_over(generation, state) && state == SlotState::Busy {
             area.header.busy.fetch_sub(1, Relaxed);
         }
     }
@@ -410,12 +410,12 @@ fn prewarm<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) {
             return;
         }
         let (state, generation) = slot.state();
-        if state != State::Free {
+        if state != SlotState::Free {
             continue;
         }
         if let Some(generation) = slot.claim_for_prewarming(generation, key, h.my_pid()) {
             if !matches!(h.launch(index as u32, generation, key), Ok(Launch::Started)) {
-                slot.change(generation, State::Starting, State::Free);
+                slot.change(generation, SlotState::Starting, SlotState::Free);
                 return;
             }
             have += 1;
@@ -424,28 +424,28 @@ fn prewarm<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) {
 }
 
 /// Waiting makes no sense where only this call's own ancestors could free what is short.
-fn hopeless<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits, short: Short) -> Option<Report> {
+fn hopeless<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits, shortage: Shortage) -> Option<Report> {
     let own = out_of_reach(area, h.my_pid());
     let own_of_role = || own.iter().filter(|index| area.slots[**index as usize].key().user == key.user).count() as u32;
-    let hope = match short {
-        Short::Session => false,
+    let hope = match shortage {
+        Shortage::Session => false,
         // Whatever state the others are in: it changes while we look.
-        Short::Slots => area.slots.len() > own.len(),
-        Short::Role => own_of_role() < limits.per_role,
-        Short::WorkerProcesses => {
+        Shortage::Slots => area.slots.len() > own.len(),
+        Shortage::Role => own_of_role() < limits.per_role,
+        Shortage::WorkerProcesses => {
             own.is_empty() || area.slots.iter().enumerate().any(|(i, slot)| taken(slot) && !own.contains(&(i as u32)))
         }
     };
-    if hope || (own.is_empty() && short != Short::Session) {
+    if hope || (own.is_empty() && shortage != Shortage::Session) {
         return None;
     }
-    let count = match short {
-        Short::Session => limits.per_session as usize,
+    let count = match shortage {
+        Shortage::Session => limits.per_session as usize,
         _ => own.len(),
     };
     let report = Report::error(CONFIGURATION_LIMIT_EXCEEDED, "no worker is left for this autonomous transaction")
         .with(Field::Detail, format!("All {count} workers that it could have are held by the calls it is part of and their sessions."))
-        .with(Field::Hint, format!("Consider increasing \"{}\".", short.setting()));
+        .with(Field::Hint, format!("Consider increasing \"{}\".", shortage.setting()));
     Some(report)
 }
 
@@ -455,14 +455,14 @@ fn deadlocked(detail: Vec<u8>) -> Report {
         .with(Field::Hint, "All autonomous workers wait for this transaction. Consider increasing \"aside.max_workers\".")
 }
 
-fn exhausted(short: Short, timeout_ms: u32) -> Report {
-    let detail = match short {
-        Short::Slots => "All workers of the pool are in use.",
-        Short::Role => "All workers that the role may have are in use.",
-        Short::Session => "All workers that the session may have are in use.",
-        Short::WorkerProcesses => "The server has no background worker slot left.",
+fn exhausted(shortage: Shortage, timeout_ms: u32) -> Report {
+    let detail = match shortage {
+        Shortage::Slots => "All workers of the pool are in use.",
+        Shortage::Role => "All workers that the role may have are in use.",
+        Shortage::Session => "All workers that the session may have are in use.",
+        Shortage::WorkerProcesses => "The server has no background worker slot left.",
     };
     Report::error(CONFIGURATION_LIMIT_EXCEEDED, format!("no autonomous worker became free within {timeout_ms} ms"))
         .with(Field::Detail, detail)
-        .with(Field::Hint, format!("Consider increasing \"{}\" or \"aside.checkout_timeout\".", short.setting()))
+        .with(Field::Hint, format!("Consider increasing \"{}\" or \"aside.checkout_timeout\".", shortage.setting()))
 }

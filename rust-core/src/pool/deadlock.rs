@@ -9,11 +9,11 @@
 #![expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "`Watch::look` has looked for what there may be of it")]
 
 use super::area::Area;
-use super::slot::{Slot, State};
+use super::slot::{Slot, SlotState};
 use super::waits::{Blocker, Look, Step, Suspect, Wait, Why};
 use crate::host::{CallerHost, Saved};
 use crate::memory::{self, NoMemory, SMALL};
-use crate::task::{Card, State as TaskState, Table};
+use crate::task::{Card, Table, TaskState};
 use std::sync::atomic::Ordering::*;
 
 /// Between two looks where cycles have been seen.
@@ -137,7 +137,7 @@ fn direct(area: &Area, me: u32, worker: u32, blockers: Vec<Blocker>) -> Option<V
 fn own_worker(area: &Area, pid: u32) -> Option<u32> {
     area.slots.iter().find_map(|slot| {
         let (state, generation) = slot.state();
-        let theirs = state == State::Busy && slot.named(generation) && slot.caller_pid.load(Acquire) == pid;
+        let theirs = state == SlotState::Busy && slot.named(generation) && slot.caller_pid.load(Acquire) == pid;
         let waited_for = theirs && slot.awaited(generation) && !slot.abandoned(generation) && slot.finished(generation).is_none();
         let worker = slot.worker_pid.load(Acquire);
         (waited_for && worker != 0).then_some(worker)
@@ -199,10 +199,10 @@ fn waits_in_queue(area: &Area, tasks: &Table, card: &Card) -> Vec<u32> {
 
 /// Workers that are in use; none while another one comes or goes.
 fn used(area: &Area, which: impl Fn(&Slot) -> bool) -> Vec<u32> {
-    if area.slots.iter().any(|slot| matches!(slot.state().0, State::Starting | State::Retiring | State::Dead)) {
+    if area.slots.iter().any(|slot| matches!(slot.state().0, SlotState::Starting | SlotState::Retiring | SlotState::Dead)) {
         return Vec::new();
     }
-    let used = area.slots.iter().filter(|slot| matches!(slot.state().0, State::Busy | State::Held | State::Tasked));
+    let used = area.slots.iter().filter(|slot| matches!(slot.state().0, SlotState::Busy | SlotState::Held | SlotState::Tasked));
     used.filter(|slot| which(slot)).map(|slot| slot.worker_pid.load(Acquire)).collect()
 }
 
@@ -211,8 +211,8 @@ fn owner(area: &Area, worker: u32) -> Option<u32> {
     let slot = area.slots.iter().find(|slot| slot.worker_pid.load(Acquire) == worker)?;
     let (state, generation) = slot.state();
     let waits = match state {
-        State::Held => true,
-        State::Busy => (slot.finished(generation).is_some() || slot.stalled(generation)) && !slot.awaited(generation),
+        SlotState::Held => true,
+        SlotState::Busy => (slot.finished(generation).is_some() || slot.stalled(generation)) && !slot.awaited(generation),
         _ => false,
     };
     let owner = slot.caller_pid.load(Acquire);

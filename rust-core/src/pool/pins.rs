@@ -4,7 +4,7 @@
 //! another waits, says here who waits for a pin of its, for as long as its own wait lasts.
 
 use super::area::Area;
-use super::slot::{Slot, State};
+use super::slot::{Slot, SlotState};
 use crate::host::World;
 use std::sync::atomic::Ordering::*;
 
@@ -50,8 +50,8 @@ impl Area<'_> {
     /// Have the workers of sessions that run nothing look at their pins: they sleep for as long as nobody wakes them.
     pub fn ask_for_pins<H: World>(&self, h: &H) {
         let rests = |slot: &&Slot| match slot.state() {
-            (State::Held, _) => true,
-            (State::Busy, generation) => slot.finished(generation).is_some(),
+            (SlotState::Held, _) => true,
+            (SlotState::Busy, generation) => slot.finished(generation).is_some(),
             _ => false,
         };
         self.slots.iter().filter(rests).filter_map(Slot::worker_proc).for_each(|proc| h.wake(proc));

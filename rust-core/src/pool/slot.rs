@@ -40,7 +40,7 @@ pub struct Key {
 /// States of a slot; the numbers appear in `aside_worker_row`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum State {
+pub enum SlotState {
     Free = 0,
     Starting = 1,
     Idle = 2,
@@ -53,7 +53,7 @@ pub enum State {
     Tasked = 7,
 }
 
-impl State {
+impl SlotState {
     /// All of them, each at its number.
     pub const ALL: [Self; 8] = [Self::Free, Self::Starting, Self::Idle, Self::Busy, Self::Retiring, Self::Dead, Self::Held, Self::Tasked];
 
@@ -169,9 +169,9 @@ const GIVEN_AWAY: u32 = 2;
 
 impl Slot {
     /// State and generation. In one order with the words that are written before it is looked at.
-    pub fn state(&self) -> (State, u64) {
+    pub fn state(&self) -> (SlotState, u64) {
         let word = self.state.load(SeqCst);
-        (State::from_number(word as u8), word >> 8)
+        (SlotState::from_number(word as u8), word >> 8)
     }
 
     pub fn key(&self) -> Key {
@@ -179,17 +179,17 @@ impl Slot {
     }
 
     /// From one state to another within a generation.
-    pub fn change(&self, generation: u64, from: State, to: State) -> bool {
+    pub fn change(&self, generation: u64, from: SlotState, to: SlotState) -> bool {
         self.state.compare_exchange(word(generation, from as u8), word(generation, to as u8), SeqCst, Relaxed).is_ok()
     }
 
     /// Claim an idle or free slot for a new lease of this process.
-    pub fn claim(&self, from: State, generation: u64, caller: (u32, u32)) -> Option<u64> {
-        self.claim_as(State::Busy, from, generation, caller)
+    pub fn claim(&self, from: SlotState, generation: u64, caller: (u32, u32)) -> Option<u64> {
+        self.claim_as(SlotState::Busy, from, generation, caller)
     }
 
     /// The same, to a given state.
-    pub fn claim_as(&self, to: State, from: State, generation: u64, caller: (u32, u32)) -> Option<u64> {
+    pub fn claim_as(&self, to: SlotState, from: SlotState, generation: u64, caller: (u32, u32)) -> Option<u64> {
         let next = generation + 1;
         self.state.compare_exchange(word(generation, from as u8), word(next, to as u8), SeqCst, Relaxed).ok()?;
         self.gate.open(next);
@@ -207,11 +207,11 @@ impl Slot {
     }
 
     /// Free a claimed slot whose worker has not come, and now never will: of it and us one is first.
-    pub fn take_over(&self, generation: u64, from: State) -> bool {
+    pub fn take_over(&self, generation: u64, from: SlotState) -> bool {
         if self.come.compare_exchange(NOBODY, GIVEN_AWAY, SeqCst, Relaxed).is_err() {
             return false;
         }
-        let done = self.change(generation, from, State::Free);
+        let done = self.change(generation, from, SlotState::Free);
         if !done {
             _ = self.come.compare_exchange(GIVEN_AWAY, NOBODY, SeqCst, Relaxed);
         }
@@ -221,8 +221,8 @@ impl Slot {
     /// Claim a free slot for a worker that nobody has leased yet.
     pub fn claim_for_prewarming(&self, generation: u64, key: Key, launcher: u32) -> Option<u64> {
         let next = generation + 1;
-        let busy = word(next, State::Starting as u8);
-        self.state.compare_exchange(word(generation, State::Free as u8), busy, SeqCst, Relaxed).ok()?;
+        let busy = word(next, SlotState::Starting as u8);
+        self.state.compare_exchange(word(generation, SlotState::Free as u8), busy, SeqCst, Relaxed).ok()?;
         self.set_key(key);
         self.caller_pid.store(launcher, Release);
         self.gate.name(next);
@@ -366,7 +366,7 @@ impl Slot {
     /// The worker takes its place; false if the slot is no longer meant for it.
     pub fn attach(&self, generation: u64, pid: u32, proc: u32, now: i64) -> bool {
         let (state, current) = self.state();
-        if current != generation || !matches!(state, State::Busy | State::Starting | State::Tasked) {
+        if current != generation || !matches!(state, SlotState::Busy | SlotState::Starting | SlotState::Tasked) {
             return false;
         }
         if self.come.compare_exchange(NOBODY, CAME, SeqCst, Relaxed).is_err() {
@@ -374,7 +374,7 @@ impl Slot {
         }
         // The slot may have been taken over since we looked, and the place be that of another worker.
         let (state, current) = self.state();
-        if current != generation || !matches!(state, State::Busy | State::Starting | State::Tasked) {
+        if current != generation || !matches!(state, SlotState::Busy | SlotState::Starting | SlotState::Tasked) {
             let _ = self.come.compare_exchange(CAME, NOBODY, SeqCst, Relaxed);
             return false;
         }
@@ -443,8 +443,8 @@ impl Slot {
 #[cfg(test)]
 impl Slot {
     /// A claimant that was interrupted before it wrote its name.
-    pub(crate) fn half_claim(&self, from: State, generation: u64) -> u64 {
-        let next = word(generation + 1, State::Busy as u8);
+    pub(crate) fn half_claim(&self, from: SlotState, generation: u64) -> u64 {
+        let next = word(generation + 1, SlotState::Busy as u8);
         self.state.compare_exchange(word(generation, from as u8), next, SeqCst, Relaxed).unwrap();
         generation + 1
     }
@@ -456,7 +456,7 @@ mod tests {
 
     fn leased() -> (Slot, u64) {
         let slot = Slot::default();
-        let generation = slot.claim(State::Free, 0, (100, 1)).unwrap();
+        let generation = slot.claim(SlotState::Free, 0, (100, 1)).unwrap();
         (slot, generation)
     }
 
@@ -505,8 +505,8 @@ mod tests {
         slot.let_batches(generation, 1 << 20);
         assert!(!slot.begin_batch(generation - 1, 0));
         assert!(slot.begin_batch(generation, 0xfffe) && !slot.begin_batch(generation, 0xffff), "no more than the word can hold");
-        assert!(slot.change(generation, State::Busy, State::Idle));
-        let next = slot.claim(State::Idle, generation, (200, 2)).unwrap();
+        assert!(slot.change(generation, SlotState::Busy, SlotState::Idle));
+        let next = slot.claim(SlotState::Idle, generation, (200, 2)).unwrap();
         assert!(!slot.begin_batch(next, 0), "before it was let any");
         slot.let_batches(next, 2);
         assert_eq!(slot.recall_batches(generation, 0), None);
@@ -518,8 +518,8 @@ mod tests {
         for _ in 0..2_000 {
             let slot = Slot::default();
             let won = std::thread::scope(|s| {
-                let a = s.spawn(|| slot.claim(State::Free, 0, (1, 1)));
-                let b = s.spawn(|| slot.claim(State::Free, 0, (2, 2)));
+                let a = s.spawn(|| slot.claim(SlotState::Free, 0, (1, 1)));
+                let b = s.spawn(|| slot.claim(SlotState::Free, 0, (2, 2)));
                 [a.join().unwrap(), b.join().unwrap()]
             });
             assert_eq!(won.iter().flatten().count(), 1);
@@ -529,8 +529,8 @@ mod tests {
     #[test]
     fn a_late_worker_does_not_take_a_slot_that_was_given_away() {
         let (slot, generation) = leased();
-        assert!(slot.change(generation, State::Busy, State::Free));
-        let next = slot.claim(State::Free, generation, (3, 3)).unwrap();
+        assert!(slot.change(generation, SlotState::Busy, SlotState::Free));
+        let next = slot.claim(SlotState::Free, generation, (3, 3)).unwrap();
         assert!(!slot.attach(generation, 50, 5, 0));
         assert!(slot.attach(next, 51, 6, 0));
         assert!(!slot.attach(next, 52, 7, 0), "nor one that has a worker");

@@ -1,12 +1,12 @@
 //! What others see of a worker.
 
-use super::slot::{Key, Slot, State};
+use super::slot::{Key, Slot, SlotState};
 use std::sync::atomic::Ordering::*;
 
 /// One worker as it was at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct View {
-    pub state: State,
+    pub state: SlotState,
     pub generation: u64,
     pub pid: u32,
     pub key: Key,
@@ -25,8 +25,8 @@ impl Slot {
     /// None: nobody is there.
     pub fn view(&self) -> Option<View> {
         let (state, generation) = self.state();
-        let leased = matches!(state, State::Busy | State::Dead | State::Held);
-        (state != State::Free).then(|| View {
+        let leased = matches!(state, SlotState::Busy | SlotState::Dead | SlotState::Held);
+        (state != SlotState::Free).then(|| View {
             state,
             generation,
             pid: self.worker_pid.load(Relaxed),
@@ -50,13 +50,15 @@ mod tests {
     fn a_worker_is_seen_with_its_caller_while_somebody_has_leased_it() {
         let slot = Slot::default();
         assert_eq!(slot.view(), None, "nobody is there");
-        let generation = slot.claim(State::Free, 0, (100, 1)).unwrap();
+        let generation = slot.claim(SlotState::Free, 0, (100, 1)).unwrap();
         slot.depth.store(2, Relaxed);
         let seen = || slot.view().map(|view| (view.state, view.generation, view.caller_pid, view.depth));
-        assert_eq!(seen(), Some((State::Busy, generation, 100, 2)));
-        for (from, to, caller) in
-            [(State::Busy, State::Held, (100, 2)), (State::Held, State::Dead, (100, 2)), (State::Dead, State::Idle, (0, 0))]
-        {
+        assert_eq!(seen(), Some((SlotState::Busy, generation, 100, 2)));
+        for (from, to, caller) in [
+            (SlotState::Busy, SlotState::Held, (100, 2)),
+            (SlotState::Held, SlotState::Dead, (100, 2)),
+            (SlotState::Dead, SlotState::Idle, (0, 0)),
+        ] {
             assert!(slot.change(generation, from, to));
             assert_eq!(seen(), Some((to, generation, caller.0, caller.1)));
         }

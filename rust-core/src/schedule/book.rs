@@ -2,11 +2,12 @@
 //! begins, and in which order that is written down. Before a run begins, the run and the next due time are on disk.
 
 use super::firing::{self, Open};
-use super::host::{Due, End, Entry, Fate, LOCKED, Misfire, Outcome, Overlap, Run, Schedule, ScheduleHost};
+use super::host::{AttemptEnd, Due, LOCKED, Misfire, Overlap, Record, Run, RunState, Schedule, ScheduleHost};
 use super::spec::Spec;
 use crate::async_event::backoff;
 use crate::definition::{LOOK_AGAIN_US, Standing};
 use crate::host::Saved;
+use crate::lease::work::CommandEnd;
 use crate::memory::{self, Grows};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,9 +61,9 @@ pub struct Book {
     schedules: BTreeMap<i64, Schedule>,
     runs: BTreeMap<i64, Held>,
     /// What workers have said, and is not taken in yet.
-    heard: Vec<Outcome>,
+    heard: Vec<AttemptEnd>,
     /// Entries that are not written down yet.
-    pending: Vec<Entry>,
+    pending: Vec<Record>,
     /// So many of them, the first ones, wait for rows that somebody has locked, until that time.
     locked: usize,
     locked_until: i64,
@@ -129,7 +130,7 @@ impl Book {
         Saved
     }
 
-    fn note(&mut self, entry: Entry) -> Result<(), Saved> {
+    fn note(&mut self, entry: Record) -> Result<(), Saved> {
         memory::push(&mut self.pending, entry, "ends of scheduled runs").map_err(|_| self.no_memory())
     }
 
@@ -150,13 +151,13 @@ impl Book {
 
     /// Runs of which the tables do not say what has happened, because somebody has locked rows of theirs.
     fn locked_runs(&self) -> BTreeSet<i64> {
-        let run = |entry: &Entry| match *entry {
-            Entry::Fired { .. } | Entry::Moved { .. } => None,
-            Entry::Begun { run, .. }
-            | Entry::Runs { run, .. }
-            | Entry::Unbegun { run, .. }
-            | Entry::Ended { run, .. }
-            | Entry::Again { run, .. } => Some(run),
+        let run = |entry: &Record| match *entry {
+            Record::Fired { .. } | Record::Moved { .. } => None,
+            Record::Begun { run, .. }
+            | Record::Runs { run, .. }
+            | Record::Unbegun { run, .. }
+            | Record::Ended { run, .. }
+            | Record::Again { run, .. } => Some(run),
         };
         #[expect(clippy::disallowed_methods, reason = "nodes of a tree, of entries that are in memory already")]
         self.pending.iter().filter_map(run).collect()
@@ -200,7 +201,7 @@ impl Book {
             match held.shown {
                 Shown::Known { pid, at } if !(at..at.saturating_add(SHOWN_AFTER_US)).contains(&now) => {
                     held.shown = Shown::WrittenDown;
-                    let entry = Entry::Runs { run: held.run.id, attempt: held.run.attempt, pid, at };
+                    let entry = Record::Runs { run: held.run.id, attempt: held.run.attempt, pid, at };
                     memory::push(&mut shown, entry, "runs that go on").map_err(|_| Saved)?;
                 }
                 Shown::Unknown { look_at } if now >= look_at => held.shown = Shown::Unknown { look_at: now.saturating_add(SHOWN_AFTER_US) },
@@ -216,7 +217,7 @@ impl Book {
         (held.run.begun, held.lease, held.cancelled) = (false, None, false);
         let (run, attempt) = (held.run.id, held.run.attempt);
         self.retry_at = now.saturating_add(START_RETRY_US);
-        self.note(Entry::Unbegun { run, attempt })
+        self.note(Record::Unbegun { run, attempt })
     }
 
     /// The owner of a run may not act. The other runs do not wait for the owner.
@@ -225,7 +226,7 @@ impl Book {
         held.run.begun = false;
         let (run, attempt, schedule) = (held.run.id, held.run.attempt, held.run.schedule);
         self.hold_up(schedule, now);
-        self.note(Entry::Unbegun { run, attempt })
+        self.note(Record::Unbegun { run, attempt })
     }
 
     #[expect(clippy::disallowed_methods, reason = "nodes of a tree, of schedules that are in one already")]
@@ -242,22 +243,22 @@ impl Book {
     }
 
     /// An attempt has ended. Decide whether another one follows.
-    fn ended(&mut self, run: Run, end: End, lease: Option<u64>, now: i64) -> Result<(), Saved> {
+    fn ended(&mut self, run: Run, end: CommandEnd, lease: Option<u64>, now: i64) -> Result<(), Saved> {
         let again = match self.schedules.get(&run.schedule) {
             None => None,
             Some(schedule) => match end {
-                End::Done | End::Cancelled => None,
-                End::Failed | End::TimedOut if run.attempt < schedule.max_attempts => {
+                CommandEnd::Done | CommandEnd::Cancelled => None,
+                CommandEnd::Failed | CommandEnd::TimedOut if run.attempt < schedule.max_attempts => {
                     Some(now.saturating_add(backoff::ceiling_us(run.attempt, schedule.backoff_us, LONGEST_BACKOFF_US)))
                 }
-                End::Failed | End::TimedOut => None,
-                End::Lost => Some(now).filter(|_| lost_runs_again(schedule, &run, now)),
+                CommandEnd::Failed | CommandEnd::TimedOut => None,
+                CommandEnd::Lost => Some(now).filter(|_| lost_runs_again(schedule, &run, now)),
             },
         };
         let Run { id, attempt, schedule, .. } = run;
-        self.note(Entry::Ended { run: id, attempt, schedule, end, lease, last: again.is_none() })?;
+        self.note(Record::Ended { run: id, attempt, schedule, end, lease, last: again.is_none() })?;
         if let Some(not_before) = again {
-            self.note(Entry::Again { run: id, attempt: attempt + 1, not_before })?;
+            self.note(Record::Again { run: id, attempt: attempt + 1, not_before })?;
             self.hold(Run { attempt: attempt + 1, begun: false, not_before, to_cancel: false, ..run })?;
         }
         Ok(())
@@ -304,7 +305,7 @@ impl Book {
             held.lease.iter().for_each(|lease| h.cancel(*lease));
         }
         for run in lost {
-            self.ended(run, End::Lost, None, now)?;
+            self.ended(run, CommandEnd::Lost, None, now)?;
         }
         self.told = false;
         self.held_up.clear();
@@ -372,7 +373,7 @@ impl Book {
         let fired = entries.len();
         for id in &begun {
             let attempt = self.runs.get(id).map_or(1, |held| held.run.attempt);
-            memory::push(&mut entries, Entry::Begun { run: *id, attempt }, "runs that begin").map_err(|_| self.no_memory())?;
+            memory::push(&mut entries, Record::Begun { run: *id, attempt }, "runs that begin").map_err(|_| self.no_memory())?;
         }
         let numbers = h.record(&entries).inspect_err(|_| self.told = true)?;
         let mut to_start = Vec::new();
@@ -395,7 +396,7 @@ impl Book {
         for (entry, number) in entries.iter().zip(&numbers).take(fired) {
             match (*number, entry) {
                 (0, _) => self.told = true,
-                (LOCKED, Entry::Fired { schedule, .. }) => self.hold_up(*schedule, now),
+                (LOCKED, Record::Fired { schedule, .. }) => self.hold_up(*schedule, now),
                 (run, entry) => {
                     if self.fired(run, entry)? {
                         memory::push(&mut to_start, run, "runs that begin").map_err(|_| self.no_memory())?;
@@ -428,7 +429,7 @@ impl Book {
                 _ => firing::corrected(schedule, &spec, &zone, now),
             };
             if next.is_some() {
-                let entry = Entry::Moved {
+                let entry = Record::Moved {
                     schedule: schedule.id,
                     revision: schedule.revision,
                     last_due: schedule.last_due.map(|last| last.min(now)),
@@ -442,7 +443,7 @@ impl Book {
         }
         let numbers = h.record(&moved).inspect_err(|_| self.told = true)?;
         for (entry, number) in moved.into_iter().zip(numbers) {
-            let Entry::Moved { schedule, last_due, next, .. } = entry else { continue };
+            let Record::Moved { schedule, last_due, next, .. } = entry else { continue };
             match self.schedules.get_mut(&schedule) {
                 _ if number == LOCKED => self.hold_up(schedule, now),
                 Some(of) if number != 0 => (of.next, of.last_due) = (next, last_due),
@@ -457,7 +458,7 @@ impl Book {
         Some((spec, h.zone(&schedule.zone)?))
     }
 
-    fn firing<H: ScheduleHost>(&self, h: &H, id: i64, open: Open, now: i64) -> Option<(Entry, bool)> {
+    fn firing<H: ScheduleHost>(&self, h: &H, id: i64, open: Open, now: i64) -> Option<(Record, bool)> {
         let schedule = self.schedules.get(&id)?;
         let (spec, zone) = self.rules(h, schedule)?;
         let firing = match spec {
@@ -465,13 +466,13 @@ impl Book {
             Spec::Reboot => firing::fire(&Schedule { misfire: Misfire::Once, ..schedule.clone() }, &spec, &zone, open, now)?,
             _ => firing::fire(schedule, &spec, &zone, open, now)?,
         };
-        let fired = schedule.fired + i64::from(!matches!(firing.fate, Fate::Skipped(_)));
-        let entry = Entry::Fired {
+        let fired = schedule.fired + i64::from(!matches!(firing.state, RunState::Skipped(_)));
+        let entry = Record::Fired {
             schedule: id,
             revision: schedule.revision,
             due: firing.due,
             missed: firing.missed,
-            fate: firing.fate,
+            state: firing.state,
             next: firing.next,
             fired,
         };
@@ -479,21 +480,21 @@ impl Book {
     }
 
     /// A due time is written down. Returns whether its run begins now.
-    fn fired(&mut self, run: i64, entry: &Entry) -> Result<bool, Saved> {
-        let Entry::Fired { schedule, due, fate, next, fired, .. } = entry else { return Ok(false) };
+    fn fired(&mut self, run: i64, entry: &Record) -> Result<bool, Saved> {
+        let Record::Fired { schedule, due, state, next, fired, .. } = entry else { return Ok(false) };
         if let Some(of) = self.schedules.get_mut(schedule) {
             (of.next, of.fired, of.last_due) = (*next, *fired, Some(*due));
         }
-        if matches!(fate, Fate::Skipped(_)) {
+        if matches!(state, RunState::Skipped(_)) {
             return Ok(false);
         }
-        let begun = *fate == Fate::Running;
+        let begun = *state == RunState::Running;
         self.hold(Run { id: run, schedule: *schedule, attempt: 1, due: *due, manual: false, begun, not_before: *due, to_cancel: false })?;
         Ok(begun)
     }
 
     /// Choose which runs begin now, of those that wait and of those that have just come due. Marks the entries of the latter.
-    fn choose<H: ScheduleHost>(&mut self, h: &H, entries: &mut [Entry], open: &BTreeMap<i64, Open>, now: i64) -> Result<Vec<i64>, Saved> {
+    fn choose<H: ScheduleHost>(&mut self, h: &H, entries: &mut [Record], open: &BTreeMap<i64, Open>, now: i64) -> Result<Vec<i64>, Saved> {
         let room = if still(self.retry_at, now, START_RETRY_US) { 0 } else { h.room() };
         let urgency = |schedule: i64| self.schedules.get(&schedule).map_or(0, |of| -i64::from(of.priority));
         let mut wanted: Vec<(i64, i64, i64, Option<usize>)> = Vec::new();
@@ -511,7 +512,7 @@ impl Book {
             }
         }
         for (index, entry) in entries.iter().enumerate() {
-            if let Entry::Fired { schedule, due, fate: Fate::Waiting, .. } = entry {
+            if let Record::Fired { schedule, due, state: RunState::Waiting, .. } = entry {
                 memory::push(&mut wanted, (urgency(*schedule), *due, i64::MAX, Some(index)), "runs that wait").map_err(|_| Saved)?;
             }
         }
@@ -527,7 +528,7 @@ impl Book {
             }
             let schedule = match (index, self.runs.get(&id)) {
                 (Some(index), _) => match &entries[index] {
-                    Entry::Fired { schedule, .. } => *schedule,
+                    Record::Fired { schedule, .. } => *schedule,
                     _ => continue,
                 },
                 (None, Some(held)) => held.run.schedule,
@@ -541,8 +542,8 @@ impl Book {
             count += 1;
             match index {
                 Some(index) => {
-                    if let Entry::Fired { fate, .. } = &mut entries[index] {
-                        *fate = Fate::Running;
+                    if let Record::Fired { state, .. } = &mut entries[index] {
+                        *state = RunState::Running;
                     }
                 }
                 None => memory::push(&mut begun, id, "runs that begin").map_err(|_| Saved)?,
@@ -596,7 +597,7 @@ impl Book {
         }
         for id in gone {
             if let Some(held) = self.runs.remove(&id) {
-                self.ended(held.run, End::Cancelled, None, now)?;
+                self.ended(held.run, CommandEnd::Cancelled, None, now)?;
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Decides what becomes of a schedule's due times. Counts the due times that have come, decides whether a run begins, and
 //! finds the next due time.
 
-use super::host::{Due, Fate, Misfire, Overlap, Schedule, Skipped};
+use super::host::{Due, Misfire, Overlap, RunState, Schedule, Skipped};
 use super::spec::{SECOND_US, Spec};
 use super::zone::Zone;
 use siphasher::sip::SipHasher13;
@@ -26,7 +26,7 @@ pub struct Open {
 pub struct Firing {
     pub due: i64,
     pub missed: u32,
-    pub fate: Fate,
+    pub state: RunState,
     pub next: Option<Due>,
     /// Runs that go on are cancelled for this one.
     pub cancels: bool,
@@ -67,13 +67,13 @@ pub fn fire(schedule: &Schedule, spec: &Spec, zone: &dyn Zone, open: Open, now: 
     let late = now - next.at > PUNCTUAL_US || following.is_some_and(|following| following.at <= now);
     let skip = |due: i64, missed: u32, why| {
         let next = if repeats { next_due(schedule, spec, zone, due, schedule.fired) } else { None };
-        Some(Firing { due, missed, fate: Fate::Skipped(why), next, cancels: false })
+        Some(Firing { due, missed, state: RunState::Skipped(why), next, cancels: false })
     };
-    let go = |due: i64, missed: u32, open: Open| match fate(schedule.overlap, open) {
-        Fate::Skipped(why) => skip(due, missed, why),
-        fate => {
+    let go = |due: i64, missed: u32, open: Open| match state(schedule.overlap, open) {
+        RunState::Skipped(why) => skip(due, missed, why),
+        state => {
             let next = if repeats { next_due(schedule, spec, zone, due, schedule.fired + 1) } else { None };
-            Some(Firing { due, missed, fate, next, cancels: schedule.overlap == Overlap::CancelRunning && open.running > 0 })
+            Some(Firing { due, missed, state, next, cancels: schedule.overlap == Overlap::CancelRunning && open.running > 0 })
         }
     };
     if !late {
@@ -106,11 +106,11 @@ pub fn fire(schedule: &Schedule, spec: &Spec, zone: &dyn Zone, open: Open, now: 
     }
 }
 
-fn fate(overlap: Overlap, open: Open) -> Fate {
+fn state(overlap: Overlap, open: Open) -> RunState {
     match (overlap, open.running + open.waiting) {
-        (_, 0) | (Overlap::Allow, _) => Fate::Waiting,
-        (Overlap::Skip, _) => Fate::Skipped(Skipped::Overlap),
-        (Overlap::Queue | Overlap::CancelRunning, _) if open.waiting > 0 => Fate::Skipped(Skipped::Overlap),
-        (Overlap::Queue | Overlap::CancelRunning, _) => Fate::Waiting,
+        (_, 0) | (Overlap::Allow, _) => RunState::Waiting,
+        (Overlap::Skip, _) => RunState::Skipped(Skipped::Overlap),
+        (Overlap::Queue | Overlap::CancelRunning, _) if open.waiting > 0 => RunState::Skipped(Skipped::Overlap),
+        (Overlap::Queue | Overlap::CancelRunning, _) => RunState::Waiting,
     }
 }

@@ -4,6 +4,7 @@
 use super::zone::Zone;
 use crate::definition::Standing;
 use crate::host::Saved;
+use crate::lease::work::CommandEnd;
 
 /// What happens to a due time that comes while a run of the schedule has not ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,41 +86,30 @@ pub enum Skipped {
 
 /// What a due time became.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum RunState {
     Waiting,
     Running,
     Skipped(Skipped),
 }
 
-/// How an attempt ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    Done,
-    Failed,
-    TimedOut,
-    Cancelled,
-    /// The worker or the server was lost while the attempt ran.
-    Lost,
-}
-
 /// What a worker says at the end. What it printed and counted is the host's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct AttemptEnd {
     pub lease: u64,
     /// None: the attempt did not begin, and never will.
-    pub end: Option<End>,
+    pub end: Option<CommandEnd>,
 }
 
 /// An entry that the host writes down. Entries that are given at once are written in one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Entry {
+pub enum Record {
     /// A due time has come, and `missed` before it that have no entry of their own.
     Fired {
         schedule: i64,
         revision: i64,
         due: i64,
         missed: u32,
-        fate: Fate,
+        state: RunState,
         next: Option<Due>,
         fired: i64,
     },
@@ -151,7 +141,7 @@ pub enum Entry {
         run: i64,
         attempt: u32,
         schedule: i64,
-        end: End,
+        end: CommandEnd,
         lease: Option<u64>,
         last: bool,
     },
@@ -181,7 +171,7 @@ pub trait ScheduleHost {
     fn standing(&self, schedules: &[i64]) -> Result<Vec<Standing>, Saved>;
     /// Write these in one transaction, durable before this returns. Of each: the number of the run that it is about; 0: it
     /// is not written, because its schedule has another revision, or is no more; [`LOCKED`].
-    fn record(&self, entries: &[Entry]) -> Result<Vec<i64>, Saved>;
+    fn record(&self, entries: &[Record]) -> Result<Vec<i64>, Saved>;
     /// How many workers could be had now.
     fn room(&self) -> usize;
     /// Have a worker run it: the number of the lease; None where no worker is to be had now.
@@ -189,5 +179,5 @@ pub trait ScheduleHost {
     /// Cancel what a worker runs. The lease's outcome says how the run ended.
     fn cancel(&self, lease: u64);
     /// What workers have said since the last call.
-    fn outcomes(&self) -> Vec<Outcome>;
+    fn outcomes(&self) -> Vec<AttemptEnd>;
 }

@@ -1,7 +1,7 @@
 //! The part of a coordinator that runs schedules. It keeps the book, and tells the book what workers say of the commands.
 
 use super::book::Book;
-use super::host::{End, Entry, LOCKED, Outcome, Run, Schedule, ScheduleHost};
+use super::host::{AttemptEnd, LOCKED, Record, Run, Schedule, ScheduleHost};
 use super::zone::Zone;
 use crate::async_event::backoff;
 use crate::coordinator::host::Host;
@@ -10,7 +10,7 @@ use crate::coordinator::runner::{Runner, Work};
 use crate::coordinator::topics::Topics;
 use crate::definition::Standing;
 use crate::host::{Bounds, Saved};
-use crate::lease::work::{Ended, How, Said};
+use crate::lease::work::{CommandEnd, CommandResult, LeaseUpdate};
 use crate::memory::{self, NoMemory};
 use crate::report::{Field, Report, Severity, sqlstate};
 use std::cell::{Cell, RefCell};
@@ -50,7 +50,7 @@ pub trait ScheduleStore {
         Err(Saved)
     }
     /// What workers have said of the leases that entries name goes along.
-    fn record(&self, entries: &[Entry], said: &BTreeMap<u64, Box<Ended>>) -> Result<Vec<i64>, Saved> {
+    fn record(&self, entries: &[Record], said: &BTreeMap<u64, Box<CommandResult>>) -> Result<Vec<i64>, Saved> {
         _ = (entries, said);
         Err(Saved)
     }
@@ -62,9 +62,9 @@ pub trait ScheduleStore {
 }
 
 /// What is known of a command that could not begin.
-fn unbegun(error: Option<Report>, now: i64) -> Ended {
-    Ended {
-        how: How::Failed,
+fn unbegun(error: Option<Report>, now: i64) -> CommandResult {
+    CommandResult {
+        end: CommandEnd::Failed,
         pid: 0,
         started: now,
         finished: now,
@@ -79,7 +79,7 @@ fn unbegun(error: Option<Report>, now: i64) -> Ended {
 }
 
 /// What a command printed, a line for each message.
-pub fn printed(ended: &Ended) -> Result<Vec<u8>, NoMemory> {
+pub fn printed(ended: &CommandResult) -> Result<Vec<u8>, NoMemory> {
     const WHAT: &str = "what a command printed";
     let mut all = Vec::new();
     for message in &ended.messages {
@@ -105,8 +105,8 @@ pub fn printed(ended: &Ended) -> Result<Vec<u8>, NoMemory> {
 pub struct Schedules {
     book: Book,
     /// What was heard of runs, until it is written down.
-    said: BTreeMap<u64, Box<Ended>>,
-    outcomes: RefCell<Vec<Outcome>>,
+    said: BTreeMap<u64, Box<CommandResult>>,
+    outcomes: RefCell<Vec<AttemptEnd>>,
     /// Leases at a time: as many as there are workers, by experience.
     window: Cell<usize>,
     /// The monotonic clock, when the next step is needed.
@@ -124,8 +124,8 @@ impl Default for Schedules {
 struct View<'v, 'c, H> {
     cx: RefCell<&'v mut Context<'c, H>>,
     host: &'c H,
-    said: RefCell<&'v mut BTreeMap<u64, Box<Ended>>>,
-    outcomes: &'v RefCell<Vec<Outcome>>,
+    said: RefCell<&'v mut BTreeMap<u64, Box<CommandResult>>>,
+    outcomes: &'v RefCell<Vec<AttemptEnd>>,
     window: &'v Cell<usize>,
     leases: Cell<usize>,
 }
@@ -148,11 +148,11 @@ impl<'c, H: ScheduleStore + Host + Runner> ScheduleHost for View<'_, 'c, H> {
     fn standing(&self, schedules: &[i64]) -> Result<Vec<Standing>, Saved> {
         self.host.standing(schedules)
     }
-    fn record(&self, entries: &[Entry]) -> Result<Vec<i64>, Saved> {
+    fn record(&self, entries: &[Record]) -> Result<Vec<i64>, Saved> {
         let mut said = self.said.borrow_mut();
         let numbers = self.host.record(entries, &said)?;
         for (entry, number) in entries.iter().zip(&numbers) {
-            if let Entry::Ended { lease: Some(lease), .. } = entry
+            if let Record::Ended { lease: Some(lease), .. } = entry
                 && *number != LOCKED
             {
                 said.remove(lease);
@@ -185,7 +185,7 @@ impl<'c, H: ScheduleStore + Host + Runner> ScheduleHost for View<'_, 'c, H> {
     fn cancel(&self, lease: u64) {
         self.host.cancel(lease);
     }
-    fn outcomes(&self) -> Vec<Outcome> {
+    fn outcomes(&self) -> Vec<AttemptEnd> {
         self.outcomes.take()
     }
 }
@@ -196,7 +196,7 @@ impl<H: Host> View<'_, '_, H> {
         let lease = NOWHERE | run.unsigned_abs();
         #[expect(clippy::disallowed_methods, reason = "a node of a tree for each lease")]
         self.said.borrow_mut().insert(lease, Box::new(unbegun(Some(report), self.host.timestamp())));
-        memory::push(&mut self.outcomes.borrow_mut(), Outcome { lease, end: Some(End::Failed) }, "ends of scheduled runs")
+        memory::push(&mut self.outcomes.borrow_mut(), AttemptEnd { lease, end: Some(CommandEnd::Failed) }, "ends of scheduled runs")
             .ok()
             .map(|()| lease)
     }
@@ -208,12 +208,12 @@ const NOWHERE: u64 = 1 << 63;
 const NO_SUCH_DATABASE: u32 = sqlstate(b"3D000");
 
 impl Schedules {
-    fn heard(&mut self, lease: u64, end: Option<End>, ended: Option<Box<Ended>>) {
+    fn heard(&mut self, lease: u64, end: Option<CommandEnd>, ended: Option<Box<CommandResult>>) {
         #[expect(clippy::disallowed_methods, reason = "a node of a tree for each lease")]
         if let Some(ended) = ended {
             self.said.insert(lease, ended);
         }
-        if memory::push(self.outcomes.get_mut(), Outcome { lease, end }, "ends of scheduled runs").is_err() {
+        if memory::push(self.outcomes.get_mut(), AttemptEnd { lease, end }, "ends of scheduled runs").is_err() {
             self.said.remove(&lease);
             self.book.lose(lease);
         }
@@ -228,7 +228,7 @@ impl Schedules {
         let mut texts = message.splitn(2, |byte| *byte == 0);
         let text = texts.next().unwrap_or_default();
         let report = memory::copy(text, "an error").map(|text| Report::error(code, text)).ok();
-        self.heard(lease, Some(End::Failed), Some(Box::new(unbegun(report, now))));
+        self.heard(lease, Some(CommandEnd::Failed), Some(Box::new(unbegun(report, now))));
     }
 }
 
@@ -244,26 +244,17 @@ impl<H: ScheduleStore + Host + Runner> Part<H> for Schedules {
         }
     }
 
-    fn hear(&mut self, cx: &mut Context<'_, H>, lease: u64, said: Said) {
+    fn hear(&mut self, cx: &mut Context<'_, H>, lease: u64, said: LeaseUpdate) {
         match said {
-            Said::Ended(ended) => {
-                let end = match ended.how {
-                    How::Done => End::Done,
-                    How::Failed => End::Failed,
-                    How::Cancelled => End::Cancelled,
-                    How::TimedOut => End::TimedOut,
-                    How::Lost => End::Lost,
-                };
-                self.heard(lease, Some(end), Some(ended));
-            }
-            Said::Refused { sqlstate, message } => self.refused(lease, sqlstate, message, cx.began),
-            Said::Lost { begun } => self.heard(lease, (begun > 0).then_some(End::Lost), None),
-            Said::Over => self.heard(lease, None, None),
-            Said::Began { pid, at } => {
+            LeaseUpdate::Ended(ended) => self.heard(lease, Some(ended.end), Some(ended)),
+            LeaseUpdate::Refused { sqlstate, message } => self.refused(lease, sqlstate, message, cx.began),
+            LeaseUpdate::Lost { begun } => self.heard(lease, (begun > 0).then_some(CommandEnd::Lost), None),
+            LeaseUpdate::Over => self.heard(lease, None, None),
+            LeaseUpdate::Began { pid, at } => {
                 self.book.began(lease, pid, at);
                 self.step_at = 0;
             }
-            Said::Batch(..) | Said::TimedOut { .. } => {}
+            LeaseUpdate::Batch(..) | LeaseUpdate::TimedOut { .. } => {}
         }
     }
 

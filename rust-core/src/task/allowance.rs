@@ -2,7 +2,7 @@
 //! two at a time that have no room together at most one goes on.
 
 use super::entry::{DOOMED, PINS, READ};
-use super::{State, Table, Ticket};
+use super::{Table, TaskState, Ticket};
 use std::sync::atomic::Ordering::*;
 
 impl Table<'_> {
@@ -25,7 +25,7 @@ impl Table<'_> {
 
     /// Bytes of all results of a role.
     fn kept(&self, owner: u32) -> u64 {
-        let of = self.entries.iter().filter(|entry| entry.at().1 != State::Free && entry.owner.load(Relaxed) == owner);
+        let of = self.entries.iter().filter(|entry| entry.at().1 != TaskState::Free && entry.owner.load(Relaxed) == owner);
         of.fold(0, |sum, entry| sum.saturating_add(entry.kept.load(SeqCst)))
     }
 

@@ -6,12 +6,12 @@
 //! loses either gives the other back. A process that vanishes in between leaves a slot without a worker, which
 //! [`reclaim`] finds.
 
-use super::{Card, State as TaskState, Table, Ticket};
+use super::{Card, Table, TaskState, Ticket};
 use crate::host::{CallerHost, Launch, World};
 use crate::memory;
 use crate::pool::area::Area;
 use crate::pool::borrow::{leased, make_room, retire_one, role_exceeds};
-use crate::pool::slot::{Key, Lease, Slot, State};
+use crate::pool::slot::{Key, Lease, Slot, SlotState};
 use std::cell::RefCell;
 use std::sync::atomic::Ordering::*;
 
@@ -42,7 +42,7 @@ pub fn dispatch<H: CallerHost>(h: &H, area: &Area, table: &Table) {
 fn assign_all<H: CallerHost>(h: &H, area: &Area, table: &Table) {
     loop {
         expect_queued(area, table, false);
-        let on_its_way = |slot: &Slot| slot.state().0 == State::Tasked && slot.without_worker();
+        let on_its_way = |slot: &Slot| slot.state().0 == SlotState::Tasked && slot.without_worker();
         if !table.cards().any(|card| card.state == TaskState::Queued) && !area.slots.iter().any(on_its_way) {
             return;
         }
@@ -113,7 +113,7 @@ fn assign_first<H: CallerHost>(h: &H, area: &Area, table: &Table, ticket: Ticket
 pub fn give_up_turn<H: World>(h: &H, area: &Area, table: &Table) {
     if table.leave_turn(h.my_pid()) {
         expect_queued(area, table, true);
-        let idle = area.slots.iter().filter(|slot| slot.state().0 == State::Idle);
+        let idle = area.slots.iter().filter(|slot| slot.state().0 == SlotState::Idle);
         idle.filter_map(Slot::worker_proc).for_each(|proc| h.wake(proc));
     }
 }
@@ -122,7 +122,7 @@ pub fn give_up_turn<H: World>(h: &H, area: &Area, table: &Table) {
 fn may_run(area: &Area, table: &Table, card: &Card) -> bool {
     let of_role = || area.slots.iter().filter(|slot| leased(slot) && slot.key().user == card.key.user).count() as u32;
     let of_session = || table.count(TaskState::Running, |other| other.submitter == card.submitter) as u32;
-    let tasks = || area.slots.iter().any(|slot| slot.state().0 == State::Tasked);
+    let tasks = || area.slots.iter().any(|slot| slot.state().0 == SlotState::Tasked);
     let (per_role, per_session) = card.quotas;
     (per_role == 0 || of_role() < per_role) && (per_session == 0 || of_session() < per_session) && (area.waiters() == 0 || !tasks())
 }
@@ -133,22 +133,22 @@ fn assign<H: CallerHost>(h: &H, area: &Area, table: &Table, card: &Card) -> Foun
     }
     for (index, slot) in area.slots.iter().enumerate() {
         let (state, generation) = slot.state();
-        if state == State::Idle && slot.key() == card.key && lend(h, area, table, card, index, slot, generation) {
+        if state == SlotState::Idle && slot.key() == card.key && lend(h, area, table, card, index, slot, generation) {
             return Found::Assigned;
         }
     }
     for (index, slot) in area.slots.iter().enumerate() {
         let (state, generation) = slot.state();
-        if state != State::Free {
+        if state != SlotState::Free {
             continue;
         }
         // Before others can see that its worker has not come yet.
         slot.last_used.store(h.timestamp(), Relaxed);
-        let Some(generation) = slot.claim_as(State::Tasked, State::Free, generation, (h.my_pid(), h.my_proc())) else { continue };
+        let Some(generation) = slot.claim_as(SlotState::Tasked, SlotState::Free, generation, (h.my_pid(), h.my_proc())) else { continue };
         area.header.busy.fetch_add(1, Relaxed);
         slot.set_key(card.key);
         if role_exceeds(area, card.key.user, card.quotas.0) {
-            area.untask(slot, generation, State::Free);
+            area.untask(slot, generation, SlotState::Free);
             return Found::NotNow;
         }
         slot.task.store(card.ticket.index, Relaxed);
@@ -157,7 +157,7 @@ fn assign<H: CallerHost>(h: &H, area: &Area, table: &Table, card: &Card) -> Foun
         // Until the worker has come somebody is to look after it.
         expect_queued(area, table, true);
         if !take(h, table, card.ticket, slot, lease) {
-            area.untask(slot, generation, State::Free);
+            area.untask(slot, generation, SlotState::Free);
             return Found::Assigned;
         }
         // Before the worker comes and looks.
@@ -166,7 +166,7 @@ fn assign<H: CallerHost>(h: &H, area: &Area, table: &Table, card: &Card) -> Foun
             return Found::Assigned;
         }
         table.requeue(card.ticket, lease);
-        area.untask(slot, generation, State::Free);
+        area.untask(slot, generation, SlotState::Free);
         retire_one(h, area, |other| other != card.key);
         _ = make_room(h, area);
         return Found::Exhausted;
@@ -186,18 +186,18 @@ fn assign_preferred<H: CallerHost>(h: &H, area: &Area, table: &Table, card: &Car
         return None;
     }
     match state {
-        State::Idle if lend(h, area, table, card, index as usize, slot, generation) => Some(Found::Assigned),
-        State::Idle | State::Busy | State::Held | State::Tasked => Some(Found::NotNow),
+        SlotState::Idle if lend(h, area, table, card, index as usize, slot, generation) => Some(Found::Assigned),
+        SlotState::Idle | SlotState::Busy | SlotState::Held | SlotState::Tasked => Some(Found::NotNow),
         _ => None,
     }
 }
 
 /// Have an idle worker run a task.
 fn lend<H: CallerHost>(h: &H, area: &Area, table: &Table, card: &Card, index: usize, slot: &Slot, generation: u64) -> bool {
-    let Some(generation) = slot.claim_as(State::Tasked, State::Idle, generation, (h.my_pid(), h.my_proc())) else { return false };
+    let Some(generation) = slot.claim_as(SlotState::Tasked, SlotState::Idle, generation, (h.my_pid(), h.my_proc())) else { return false };
     area.header.busy.fetch_add(1, Relaxed);
     if role_exceeds(area, card.key.user, card.quotas.0) {
-        area.untask(slot, generation, State::Idle);
+        area.untask(slot, generation, SlotState::Idle);
         return false;
     }
     slot.task.store(card.ticket.index, Relaxed);
@@ -208,7 +208,7 @@ fn lend<H: CallerHost>(h: &H, area: &Area, table: &Table, card: &Card, index: us
         }
     } else {
         table.expect_queued(true);
-        area.untask(slot, generation, State::Idle);
+        area.untask(slot, generation, SlotState::Idle);
     }
     true
 }
@@ -217,7 +217,7 @@ fn lend<H: CallerHost>(h: &H, area: &Area, table: &Table, card: &Card, index: us
 /// one whose worker never came: whoever does that looks for a task after it, as we look at the slot.
 fn take<H: CallerHost>(h: &H, table: &Table, ticket: Ticket, slot: &Slot, lease: Lease) -> bool {
     let taken = table.take(ticket, lease, h.timestamp());
-    let ours = slot.state() == (State::Tasked, lease.generation);
+    let ours = slot.state() == (SlotState::Tasked, lease.generation);
     if taken && !ours {
         table.requeue(ticket, lease);
     }
@@ -228,14 +228,14 @@ fn take<H: CallerHost>(h: &H, table: &Table, ticket: Ticket, slot: &Slot, lease:
 pub(crate) fn reclaim<H: CallerHost>(h: &H, area: &Area, table: &Table) {
     for (index, slot) in area.slots.iter().enumerate() {
         let (state, generation) = slot.state();
-        if state != State::Tasked || !slot.without_worker() || !slot.named(generation) {
+        if state != SlotState::Tasked || !slot.without_worker() || !slot.named(generation) {
             continue;
         }
         let launcher = slot.caller_pid.load(Acquire);
         let failed = launcher == h.my_pid() && h.launch_failed(index as u32);
         let late = h.timestamp().saturating_sub(slot.last_used.load(Relaxed)) > LAUNCH_PATIENCE_US;
         let lease = Lease { slot: index as u32, generation };
-        if (failed || late || !h.alive(launcher)) && slot.take_over(generation, State::Tasked) {
+        if (failed || late || !h.alive(launcher)) && slot.take_over(generation, SlotState::Tasked) {
             area.header.busy.fetch_sub(1, Relaxed);
             let ticket = table.running_on(lease);
             ticket.into_iter().for_each(|ticket: Ticket| _ = table.requeue(ticket, lease));

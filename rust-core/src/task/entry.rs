@@ -1,6 +1,6 @@
 //! One task's entry in shared memory: its words, and the few compare-and-swaps all else is made of.
 
-use super::State;
+use super::TaskState;
 use super::text::{Progress, TRIES, Text};
 use crate::pool::slot::{Key, Lease};
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::*, fence};
@@ -28,7 +28,7 @@ fn pack(lease: Lease) -> u64 {
 /// All of it is atomic, and all zeroes is a free entry.
 #[repr(C, align(64))]
 #[derive(Debug, Default)]
-pub struct Entry {
+pub struct TaskEntry {
     /// Id and state.
     word: AtomicU64,
     hold: AtomicU64,
@@ -65,31 +65,31 @@ pub struct Entry {
     pub(super) progress: Progress,
 }
 
-fn word(id: u64, state: State) -> u64 {
+fn word(id: u64, state: TaskState) -> u64 {
     id << 8 | state as u64
 }
 
-impl Entry {
+impl TaskEntry {
     /// Id and state.
-    pub(super) fn at(&self) -> (u64, State) {
+    pub(super) fn at(&self) -> (u64, TaskState) {
         let word = self.word.load(SeqCst);
-        (word >> 8, State::from_number(word as u8))
+        (word >> 8, TaskState::from_number(word as u8))
     }
 
     /// From one state to another as this task. What is written next is not seen before the new state.
-    pub(super) fn change(&self, id: u64, from: State, to: State) -> bool {
+    pub(super) fn change(&self, id: u64, from: TaskState, to: TaskState) -> bool {
         self.replace((id, from), (id, to))
     }
 
     /// The same, where the entry may become that of another task.
-    pub(super) fn replace(&self, from: (u64, State), to: (u64, State)) -> bool {
+    pub(super) fn replace(&self, from: (u64, TaskState), to: (u64, TaskState)) -> bool {
         let done = self.word.compare_exchange(word(from.0, from.1), word(to.0, to.1), SeqCst, Relaxed).is_ok();
         fence(Release);
         done
     }
 
     /// What reads while the task is the same and in the same state; None if it changes all the time.
-    pub(super) fn steady<T>(&self, read: impl Fn(u64, State) -> T) -> Option<T> {
+    pub(super) fn steady<T>(&self, read: impl Fn(u64, TaskState) -> T) -> Option<T> {
         for _ in 0..TRIES {
             let before = self.at();
             let found = read(before.0, before.1);
@@ -181,10 +181,10 @@ impl Entry {
 
     /// Queued to Running in this lease. The lease is claimed first: of two takers one gets it.
     pub(super) fn take(&self, id: u64, lease: Lease) -> bool {
-        if self.at() != (id, State::Queued) || !self.swap_lease(0, pack(lease)) {
+        if self.at() != (id, TaskState::Queued) || !self.swap_lease(0, pack(lease)) {
             return false;
         }
-        let taken = self.change(id, State::Queued, State::Running);
+        let taken = self.change(id, TaskState::Queued, TaskState::Running);
         if !taken {
             self.swap_lease(pack(lease), 0);
         }
@@ -192,11 +192,11 @@ impl Entry {
     }
 
     /// Running to another state, by that lease alone: an older one of the same task has no effect.
-    pub(super) fn leave(&self, id: u64, lease: Lease, to: State) -> bool {
+    pub(super) fn leave(&self, id: u64, lease: Lease, to: TaskState) -> bool {
         if !self.swap_lease(pack(lease), pack(lease) | SEIZED) {
             return false;
         }
-        let left = self.change(id, State::Running, to);
+        let left = self.change(id, TaskState::Running, to);
         self.swap_lease(pack(lease) | SEIZED, if left { 0 } else { pack(lease) });
         left
     }

@@ -4,7 +4,7 @@
 //! what is there already: the submitter writes before it offers the task, as what it will be
 //! ([`Table::record_as`]); who ends a task pins it, ends it, writes, and unpins it.
 
-use super::{New, State, Table, Ticket};
+use super::{New, Table, TaskState, Ticket};
 use crate::pool::slot::Key;
 use std::sync::atomic::Ordering::*;
 
@@ -22,7 +22,7 @@ const _: () = assert!(LABEL + 2 + 64 <= RECORD, "the checksum takes the place of
 /// What a record says.
 struct Found {
     id: u64,
-    state: State,
+    state: TaskState,
     owner: u32,
     key: Key,
     submitted: i64,
@@ -76,7 +76,7 @@ fn read(record: &[u8; RECORD], index: u32) -> Option<Found> {
     // An id shares its word with a state.
     (id > 0 && id >> 56 == 0).then(|| Found {
         id,
-        state: State::from_number(record[24]),
+        state: TaskState::from_number(record[24]),
         owner: get_u32(record, 28),
         key: Key { database: get_u32(record, 32), user: get_u32(record, 36), superuser: get_u32(record, 40) != 0 },
         submitted: i64::from_le_bytes(get(record, 48)),
@@ -93,11 +93,11 @@ impl Table<'_> {
     }
 
     /// The record that it will have in that state.
-    pub fn record_as(&self, ticket: Ticket, state: State) -> Option<[u8; RECORD]> {
+    pub fn record_as(&self, ticket: Ticket, state: TaskState) -> Option<[u8; RECORD]> {
         self.record_in(ticket, Some(state))
     }
 
-    fn record_in(&self, ticket: Ticket, as_state: Option<State>) -> Option<[u8; RECORD]> {
+    fn record_in(&self, ticket: Ticket, as_state: Option<TaskState>) -> Option<[u8; RECORD]> {
         let entry = self.live(ticket)?;
         let record = entry.steady(|id, state| {
             let mut record = [0; RECORD];
@@ -133,7 +133,7 @@ impl Table<'_> {
             }
             let Some(found) = record.and_then(|record| read(&record, index)) else { continue };
             last = last.max(found.id);
-            if !matches!(found.state, State::Queued | State::Running | State::Ending) {
+            if !matches!(found.state, TaskState::Queued | TaskState::Running | TaskState::Ending) {
                 continue;
             }
             let (command, label) = (&found.command[..], &found.label[..]);

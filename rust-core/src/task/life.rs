@@ -1,7 +1,7 @@
 //! A task's way from Filling to its end, and who holds it meanwhile.
 
-use super::entry::{CANCEL, DETACHED, DOOMED, Entry, PINS, READ};
-use super::{Fate, How, Outcome, State, TRANSACTION_ROLLBACK, Table, Ticket};
+use super::entry::{CANCEL, DETACHED, DOOMED, PINS, READ, TaskEntry};
+use super::{Outcome, TRANSACTION_ROLLBACK, Table, TaskChange, TaskEnd, TaskState, Ticket};
 use crate::pool::slot::Lease;
 use crate::report::QUERY_CANCELED;
 use std::sync::atomic::Ordering::*;
@@ -9,27 +9,27 @@ use std::sync::atomic::Ordering::*;
 impl Table<'_> {
     /// The submitter has written everything: the task is Pending until it commits, or Queued at once, and
     /// then the submitter's to dispatch.
-    pub fn offer(&self, ticket: Ticket, to: State) -> bool {
-        matches!(to, State::Pending | State::Queued) && self.change(ticket, State::Filling, to)
+    pub fn offer(&self, ticket: Ticket, to: TaskState) -> bool {
+        matches!(to, TaskState::Pending | TaskState::Queued) && self.change(ticket, TaskState::Filling, to)
     }
 
     /// The submitter's transaction has committed.
     pub fn confirm(&self, ticket: Ticket) -> bool {
-        let done = self.change(ticket, State::Pending, State::Queued);
+        let done = self.change(ticket, TaskState::Pending, TaskState::Queued);
         self.expect_queued(true);
         done
     }
 
     /// The task is not to be: its submitter has rolled back, or could not write it. Who waits for it sees it
     /// cancelled until it unpins it.
-    pub fn abandon(&self, ticket: Ticket, now: i64) -> Fate {
-        if !self.change(ticket, State::Filling, State::Ending) && !self.change(ticket, State::Pending, State::Ending) {
-            return Fate::Ignored;
+    pub fn abandon(&self, ticket: Ticket, now: i64) -> TaskChange {
+        if !self.change(ticket, TaskState::Filling, TaskState::Ending) && !self.change(ticket, TaskState::Pending, TaskState::Ending) {
+            return TaskChange::Ignored;
         }
         self.drop_request(ticket);
         let message = b"the transaction that submitted the task did not commit";
         _ = self.detach(ticket);
-        self.conclude(ticket, &Outcome { how: How::Cancelled, sqlstate: TRANSACTION_ROLLBACK, rows: 0, message }, now)
+        self.conclude(ticket, &Outcome { end: TaskEnd::Cancelled, sqlstate: TRANSACTION_ROLLBACK, rows: 0, message }, now)
     }
 
     /// Run a queued task in this lease; of several takers one gets it.
@@ -44,7 +44,7 @@ impl Table<'_> {
 
     /// A task that did not begin in its lease is to run in another.
     pub fn requeue(&self, ticket: Ticket, lease: Lease) -> bool {
-        let done = self.live(ticket).is_some_and(|entry| entry.leave(ticket.id, lease, State::Queued));
+        let done = self.live(ticket).is_some_and(|entry| entry.leave(ticket.id, lease, TaskState::Queued));
         self.expect_queued(true);
         done
     }
@@ -53,7 +53,7 @@ impl Table<'_> {
     pub fn running_on(&self, lease: Lease) -> Option<Ticket> {
         self.entries.iter().zip(0..).find_map(|(entry, index)| {
             let (id, state) = entry.at();
-            (state == State::Running && entry.leased_by(lease)).then_some(Ticket { index, id })
+            (state == TaskState::Running && entry.leased_by(lease)).then_some(Ticket { index, id })
         })
     }
 
@@ -61,7 +61,7 @@ impl Table<'_> {
     pub fn running_at(&self, index: u32, lease: Lease) -> Option<Ticket> {
         let entry = self.entries.get(index as usize)?;
         let (id, state) = entry.at();
-        (state == State::Running && entry.leased_by(lease)).then_some(Ticket { index, id })
+        (state == TaskState::Running && entry.leased_by(lease)).then_some(Ticket { index, id })
     }
 
     /// The worker tells where it runs; one that follows may want the same process.
@@ -80,17 +80,17 @@ impl Table<'_> {
 
     /// A task ends that runs in this lease. Says it once: a second time, or by an older lease, it has no
     /// effect. The caller then wakes who waits for it.
-    pub fn finish(&self, ticket: Ticket, lease: Lease, outcome: &Outcome<'_>, now: i64) -> Fate {
+    pub fn finish(&self, ticket: Ticket, lease: Lease, outcome: &Outcome<'_>, now: i64) -> TaskChange {
         match self.live(ticket) {
-            Some(entry) if entry.leave(ticket.id, lease, State::Ending) => self.conclude(ticket, outcome, now),
-            _ => Fate::Ignored,
+            Some(entry) if entry.leave(ticket.id, lease, TaskState::Ending) => self.conclude(ticket, outcome, now),
+            _ => TaskChange::Ignored,
         }
     }
 
     /// A task ends that never began.
-    pub fn finish_queued(&self, ticket: Ticket, outcome: &Outcome<'_>, now: i64) -> Fate {
-        if !self.change(ticket, State::Queued, State::Ending) && !self.change(ticket, State::Pending, State::Ending) {
-            return Fate::Ignored;
+    pub fn finish_queued(&self, ticket: Ticket, outcome: &Outcome<'_>, now: i64) -> TaskChange {
+        if !self.change(ticket, TaskState::Queued, TaskState::Ending) && !self.change(ticket, TaskState::Pending, TaskState::Ending) {
+            return TaskChange::Ignored;
         }
         self.drop_request(ticket);
         self.conclude(ticket, outcome, now)
@@ -105,42 +105,42 @@ impl Table<'_> {
     }
 
     /// Cancel a task that has not begun. Ignored: it has, or has ended.
-    pub fn cancel_queued(&self, ticket: Ticket, now: i64) -> Fate {
+    pub fn cancel_queued(&self, ticket: Ticket, now: i64) -> TaskChange {
         let message = b"the task was cancelled before it started";
-        self.finish_queued(ticket, &Outcome { how: How::Cancelled, sqlstate: QUERY_CANCELED, rows: 0, message }, now)
+        self.finish_queued(ticket, &Outcome { end: TaskEnd::Cancelled, sqlstate: QUERY_CANCELED, rows: 0, message }, now)
     }
 
     /// Write how it ended, and only then say that it has.
-    fn conclude(&self, ticket: Ticket, outcome: &Outcome<'_>, now: i64) -> Fate {
-        let Some(entry) = self.live(ticket) else { return Fate::Ignored };
+    fn conclude(&self, ticket: Ticket, outcome: &Outcome<'_>, now: i64) -> TaskChange {
+        let Some(entry) = self.live(ticket) else { return TaskChange::Ignored };
         let stats = &self.header.stats;
-        let (state, counter) = match outcome.how {
-            How::Done => (State::Done, &stats.done),
-            How::Failed => (State::Failed, &stats.failed),
-            How::Cancelled => (State::Cancelled, &stats.cancelled),
+        let (state, counter) = match outcome.end {
+            TaskEnd::Done => (TaskState::Done, &stats.done),
+            TaskEnd::Failed => (TaskState::Failed, &stats.failed),
+            TaskEnd::Cancelled => (TaskState::Cancelled, &stats.cancelled),
         };
         entry.finished.store(now, Relaxed);
         entry.rows.store(outcome.rows, Relaxed);
         entry.sqlstate.store(outcome.sqlstate, Relaxed);
         entry.message.set(outcome.message);
         counter.fetch_add(1, Relaxed);
-        entry.change(ticket.id, State::Ending, state);
+        entry.change(ticket.id, TaskState::Ending, state);
         // Who detaches marks first and looks for the end after; we the other way round.
         match entry.held(ticket.id) {
             Some(hold) if hold & DETACHED != 0 => match self.doom(ticket) {
-                Fate::Ignored => Fate::Kept,
-                fate => fate,
+                TaskChange::Ignored => TaskChange::Kept,
+                change => change,
             },
-            _ => Fate::Kept,
+            _ => TaskChange::Kept,
         }
     }
 
     /// Nobody will ask for it: free it, now or when it has ended.
-    pub fn detach(&self, ticket: Ticket) -> Fate {
+    pub fn detach(&self, ticket: Ticket) -> TaskChange {
         if self.live(ticket).and_then(|entry| entry.mark(ticket.id, DETACHED)).is_none() {
-            return Fate::Ignored;
+            return TaskChange::Ignored;
         }
-        if self.state(ticket).is_some_and(State::finished) { self.doom(ticket) } else { Fate::Kept }
+        if self.state(ticket).is_some_and(TaskState::finished) { self.doom(ticket) } else { TaskChange::Kept }
     }
 
     /// Hold a task against eviction. False: it is gone, or to be freed.
@@ -149,11 +149,11 @@ impl Table<'_> {
     }
 
     /// Give a pin back; the last one frees what was to be freed.
-    pub fn unpin(&self, ticket: Ticket) -> Fate {
+    pub fn unpin(&self, ticket: Ticket) -> TaskChange {
         match self.live(ticket).and_then(|entry| entry.unpin(ticket.id)) {
             Some(hold) if hold & (DOOMED | PINS) == DOOMED | 1 => self.release(ticket, hold),
-            Some(_) => Fate::Kept,
-            None => Fate::Ignored,
+            Some(_) => TaskChange::Kept,
+            None => TaskChange::Ignored,
         }
     }
 
@@ -173,11 +173,11 @@ impl Table<'_> {
 
     /// How far a running task is. False: it does not run, or says so twice at once.
     pub fn progress(&self, ticket: Ticket, percent: f64, message: &[u8]) -> bool {
-        let running = |entry: &&Entry| entry.at() == (ticket.id, State::Running);
+        let running = |entry: &&TaskEntry| entry.at() == (ticket.id, TaskState::Running);
         self.live(ticket).filter(running).is_some_and(|entry| entry.progress.write(ticket.id, percent, message))
     }
 
-    fn change(&self, ticket: Ticket, from: State, to: State) -> bool {
+    fn change(&self, ticket: Ticket, from: TaskState, to: TaskState) -> bool {
         self.live(ticket).is_some_and(|entry| entry.change(ticket.id, from, to))
     }
 }

@@ -37,7 +37,7 @@ mod turn;
 pub mod view;
 pub mod waiters;
 
-pub use entry::Entry;
+pub use entry::TaskEntry;
 pub use pages::{MEMORY_PER_TASK, Page, Unloadable};
 pub use table::{Header, Table};
 pub use view::{Card, View};
@@ -53,7 +53,7 @@ pub const CRASH_SHUTDOWN: u32 = sqlstate(b"57P02");
 /// States of a task; the numbers appear in views and in the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum State {
+pub enum TaskState {
     Free = 0,
     /// The submitter writes it.
     Filling = 1,
@@ -70,7 +70,7 @@ pub enum State {
     Lost = 9,
 }
 
-impl State {
+impl TaskState {
     /// All of them, each at its number.
     pub const ALL: [Self; 10] = [
         Self::Free,
@@ -97,7 +97,7 @@ impl State {
 
 /// How a task ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
+pub enum TaskEnd {
     Done,
     Failed,
     Cancelled,
@@ -106,7 +106,7 @@ pub enum How {
 /// The end of a task, as whoever ends it tells it.
 #[derive(Clone, Copy, Debug)]
 pub struct Outcome<'a> {
-    pub how: How,
+    pub end: TaskEnd,
     pub sqlstate: u32,
     pub rows: u64,
     pub message: &'a [u8],
@@ -122,7 +122,7 @@ pub struct Ticket {
 /// What became of a task by what was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Fate {
+pub enum TaskChange {
     /// It is as was asked, and stays for now: not detached, or pinned.
     Kept,
     /// Its entry is free. Where `file` is set the caller deletes the file of its payload.

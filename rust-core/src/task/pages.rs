@@ -5,9 +5,9 @@
 //! swaps it off the entry frees it: so no page has two owners, and none is forgotten. A reader holds nothing:
 //! it looks afterwards whether what it has read was still the payload.
 
-use super::entry::{DISK, Entry};
+use super::entry::{DISK, TaskEntry};
 use super::text::{TRIES, read_words, write_words};
-use super::{State, Table, Ticket};
+use super::{Table, TaskState, Ticket};
 use crate::memory::{Grows, NoMemory};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*, fence};
 
@@ -112,13 +112,13 @@ impl Table<'_> {
         entry.unmark(ticket.id, DISK).is_some_and(|hold| hold & DISK != 0)
     }
 
-    fn writable(&self, ticket: Ticket) -> Option<&Entry> {
+    fn writable(&self, ticket: Ticket) -> Option<&TaskEntry> {
         let entry = self.live(ticket)?;
-        matches!(entry.at().1, State::Filling | State::Running).then_some(entry)
+        matches!(entry.at().1, TaskState::Filling | TaskState::Running).then_some(entry)
     }
 
     /// Take the payload off the entry, and free its pages.
-    pub(super) fn drop_payload(&self, entry: &Entry) {
+    pub(super) fn drop_payload(&self, entry: &TaskEntry) {
         entry.edition.fetch_add(1, SeqCst);
         self.free_chain(entry.payload.swap(0, SeqCst));
     }

@@ -3,10 +3,10 @@
 //! The layout is the same in the server's fixed shared memory and in a segment of a session's own: header,
 //! entries, pages. All zeroes is an empty table.
 
-use super::entry::{DISK, DOOMED, Entry, PINS, READ};
+use super::entry::{DISK, DOOMED, PINS, READ, TaskEntry};
 use super::pages::Page;
 use super::waiters::Waiters;
-use super::{CRASH_SHUTDOWN, Fate, Full, New, State, Ticket};
+use super::{CRASH_SHUTDOWN, Full, New, TaskChange, TaskState, Ticket};
 use crate::memory;
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
@@ -67,7 +67,7 @@ pub struct Header {
 #[derive(Clone, Copy, Debug)]
 pub struct Table<'a> {
     pub header: &'a Header,
-    pub entries: &'a [Entry],
+    pub entries: &'a [TaskEntry],
     pub pages: &'a [Page],
 }
 
@@ -99,7 +99,7 @@ impl<'a> Table<'a> {
                 let state = entry.at().1;
                 let Some(hold) = entry.close(victim.id) else { continue };
                 self.drop_payload(entry);
-                entry.replace((victim.id, state), (id, State::Filling));
+                entry.replace((victim.id, state), (id, TaskState::Filling));
                 self.header.stats.evicted.fetch_add(1, Relaxed);
                 (entry, victim.index, (hold & DISK != 0).then_some(victim.id))
             } else {
@@ -127,7 +127,7 @@ impl<'a> Table<'a> {
         let index = (0..count).map(|step| (start + step) % count).find(|&index| {
             let entry = &self.entries[index];
             let (old, state) = entry.at();
-            state == State::Free && entry.replace((old, State::Free), (id, State::Filling))
+            state == TaskState::Free && entry.replace((old, TaskState::Free), (id, TaskState::Filling))
         })? as u32;
         self.header.used.fetch_add(1, Relaxed);
         self.header.task_hint.store(index + 1, Relaxed);
@@ -147,15 +147,15 @@ impl<'a> Table<'a> {
         let counts = self.by_role();
         let has = |role: u32| counts.iter().find(|(other, _)| *other == role).map_or(0, |(_, count)| *count);
         let (first, ..) = evictable().min_by_key(|&(ticket, _, at)| (Reverse(has(owner(&ticket))), at, ticket.id))?;
-        if self.state(first) == Some(State::Done) {
+        if self.state(first) == Some(TaskState::Done) {
             return Some(first);
         }
-        let instead = evictable().filter(|(ticket, ..)| self.state(*ticket) == Some(State::Done) && owner(ticket) == owner(&first));
+        let instead = evictable().filter(|(ticket, ..)| self.state(*ticket) == Some(TaskState::Done) && owner(ticket) == owner(&first));
         Some(instead.min_by_key(|&(ticket, _, at)| (at, ticket.id)).map_or(first, |(ticket, ..)| ticket))
     }
 
     fn owners(&self) -> impl Iterator<Item = u32> + use<'a> {
-        self.entries.iter().filter(|entry| entry.at().1 != State::Free).map(|entry| entry.owner.load(Relaxed))
+        self.entries.iter().filter(|entry| entry.at().1 != TaskState::Free).map(|entry| entry.owner.load(Relaxed))
     }
 
     fn by_role(&self) -> [(u32, u32); COUNTED_ROLES] {
@@ -192,7 +192,7 @@ impl<'a> Table<'a> {
     pub(super) fn evict(&self, ticket: Ticket, file: &mut impl FnMut(u64)) -> bool {
         let Some(hold) = self.live(ticket).and_then(|entry| entry.close(ticket.id)) else { return false };
         self.header.stats.evicted.fetch_add(1, Relaxed);
-        if self.release(ticket, hold) == (Fate::Freed { file: true }) {
+        if self.release(ticket, hold) == (TaskChange::Freed { file: true }) {
             file(ticket.id);
         }
         true
@@ -222,7 +222,7 @@ impl<'a> Table<'a> {
     }
 
     /// Write a task to an entry that is Filling for it.
-    pub(super) fn fill(&self, entry: &Entry, id: u64, new: &New<'_>, now: i64) {
+    pub(super) fn fill(&self, entry: &TaskEntry, id: u64, new: &New<'_>, now: i64) {
         entry.submitted.store(now, Relaxed);
         entry.started.store(0, Relaxed);
         entry.finished.store(0, Relaxed);
@@ -244,10 +244,10 @@ impl<'a> Table<'a> {
     }
 
     /// The entry of a task that is not gone.
-    pub(super) fn live(&self, ticket: Ticket) -> Option<&'a Entry> {
+    pub(super) fn live(&self, ticket: Ticket) -> Option<&'a TaskEntry> {
         let entry = self.entries.get(ticket.index as usize)?;
         let (id, state) = entry.at();
-        (id == ticket.id && state != State::Free).then_some(entry)
+        (id == ticket.id && state != TaskState::Free).then_some(entry)
     }
 
     /// Where a task is. As long as there are free entries these are taken in their order: so first it is looked for where
@@ -261,27 +261,27 @@ impl<'a> Table<'a> {
     }
 
     /// None: the task is gone.
-    pub fn state(&self, ticket: Ticket) -> Option<State> {
+    pub fn state(&self, ticket: Ticket) -> Option<TaskState> {
         let (id, state) = self.entries.get(ticket.index as usize)?.at();
-        (id == ticket.id && state != State::Free).then_some(state)
+        (id == ticket.id && state != TaskState::Free).then_some(state)
     }
 
     /// Free the entry of a finished task whose hold we have closed.
-    pub(super) fn release(&self, ticket: Ticket, hold: u64) -> Fate {
-        let Some(entry) = self.live(ticket) else { return Fate::Ignored };
+    pub(super) fn release(&self, ticket: Ticket, hold: u64) -> TaskChange {
+        let Some(entry) = self.live(ticket) else { return TaskChange::Ignored };
         self.drop_payload(entry);
-        if entry.replace(entry.at(), (ticket.id, State::Free)) {
+        if entry.replace(entry.at(), (ticket.id, TaskState::Free)) {
             self.header.used.fetch_sub(1, Relaxed);
         }
-        Fate::Freed { file: hold & DISK != 0 }
+        TaskChange::Freed { file: hold & DISK != 0 }
     }
 
     /// Free now, or at the last unpin.
-    pub(super) fn doom(&self, ticket: Ticket) -> Fate {
+    pub(super) fn doom(&self, ticket: Ticket) -> TaskChange {
         match self.live(ticket).and_then(|entry| entry.doom(ticket.id)) {
             Some(hold) if hold & PINS == 0 => self.release(ticket, hold),
-            Some(_) => Fate::Kept,
-            None => Fate::Ignored,
+            Some(_) => TaskChange::Kept,
+            None => TaskChange::Ignored,
         }
     }
 
@@ -291,7 +291,7 @@ impl<'a> Table<'a> {
         for (ticket, ..) in self.finished().filter(|&(.., at)| now.saturating_sub(at) >= retention_us) {
             let Some(hold) = self.live(ticket).and_then(|entry| entry.close(ticket.id)) else { continue };
             self.header.stats.expired.fetch_add(1, Relaxed);
-            if self.release(ticket, hold) == (Fate::Freed { file: true }) {
+            if self.release(ticket, hold) == (TaskChange::Freed { file: true }) {
                 file(ticket.id);
             }
         }
@@ -303,8 +303,8 @@ impl<'a> Table<'a> {
             let (id, state) = entry.at();
             let submitter = entry.submitter.load(Relaxed);
             // Before it is open the entry may still bear the name of an earlier task's submitter.
-            let named = entry.held(id).is_some() && matches!(state, State::Filling | State::Pending);
-            if named && !alive(submitter) && self.abandon(Ticket { index, id }, now) == (Fate::Freed { file: true }) {
+            let named = entry.held(id).is_some() && matches!(state, TaskState::Filling | TaskState::Pending);
+            if named && !alive(submitter) && self.abandon(Ticket { index, id }, now) == (TaskChange::Freed { file: true }) {
                 file(id);
             }
         }
@@ -314,7 +314,7 @@ impl<'a> Table<'a> {
     pub(super) fn put_lost(&self, index: u32, id: u64, new: &New<'_>, times: [i64; 2], now: i64) -> bool {
         let Some(entry) = self.entries.get(index as usize) else { return false };
         let (old, state) = entry.at();
-        if state != State::Free || !entry.replace((old, State::Free), (id, State::Filling)) {
+        if state != TaskState::Free || !entry.replace((old, TaskState::Free), (id, TaskState::Filling)) {
             return false;
         }
         self.header.used.fetch_add(1, Relaxed);
@@ -324,6 +324,6 @@ impl<'a> Table<'a> {
         entry.sqlstate.store(CRASH_SHUTDOWN, Relaxed);
         entry.message.set(b"the server was restarted before the task ended");
         self.header.stats.lost.fetch_add(1, Relaxed);
-        entry.change(id, State::Filling, State::Lost)
+        entry.change(id, TaskState::Filling, TaskState::Lost)
     }
 }

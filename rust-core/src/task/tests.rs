@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::*};
 pub(crate) fn leak(tasks: usize, pages: usize) -> Table<'static> {
     Table {
         header: Box::leak(Box::default()),
-        entries: Box::leak((0..tasks).map(|_| Entry::default()).collect()),
+        entries: Box::leak((0..tasks).map(|_| TaskEntry::default()).collect()),
         pages: Box::leak((0..pages).map(|_| Page::default()).collect()),
     }
 }
@@ -28,8 +28,8 @@ fn lease(slot: u32, generation: u64) -> Lease {
     Lease { slot, generation }
 }
 
-fn outcome(how: How) -> Outcome<'static> {
-    Outcome { how, sqlstate: 0, rows: 3, message: b"SELECT 3" }
+fn outcome(end: TaskEnd) -> Outcome<'static> {
+    Outcome { end, sqlstate: 0, rows: 3, message: b"SELECT 3" }
 }
 
 impl Table<'_> {
@@ -39,7 +39,7 @@ impl Table<'_> {
 
     fn queued(&self) -> Ticket {
         let ticket = self.filling();
-        assert!(self.offer(ticket, State::Queued));
+        assert!(self.offer(ticket, TaskState::Queued));
         ticket
     }
 
@@ -51,7 +51,7 @@ impl Table<'_> {
 
     fn done(&self, now: i64) -> Ticket {
         let ticket = self.running(lease(0, now as u64));
-        assert_eq!(self.finish(ticket, lease(0, now as u64), &outcome(How::Done), now), Fate::Kept);
+        assert_eq!(self.finish(ticket, lease(0, now as u64), &outcome(TaskEnd::Done), now), TaskChange::Kept);
         ticket
     }
 
@@ -64,7 +64,7 @@ impl Table<'_> {
     }
 
     fn is_empty(&self) -> bool {
-        self.used() == (0, 0) && self.header.used.load(SeqCst) == 0 && self.entries.iter().all(|entry| entry.at().1 == State::Free)
+        self.used() == (0, 0) && self.header.used.load(SeqCst) == 0 && self.entries.iter().all(|entry| entry.at().1 == TaskState::Free)
     }
 }
 
@@ -75,8 +75,8 @@ fn zeroes_are_an_empty_table() {
     assert!(t.is_empty() && t.view(0).is_none() && t.view(9).is_none() && t.find(0).is_none() && t.find(1).is_none());
     assert_eq!(t.state(Ticket { index: 0, id: 0 }), None);
     assert!(!t.pin(Ticket { index: 0, id: 0 }));
-    assert_eq!(t.unpin(Ticket { index: 0, id: 0 }), Fate::Ignored);
-    assert_eq!(t.detach(Ticket { index: 0, id: 0 }), Fate::Ignored);
+    assert_eq!(t.unpin(Ticket { index: 0, id: 0 }), TaskChange::Ignored);
+    assert_eq!(t.detach(Ticket { index: 0, id: 0 }), TaskChange::Ignored);
     assert_eq!(t.filling().id, 1);
     let nothing = leak(0, 0);
     assert_eq!(nothing.submit(&new(1, b""), 1), Err(Full));
@@ -97,10 +97,10 @@ fn a_view_tells_all_of_a_task_at_each_stage() {
     let ticket = t.filling();
     assert!(t.store(ticket, b"request"));
     assert_eq!(t.view(ticket.index), None, "not while it is filled");
-    assert!(t.offer(ticket, State::Queued));
+    assert!(t.offer(ticket, TaskState::Queued));
     let queued = t.view(ticket.index).unwrap();
     assert_eq!((queued.card.owner, queued.card.key, queued.card.submitter, queued.card.quotas), (77, KEY, 100, (1500, 7)));
-    assert_eq!((queued.card.prefer, queued.card.lease, queued.card.state), (Some((0, 4321)), None, State::Queued));
+    assert_eq!((queued.card.prefer, queued.card.lease, queued.card.state), (Some((0, 4321)), None, TaskState::Queued));
     assert_eq!((&queued.command[..], &queued.label[..], queued.payload), (&b"select"[..], &b"label"[..], 7));
     assert_eq!((queued.started, queued.finished, queued.progress), (None, None, None));
     assert!(t.take(ticket, lease(0, 9), 20));
@@ -109,10 +109,10 @@ fn a_view_tells_all_of_a_task_at_each_stage() {
     let running = t.view(ticket.index).unwrap();
     assert_eq!((running.card.lease, running.started, running.card.cancel_asked), (Some(lease(0, 9)), Some(20), true));
     assert_eq!(running.progress, Some((12.5, b"an eighth".to_vec())));
-    assert_eq!(t.finish(ticket, lease(0, 9), &Outcome { sqlstate: 5, ..outcome(How::Failed) }, 30), Fate::Kept);
+    assert_eq!(t.finish(ticket, lease(0, 9), &Outcome { sqlstate: 5, ..outcome(TaskEnd::Failed) }, 30), TaskChange::Kept);
     assert!(t.mark_read(ticket) && t.pin(ticket));
     let ended = t.view(ticket.index).unwrap();
-    assert_eq!((ended.card.state, ended.finished, ended.rows, ended.sqlstate), (State::Failed, Some(30), 3, 5));
+    assert_eq!((ended.card.state, ended.finished, ended.rows, ended.sqlstate), (TaskState::Failed, Some(30), 3, 5));
     assert_eq!((&ended.message[..], ended.read, ended.pins, ended.detached), (&b"SELECT 3"[..], true, 1, false));
     assert!(!t.progress(ticket, 99.0, b"late"), "it has ended");
 }
@@ -121,8 +121,8 @@ fn a_view_tells_all_of_a_task_at_each_stage() {
 fn texts_longer_than_their_place_are_clipped() {
     let t = leak(1, 0);
     let ticket = t.submit(&New { label: &[b'l'; 100], ..new(1, &[b'c'; 1000]) }, 1).unwrap().0;
-    assert!(t.offer(ticket, State::Queued) && t.take(ticket, lease(0, 1), 2) && t.progress(ticket, 1.0, &[b'p'; 1000]));
-    _ = t.finish(ticket, lease(0, 1), &Outcome { message: &[b'm'; 1000], ..outcome(How::Failed) }, 3);
+    assert!(t.offer(ticket, TaskState::Queued) && t.take(ticket, lease(0, 1), 2) && t.progress(ticket, 1.0, &[b'p'; 1000]));
+    _ = t.finish(ticket, lease(0, 1), &Outcome { message: &[b'm'; 1000], ..outcome(TaskEnd::Failed) }, 3);
     let view = t.view(0).unwrap();
     let lengths = [&view.command, &view.label, &view.message, &view.progress.unwrap().1].map(Vec::len);
     assert_eq!(lengths, [512, 64, 256, 128]);
@@ -132,24 +132,24 @@ fn texts_longer_than_their_place_are_clipped() {
 fn an_old_ticket_has_no_effect_on_the_task_that_came_after() {
     let t = leak(1, 4);
     let old = t.done(30);
-    assert_eq!(t.detach(old), Fate::Freed { file: false });
+    assert_eq!(t.detach(old), TaskChange::Freed { file: false });
     for stage in 0..4 {
         let ticket = t.filling();
         assert!(t.store(ticket, b"new"));
-        assert!(stage < 1 || t.offer(ticket, State::Queued));
+        assert!(stage < 1 || t.offer(ticket, TaskState::Queued));
         assert!(stage < 2 || t.take(ticket, lease(0, 50), 20));
-        assert!(stage < 3 || t.finish(ticket, lease(0, 50), &outcome(How::Done), 30) == Fate::Kept);
+        assert!(stage < 3 || t.finish(ticket, lease(0, 50), &outcome(TaskEnd::Done), 30) == TaskChange::Kept);
         let before = (t.view(0), t.entries[0].at());
-        assert!(!t.offer(old, State::Queued) && !t.confirm(old) && !t.take(old, lease(0, 51), 1) && !t.requeue(old, lease(0, 50)));
-        let fates = [
+        assert!(!t.offer(old, TaskState::Queued) && !t.confirm(old) && !t.take(old, lease(0, 51), 1) && !t.requeue(old, lease(0, 50)));
+        let changes = [
             t.abandon(old, 1),
-            t.finish(old, lease(0, 50), &outcome(How::Failed), 1),
-            t.finish_queued(old, &outcome(How::Failed), 1),
+            t.finish(old, lease(0, 50), &outcome(TaskEnd::Failed), 1),
+            t.finish_queued(old, &outcome(TaskEnd::Failed), 1),
             t.cancel_queued(old, 1),
             t.unpin(old),
             t.detach(old),
         ];
-        assert_eq!(fates, [Fate::Ignored; 6]);
+        assert_eq!(changes, [TaskChange::Ignored; 6]);
         assert!(!t.pin(old) && !t.mark_read(old) && !t.ask_cancel(old) && !t.progress(old, 1.0, b"old") && !t.cancel_asked(old));
         assert!(!t.store(old, b"old") && !t.set_on_disk(old, 1) && !t.clear_payload(old));
         assert_eq!((t.load(old, &mut Vec::new()), t.on_disk(old)), (Err(Unloadable::Gone), None));
@@ -160,7 +160,7 @@ fn an_old_ticket_has_no_effect_on_the_task_that_came_after() {
         _ = t.detach(ticket);
         _ = t.abandon(ticket, 2);
         _ = t.cancel_queued(ticket, 2);
-        _ = t.finish(ticket, lease(0, 50), &outcome(How::Done), 30);
+        _ = t.finish(ticket, lease(0, 50), &outcome(TaskEnd::Done), 30);
         assert!(t.is_empty());
     }
 }
@@ -177,8 +177,8 @@ fn who_finished_longest_ago_is_evicted_and_those_read_before_all_others() {
         assert_eq!((ticket.index, file, t.state(victim)), (victim.index, None, None));
     }
     assert_eq!(t.submit(&new(1, b""), 100), Err(Full), "the rest are pinned, running, being filled");
-    assert_eq!(t.state(running), Some(State::Running));
-    assert_eq!(t.unpin(pinned), Fate::Kept);
+    assert_eq!(t.state(running), Some(TaskState::Running));
+    assert_eq!(t.unpin(pinned), TaskChange::Kept);
     assert_eq!(t.submit(&new(1, b""), 100).unwrap().0.index, pinned.index);
     assert_eq!((t.header.stats.evicted.load(SeqCst), t.header.stats.refused.load(SeqCst)), (4, 1));
 }
@@ -192,8 +192,8 @@ fn nobodys_unread_result_goes_for_the_tasks_of_one_who_has_more() {
     let t = leak(8, 0);
     let done = |owner: u32, at: i64| {
         let (ticket, _) = t.submit(&of(owner), at).unwrap();
-        assert!(t.offer(ticket, State::Queued) && t.take(ticket, lease(0, at as u64), at));
-        _ = t.finish(ticket, lease(0, at as u64), &outcome(How::Done), at);
+        assert!(t.offer(ticket, TaskState::Queued) && t.take(ticket, lease(0, at as u64), at));
+        _ = t.finish(ticket, lease(0, at as u64), &outcome(TaskEnd::Done), at);
         ticket
     };
     let alice = [done(1, 10), done(1, 11)];
@@ -203,7 +203,7 @@ fn nobodys_unread_result_goes_for_the_tasks_of_one_who_has_more() {
         assert_eq!(t.state(victim), None);
     }
     done(3, 40);
-    assert_eq!(alice.map(|ticket| t.state(ticket)), [Some(State::Done); 2]);
+    assert_eq!(alice.map(|ticket| t.state(ticket)), [Some(TaskState::Done); 2]);
     assert_eq!(t.owners_of(2), 5, "who comes new has the place of one of those that are most");
 }
 
@@ -226,8 +226,8 @@ fn a_quota_counts_all_tasks_of_a_role_and_its_ended_ones_make_room() {
     t.submit(&of(2), 1).unwrap();
     assert!(!t.may_have_more(2, 2) && t.may_have_more(1, 2) && t.may_have_more(2, 0));
     assert!(!t.make_room_of(2, |_| ()), "none has ended");
-    assert!(t.offer(first, State::Queued) && t.take(first, lease(0, 1), 1));
-    _ = t.finish(first, lease(0, 1), &outcome(How::Done), 1);
+    assert!(t.offer(first, TaskState::Queued) && t.take(first, lease(0, 1), 1));
+    _ = t.finish(first, lease(0, 1), &outcome(TaskEnd::Done), 1);
     assert!(t.make_room_of(2, |_| ()) && t.may_have_more(2, 2));
     assert_eq!(t.state(first), None);
 }
@@ -237,10 +237,10 @@ fn results_of_a_role_that_were_read_make_room_for_its_new_ones_and_no_others_do(
     let t = leak(8, 8);
     let of = |owner, at: i64| {
         let ticket = t.submit(&New { owner, ..new(1, b"") }, at).unwrap().0;
-        assert!(t.offer(ticket, State::Queued) && t.take(ticket, lease(at as u32, 1), at));
+        assert!(t.offer(ticket, TaskState::Queued) && t.take(ticket, lease(at as u32, 1), at));
         ticket
     };
-    let end = |ticket, at: i64| _ = t.finish(ticket, lease(at as u32, 1), &outcome(How::Done), at);
+    let end = |ticket, at: i64| _ = t.finish(ticket, lease(at as u32, 1), &outcome(TaskEnd::Done), at);
     let (first, second, other) = (of(1, 1), of(1, 2), of(2, 3));
     assert!(t.allow(first, 40, 100, |_| ()) && t.set_on_disk(first, 40) && t.allow(second, 50, 100, |_| ()));
     assert!(t.allow(other, 100, 100, |_| ()), "each role for itself");
@@ -258,7 +258,7 @@ fn results_of_a_role_that_were_read_make_room_for_its_new_ones_and_no_others_do(
     assert!(!t.clear_payload(third));
     let fourth = of(1, 5);
     assert!(t.allow(fourth, 50, 100, |_| ()), "what the task has given up is not counted");
-    assert_eq!((t.state(second), t.state(other)), (Some(State::Done), Some(State::Done)));
+    assert_eq!((t.state(second), t.state(other)), (Some(TaskState::Done), Some(TaskState::Done)));
 }
 
 #[test]
@@ -267,7 +267,7 @@ fn the_file_of_an_evicted_task_is_named() {
     let old = t.running(lease(0, 1));
     assert!(t.set_on_disk(old, 1 << 33));
     assert_eq!(t.on_disk(old), Some(1 << 33));
-    _ = t.finish(old, lease(0, 1), &outcome(How::Done), 5);
+    _ = t.finish(old, lease(0, 1), &outcome(TaskEnd::Done), 5);
     assert_eq!(t.view(0).unwrap().payload, 1 << 33);
     let (ticket, file) = t.submit(&new(1, b""), 9).unwrap();
     assert_eq!((file, t.on_disk(ticket)), (Some(old.id), None));
@@ -290,7 +290,7 @@ fn a_payload_comes_back_as_it_was_up_to_the_limit() {
     assert_eq!(t.load(ticket, &mut out), Err(Unloadable::OnDisk));
     assert!(t.clear_payload(ticket) && !t.clear_payload(ticket), "the file is to be deleted once");
     assert!(t.store(ticket, b"x"));
-    assert_eq!(t.abandon(ticket, 5), Fate::Freed { file: false });
+    assert_eq!(t.abandon(ticket, 5), TaskChange::Freed { file: false });
     assert!(t.is_empty());
 }
 
@@ -305,53 +305,53 @@ fn where_pages_are_short_none_is_taken() {
     assert_eq!(t.used(), (1, 1));
     let mut out = Vec::new();
     assert_eq!((t.load(b, &mut out), out == [2; PAGE_BYTES]), (Ok(()), true));
-    assert_eq!(t.abandon(a, 5), Fate::Freed { file: true });
+    assert_eq!(t.abandon(a, 5), TaskChange::Freed { file: true });
 }
 
 #[test]
 fn a_pending_task_starts_only_when_its_submitter_commits() {
     let t = leak(3, 3);
     let ticket = t.filling();
-    assert!(!t.offer(ticket, State::Running) && t.offer(ticket, State::Pending));
+    assert!(!t.offer(ticket, TaskState::Running) && t.offer(ticket, TaskState::Pending));
     assert_eq!(t.oldest_queued(|_| true), None);
     assert!(!t.take(ticket, lease(0, 1), 2));
     assert!(t.confirm(ticket) && !t.confirm(ticket));
-    assert_eq!(t.abandon(ticket, 2), Fate::Ignored, "it has committed");
+    assert_eq!(t.abandon(ticket, 2), TaskChange::Ignored, "it has committed");
     assert_eq!(t.oldest_queued(|_| true), Some(ticket));
     let younger = t.queued();
     assert_eq!(t.oldest_queued(|_| true), Some(ticket));
     assert_eq!(t.oldest_queued(|card| card.ticket != ticket), Some(younger));
     assert!(t.take(ticket, lease(0, 1), 2));
     assert_eq!((t.running_on(lease(0, 1)), t.running_on(lease(0, 2)), t.running_on(lease(1, 1))), (Some(ticket), None, None));
-    assert_eq!(t.count(State::Running, |card| card.owner == 77), 1);
-    assert_eq!((t.count(State::Running, |card| card.owner == 1), t.count(State::Queued, |_| true)), (0, 1));
+    assert_eq!(t.count(TaskState::Running, |card| card.owner == 77), 1);
+    assert_eq!((t.count(TaskState::Running, |card| card.owner == 1), t.count(TaskState::Queued, |_| true)), (0, 1));
 }
 
 #[test]
 fn who_waits_for_an_abandoned_task_sees_it_cancelled() {
     let t = leak(1, 2);
     let ticket = t.filling();
-    assert!(t.store(ticket, b"x") && t.offer(ticket, State::Pending) && t.pin(ticket));
-    assert_eq!(t.abandon(ticket, 7), Fate::Kept);
+    assert!(t.store(ticket, b"x") && t.offer(ticket, TaskState::Pending) && t.pin(ticket));
+    assert_eq!(t.abandon(ticket, 7), TaskChange::Kept);
     let view = t.view(0).unwrap();
-    assert_eq!((view.card.state, view.sqlstate, view.finished), (State::Cancelled, TRANSACTION_ROLLBACK, Some(7)));
+    assert_eq!((view.card.state, view.sqlstate, view.finished), (TaskState::Cancelled, TRANSACTION_ROLLBACK, Some(7)));
     assert!(!t.pin(ticket), "it is to go");
     assert_eq!(t.submit(&new(1, b""), 9), Err(Full), "but not yet");
-    assert_eq!(t.unpin(ticket), Fate::Freed { file: false });
+    assert_eq!(t.unpin(ticket), TaskChange::Freed { file: false });
     assert!(t.is_empty());
 }
 
 #[test]
 fn a_cancelled_task_does_not_run_and_says_why() {
     let t = leak(2, 2);
-    for to in [State::Pending, State::Queued] {
+    for to in [TaskState::Pending, TaskState::Queued] {
         let ticket = t.filling();
-        assert_eq!(t.cancel_queued(ticket, 5), Fate::Ignored);
+        assert_eq!(t.cancel_queued(ticket, 5), TaskChange::Ignored);
         assert!(t.offer(ticket, to));
-        assert_eq!(t.cancel_queued(ticket, 6), Fate::Kept);
+        assert_eq!(t.cancel_queued(ticket, 6), TaskChange::Kept);
         assert!(!t.take(ticket, lease(0, 1), 7) && !t.confirm(ticket));
         let view = t.view(ticket.index).unwrap();
-        assert_eq!((view.card.state, view.sqlstate, view.started), (State::Cancelled, QUERY_CANCELED, None));
+        assert_eq!((view.card.state, view.sqlstate, view.started), (TaskState::Cancelled, QUERY_CANCELED, None));
         assert!(!view.message.is_empty());
     }
 }
@@ -365,12 +365,12 @@ fn an_older_lease_neither_ends_nor_requeues_a_task_that_runs_elsewhere() {
     assert_eq!((t.oldest_queued(|_| true), t.view(0).unwrap().started), (Some(ticket), None));
     assert!(t.take(ticket, current, 30));
     assert!(!t.requeue(ticket, old));
-    assert_eq!(t.finish(ticket, old, &outcome(How::Failed), 31), Fate::Ignored);
+    assert_eq!(t.finish(ticket, old, &outcome(TaskEnd::Failed), 31), TaskChange::Ignored);
     assert_eq!(t.running_on(current), Some(ticket));
-    assert_eq!(t.finish(ticket, current, &outcome(How::Done), 32), Fate::Kept);
+    assert_eq!(t.finish(ticket, current, &outcome(TaskEnd::Done), 32), TaskChange::Kept);
     let ended = t.view(0);
-    assert_eq!(t.finish(ticket, current, &outcome(How::Failed), 33), Fate::Ignored);
-    assert_eq!(t.cancel_queued(ticket, 33), Fate::Ignored);
+    assert_eq!(t.finish(ticket, current, &outcome(TaskEnd::Failed), 33), TaskChange::Ignored);
+    assert_eq!(t.cancel_queued(ticket, 33), TaskChange::Ignored);
     assert_eq!(t.view(0), ended, "a second end has no effect");
 }
 
@@ -378,15 +378,18 @@ fn an_older_lease_neither_ends_nor_requeues_a_task_that_runs_elsewhere() {
 fn a_detached_task_is_freed_when_it_ends_and_a_finished_one_at_once() {
     let t = leak(2, 4);
     let ticket = t.running(lease(0, 1));
-    assert_eq!((t.detach(ticket), t.state(ticket)), (Fate::Kept, Some(State::Running)));
+    assert_eq!((t.detach(ticket), t.state(ticket)), (TaskChange::Kept, Some(TaskState::Running)));
     assert!(t.set_on_disk(ticket, 5));
-    assert_eq!(t.finish(ticket, lease(0, 1), &outcome(How::Done), 3), Fate::Freed { file: true });
+    assert_eq!(t.finish(ticket, lease(0, 1), &outcome(TaskEnd::Done), 3), TaskChange::Freed { file: true });
     let ticket = t.queued();
-    assert_eq!((t.detach(ticket), t.cancel_queued(ticket, 4)), (Fate::Kept, Fate::Freed { file: false }));
+    assert_eq!((t.detach(ticket), t.cancel_queued(ticket, 4)), (TaskChange::Kept, TaskChange::Freed { file: false }));
     let ticket = t.done(5);
     assert!(t.pin(ticket) && t.pin(ticket));
-    assert_eq!((t.detach(ticket), t.unpin(ticket)), (Fate::Kept, Fate::Kept));
-    assert_eq!((t.state(ticket), t.unpin(ticket), t.unpin(ticket)), (Some(State::Done), Fate::Freed { file: false }, Fate::Ignored));
+    assert_eq!((t.detach(ticket), t.unpin(ticket)), (TaskChange::Kept, TaskChange::Kept));
+    assert_eq!(
+        (t.state(ticket), t.unpin(ticket), t.unpin(ticket)),
+        (Some(TaskState::Done), TaskChange::Freed { file: false }, TaskChange::Ignored)
+    );
     assert!(t.is_empty());
 }
 
@@ -395,11 +398,11 @@ fn who_holds_a_pin_can_read_what_another_has_detached() {
     let t = leak(1, 4);
     let ticket = t.running(lease(0, 1));
     assert!(t.store(ticket, b"result") && t.pin(ticket));
-    _ = t.finish(ticket, lease(0, 1), &outcome(How::Done), 3);
-    assert_eq!(t.detach(ticket), Fate::Kept);
+    _ = t.finish(ticket, lease(0, 1), &outcome(TaskEnd::Done), 3);
+    assert_eq!(t.detach(ticket), TaskChange::Kept);
     let mut out = Vec::new();
     assert_eq!((t.load(ticket, &mut out), &out[..]), (Ok(()), &b"result"[..]));
-    assert_eq!(t.unpin(ticket), Fate::Freed { file: false });
+    assert_eq!(t.unpin(ticket), TaskChange::Freed { file: false });
 }
 
 #[test]
@@ -407,8 +410,8 @@ fn progress_of_an_earlier_task_is_not_that_of_the_next() {
     let t = leak(1, 0);
     let old = t.running(lease(0, 1));
     assert!(t.progress(old, 50.0, b"half"));
-    _ = t.finish(old, lease(0, 1), &outcome(How::Done), 3);
-    assert_eq!(t.detach(old), Fate::Freed { file: false });
+    _ = t.finish(old, lease(0, 1), &outcome(TaskEnd::Done), 3);
+    assert_eq!(t.detach(old), TaskChange::Freed { file: false });
     t.running(lease(0, 2));
     assert_eq!(t.view(0).unwrap().progress, None);
     // A late writer of the old task that had looked at the state before.
@@ -422,27 +425,27 @@ fn tasks_kept_long_enough_expire() {
     let [old, young, pinned] = [10, 100, 10].map(|at| t.done(at));
     let filed = t.running(lease(0, 1));
     assert!(t.set_on_disk(filed, 5));
-    _ = t.finish(filed, lease(0, 1), &outcome(How::Failed), 10);
+    _ = t.finish(filed, lease(0, 1), &outcome(TaskEnd::Failed), 10);
     let running = t.running(lease(0, 2));
     assert!(t.pin(pinned));
     let mut files = Vec::new();
     t.expire(110, 50, |id| files.push(id));
     assert_eq!(files, [filed.id]);
     let states = [old, young, pinned, filed, running].map(|ticket| t.state(ticket));
-    assert_eq!(states, [None, Some(State::Done), Some(State::Done), None, Some(State::Running)]);
+    assert_eq!(states, [None, Some(TaskState::Done), Some(TaskState::Done), None, Some(TaskState::Running)]);
 }
 
 #[test]
 fn what_dead_processes_were_submitting_is_freed_and_nothing_else() {
     let t = leak(5, 5);
-    let submit = |pid, to: Option<State>| {
+    let submit = |pid, to: Option<TaskState>| {
         let ticket = t.submit(&new(pid, b"x"), 1).unwrap().0;
         assert!(t.store(ticket, b"x"));
         to.into_iter().for_each(|to| assert!(t.offer(ticket, to)));
         ticket
     };
-    let dead = [submit(1, None), submit(1, Some(State::Pending))];
-    let kept = [submit(1, Some(State::Queued)), submit(2, None), submit(2, Some(State::Pending))];
+    let dead = [submit(1, None), submit(1, Some(TaskState::Pending))];
+    let kept = [submit(1, Some(TaskState::Queued)), submit(2, None), submit(2, Some(TaskState::Pending))];
     assert!(t.set_on_disk(dead[0], 5));
     let mut files = Vec::new();
     t.reclaim(9, |pid| pid == 2, |id| files.push(id));
@@ -455,11 +458,11 @@ fn what_dead_processes_were_submitting_is_freed_and_nothing_else() {
 fn a_submitter_that_has_not_written_its_name_yet_is_not_taken_for_an_earlier_one() {
     let t = leak(1, 0);
     let old = t.submit(&new(1, b"x"), 1).unwrap().0;
-    assert_eq!(t.abandon(old, 2), Fate::Freed { file: false });
-    assert!(t.entries[0].replace((old.id, State::Free), (2, State::Filling)));
+    assert_eq!(t.abandon(old, 2), TaskChange::Freed { file: false });
+    assert!(t.entries[0].replace((old.id, TaskState::Free), (2, TaskState::Filling)));
     t.header.used.fetch_add(1, SeqCst);
     t.reclaim(9, |_| false, |_| ());
-    assert_eq!(t.entries[0].at(), (2, State::Filling));
+    assert_eq!(t.entries[0].at(), (2, TaskState::Filling));
     t.fill(&t.entries[0], 2, &new(3, b"y"), 4);
     t.reclaim(9, |_| false, |_| ());
     assert!(t.is_empty());
@@ -492,17 +495,17 @@ fn waiters_are_woken_by_the_task_that_they_wait_for() {
 #[test]
 fn a_failure_that_nobody_has_read_outlasts_its_owners_results_and_nobody_elses() {
     let t = leak(4, 0);
-    let end = |ticket: Ticket, how, at| _ = t.finish(ticket, lease(0, at as u64), &outcome(how), at);
+    let end = |ticket: Ticket, end, at| _ = t.finish(ticket, lease(0, at as u64), &outcome(end), at);
     let failed = t.running(lease(0, 1));
-    end(failed, How::Failed, 1);
+    end(failed, TaskEnd::Failed, 1);
     let [first, second] = [2, 3].map(|at| {
         let ticket = t.running(lease(0, at));
-        end(ticket, How::Done, at as i64);
+        end(ticket, TaskEnd::Done, at as i64);
         ticket
     });
     let other = t.running(lease(0, 4));
     t.entries[other.index as usize].owner.store(78, Relaxed);
-    end(other, How::Done, 4);
+    end(other, TaskEnd::Done, 4);
     let evicted = || {
         let (new, _) = t.submit(&new(100, b"select"), 9).unwrap();
         let gone = [failed, first, second, other].into_iter().find(|old| old.index == new.index).unwrap();
@@ -540,18 +543,18 @@ fn what_a_restart_swallows_comes_back_as_lost() {
     let mut file = vec![None; 6];
     let write = |file: &mut Vec<_>, ticket: Ticket| file[ticket.index as usize] = t.record(ticket);
     let pending = t.filling();
-    assert!(t.offer(pending, State::Pending));
+    assert!(t.offer(pending, TaskState::Pending));
     let (queued, running, done, ending) = (t.queued(), t.running(lease(0, 1)), t.done(30), t.running(lease(0, 2)));
-    assert!(t.entries[ending.index as usize].leave(ending.id, lease(0, 2), State::Ending));
+    assert!(t.entries[ending.index as usize].leave(ending.id, lease(0, 2), TaskState::Ending));
     let announced = t.filling();
     [pending, queued, running, done, ending].into_iter().for_each(|ticket| write(&mut file, ticket));
-    file[announced.index as usize] = t.record_as(announced, State::Queued);
+    file[announced.index as usize] = t.record_as(announced, TaskState::Queued);
 
     let after = leak(6, 0);
     assert_eq!(after.recover(99, &mut |index| file.get(index as usize).copied().flatten()), 4);
     for ticket in [queued, running, ending, announced] {
         let view = after.view(ticket.index).unwrap();
-        assert_eq!((view.card.ticket, view.card.state, view.finished), (ticket, State::Lost, Some(99)));
+        assert_eq!((view.card.ticket, view.card.state, view.finished), (ticket, TaskState::Lost, Some(99)));
         assert_eq!((view.card.owner, view.card.key, view.sqlstate, view.card.submitted), (77, KEY, CRASH_SHUTDOWN, 1));
         assert_eq!((&view.command[..], &view.label[..]), (&b"select"[..], &b"label"[..]));
         assert_eq!(view.message, b"the server was restarted before the task ended");
@@ -575,11 +578,11 @@ fn a_journal_in_memory_is_made_to_tell_of_what_is_lost() {
     let t = leak(3, 0);
     let (queued, free) = (t.queued(), t.queued());
     let mut journal = [t.record(queued).unwrap(), [0; RECORD], [0; RECORD]].concat();
-    journal[RECORD..2 * RECORD].copy_from_slice(&t.record_as(free, State::Done).unwrap());
+    journal[RECORD..2 * RECORD].copy_from_slice(&t.record_as(free, TaskState::Done).unwrap());
     let done = journal[RECORD..2 * RECORD].to_vec();
     let after = leak(3, 0);
     assert_eq!(after.recover_from(99, &mut journal), 1);
-    assert_eq!(after.view(queued.index).unwrap().card.state, State::Lost);
+    assert_eq!(after.view(queued.index).unwrap().card.state, TaskState::Lost);
     assert_eq!(journal[RECORD..2 * RECORD], done, "what is no task any more keeps its id");
     assert_eq!(leak(3, 0).recover_from(100, &mut journal), 0, "it is lost once");
 }
@@ -627,7 +630,7 @@ fn a_record_that_lies_is_read_within_its_bounds() {
         let mut record = record;
         (0..8).for_each(|_| record[rng.usize(24..RECORD)] = rng.u8(..));
         [64, 65, 578, 579].into_iter().for_each(|length_at| record[length_at] = rng.u8(..));
-        record[24] = State::Queued as u8;
+        record[24] = TaskState::Queued as u8;
         let after = leak(1, 0);
         assert_eq!(after.recover(9, &mut |index| (index == 0).then(|| journal::sealed(record))), 1);
         assert!(after.view(0).is_some_and(|view| view.command.len() <= 512 && view.label.len() <= 64));
@@ -665,8 +668,8 @@ fn of_two_takers_one_gets_the_task() {
         assert!(a ^ b);
         let on = lease(u32::from(b), round);
         assert_eq!(t.running_on(on), Some(ticket));
-        assert_eq!(t.finish(ticket, on, &outcome(How::Done), 3), Fate::Kept);
-        assert_eq!(t.detach(ticket), Fate::Freed { file: false });
+        assert_eq!(t.finish(ticket, on, &outcome(TaskEnd::Done), 3), TaskChange::Kept);
+        assert_eq!(t.detach(ticket), TaskChange::Freed { file: false });
     }
 }
 
@@ -675,12 +678,12 @@ fn a_task_is_either_taken_or_cancelled() {
     let t = leak(1, 0);
     for round in 0..1500 {
         let ticket = t.queued();
-        let (taken, fate) = race(|| t.take(ticket, lease(0, round), 2), || t.cancel_queued(ticket, 2));
-        assert_eq!(taken, fate == Fate::Ignored);
+        let (taken, change) = race(|| t.take(ticket, lease(0, round), 2), || t.cancel_queued(ticket, 2));
+        assert_eq!(taken, change == TaskChange::Ignored);
         if taken {
-            _ = t.finish(ticket, lease(0, round), &outcome(How::Done), 3);
+            _ = t.finish(ticket, lease(0, round), &outcome(TaskEnd::Done), 3);
         }
-        assert_eq!(t.detach(ticket), Fate::Freed { file: false });
+        assert_eq!(t.detach(ticket), TaskChange::Freed { file: false });
     }
 }
 
@@ -691,9 +694,9 @@ fn a_task_that_ends_while_it_is_detached_is_freed_once() {
         let ticket = t.running(lease(0, round));
         assert!(t.store(ticket, b"x") && t.set_on_disk(ticket, 1));
         let pinned = round % 3 == 0 && t.pin(ticket);
-        let finish = || t.finish(ticket, lease(0, round), &outcome(How::Done), 3);
+        let finish = || t.finish(ticket, lease(0, round), &outcome(TaskEnd::Done), 3);
         let ((first, unpin), detach) = race(|| (finish(), pinned.then(|| t.unpin(ticket))), || t.detach(ticket));
-        let freed = [Some(first), unpin, Some(detach)].into_iter().flatten().filter(|&fate| fate == Fate::Freed { file: true });
+        let freed = [Some(first), unpin, Some(detach)].into_iter().flatten().filter(|&change| change == TaskChange::Freed { file: true });
         assert_eq!(freed.count(), 1, "{first:?} {unpin:?} {detach:?}");
         assert!(t.is_empty());
     }
@@ -708,8 +711,8 @@ fn nobody_sees_an_end_before_it_is_written() {
             for round in (1..).take_while(|&round| round < 4000 || !enough(&seen, 1, round)) {
                 let text = [b'a' + (round % 26) as u8; 40];
                 let (ticket, _) = t.submit(&new(round as u32, &text), round as i64).unwrap();
-                assert!(t.offer(ticket, State::Queued) && t.take(ticket, lease(0, round), 1) && t.progress(ticket, 1.0, &text));
-                let outcome = Outcome { how: How::Done, sqlstate: round as u32, rows: ticket.id, message: &text };
+                assert!(t.offer(ticket, TaskState::Queued) && t.take(ticket, lease(0, round), 1) && t.progress(ticket, 1.0, &text));
+                let outcome = Outcome { end: TaskEnd::Done, sqlstate: round as u32, rows: ticket.id, message: &text };
                 _ = t.finish(ticket, lease(0, round), &outcome, round as i64);
             }
             stop.store(true, SeqCst);
@@ -809,7 +812,7 @@ fn no_page_has_two_owners_and_none_is_forgotten() {
     let kept: usize = tickets.iter().map(|&ticket| t.entries[ticket.index as usize].payload.load(SeqCst) as usize >> 32).sum::<usize>();
     assert!(refused.load(SeqCst) > 0 && kept <= 40 * PAGE_BYTES);
     assert_eq!(t.used().0 as usize, t.used().1);
-    tickets.iter().for_each(|&ticket| assert_eq!(t.abandon(ticket, 5), Fate::Freed { file: false }));
+    tickets.iter().for_each(|&ticket| assert_eq!(t.abandon(ticket, 5), TaskChange::Freed { file: false }));
     assert!(t.is_empty());
 }
 
@@ -852,7 +855,7 @@ fn what_is_pinned_stays_while_others_submit_and_evict() {
                     for round in (0..).take_while(|&round| round < 1500 || !enough(held, 1, round)) {
                         let Ok((ticket, file)) = t.submit(&new(slot, b"x"), 1) else { continue };
                         file.into_iter().for_each(|id| assert!(files.lock().unwrap().remove(&id), "a file is deleted once"));
-                        assert!(t.offer(ticket, State::Queued));
+                        assert!(t.offer(ticket, TaskState::Queued));
                         assert!(t.take(ticket, lease(slot, round), 2));
                         if round % 4 == 0 {
                             files.lock().unwrap().insert(ticket.id);
@@ -860,7 +863,7 @@ fn what_is_pinned_stays_while_others_submit_and_evict() {
                         } else {
                             assert!(t.store(ticket, &vec![ticket.id as u8; 5000]));
                         }
-                        assert_eq!(t.finish(ticket, lease(slot, round), &outcome(How::Done), round as i64), Fate::Kept);
+                        assert_eq!(t.finish(ticket, lease(slot, round), &outcome(TaskEnd::Done), round as i64), TaskChange::Kept);
                         newest.store(ticket.id as u32, SeqCst);
                     }
                 })
@@ -873,16 +876,16 @@ fn what_is_pinned_stays_while_others_submit_and_evict() {
                     let Some(ticket) = t.find(u64::from(newest.load(SeqCst))).filter(|&ticket| t.pin(ticket)) else { continue };
                     held.fetch_add(1, SeqCst);
                     for _ in 0..3 {
-                        assert_eq!(t.state(ticket), Some(State::Done));
+                        assert_eq!(t.state(ticket), Some(TaskState::Done));
                         match t.load(ticket, &mut out) {
                             Ok(()) => assert!(out.len() == 5000 && out.iter().all(|byte| *byte == ticket.id as u8)),
                             Err(why) => assert_eq!((why, t.on_disk(ticket)), (Unloadable::OnDisk, Some(ticket.id))),
                         }
                     }
-                    if ticket.id % 5 == 0 && t.detach(ticket) == (Fate::Freed { file: true }) {
+                    if ticket.id % 5 == 0 && t.detach(ticket) == (TaskChange::Freed { file: true }) {
                         assert!(files.lock().unwrap().remove(&ticket.id));
                     }
-                    if t.unpin(ticket) == (Fate::Freed { file: true }) {
+                    if t.unpin(ticket) == (TaskChange::Freed { file: true }) {
                         assert!(files.lock().unwrap().remove(&ticket.id));
                     }
                 }
@@ -899,7 +902,7 @@ fn what_is_pinned_stays_while_others_submit_and_evict() {
 #[derive(Clone, Debug)]
 struct Known {
     ticket: Ticket,
-    state: State,
+    state: TaskState,
     lease: Lease,
     finished: i64,
     payload: Option<Vec<u8>>,
@@ -911,9 +914,9 @@ struct Known {
 
 impl Known {
     /// It has ended, or a pin was given back.
-    fn fate(&mut self) -> Fate {
+    fn change(&mut self) -> TaskChange {
         self.doomed |= self.detached && self.state.finished();
-        if self.doomed && self.pins == 0 { Fate::Freed { file: self.payload.is_none() } } else { Fate::Kept }
+        if self.doomed && self.pins == 0 { TaskChange::Freed { file: self.payload.is_none() } } else { TaskChange::Kept }
     }
 }
 
@@ -938,7 +941,7 @@ fn interleaving(rng: &mut fastrand::Rng) {
             let free = known.len() < 6;
             let evictable = known.iter().filter(|k| k.state.finished() && k.pins == 0 && !free);
             // Of those that nobody has read, a failure goes last.
-            let last = |k: &Known| !k.read && k.state != State::Done;
+            let last = |k: &Known| !k.read && k.state != TaskState::Done;
             let victim = evictable.min_by_key(|k| (!k.read, last(k), k.finished, k.ticket.id)).cloned();
             match t.submit(&new(now as u32, b"model"), now) {
                 Err(Full) => assert!(!free && victim.is_none()),
@@ -948,7 +951,7 @@ fn interleaving(rng: &mut fastrand::Rng) {
                     known.retain(|k| victim.as_ref().is_none_or(|v| v.ticket != k.ticket));
                     gone.extend(victim.map(|k| k.ticket));
                     let lease = lease(rng.u32(..3), now as u64);
-                    let (state, payload) = (State::Filling, Some(Vec::new()));
+                    let (state, payload) = (TaskState::Filling, Some(Vec::new()));
                     let (pins, detached, doomed, read) = (0, false, false, false);
                     known.push(Known { ticket, state, lease, finished: 0, payload, pins, detached, doomed, read });
                 }
@@ -958,49 +961,54 @@ fn interleaving(rng: &mut fastrand::Rng) {
         let which = rng.usize(..known.len());
         let k = &mut known[which];
         let (ticket, from) = (k.ticket, k.state);
-        let mut fate = Fate::Kept;
-        let end = |k: &mut Known, allowed: bool, state: State| {
+        let mut change = TaskChange::Kept;
+        let end = |k: &mut Known, allowed: bool, state: TaskState| {
             if !allowed {
-                return Fate::Ignored;
+                return TaskChange::Ignored;
             }
             (k.state, k.finished) = (state, now);
-            k.fate()
+            k.change()
         };
         match rng.u32(..14) {
             0 => {
-                let to = *rng.choice(&[State::Pending, State::Queued]).unwrap();
-                assert_eq!(t.offer(ticket, to), from == State::Filling);
-                k.state = if from == State::Filling { to } else { from };
+                let to = *rng.choice(&[TaskState::Pending, TaskState::Queued]).unwrap();
+                assert_eq!(t.offer(ticket, to), from == TaskState::Filling);
+                k.state = if from == TaskState::Filling { to } else { from };
             }
             1 => {
-                assert_eq!(t.confirm(ticket), from == State::Pending);
-                k.state = if from == State::Pending { State::Queued } else { from };
+                assert_eq!(t.confirm(ticket), from == TaskState::Pending);
+                k.state = if from == TaskState::Pending { TaskState::Queued } else { from };
             }
             2 | 3 => {
-                assert_eq!(t.take(ticket, k.lease, now), from == State::Queued);
-                k.state = if from == State::Queued { State::Running } else { from };
+                assert_eq!(t.take(ticket, k.lease, now), from == TaskState::Queued);
+                k.state = if from == TaskState::Queued { TaskState::Running } else { from };
             }
             4 => {
-                assert_eq!(t.requeue(ticket, k.lease), from == State::Running);
-                k.state = if from == State::Running { State::Queued } else { from };
+                assert_eq!(t.requeue(ticket, k.lease), from == TaskState::Running);
+                k.state = if from == TaskState::Running { TaskState::Queued } else { from };
             }
             5 | 6 => {
-                let (how, state) =
-                    *rng.choice(&[(How::Done, State::Done), (How::Failed, State::Failed), (How::Cancelled, State::Cancelled)]).unwrap();
-                fate = t.finish(ticket, k.lease, &outcome(how), now);
-                assert_eq!(fate, end(k, from == State::Running, state));
+                let (how, state) = *rng
+                    .choice(&[
+                        (TaskEnd::Done, TaskState::Done),
+                        (TaskEnd::Failed, TaskState::Failed),
+                        (TaskEnd::Cancelled, TaskState::Cancelled),
+                    ])
+                    .unwrap();
+                change = t.finish(ticket, k.lease, &outcome(how), now);
+                assert_eq!(change, end(k, from == TaskState::Running, state));
             }
             7 => {
-                fate = t.cancel_queued(ticket, now);
-                assert_eq!(fate, end(k, matches!(from, State::Pending | State::Queued), State::Cancelled));
+                change = t.cancel_queued(ticket, now);
+                assert_eq!(change, end(k, matches!(from, TaskState::Pending | TaskState::Queued), TaskState::Cancelled));
                 // A request is no result.
-                k.payload.iter_mut().filter(|_| fate != Fate::Ignored).for_each(Vec::clear);
+                k.payload.iter_mut().filter(|_| change != TaskChange::Ignored).for_each(Vec::clear);
             }
             8 => {
-                let allowed = matches!(from, State::Pending | State::Filling);
+                let allowed = matches!(from, TaskState::Pending | TaskState::Filling);
                 k.detached |= allowed;
-                fate = t.abandon(ticket, now);
-                assert_eq!(fate, end(k, allowed, State::Cancelled));
+                change = t.abandon(ticket, now);
+                assert_eq!(change, end(k, allowed, TaskState::Cancelled));
                 k.payload.iter_mut().filter(|_| allowed).for_each(Vec::clear);
             }
             9 => {
@@ -1010,20 +1018,20 @@ fn interleaving(rng: &mut fastrand::Rng) {
             10 => {
                 let pinned = k.pins > 0;
                 k.pins -= u32::from(pinned);
-                fate = t.unpin(ticket);
-                assert_eq!(fate, if pinned { k.fate() } else { Fate::Ignored });
+                change = t.unpin(ticket);
+                assert_eq!(change, if pinned { k.change() } else { TaskChange::Ignored });
             }
             11 => {
                 k.detached = true;
-                fate = t.detach(ticket);
-                assert_eq!(fate, k.fate());
+                change = t.detach(ticket);
+                assert_eq!(change, k.change());
             }
             12 => {
                 k.read |= t.mark_read(ticket);
             }
             _ => {
                 let bytes = vec![now as u8; rng.usize(..80_000)];
-                let writable = matches!(from, State::Filling | State::Running);
+                let writable = matches!(from, TaskState::Filling | TaskState::Running);
                 let before = k.payload.as_ref().map_or(0, Vec::len).div_ceil(PAGE_BYTES);
                 let fits = bytes.len() <= MEMORY_PER_TASK && pages - before + bytes.len().div_ceil(PAGE_BYTES) <= 24;
                 assert_eq!(t.store(ticket, &bytes), writable && fits);
@@ -1035,12 +1043,12 @@ fn interleaving(rng: &mut fastrand::Rng) {
                 }
             }
         }
-        if matches!(fate, Fate::Freed { .. }) {
+        if matches!(change, TaskChange::Freed { .. }) {
             gone.push(known.swap_remove(which).ticket);
         }
         for k in &known {
             assert_eq!((t.state(k.ticket), t.find(k.ticket.id)), (Some(k.state), Some(k.ticket)));
-            assert_eq!(t.running_on(k.lease), (k.state == State::Running).then_some(k.ticket));
+            assert_eq!(t.running_on(k.lease), (k.state == TaskState::Running).then_some(k.ticket));
             let mut out = Vec::new();
             match (&k.payload, t.load(k.ticket, &mut out)) {
                 (Some(payload), Ok(())) => assert!(*payload == out),
@@ -1048,10 +1056,10 @@ fn interleaving(rng: &mut fastrand::Rng) {
             }
             let view = t.view(k.ticket.index);
             let told = view.map(|view| (view.card.ticket, view.card.state, view.pins, view.read, view.detached));
-            assert_eq!(told, (k.state != State::Filling).then_some((k.ticket, k.state, k.pins, k.read, k.detached)));
+            assert_eq!(told, (k.state != TaskState::Filling).then_some((k.ticket, k.state, k.pins, k.read, k.detached)));
         }
         assert!(gone.iter().all(|&ticket| t.state(ticket).is_none() && !t.pin(ticket)));
-        let queued = known.iter().filter(|k| k.state == State::Queued).map(|k| k.ticket).min_by_key(|ticket| ticket.id);
+        let queued = known.iter().filter(|k| k.state == TaskState::Queued).map(|k| k.ticket).min_by_key(|ticket| ticket.id);
         assert_eq!(t.oldest_queued(|_| true), queued);
     }
 }

@@ -1,7 +1,7 @@
 //! What others see of a task: all of it for a SQL view, a few words for who looks through the table.
 
-use super::entry::{CANCEL, DETACHED, DISK, Entry, PINS, READ};
-use super::{State, Table, Ticket};
+use super::entry::{CANCEL, DETACHED, DISK, PINS, READ, TaskEntry};
+use super::{Table, TaskState, Ticket};
 use crate::pool::slot::{Key, Lease};
 use std::sync::atomic::Ordering::*;
 
@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::*;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Card {
     pub ticket: Ticket,
-    pub state: State,
+    pub state: TaskState,
     pub owner: u32,
     pub key: Key,
     pub submitter: u32,
@@ -45,8 +45,8 @@ pub struct View {
     pub on_disk: bool,
 }
 
-fn card(entry: &Entry, index: u32, (id, state): (u64, State)) -> Option<Card> {
-    let hold = entry.held(id).filter(|_| !matches!(state, State::Free | State::Filling))?;
+fn card(entry: &TaskEntry, index: u32, (id, state): (u64, TaskState)) -> Option<Card> {
+    let hold = entry.held(id).filter(|_| !matches!(state, TaskState::Free | TaskState::Filling))?;
     Some(Card {
         ticket: Ticket { index, id },
         state,
@@ -54,21 +54,21 @@ fn card(entry: &Entry, index: u32, (id, state): (u64, State)) -> Option<Card> {
         key: entry.key(),
         submitter: entry.submitter.load(Relaxed),
         submitted: entry.submitted.load(Relaxed),
-        lease: entry.lease().filter(|_| state == State::Running),
+        lease: entry.lease().filter(|_| state == TaskState::Running),
         prefer: entry.prefer_slot.load(Relaxed).checked_sub(1).map(|slot| (slot, entry.prefer_pid.load(Relaxed))),
         quotas: (entry.per_role.load(Relaxed), entry.per_session.load(Relaxed)),
         cancel_asked: hold & CANCEL != 0,
     })
 }
 
-fn view(entry: &Entry, index: u32, at: (u64, State)) -> Option<View> {
+fn view(entry: &TaskEntry, index: u32, at: (u64, TaskState)) -> Option<View> {
     let card = card(entry, index, at)?;
     let (hold, ended) = (entry.held(at.0)?, at.1.finished());
     let in_memory = entry.payload.load(Relaxed) >> 32;
     let on_disk = hold & DISK != 0;
     Some(View {
         card,
-        started: Some(entry.started.load(Relaxed)).filter(|&at_time| at_time != 0 && (ended || at.1 == State::Running)),
+        started: Some(entry.started.load(Relaxed)).filter(|&at_time| at_time != 0 && (ended || at.1 == TaskState::Running)),
         finished: ended.then(|| entry.finished.load(Relaxed)),
         rows: if ended { entry.rows.load(Relaxed) } else { 0 },
         sqlstate: if ended { entry.sqlstate.load(Relaxed) } else { 0 },
@@ -104,12 +104,12 @@ impl<'a> Table<'a> {
 
     /// The one that was submitted first, of those that wait for a worker.
     pub fn oldest_queued(&self, which: impl Fn(&Card) -> bool) -> Option<Ticket> {
-        let free = |card: &Card| card.state == State::Queued && !self.entries[card.ticket.index as usize].leased();
+        let free = |card: &Card| card.state == TaskState::Queued && !self.entries[card.ticket.index as usize].leased();
         self.cards().filter(|card| free(card) && which(card)).map(|card| card.ticket).min_by_key(|ticket| ticket.id)
     }
 
     /// How many are in this state.
-    pub fn count(&self, state: State, which: impl Fn(&Card) -> bool) -> usize {
+    pub fn count(&self, state: TaskState, which: impl Fn(&Card) -> bool) -> usize {
         self.cards().filter(|card| card.state == state && which(card)).count()
     }
 }

@@ -38,31 +38,31 @@ impl Default for Waiters {
 
 /// A place that this process has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct WaiterPlace {
     index: u32,
     pid: u32,
 }
 
 impl Table<'_> {
     /// This process is about to wait for a task.
-    pub fn enlist(&self, pid: u32, proc: u32, id: u64) -> Option<Place> {
+    pub fn enlist(&self, pid: u32, proc: u32, id: u64) -> Option<WaiterPlace> {
         let mut places = self.header.waiters.places.iter().zip(0..);
         let (place, index) = places.find(|(place, _)| place.pid.compare_exchange(0, pid, SeqCst, Relaxed).is_ok())?;
         self.header.waiters.used.fetch_max(index + 1, SeqCst);
         place.proc.store(proc, Relaxed);
         place.task.store(id, SeqCst);
-        Some(Place { index, pid })
+        Some(WaiterPlace { index, pid })
     }
 
     /// There was no place for others.
-    pub fn not_all(&self, place: Place) {
+    pub fn not_all(&self, place: WaiterPlace) {
         if let Some(waiter) = self.header.waiters.places.get(place.index as usize) {
             waiter.task.fetch_or(NOT_ALL, SeqCst);
         }
     }
 
     /// It does not wait any more.
-    pub fn delist(&self, place: Place) {
+    pub fn delist(&self, place: WaiterPlace) {
         if let Some(waiter) = self.header.waiters.places.get(place.index as usize) {
             Self::vacate(waiter, place.pid);
         }

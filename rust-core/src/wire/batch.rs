@@ -68,7 +68,7 @@ pub fn key_of(batch: &[u8]) -> u64 {
 
 /// What became of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Became {
+pub enum BatchEnd {
     Done,
     /// An earlier batch of the same key has failed.
     Skipped,
@@ -81,14 +81,14 @@ pub enum Became {
 }
 
 /// As a frame's payload; a message for which there is no memory is left out.
-pub fn encode(batch: usize, became: &Became) -> Vec<u64> {
+pub fn encode(batch: usize, end: &BatchEnd) -> Vec<u64> {
     let mut words = Vec::new();
     put(&mut words, batch as u64);
-    match became {
-        Became::Done => put(&mut words, 0),
-        Became::Skipped => put(&mut words, 1),
-        Became::Misplaced => put(&mut words, 3),
-        Became::Failed { sqlstate, message } => {
+    match end {
+        BatchEnd::Done => put(&mut words, 0),
+        BatchEnd::Skipped => put(&mut words, 1),
+        BatchEnd::Misplaced => put(&mut words, 3),
+        BatchEnd::Failed { sqlstate, message } => {
             put(&mut words, 2);
             put(&mut words, u64::from(*sqlstate));
             let room = reserve(&mut words, [message.len()].into_iter(), WHAT).is_ok();
@@ -99,16 +99,16 @@ pub fn encode(batch: usize, became: &Became) -> Vec<u64> {
 }
 
 /// As it was encoded, with the same reserve.
-pub fn decode(words: &[u64]) -> Result<(usize, Became), Malformed> {
+pub fn decode(words: &[u64]) -> Result<(usize, BatchEnd), Malformed> {
     let mut d = Decoder::new(words);
     let batch = d.get()? as usize;
     Ok((
         batch,
         match d.get()? {
-            0 => Became::Done,
-            1 => Became::Skipped,
-            3 => Became::Misplaced,
-            2 => Became::Failed {
+            0 => BatchEnd::Done,
+            1 => BatchEnd::Skipped,
+            3 => BatchEnd::Misplaced,
+            2 => BatchEnd::Failed {
                 sqlstate: d.get_u32()?,
                 message: memory::copy(d.get_bytes()?.unwrap_or_default(), WHAT).unwrap_or_default(),
             },
@@ -123,8 +123,8 @@ mod tests {
 
     #[test]
     fn what_became_of_a_batch_arrives_as_it_was_sent() {
-        for became in [Became::Done, Became::Skipped, Became::Misplaced, Became::Failed { sqlstate: 7, message: b"no".to_vec() }] {
-            assert_eq!(decode(&encode(3, &became)), Ok((3, became)));
+        for end in [BatchEnd::Done, BatchEnd::Skipped, BatchEnd::Misplaced, BatchEnd::Failed { sqlstate: 7, message: b"no".to_vec() }] {
+            assert_eq!(decode(&encode(3, &end)), Ok((3, end)));
         }
         assert_eq!(decode(&[1, 9]), Err(Malformed));
     }

@@ -4,17 +4,23 @@
 //! handler is not what it was: of what is not told the coordinator knows that it was not begun.
 
 use super::main_loop::Worker;
-use super::request::Failed;
+use super::request::RequestError;
 use crate::host::{Ran, Saved, WorkerHost};
 use crate::memory;
 use crate::pool::slot::Slot;
 use crate::report::*;
-use crate::wire::batch::{Became, encode, key_of};
+use crate::wire::batch::{BatchEnd, encode, key_of};
 use crate::wire::frame::Kind;
 use crate::wire::message::{Ending, Request};
 
 /// Run all batches of a request; what became of each is told at once.
-pub(super) fn execute_events<H: WorkerHost>(h: &H, worker: &Worker, slot: &Slot, request: &Request, fit: &mut bool) -> Result<(), Failed> {
+pub(super) fn execute_events<H: WorkerHost>(
+    h: &H,
+    worker: &Worker,
+    slot: &Slot,
+    request: &Request,
+    fit: &mut bool,
+) -> Result<(), RequestError> {
     let generation = worker.generation.get();
     let handler = request.routine.unwrap_or_default();
     let mut failed_keys: Vec<u64> = Vec::new();
@@ -23,11 +29,11 @@ pub(super) fn execute_events<H: WorkerHost>(h: &H, worker: &Worker, slot: &Slot,
             break;
         }
         let key = key_of(batch.data);
-        let became = if key != 0 && failed_keys.contains(&key) {
-            Became::Skipped
+        let end = if key != 0 && failed_keys.contains(&key) {
+            BatchEnd::Skipped
         } else {
             match run_batch(h, request, handler, batch.data) {
-                Ok(Ran::Done) => Became::Done,
+                Ok(Ran::Done) => BatchEnd::Done,
                 Ok(Ran::Unwanted) => {
                     h.abort();
                     break;
@@ -35,18 +41,18 @@ pub(super) fn execute_events<H: WorkerHost>(h: &H, worker: &Worker, slot: &Slot,
                 Ok(Ran::Misplaced) => {
                     h.abort();
                     remember(&mut failed_keys, key, fit);
-                    Became::Misplaced
+                    BatchEnd::Misplaced
                 }
                 Err(saved) => {
-                    let report = Failed::from(saved).logged(h, worker, false);
+                    let report = RequestError::from(saved).logged(h, worker, false);
                     h.abort();
                     remember(&mut failed_keys, key, fit);
                     *fit &= report.severity < Severity::Fatal;
-                    Became::Failed { sqlstate: report.sqlstate, message: report.texts() }
+                    BatchEnd::Failed { sqlstate: report.sqlstate, message: report.texts() }
                 }
             }
         };
-        worker.send(h, Kind::Outcome, &encode(index, &became));
+        worker.send(h, Kind::Outcome, &encode(index, &end));
         // A handler's settings, locks and temporary tables are not for the next event.
         if index + 1 < request.args.len() {
             match h.clean(false) {

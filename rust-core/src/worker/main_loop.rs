@@ -7,12 +7,12 @@
 use super::events::execute_events;
 use super::plan_cache::PlanCache;
 use super::reply::{Reply, Rows};
-use super::request::{Failed, execute, execute_command, execute_in_session};
+use super::request::{RequestError, execute, execute_command, execute_in_session};
 use crate::host::{Bounds, Mode, Slept, WorkerConfig, WorkerHost, World};
 use crate::memory::{self, SMALL};
 use crate::pool::area::Area;
 use crate::pool::poll::Poller;
-use crate::pool::slot::{Ended, Slot, State};
+use crate::pool::slot::{Ended, Slot, SlotState};
 use crate::report::*;
 use crate::task::dispatch::give_up_turn;
 use crate::task::{Table, Ticket};
@@ -201,21 +201,21 @@ impl<'a> Worker<'a> {
         loop {
             let (state, generation) = slot.state();
             let done = match state {
-                State::Busy => slot.change(generation, State::Busy, State::Dead),
-                State::Free | State::Dead => break,
-                State::Tasked => {
-                    self.desert_task(h, slot, generation);
-                    let done = self.area.untask(slot, generation, State::Free);
+                SlotState::Busy => slot.change(generation, SlotState::Busy, SlotState::Dead),
+                SlotState::Free | SlotState::Dead => break,
+                SlotState::Tasked => {
+                    self.exit_with_task(h, slot, generation);
+                    let done = self.area.untask(slot, generation, SlotState::Free);
                     // One that was taken for this slot meanwhile.
-                    self.desert_task(h, slot, generation);
+                    self.exit_with_task(h, slot, generation);
                     done
                 }
-                other => slot.change(generation, other, State::Free),
+                other => slot.change(generation, other, SlotState::Free),
             };
             if !done {
                 continue;
             }
-            if state == State::Busy {
+            if state == SlotState::Busy {
                 if slot.abandoned(generation) {
                     self.area.release(slot, generation);
                 }
@@ -237,8 +237,8 @@ impl<'a> Worker<'a> {
         self.launched_for.set(generation);
         // What dies from here on has its last words heard.
         *self.reply.borrow_mut() = match slot.state().0 {
-            State::Busy => Some(Reply::Caller(self.area.reply_ring(index).writer())),
-            State::Tasked => Some(Reply::Task(Box::default())),
+            SlotState::Busy => Some(Reply::Caller(self.area.reply_ring(index).writer())),
+            SlotState::Tasked => Some(Reply::Task(Box::default())),
             _ => None,
         };
         self.generation.set(generation);
@@ -250,7 +250,7 @@ impl<'a> Worker<'a> {
         let Some(slot) = self.area.slot(self.slot.get()) else { return };
         let mut served = self.attached.get().unwrap_or(0) - 1;
         self.reply.take();
-        if slot.change(served + 1, State::Starting, State::Idle) {
+        if slot.change(served + 1, SlotState::Starting, SlotState::Idle) {
             served += 1;
             h.signal_slot();
         }
@@ -259,7 +259,7 @@ impl<'a> Worker<'a> {
         while let Some(generation) = self.next(h, slot, served) {
             served = generation;
             let fit = match slot.state().0 {
-                State::Tasked => self.serve_task(h, slot, generation, &mut plans, &mut buffer),
+                SlotState::Tasked => self.serve_task(h, slot, generation, &mut plans, &mut buffer),
                 _ => self.serve(h, slot, generation, &mut plans, &mut buffer),
             };
             if !fit {
@@ -287,18 +287,18 @@ impl<'a> Worker<'a> {
             }
             let (state, generation) = slot.state();
             match state {
-                State::Retiring | State::Free | State::Dead => return None,
-                State::Busy | State::Held if slot.abandoned(generation) => {
+                SlotState::Retiring | SlotState::Free | SlotState::Dead => return None,
+                SlotState::Busy | SlotState::Held if slot.abandoned(generation) => {
                     if !self.end_session(h, slot) {
                         return None;
                     }
-                    if self.area.release(slot, generation) || slot.change(generation, State::Held, State::Idle) {
+                    if self.area.release(slot, generation) || slot.change(generation, SlotState::Held, SlotState::Idle) {
                         h.signal_slot();
                     }
                     continue;
                 }
-                State::Idle if !self.end_session(h, slot) => return None,
-                State::Idle if self.area.header.closing.load(SeqCst) != 0 => return None,
+                SlotState::Idle if !self.end_session(h, slot) => return None,
+                SlotState::Idle if self.area.header.closing.load(SeqCst) != 0 => return None,
                 _ => {}
             }
             if self.tasks.get().is_none_or(|tasks| tasks.some_queued()) {
@@ -323,12 +323,12 @@ impl<'a> Worker<'a> {
                 continue;
             }
             let left = u64::from(config.idle_timeout_ms).saturating_sub(idle_ms);
-            if left == 0 && self.others(slot) >= config.min_workers && slot.change(generation, State::Idle, State::Retiring) {
+            if left == 0 && self.others(slot) >= config.min_workers && slot.change(generation, SlotState::Idle, SlotState::Retiring) {
                 // Others may have counted us as we counted them: look again now that they do not.
                 if self.others(slot) >= config.min_workers {
                     return None;
                 }
-                slot.change(generation, State::Retiring, State::Idle);
+                slot.change(generation, SlotState::Retiring, SlotState::Idle);
                 h.signal_slot();
             }
             // Soon after a request once more, for what the host puts off while there is much to do; and
@@ -348,21 +348,21 @@ impl<'a> Worker<'a> {
 
     /// A session was idle for too long: it is over, and its owner finds that out; false: leave. Not if its next
     /// command comes first.
-    fn expire<H: WorkerHost>(&self, h: &H, slot: &Slot, state: State, generation: u64) -> bool {
+    fn expire<H: WorkerHost>(&self, h: &H, slot: &Slot, state: SlotState, generation: u64) -> bool {
         match state {
-            State::Held => {
+            SlotState::Held => {
                 slot.expire(generation);
-                if !slot.change(generation, State::Held, State::Retiring) {
+                if !slot.change(generation, SlotState::Held, SlotState::Retiring) {
                     return true;
                 }
                 let fit = self.end_session(h, slot);
-                if fit && slot.change(generation, State::Retiring, State::Idle) {
+                if fit && slot.change(generation, SlotState::Retiring, SlotState::Idle) {
                     h.signal_slot();
                 }
                 fit
             }
             // Its results wait to be read; whether its owner does at this moment, the slot says to both.
-            State::Busy if slot.finished(generation).is_some() => {
+            SlotState::Busy if slot.finished(generation).is_some() => {
                 slot.expire(generation);
                 false
             }
@@ -384,7 +384,7 @@ impl<'a> Worker<'a> {
     /// Workers of the same key that stay. One that is leaving may yet change its mind, but not counting it
     /// is what makes the last of several that leave at once see all the others.
     fn others(&self, slot: &Slot) -> u32 {
-        let stays = |other: &Slot| matches!(other.state().0, State::Idle | State::Busy | State::Starting | State::Held);
+        let stays = |other: &Slot| matches!(other.state().0, SlotState::Idle | SlotState::Busy | SlotState::Starting | SlotState::Held);
         let same = |(index, other): &(usize, &Slot)| *index as u32 != self.slot.get() && other.key() == slot.key();
         self.area.slots.iter().enumerate().filter(|s| same(s) && stays(s.1)).count() as u32
     }
@@ -526,7 +526,7 @@ impl<'a> Worker<'a> {
             // Who cancels without waiting signals once, and that may have been before this request was begun.
             mode if mode != Mode::Close && slot.gate.cancelled(generation) => Err(cancelled().into()),
             Mode::OneShot | Mode::Open | Mode::Events | Mode::Command => {
-                h.adopt(&request.identity, settings).map_err(Failed::from).and_then(|()| {
+                h.adopt(&request.identity, settings).map_err(RequestError::from).and_then(|()| {
                     if settings.is_some() {
                         slot.set_settings(request.settings_hash);
                     }
@@ -547,7 +547,7 @@ impl<'a> Worker<'a> {
                 self.gated.set(true);
                 execute_in_session(h, self, plans, request, h.config().plan_cache_size as usize)
             }
-            Mode::Notifications => h.notifications(&mut Rows { worker: self, h }).map_err(Failed::from),
+            Mode::Notifications => h.notifications(&mut Rows { worker: self, h }).map_err(RequestError::from),
             Mode::Close => {
                 *fit &= self.end_session(h, slot);
                 Ok(())
@@ -594,7 +594,7 @@ impl<'a> Worker<'a> {
     /// forget the signals, and to be lent to somebody else.
     pub(super) fn outlast_cancel<H: WorkerHost>(&self, h: &H, slot: &Slot, generation: u64) {
         let waits = || !slot.abandoned(generation) && !slot.signalled(generation) && !h.terminating();
-        while (slot.state() == (State::Busy, generation) && waits()) || slot.signals_coming(generation) {
+        while (slot.state() == (SlotState::Busy, generation) && waits()) || slot.signals_coming(generation) {
             if h.doze(TICK_MS) == Slept::TimedOut {
                 h.wake(slot.caller_proc());
             }

@@ -40,7 +40,7 @@ impl PlanKey {
     }
 }
 
-struct Entry<P> {
+struct CachedPlan<P> {
     key: PlanKey,
     plan: P,
     used: u64,
@@ -48,7 +48,7 @@ struct Entry<P> {
 
 /// Least recently used plans leave first.
 pub struct PlanCache<P> {
-    buckets: HashMap<u64, Vec<Entry<P>>>,
+    buckets: HashMap<u64, Vec<CachedPlan<P>>>,
     hasher: RandomState,
     size: usize,
     clock: u64,
@@ -116,7 +116,7 @@ impl<P: Copy> PlanCache<P> {
         let hash = self.hash(&key.command, key.types.iter().copied(), key.user, key.parse_hash);
         self.clock += 1;
         #[expect(clippy::disallowed_methods, reason = "room was made before")]
-        self.buckets.entry(hash).or_default().push(Entry { key, plan, used: self.clock });
+        self.buckets.entry(hash).or_default().push(CachedPlan { key, plan, used: self.clock });
         self.size += 1;
     }
 

@@ -15,12 +15,12 @@ use crate::wire::frame::Kind;
 use crate::wire::message::{Ending, Request};
 
 /// Why a request failed: the error that the host keeps, or one of ours.
-pub(super) enum Failed {
+pub(super) enum RequestError {
     Saved,
     Report(Box<Report>),
 }
 
-impl Failed {
+impl RequestError {
     /// The error, after the host has written it to the server's log, as a client's backend does: while the command
     /// and the transaction in which it happened are still known.
     pub(super) fn logged<H: WorkerHost>(self, h: &H, worker: &Worker, deadlocked: bool) -> Box<Report> {
@@ -41,19 +41,19 @@ impl Failed {
     }
 }
 
-impl From<Saved> for Failed {
+impl From<Saved> for RequestError {
     fn from(_: Saved) -> Self {
         Self::Saved
     }
 }
 
-impl From<NoMemory> for Failed {
+impl From<NoMemory> for RequestError {
     fn from(no_memory: NoMemory) -> Self {
         Report::out_of_memory(no_memory).into()
     }
 }
 
-impl From<Report> for Failed {
+impl From<Report> for RequestError {
     fn from(report: Report) -> Self {
         Self::Report(Box::new(report))
     }
@@ -66,7 +66,7 @@ pub(super) fn execute<H: WorkerHost>(
     plans: &mut PlanCache<H::Plan>,
     request: &Request,
     capacity: usize,
-) -> Result<(), Failed> {
+) -> Result<(), RequestError> {
     // The caller's own timer runs for a single call; nobody's does for a task.
     h.begin(request.command, false, worker.running_task() != 0, request.timeout_ms)?;
     worker.limit_result(h);
@@ -94,7 +94,7 @@ pub(super) fn execute_in_session<H: WorkerHost>(
     plans: &mut PlanCache<H::Plan>,
     request: &Request,
     capacity: usize,
-) -> Result<(), Failed> {
+) -> Result<(), RequestError> {
     h.begin(request.command, true, true, 0)?;
     let (user, settings) = h.session_state();
     let wanted = PlanRef { command: request.command, types: request.args.iter().map(|arg| arg.type_oid), user, parse_hash: settings };
@@ -104,7 +104,7 @@ pub(super) fn execute_in_session<H: WorkerHost>(
 
 /// Run a command as its owner's client would send it: what needs a top level has one, several statements are one
 /// transaction unless they control it themselves. If it was taken back it is not begun, and nothing is said of it.
-pub(super) fn execute_command<H: WorkerHost>(h: &H, worker: &Worker, slot: &Slot, request: &Request) -> Result<(), Failed> {
+pub(super) fn execute_command<H: WorkerHost>(h: &H, worker: &Worker, slot: &Slot, request: &Request) -> Result<(), RequestError> {
     if !slot.begin_batch(worker.generation.get(), 0) {
         return Ok(());
     }
@@ -124,7 +124,7 @@ fn run_kept_or_all<H: WorkerHost, T: Iterator<Item = u32> + Clone>(
     request: &Request,
     wanted: &PlanRef<T>,
     capacity: usize,
-) -> Result<u64, Failed> {
+) -> Result<u64, RequestError> {
     let changes = h.catalog_changes();
     plans.catch_up(changes, |old| h.drop_plan(old));
     let Some(plan) = plans.find(wanted) else { return run_all(h, worker, plans, request, wanted, capacity) };
@@ -145,7 +145,7 @@ fn run_all<H: WorkerHost, T: Iterator<Item = u32> + Clone>(
     request: &Request,
     wanted: &PlanRef<T>,
     capacity: usize,
-) -> Result<u64, Failed> {
+) -> Result<u64, RequestError> {
     let mut rows = Rows { worker, h };
     let count = h.parse(request.command)?;
     let mut processed = 0;
@@ -206,7 +206,7 @@ fn allows(request: &Request, what: Refusal) -> bool {
 
 /// The last commit of a request: its result is sent from within, once nothing can stop it. But where
 /// nobody may be reading, the answer waits until the transaction has ended.
-fn commit<H: WorkerHost>(h: &H, worker: &Worker, request: &Request, ending: Ending) -> Result<(), Failed> {
+fn commit<H: WorkerHost>(h: &H, worker: &Worker, request: &Request, ending: Ending) -> Result<(), RequestError> {
     if request.tells_statements_apart() {
         let before = worker.commits();
         let done = last_commit(h, worker);

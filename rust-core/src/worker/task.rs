@@ -10,9 +10,9 @@ use super::reply::Reply;
 use super::spool::Spool;
 use crate::host::{SinkStop, WorkerHost};
 use crate::memory::{self, NoMemory, SMALL};
-use crate::pool::slot::{Ended, Lease, Slot, State};
+use crate::pool::slot::{Ended, Lease, Slot, SlotState};
 use crate::report::*;
-use crate::task::{Fate, How, Outcome, Table, Ticket, Unloadable};
+use crate::task::{Outcome, Table, TaskChange, TaskEnd, Ticket, Unloadable};
 use crate::wire::codec::Unread;
 use crate::wire::message::Request;
 
@@ -60,7 +60,7 @@ impl Worker<'_> {
             // The slot becomes free when this process has gone.
             return false;
         }
-        if self.area.untask(slot, generation, State::Idle) && self.area.waiters() > 0 {
+        if self.area.untask(slot, generation, SlotState::Idle) && self.area.waiters() > 0 {
             h.signal_slot();
         }
         true
@@ -116,20 +116,20 @@ impl Worker<'_> {
     }
 
     fn tell_end<H: WorkerHost>(&self, h: &H, table: &Table, ticket: Ticket, lease: Lease, rows: u64, error: Option<Box<Report>>) {
-        let (mut how, mut sqlstate, mut message) = (How::Done, 0, &b""[..]);
+        let (mut end, mut sqlstate, mut message) = (TaskEnd::Done, 0, &b""[..]);
         if let Some(report) = &error {
             if let Some(Reply::Task(spool)) = self.reply.borrow_mut().as_mut() {
                 spool.fail(h, table, ticket, report);
             }
-            how = if report.sqlstate == QUERY_CANCELED && table.cancel_asked(ticket) { How::Cancelled } else { How::Failed };
+            end = if report.sqlstate == QUERY_CANCELED && table.cancel_asked(ticket) { TaskEnd::Cancelled } else { TaskEnd::Failed };
             sqlstate = report.sqlstate;
             message = report.get(Field::Message).unwrap_or_default();
         }
-        end(h, table, ticket, lease, &Outcome { how, sqlstate, rows, message });
+        record_end(h, table, ticket, lease, &Outcome { end, sqlstate, rows, message });
     }
 
     /// This process exits with a task in it. One that it was to take as an idle worker goes to another.
-    pub(super) fn desert_task<H: WorkerHost>(&self, h: &H, slot: &Slot, generation: u64) {
+    pub(super) fn exit_with_task<H: WorkerHost>(&self, h: &H, slot: &Slot, generation: u64) {
         let lease = Lease { slot: self.slot.get(), generation };
         if self.tasks.get().is_none() {
             h.find_tasks();
@@ -148,7 +148,13 @@ impl Worker<'_> {
         if self.committed.get()
             && let Some(ending) = self.result.take()
         {
-            return end(h, &table, ticket, lease, &Outcome { how: How::Done, sqlstate: 0, rows: ending.processed, message: b"" });
+            return record_end(
+                h,
+                &table,
+                ticket,
+                lease,
+                &Outcome { end: TaskEnd::Done, sqlstate: 0, rows: ending.processed, message: b"" },
+            );
         }
         let words = last_words.unwrap_or_else(|| Report::error(ADMIN_SHUTDOWN, "the worker of the task terminated"));
         let (commits, xid) = slot.gate.progress();
@@ -161,32 +167,32 @@ impl Worker<'_> {
         // The table keeps the beginning of a message only.
         let message = memory::joined(&[said, before, last], "a message").unwrap_or_default();
         let cancelled = table.cancel_asked(ticket);
-        let how = if cancelled { How::Cancelled } else { How::Failed };
+        let end = if cancelled { TaskEnd::Cancelled } else { TaskEnd::Failed };
         if table.on_disk(ticket).is_some() || self.task.get().is_some() {
             h.drop_file(ticket.id);
         }
         table.clear_payload(ticket);
         // Not written down: the server may be stopping, and is to tell after its start what it interrupted.
-        let fate = table.finish(ticket, lease, &Outcome { how, sqlstate: words.sqlstate, rows: 0, message: &message }, h.timestamp());
+        let change = table.finish(ticket, lease, &Outcome { end, sqlstate: words.sqlstate, rows: 0, message: &message }, h.timestamp());
         table.wake(ticket.id, |proc| h.wake(proc));
-        if fate == (Fate::Freed { file: true }) {
+        if change == (TaskChange::Freed { file: true }) {
             h.drop_file(ticket.id);
         }
     }
 }
 
 /// Say that a task has ended, write that down, and wake who waits for it.
-fn end<H: WorkerHost>(h: &H, table: &Table, ticket: Ticket, lease: Lease, outcome: &Outcome) {
+fn record_end<H: WorkerHost>(h: &H, table: &Table, ticket: Ticket, lease: Lease, outcome: &Outcome) {
     let pinned = table.pin(ticket);
-    let mut fate = table.finish(ticket, lease, outcome, h.timestamp());
+    let mut change = table.finish(ticket, lease, outcome, h.timestamp());
     if let Some(record) = table.record(ticket) {
         h.write_down(ticket.index, &record);
     }
     table.wake(ticket.id, |proc| h.wake(proc));
     if pinned {
-        fate = table.unpin(ticket);
+        change = table.unpin(ticket);
     }
-    if fate == (Fate::Freed { file: true }) {
+    if change == (TaskChange::Freed { file: true }) {
         h.drop_file(ticket.id);
     }
 }

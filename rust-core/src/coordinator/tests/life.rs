@@ -2,15 +2,15 @@
 
 use crate::async_event::EventStore;
 use crate::async_event::host::Ask;
-use crate::async_event::spec::{Entry as Logged, Fetched, Spec};
+use crate::async_event::spec::{Fetched, LogEntry as Logged, Spec};
 use crate::coordinator::host::{Host, Line, Lost};
 use crate::coordinator::process::{Next, Process};
 use crate::coordinator::runner::{Runner, Work};
 use crate::coordinator::topics::Topics;
 use crate::coordinator::unseen::{Snapshot, Unseen};
 use crate::host::Saved;
-use crate::launcher::registry::{Registry, State};
-use crate::lease::work::Said;
+use crate::launcher::registry::{CoordinatorState, Registry};
+use crate::lease::work::LeaseUpdate;
 use crate::report::INTERNAL_ERROR;
 use crate::testing::clocked::world::spec;
 use std::cell::{Cell, RefCell};
@@ -76,7 +76,7 @@ impl Runner for Database {
     fn start(&self, _: u64, _: &Work<'_>) -> Result<bool, Saved> {
         Ok(false)
     }
-    fn heard(&self) -> Vec<(u64, Said)> {
+    fn heard(&self) -> Vec<(u64, LeaseUpdate)> {
         Vec::new()
     }
 }
@@ -105,8 +105,8 @@ fn begun() -> (Box<Registry>, Database, Process) {
     database.mono.set(5_000_000);
     database.handlers.borrow_mut().push(spec(1, "a"));
     let (_, entry) = registry.add(DATABASE, 0).unwrap();
-    entry.change(entry.state(), State::Failed, 0);
-    entry.change(entry.state(), State::Starting, 0);
+    entry.change(entry.state(), CoordinatorState::Failed, 0);
+    entry.change(entry.state(), CoordinatorState::Starting, 0);
     assert!(entry.attach(1, 100, 3, 0));
     let process = Process::new(&registry, 0, 0, true, 0);
     (registry, database, process)
@@ -119,10 +119,10 @@ fn what_an_earlier_one_began_is_waited_for() {
     for _ in 0..3 {
         assert_eq!(process.turn(&database, &registry, false), Next::Sleep(10_000));
     }
-    assert_eq!((registry.entries[0].state().0, database.called("fetch")), (State::Looking, 0));
+    assert_eq!((registry.entries[0].state().0, database.called("fetch")), (CoordinatorState::Looking, 0));
     database.orphans.set(false);
     assert!(matches!(process.turn(&database, &registry, false), Next::Sleep(_)));
-    assert_eq!((registry.entries[0].state().0, database.called("fetch")), (State::Running, 1));
+    assert_eq!((registry.entries[0].state().0, database.called("fetch")), (CoordinatorState::Running, 1));
     database.orphans.set(true);
     assert_ne!(process.turn(&database, &registry, false), Next::Sleep(10_000), "these are its own");
 }
@@ -134,14 +134,14 @@ fn a_process_of_the_reserve_takes_over_from_one_that_was_not_known_to_find_anyth
         registry.reserve[0].wait(9);
         let mut process = Process::new(&registry, 0, 0, handlers, 0);
         let next = process.turn(&database, &registry, false);
-        assert_eq!((next == Next::End, registry.entries[0].state().0 == State::Failed), (handlers, handlers));
+        assert_eq!((next == Next::End, registry.entries[0].state().0 == CoordinatorState::Failed), (handlers, handlers));
         assert_eq!(database.called("fetch"), usize::from(!handlers));
     }
 }
 
 #[test]
 fn it_closes_in_good_order_when_it_is_told_to_end_or_to_leave() {
-    for (ends, state) in [(true, State::Running), (false, State::Failed)] {
+    for (ends, state) in [(true, CoordinatorState::Running), (false, CoordinatorState::Failed)] {
         let (registry, database, mut process) = begun();
         assert!(matches!(process.turn(&database, &registry, false), Next::Sleep(_)));
         if !ends {
@@ -193,7 +193,7 @@ fn what_the_server_says_is_asked_for_again_when_it_could_not_be_heard() {
 
 #[test]
 fn without_its_tables_it_leaves_and_says_what_it_found() {
-    for (lost, state) in [(Lost::Gone, State::Absent), (Lost::Replaced, State::Failed)] {
+    for (lost, state) in [(Lost::Gone, CoordinatorState::Absent), (Lost::Replaced, CoordinatorState::Failed)] {
         let (registry, database, mut process) = begun();
         database.broken.borrow_mut().push("handlers");
         database.lost.set(Some(lost));
@@ -212,10 +212,10 @@ fn without_handlers_it_makes_its_entry_idle_and_is_wanted_again_by_who_makes_one
         assert!(turns < 10);
         database.mono.set(database.mono.get() + 2_000_000);
     }
-    assert_eq!((registry.entries[0].state().0, database.called("hurry")), (State::Idle, 0));
+    assert_eq!((registry.entries[0].state().0, database.called("hurry")), (CoordinatorState::Idle, 0));
     registry.entries[0].detach();
     registry.say(DATABASE, Topics::SCHEDULES, 9_000_000);
-    assert_eq!(registry.entries[0].state().0, State::Failed, "the launcher starts one");
+    assert_eq!(registry.entries[0].state().0, CoordinatorState::Failed, "the launcher starts one");
 }
 
 #[test]

@@ -8,10 +8,10 @@ use crate::coordinator::runner::{Numbers, Runner, Work};
 use crate::coordinator::topics::Topics;
 use crate::coordinator::turn::Turn;
 use crate::host::Saved;
-use crate::lease::work::Said;
+use crate::lease::work::LeaseUpdate;
 use crate::report::{INTERNAL_ERROR, OUT_OF_MEMORY};
 use crate::testing::clocked::world::{End, Nature, World, spec};
-use crate::wire::batch::Became;
+use crate::wire::batch::BatchEnd;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
@@ -60,11 +60,11 @@ impl<H: Host + Runner> Part<H> for Bell {
     fn clock_was_set_back(&mut self, by: i64, _: i64) {
         self.back += by;
     }
-    fn hear(&mut self, _: &mut Context<'_, H>, lease: u64, said: Said) {
+    fn hear(&mut self, _: &mut Context<'_, H>, lease: u64, said: LeaseUpdate) {
         assert!(self.open.contains(&lease), "{lease} is another's: {said:?}");
         match said {
-            Said::Batch(_, Became::Done) => self.done += 1,
-            Said::Over => _ = self.open.remove(&lease),
+            LeaseUpdate::Batch(_, BatchEnd::Done) => self.done += 1,
+            LeaseUpdate::Over => _ = self.open.remove(&lease),
             other => panic!("{other:?}"),
         }
     }
@@ -142,8 +142,12 @@ impl Runner for Hall {
         }
         Ok(free)
     }
-    fn heard(&self) -> Vec<(u64, Said)> {
-        self.runs.take().into_iter().flat_map(|lease| [(lease, Said::Batch(0, Became::Done)), (lease, Said::Over)]).collect()
+    fn heard(&self) -> Vec<(u64, LeaseUpdate)> {
+        self.runs
+            .take()
+            .into_iter()
+            .flat_map(|lease| [(lease, LeaseUpdate::Batch(0, BatchEnd::Done)), (lease, LeaseUpdate::Over)])
+            .collect()
     }
 }
 

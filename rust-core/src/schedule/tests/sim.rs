@@ -7,6 +7,7 @@ use super::super::spec::{Interval, SECOND_US, Spec};
 use super::super::zone::Fixed;
 use crate::definition::Standing;
 use crate::host::Saved;
+use crate::lease::work::CommandEnd;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +18,7 @@ struct Row {
     missed: u32,
     manual: bool,
     begun: bool,
-    ended: Option<End>,
+    ended: Option<CommandEnd>,
     skipped: bool,
     to_cancel: bool,
     not_before: i64,
@@ -29,7 +30,7 @@ struct Worker {
     run: i64,
     attempt: u32,
     ends_at: i64,
-    end: End,
+    end: CommandEnd,
     /// It says that it could not begin.
     unborn: bool,
 }
@@ -92,23 +93,23 @@ impl World {
         }
     }
 
-    fn is_locked(&self, entry: &Entry) -> bool {
+    fn is_locked(&self, entry: &Record) -> bool {
         let of = |run: i64| self.rows.borrow().get(&(run, 1)).map(|row| row.schedule);
         let schedule = match *entry {
-            Entry::Fired { schedule, .. } | Entry::Moved { schedule, .. } => Some(schedule),
-            Entry::Begun { run, .. }
-            | Entry::Runs { run, .. }
-            | Entry::Unbegun { run, .. }
-            | Entry::Ended { run, .. }
-            | Entry::Again { run, .. } => of(run),
+            Record::Fired { schedule, .. } | Record::Moved { schedule, .. } => Some(schedule),
+            Record::Begun { run, .. }
+            | Record::Runs { run, .. }
+            | Record::Unbegun { run, .. }
+            | Record::Ended { run, .. }
+            | Record::Again { run, .. } => of(run),
         };
         schedule.is_some_and(|schedule| self.locked.borrow().contains(&schedule))
     }
 
-    fn apply(&self, entry: &Entry) -> i64 {
+    fn apply(&self, entry: &Record) -> i64 {
         let (mut schedules, mut rows) = (self.schedules.borrow_mut(), self.rows.borrow_mut());
         match entry {
-            Entry::Fired { schedule, revision, due, missed, fate, next, fired } => {
+            Record::Fired { schedule, revision, due, missed, state, next, fired } => {
                 let Some(of) = schedules.get_mut(schedule).filter(|of| of.revision == *revision) else { return 0 };
                 (of.next, of.fired, of.last_due) = (*next, *fired, Some(*due));
                 self.last_run.set(self.last_run.get() + 1);
@@ -117,38 +118,38 @@ impl World {
                     due: *due,
                     missed: *missed,
                     manual: false,
-                    begun: *fate == Fate::Running,
+                    begun: *state == RunState::Running,
                     ended: None,
-                    skipped: matches!(fate, Fate::Skipped(_)),
+                    skipped: matches!(state, RunState::Skipped(_)),
                     to_cancel: false,
                     not_before: *due,
                 };
                 rows.insert((self.last_run.get(), 1), row);
                 self.last_run.get()
             }
-            Entry::Moved { schedule, revision, last_due, next } => {
+            Record::Moved { schedule, revision, last_due, next } => {
                 let Some(of) = schedules.get_mut(schedule).filter(|of| of.revision == *revision) else { return 0 };
                 (of.next, of.last_due) = (*next, *last_due);
                 1
             }
-            Entry::Begun { run, attempt } => {
+            Record::Begun { run, attempt } => {
                 let Some(row) = rows.get_mut(&(*run, *attempt)).filter(|row| row.ended.is_none()) else { return 0 };
                 assert!(!row.begun);
                 row.begun = true;
                 *run
             }
-            Entry::Runs { run, .. } => *run,
-            Entry::Unbegun { run, attempt } => {
+            Record::Runs { run, .. } => *run,
+            Record::Unbegun { run, attempt } => {
                 rows.get_mut(&(*run, *attempt)).unwrap().begun = false;
                 *run
             }
-            Entry::Ended { run, attempt, end, .. } => {
+            Record::Ended { run, attempt, end, .. } => {
                 let row = rows.get_mut(&(*run, *attempt)).unwrap();
                 assert!(row.ended.is_none_or(|before| before == *end), "an attempt ended twice");
                 row.ended = Some(*end);
                 *run
             }
-            Entry::Again { run, attempt, not_before } => {
+            Record::Again { run, attempt, not_before } => {
                 let before = rows.get(&(*run, attempt - 1)).unwrap().clone();
                 assert!(before.ended.is_some());
                 let row = Row { begun: false, ended: None, to_cancel: false, missed: 0, not_before: *not_before, ..before };
@@ -202,7 +203,7 @@ impl ScheduleHost for World {
         Ok(schedules.iter().map(standing).collect())
     }
 
-    fn record(&self, entries: &[Entry]) -> Result<Vec<i64>, Saved> {
+    fn record(&self, entries: &[Record]) -> Result<Vec<i64>, Saved> {
         if self.faulty(Fault::RecordFails) {
             return Err(Saved);
         }
@@ -235,10 +236,10 @@ impl ScheduleHost for World {
         self.last_lease.set(self.last_lease.get() + 1);
         let mut random = self.random.borrow_mut();
         let end = match random.u32(0..12) {
-            0 => End::Failed,
-            1 => End::TimedOut,
-            2 => End::Lost,
-            _ => End::Done,
+            0 => CommandEnd::Failed,
+            1 => CommandEnd::TimedOut,
+            2 => CommandEnd::Lost,
+            _ => CommandEnd::Done,
         };
         let takes = random.i64(0..4 * SECOND_US);
         self.workers.borrow_mut().push(Worker {
@@ -254,17 +255,17 @@ impl ScheduleHost for World {
 
     fn cancel(&self, lease: u64) {
         if let Some(worker) = self.workers.borrow_mut().iter_mut().find(|worker| worker.lease == lease) {
-            (worker.end, worker.ends_at) = (End::Cancelled, i64::MIN);
+            (worker.end, worker.ends_at) = (CommandEnd::Cancelled, i64::MIN);
         }
     }
 
-    fn outcomes(&self) -> Vec<Outcome> {
+    fn outcomes(&self) -> Vec<AttemptEnd> {
         let now = self.now.get();
         let mut workers = self.workers.borrow_mut();
         let (ended, running) = workers.drain(..).partition(|worker| worker.ends_at <= now);
         *workers = running;
         let ended: Vec<Worker> = ended;
-        ended.into_iter().map(|worker| Outcome { lease: worker.lease, end: (!worker.unborn).then_some(worker.end) }).collect()
+        ended.into_iter().map(|worker| AttemptEnd { lease: worker.lease, end: (!worker.unborn).then_some(worker.end) }).collect()
     }
 }
 
@@ -486,7 +487,7 @@ fn the_most_urgent_begin_first_when_workers_are_few() {
         let rows = world.rows.borrow();
         for worker in world.workers.borrow_mut().iter_mut().filter(|worker| worker.ends_at != i64::MIN) {
             order.push(rows[&(worker.run, worker.attempt)].schedule % 7);
-            (worker.ends_at, worker.end) = (i64::MIN, End::Done);
+            (worker.ends_at, worker.end) = (i64::MIN, CommandEnd::Done);
         }
     }
     assert!(order[..60].iter().all(|priority| *priority == 6), "{order:?}");
@@ -536,7 +537,7 @@ fn overlaps_are_ruled_upon_as_asked() {
                     .workers
                     .borrow_mut()
                     .iter_mut()
-                    .filter(|worker| worker.end != End::Cancelled)
+                    .filter(|worker| worker.end != CommandEnd::Cancelled)
                     .for_each(|worker| worker.ends_at = i64::MAX);
                 book.step(&world).unwrap();
                 world.now.set(world.now.get() + 10_000);
@@ -548,7 +549,7 @@ fn overlaps_are_ruled_upon_as_asked() {
             count(&|row| row.begun && row.ended.is_none()),
             count(&|row| !row.begun && row.ended.is_none() && !row.skipped),
             count(&|row| row.skipped),
-            count(&|row| row.ended == Some(End::Cancelled)),
+            count(&|row| row.ended == Some(CommandEnd::Cancelled)),
         );
         assert_eq!(counts, (running, waiting, skipped, cancelled), "{overlap:?}");
     }
@@ -570,7 +571,7 @@ fn what_takes_the_server_with_it_is_given_up() {
         world.crash();
     }
     assert_eq!(world.rows.borrow().len(), 3);
-    assert!(world.rows.borrow().values().all(|row| row.ended == Some(End::Lost)));
+    assert!(world.rows.borrow().values().all(|row| row.ended == Some(CommandEnd::Lost)));
 }
 
 #[test]
@@ -640,7 +641,7 @@ fn a_run_that_is_taken_back_as_it_begins_leaves_each_other_run_to_its_own_owner(
     let mut book = Book::default();
     assert!(book.step(&world).is_ok());
     // Its owner has cancelled it, and nobody has been told so yet.
-    world.rows.borrow_mut().get_mut(&(1, 1)).unwrap().ended = Some(End::Cancelled);
+    world.rows.borrow_mut().get_mut(&(1, 1)).unwrap().ended = Some(CommandEnd::Cancelled);
     world.slots.set(4);
     world.now.set(SECOND_US);
     settle(&mut book, &world);
@@ -666,7 +667,7 @@ fn who_locks_a_schedule_or_its_runs_holds_up_no_other() {
     let mut book = Book::default();
     let seconds_of_2 = |from: i64, to: i64, book: &mut Book| {
         while world.now.get() < to {
-            world.workers.borrow_mut().iter_mut().for_each(|worker| (worker.ends_at, worker.end) = (world.now.get(), End::Done));
+            world.workers.borrow_mut().iter_mut().for_each(|worker| (worker.ends_at, worker.end) = (world.now.get(), CommandEnd::Done));
             let wait = book.step(&world).unwrap() as i64;
             assert!(wait > 0 || world.now.get() < to);
             world.now.set(world.now.get() + wait.clamp(1000, 100_000));
@@ -683,7 +684,10 @@ fn who_locks_a_schedule_or_its_runs_holds_up_no_other() {
     seconds_of_2(15 * SECOND_US, 18 * SECOND_US, &mut book);
     let rows = world.rows.borrow();
     assert!(rows.values().filter(|row| row.schedule == 1).count() > before, "until it is free again");
-    assert!(rows.values().filter(|row| row.due < 16 * SECOND_US).all(|row| row.skipped || row.ended == Some(End::Done)), "{rows:#?}");
+    assert!(
+        rows.values().filter(|row| row.due < 16 * SECOND_US).all(|row| row.skipped || row.ended == Some(CommandEnd::Done)),
+        "{rows:#?}"
+    );
 }
 
 #[test]
@@ -721,5 +725,5 @@ fn what_could_not_be_heard_for_want_of_memory_is_a_lost_run() {
     let lease = world.workers.borrow_mut().drain(..).map(|worker| worker.lease).next().unwrap();
     book.lose(lease);
     settle(&mut book, &world);
-    assert_eq!(world.rows.borrow()[&(1, 1)].ended, Some(End::Lost));
+    assert_eq!(world.rows.borrow()[&(1, 1)].ended, Some(CommandEnd::Lost));
 }

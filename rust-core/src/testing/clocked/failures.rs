@@ -38,9 +38,9 @@ fn a_failing_event_is_tried_again_and_then_dead() {
     assert_eq!(ends(&sim), [Some(End::Dead), Some(End::Done), Some(End::Done)]);
     let state = sim.world.get();
     let of_first = state.entries.iter().filter_map(|entry| match entry {
-        Entry::Attempt { events, attempt, .. } if events.contains(&1) => Some(("attempt", *attempt, 0)),
-        Entry::Failed { event: 1, attempt, sqlstate, counted: true, .. } => Some(("failed", *attempt, *sqlstate)),
-        Entry::Dead { event: 1, attempt, sqlstate, .. } => Some(("dead", *attempt, *sqlstate)),
+        LogEntry::Attempt { events, attempt, .. } if events.contains(&1) => Some(("attempt", *attempt, 0)),
+        LogEntry::Failed { event: 1, attempt, sqlstate, counted: true, .. } => Some(("failed", *attempt, *sqlstate)),
+        LogEntry::Dead { event: 1, attempt, sqlstate, .. } => Some(("dead", *attempt, *sqlstate)),
         _ => None,
     });
     let of_first: Vec<_> = of_first.collect();
@@ -104,7 +104,7 @@ fn conflicts_do_not_count_up_to_a_bound() {
     assert_eq!(ends(&sim), [Some(End::Done), Some(End::Dead)]);
     let state = sim.world.get();
     assert!(state.wall - before < SECOND, "they were tried again at once");
-    assert!(state.entries.iter().any(|entry| matches!(entry, Entry::Dead { event: 2, sqlstate: CONFLICT, attempt: 1, .. })));
+    assert!(state.entries.iter().any(|entry| matches!(entry, LogEntry::Dead { event: 2, sqlstate: CONFLICT, attempt: 1, .. })));
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn nobody_is_told_of_what_another_of_its_batch_has_done() {
     let mut sim = one(Spec { batch_size: 10, ..spec(1, "a") }, &natures);
     sim.settle(300);
     let state = sim.world.get();
-    let told = state.entries.iter().filter(|entry| matches!(entry, Entry::Failed { .. } | Entry::Dead { .. }));
+    let told = state.entries.iter().filter(|entry| matches!(entry, LogEntry::Failed { .. } | LogEntry::Dead { .. }));
     assert_eq!(told.count(), 0, "alone, none has failed");
 }
 
@@ -184,10 +184,10 @@ fn a_death_counts_for_those_that_had_begun_only() {
     let state = sim.world.get();
     let attempts: Vec<u32> = (1..=10).map(|id| state.log[&(id, 1)].attempts).collect();
     assert_eq!(attempts, [1, 1, 1, 1, 2, 1, 1, 1, 1, 1]);
-    let failed = |entry: &Entry| matches!(entry, Entry::Failed { event: 5, sqlstate: CONNECTION_FAILURE, counted: true, .. });
+    let failed = |entry: &LogEntry| matches!(entry, LogEntry::Failed { event: 5, sqlstate: CONNECTION_FAILURE, counted: true, .. });
     assert_eq!(state.entries.iter().filter(|entry| failed(entry)).count(), 1);
     // Those that were not begun were in the log already.
-    let logged = state.entries.iter().filter(|entry| matches!(entry, Entry::Attempt { events, .. } if events.contains(&6)));
+    let logged = state.entries.iter().filter(|entry| matches!(entry, LogEntry::Attempt { events, .. } if events.contains(&6)));
     assert_eq!(logged.count(), 1);
 }
 

@@ -11,7 +11,7 @@ use crate::coordinator::runner::{self, Runner};
 use crate::coordinator::unseen::{Snapshot, Unseen};
 use crate::definition::Standing;
 use crate::host::Saved;
-use crate::lease::work::Said;
+use crate::lease::work::LeaseUpdate;
 use crate::memory::NoMemory;
 use crate::report::OUT_OF_MEMORY;
 
@@ -65,9 +65,9 @@ fn open_pairs(state: &State) -> Vec<(bool, i64, Known)> {
     pairs
 }
 
-fn write(state: &mut State, entry: &Entry) {
+fn write(state: &mut State, entry: &LogEntry) {
     match entry {
-        Entry::Attempt { handler, events, attempt, .. } => {
+        LogEntry::Attempt { handler, events, attempt, .. } => {
             for event in events {
                 let logged = state.logged(*event, *handler);
                 (logged.attempts, logged.unfinished) = (*attempt, true);
@@ -76,7 +76,7 @@ fn write(state: &mut State, entry: &Entry) {
                 }
             }
         }
-        Entry::Withdrawn { handler, events, attempt, .. } => {
+        LogEntry::Withdrawn { handler, events, attempt, .. } => {
             for event in events {
                 let logged = state.logged(*event, *handler);
                 (logged.attempts, logged.unfinished) = (attempt - 1, false);
@@ -85,7 +85,7 @@ fn write(state: &mut State, entry: &Entry) {
                 }
             }
         }
-        Entry::Failed { handler, event, attempt, sqlstate, next_at, counted, .. } => {
+        LogEntry::Failed { handler, event, attempt, sqlstate, next_at, counted, .. } => {
             let wall = state.wall;
             if let Some(spec) = state.specs.iter().find(|spec| spec.id == *handler) {
                 let most = match counted {
@@ -102,14 +102,14 @@ fn write(state: &mut State, entry: &Entry) {
             logged.attempts = if *counted { *attempt } else { attempt - 1 };
             (logged.next_at, logged.unfinished) = (Some(*next_at), false);
         }
-        Entry::Dead { handler, event, attempt, .. } => {
+        LogEntry::Dead { handler, event, attempt, .. } => {
             let max = state.specs.iter().find(|spec| spec.id == *handler).map_or(0, |spec| spec.max_attempts);
             if *attempt < max {
                 state.wrong(format!("{event} is dead after {attempt} attempts"));
             }
             finish(state, *event, *handler, End::Dead);
         }
-        Entry::Cancelled { event, handler, .. } => finish(state, *event, handler.unwrap(), End::Cancelled),
+        LogEntry::Cancelled { event, handler, .. } => finish(state, *event, handler.unwrap(), End::Cancelled),
     }
     state.entries.push(entry.clone());
 }
@@ -157,7 +157,7 @@ impl Runner for World {
         state.recalls += 1;
         state.leases.get_mut(&lease).map(|lease| lease.recall(keep))
     }
-    fn heard(&self) -> Vec<(u64, Said)> {
+    fn heard(&self) -> Vec<(u64, LeaseUpdate)> {
         self.set().heard.drain(..).collect()
     }
 }
@@ -216,20 +216,20 @@ impl EventStore for World {
             (events, state.snapshot())
         })
     }
-    fn look_back(&self, since: i64, unseen: &Unseen) -> Result<Vec<Fetched>, Saved> {
-        self.call("look_back", true, |state| {
+    fn refetch(&self, since: i64, unseen: &Unseen) -> Result<Vec<Fetched>, Saved> {
+        self.call("refetch", true, |state| {
             let passed = state.rows.values().filter(|row| row.committed && !unseen.has(row.event.txid) && row.event.id > since);
             passed.map(|row| row.event.clone()).collect()
         })
     }
-    fn places(&self) -> Result<Vec<Place>, Saved> {
+    fn places(&self) -> Result<Vec<EventPlace>, Saved> {
         self.call("places", true, |state| {
             state.rewritten = false;
             let rows = state.rows.values().filter(|row| row.committed && row.event.command.is_none());
-            rows.map(|row| Place { id: row.event.id, partition: row.event.partition, tid: row.event.tid }).collect()
+            rows.map(|row| EventPlace { id: row.event.id, partition: row.event.partition, tid: row.event.tid }).collect()
         })
     }
-    fn record(&self, entries: &[Entry]) -> Result<(), Saved> {
+    fn record(&self, entries: &[LogEntry]) -> Result<(), Saved> {
         self.call("record", false, |state| entries.iter().for_each(|entry| write(state, entry)))
     }
     fn listen(&self, channels: &[Vec<u8>]) -> Result<(), Saved> {

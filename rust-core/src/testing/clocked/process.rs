@@ -4,13 +4,13 @@ use super::world::{World, spec};
 use crate::async_event::spec::{Notification, Spec};
 use crate::coordinator::process::{Next, Process};
 use crate::coordinator::topics::Topics;
-use crate::launcher::registry::{Registry, State};
+use crate::launcher::registry::{CoordinatorState, Registry};
 
 /// A registry with one database in it, whose coordinator comes.
 fn registry() -> Box<Registry> {
     let registry = Box::<Registry>::default();
     let (_, entry) = registry.add(5, 0).unwrap();
-    assert!(entry.change(entry.state(), State::Starting, 0) && entry.attach(1, 100, 3, 0));
+    assert!(entry.change(entry.state(), CoordinatorState::Starting, 0) && entry.attach(1, 100, 3, 0));
     registry
 }
 

@@ -63,7 +63,7 @@ fn what_waits_is_not_in_the_log_as_an_attempt() {
 fn leases_of_slow_events_are_small_and_grow_again_with_quick_ones() {
     let mut sim = slow(spec(1, "a"), 100);
     sim.settle(200);
-    let attempts = |entry: &Entry| if let Entry::Attempt { events, .. } = entry { events.len() } else { 0 };
+    let attempts = |entry: &LogEntry| if let LogEntry::Attempt { events, .. } = entry { events.len() } else { 0 };
     assert_eq!(sim.world.get().entries.iter().map(attempts).sum::<usize>(), 199, "all were given to the first, then one each time");
     sim.world.set().batch_us = 10;
     let before = sim.world.get().next_lease;
@@ -117,8 +117,8 @@ fn what_is_not_begun_is_cancelled_at_once() {
         sim.step();
         assert_eq!(ended(&sim, End::Cancelled), [11]);
         let state = sim.world.get();
-        let of_it = |entry: &&Entry| match entry {
-            Entry::Attempt { events, .. } | Entry::Withdrawn { events, .. } => events.contains(&11),
+        let of_it = |entry: &&LogEntry| match entry {
+            LogEntry::Attempt { events, .. } | LogEntry::Withdrawn { events, .. } => events.contains(&11),
             _ => false,
         };
         assert_eq!(state.entries.iter().filter(of_it).count(), 2, "it was no attempt");
@@ -184,7 +184,7 @@ fn a_worker_that_goes_takes_only_what_it_has_begun() {
     assert!(state.recalls > 0);
     let attempts: Vec<u32> = (1..11).map(|id| state.log[&(id, 1)].attempts).collect();
     assert_eq!(attempts, [2, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
-    let blamed = state.entries.iter().filter(|entry| matches!(entry, Entry::Failed { sqlstate: CONNECTION_FAILURE, .. }));
+    let blamed = state.entries.iter().filter(|entry| matches!(entry, LogEntry::Failed { sqlstate: CONNECTION_FAILURE, .. }));
     assert_eq!(blamed.count(), 1);
 }
 
@@ -193,6 +193,6 @@ fn when_the_coordinator_ends_in_good_order_only_what_has_begun_was_cut_off() {
     let mut sim = slow(spec(1, "a"), 5);
     sim.reopen((1 << 40, 1 << 60));
     let state = sim.world.get();
-    assert_eq!(state.entries.iter().filter(|entry| matches!(entry, Entry::Failed { event: 1, counted: false, .. })).count(), 1);
-    assert!(state.entries.iter().any(|entry| matches!(entry, Entry::Withdrawn { events, .. } if *events == [2, 3, 4, 5])));
+    assert_eq!(state.entries.iter().filter(|entry| matches!(entry, LogEntry::Failed { event: 1, counted: false, .. })).count(), 1);
+    assert!(state.entries.iter().any(|entry| matches!(entry, LogEntry::Withdrawn { events, .. } if *events == [2, 3, 4, 5])));
 }

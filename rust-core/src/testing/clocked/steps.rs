@@ -14,8 +14,8 @@ use crate::coordinator::topics::Topics;
 use crate::coordinator::unseen::Snapshot;
 use crate::definition::Standing;
 use crate::host::Saved;
-use crate::lease::work::Said;
-use crate::wire::batch::Became;
+use crate::lease::work::LeaseUpdate;
+use crate::wire::batch::BatchEnd;
 use std::cell::{Cell, RefCell};
 
 #[test]
@@ -141,7 +141,7 @@ fn what_an_owner_may_not_run_waits_uncounted_and_is_asked_for_once_a_second() {
     assert!(steps <= 20, "{steps}");
     let barred = |state: &super::world::State| state.began.iter().filter(|(handler, _)| *handler == 1).count();
     assert_eq!((barred(&sim.world.get()), sim.world.get().began.len()), (0, 3));
-    let attempts = |entry: &Entry| matches!(entry, Entry::Attempt { handler: 1, .. });
+    let attempts = |entry: &LogEntry| matches!(entry, LogEntry::Attempt { handler: 1, .. });
     assert!(!sim.world.get().entries.iter().any(attempts), "no attempt is recorded");
     sim.world.set().standings.insert(1, Standing::Acts { owner: 12, superuser: true });
     sim.idle(2 * SECOND);
@@ -202,7 +202,7 @@ fn handlers_take_turns_where_workers_are_few() {
 #[derive(Default)]
 struct Bulk {
     events: RefCell<Vec<Fetched>>,
-    heard: RefCell<Vec<(u64, Said)>>,
+    heard: RefCell<Vec<(u64, LeaseUpdate)>>,
     handlers: RefCell<Vec<Spec>>,
     done: Cell<usize>,
 }
@@ -220,11 +220,11 @@ impl Runner for Bulk {
     fn start(&self, lease: u64, work: &runner::Work<'_>) -> Result<bool, Saved> {
         let runner::Work::Batches { batches, .. } = work else { panic!("events are batches") };
         self.done.set(self.done.get() + batches.iter().map(|batch| ids(batch).len()).sum::<usize>());
-        let said = (0..batches.len()).map(|index| Said::Batch(index, Became::Done)).chain([Said::Over]);
+        let said = (0..batches.len()).map(|index| LeaseUpdate::Batch(index, BatchEnd::Done)).chain([LeaseUpdate::Over]);
         self.heard.borrow_mut().extend(said.map(|said| (lease, said)));
         Ok(true)
     }
-    fn heard(&self) -> Vec<(u64, Said)> {
+    fn heard(&self) -> Vec<(u64, LeaseUpdate)> {
         self.heard.take()
     }
 }
@@ -238,7 +238,7 @@ impl EventStore for Bulk {
     fn fetch(&self, _: Ask<'_>, _: usize) -> Result<(Vec<Fetched>, Snapshot), Saved> {
         Ok((self.events.take(), Snapshot::default()))
     }
-    fn record(&self, _: &[Entry]) -> Result<(), Saved> {
+    fn record(&self, _: &[LogEntry]) -> Result<(), Saved> {
         Ok(())
     }
 }

@@ -2,9 +2,9 @@
 
 use super::world::{End, Nature, State};
 use crate::async_event::spec::*;
-use crate::lease::work::Said;
+use crate::lease::work::LeaseUpdate;
 use crate::report::{CONFIGURATION_LIMIT_EXCEEDED, CONNECTION_FAILURE, sqlstate};
-use crate::wire::batch::Became;
+use crate::wire::batch::BatchEnd;
 use std::collections::BTreeSet;
 
 pub const RAISED: u32 = sqlstate(b"P0001");
@@ -114,7 +114,7 @@ impl State {
         }
     }
 
-    fn end_lease(&mut self, number: u64, said: Said) {
+    fn end_lease(&mut self, number: u64, said: LeaseUpdate) {
         self.leases.remove(&number);
         self.heard.push((number, said));
     }
@@ -122,37 +122,39 @@ impl State {
     /// The batch that runs has ended, or the next one begins.
     fn work_on(&mut self, number: u64) {
         let lease = self.leases[&number].clone();
-        let Some(batch) = lease.batches[..lease.allowed].get(lease.index).cloned() else { return self.end_lease(number, Said::Over) };
+        let Some(batch) = lease.batches[..lease.allowed].get(lease.index).cloned() else {
+            return self.end_lease(number, LeaseUpdate::Over);
+        };
         let index = lease.index;
         let deaths = self.deaths;
         if !lease.begun {
             if batch.key.is_some_and(|key| lease.failed_keys.contains(&key)) {
-                self.heard.push((number, Said::Batch(index, Became::Skipped)));
+                self.heard.push((number, LeaseUpdate::Batch(index, BatchEnd::Skipped)));
                 self.leases.get_mut(&number).unwrap().index += 1;
                 return;
             }
             if let Some(sqlstate) = self.refuses {
-                return self.end_lease(number, Said::Refused { sqlstate, message: b"not now".to_vec() });
+                return self.end_lease(number, LeaseUpdate::Refused { sqlstate, message: b"not now".to_vec() });
             }
             if self.rng.f64() < deaths {
-                return self.end_lease(number, Said::Refused { sqlstate: SHUT, message: b"not now".to_vec() });
+                return self.end_lease(number, LeaseUpdate::Refused { sqlstate: SHUT, message: b"not now".to_vec() });
             }
             if self.rng.f64() < deaths {
-                return self.end_lease(number, Said::Over);
+                return self.end_lease(number, LeaseUpdate::Over);
             }
             if self.rng.f64() < deaths {
-                return self.end_lease(number, Said::Lost { begun: 0 });
+                return self.end_lease(number, LeaseUpdate::Lost { begun: 0 });
             }
             if !self.finds(&batch) {
                 let lease = self.leases.get_mut(&number).unwrap();
                 lease.failed_keys.extend(batch.key);
                 lease.index += 1;
-                self.heard.push((number, Said::Batch(index, Became::Misplaced)));
+                self.heard.push((number, LeaseUpdate::Batch(index, BatchEnd::Misplaced)));
                 return;
             }
             let now = self.specs.iter().find(|spec| spec.id == lease.spec.id);
             if now.is_none_or(|now| now.paused || now.version != lease.spec.version) {
-                return self.end_lease(number, Said::Over);
+                return self.end_lease(number, LeaseUpdate::Over);
             }
             self.begin_batch(&lease, &batch);
             let takes = self.takes(&batch);
@@ -163,20 +165,20 @@ impl State {
         match self.verdict(lease.spec.id, &batch) {
             Err(CONNECTION_FAILURE) => {
                 ids(&batch).iter().for_each(|id| self.logged(*id, lease.spec.id).crashes += 1);
-                return self.end_lease(number, Said::Lost { begun: index + 1 });
+                return self.end_lease(number, LeaseUpdate::Lost { begun: index + 1 });
             }
             Err(sqlstate) => {
                 let lease = self.leases.get_mut(&number).unwrap();
                 lease.failed_keys.extend(batch.key);
-                self.heard.push((number, Said::Batch(index, Became::Failed { sqlstate, message: b"oops".to_vec() })));
+                self.heard.push((number, LeaseUpdate::Batch(index, BatchEnd::Failed { sqlstate, message: b"oops".to_vec() })));
             }
             Ok(()) => {
                 ids(&batch).iter().for_each(|id| self.acknowledge(*id, lease.spec.id));
                 // It may go before it can say so.
                 if self.rng.f64() < deaths {
-                    return self.end_lease(number, Said::Lost { begun: index + 1 });
+                    return self.end_lease(number, LeaseUpdate::Lost { begun: index + 1 });
                 }
-                self.heard.push((number, Said::Batch(index, Became::Done)));
+                self.heard.push((number, LeaseUpdate::Batch(index, BatchEnd::Done)));
             }
         }
         if let Some(lease) = self.leases.get_mut(&number) {

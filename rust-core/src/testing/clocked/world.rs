@@ -5,7 +5,7 @@ use crate::async_event::complaints::Complaint;
 use crate::async_event::spec::*;
 use crate::coordinator::unseen::Snapshot;
 use crate::definition::Standing;
-use crate::lease::work::Said;
+use crate::lease::work::LeaseUpdate;
 use std::cell::{Ref, RefCell, RefMut};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -69,7 +69,7 @@ pub struct State {
     pub running: BTreeMap<u64, Vec<i64>>,
     pub rows: BTreeMap<i64, Row>,
     pub log: BTreeMap<(i64, u32), Logged>,
-    pub entries: Vec<Entry>,
+    pub entries: Vec<LogEntry>,
     pub current: u8,
     pub specs: Vec<Spec>,
     /// Of those that do not act as their owners at once.
@@ -85,7 +85,7 @@ pub struct State {
     pub looks_free: bool,
     pub leases: BTreeMap<u64, Running>,
     pub next_lease: u64,
-    pub heard: Vec<(u64, Said)>,
+    pub heard: Vec<(u64, LeaseUpdate)>,
     /// Times that the rest of a lease was taken back.
     pub recalls: u64,
     /// How long a batch takes, at most.

@@ -2,10 +2,10 @@
 
 use super::worker::main;
 use super::world::{Fault, Proc, World, parked, spawn};
-use crate::autonomous_tx::call::{self, Call, Failed, Session};
+use crate::autonomous_tx::call::{self, Call, CallError, Session};
 use crate::host::{World as World_, *};
 use crate::pool::borrow::Limits;
-use crate::pool::slot::{Key, Lease, State};
+use crate::pool::slot::{Key, Lease, SlotState};
 use crate::pool::waits::Blocker;
 use crate::report::{Field, Report};
 use crate::wire::message::Ending;
@@ -18,13 +18,13 @@ const TOO_MANY_NAPS: u32 = 20_000;
 
 /// How a call failed.
 #[derive(Debug)]
-pub enum Told {
+pub enum ClientError {
     /// The host's own error, and the lines added to its DETAIL.
     Saved(String, Vec<String>),
     Report(Box<Report>),
 }
 
-impl Told {
+impl ClientError {
     pub fn report(self) -> Report {
         match self {
             Self::Report(report) => *report,
@@ -111,17 +111,17 @@ impl Client {
         self.version.set(self.version.get() + 1);
     }
 
-    pub fn call(&self, command: &str) -> Result<u64, Told> {
+    pub fn call(&self, command: &str) -> Result<u64, ClientError> {
         self.call_as(command, |_| {})
     }
 
     /// A call, changed by `adjust`; rows processed.
-    pub fn call_as(&self, command: &str, adjust: impl FnOnce(&mut Call)) -> Result<u64, Told> {
+    pub fn call_as(&self, command: &str, adjust: impl FnOnce(&mut Call)) -> Result<u64, ClientError> {
         self.ending_as(command, adjust).map(|ending| ending.processed)
     }
 
     /// The same; how its last statement ended.
-    pub fn ending_as(&self, command: &str, adjust: impl FnOnce(&mut Call)) -> Result<Ending, Told> {
+    pub fn ending_as(&self, command: &str, adjust: impl FnOnce(&mut Call)) -> Result<Ending, ClientError> {
         self.ask(command, |call| {
             adjust(call);
             call::run(self, &self.world.area, self.session, call)
@@ -129,7 +129,7 @@ impl Client {
     }
 
     /// Whatever a SQL function of ours does.
-    pub fn ask<T>(&self, command: &str, run: impl FnOnce(&mut Call) -> Result<T, Failed>) -> Result<T, Told> {
+    pub fn ask<T>(&self, command: &str, run: impl FnOnce(&mut Call) -> Result<T, CallError>) -> Result<T, ClientError> {
         self.naps.set(0);
         self.sleeps.set(0);
         self.amended.borrow_mut().clear();
@@ -164,8 +164,8 @@ impl Client {
             self.exit();
         }
         result.map_err(|failed| match failed {
-            Failed::Saved => Told::Saved(self.saved.take(), self.amended.take()),
-            Failed::Report(report) => Told::Report(report),
+            CallError::Saved => ClientError::Saved(self.saved.take(), self.amended.take()),
+            CallError::Report(report) => ClientError::Report(report),
         })
     }
 
@@ -303,7 +303,7 @@ impl CallerHost for Client {
     fn make_room(&self) -> bool {
         // One that has said that it leaves may not have gone yet, or just now.
         let stays = |(slot, process): (&u32, &Arc<Proc>)| {
-            !process.gone.load(SeqCst) && self.world.area.slots[*slot as usize].state().0 != State::Free
+            !process.gone.load(SeqCst) && self.world.area.slots[*slot as usize].state().0 != SlotState::Free
         };
         let staying = self.world.launched.lock().unwrap().iter().filter(|launched| stays(*launched)).count();
         if (staying as u32) < self.world.max_worker_processes.load(SeqCst) {
@@ -357,12 +357,12 @@ impl CallerHost for Client {
     fn activity(&self, pid: u32) -> Option<Vec<u8>> {
         Some(format!("query of {pid}").into_bytes())
     }
-    fn outcome(&self, xid: u64) -> Outcome {
+    fn outcome(&self, xid: u64) -> XactStatus {
         if self.world.outcome_unknown.load(SeqCst) {
-            return Outcome::Unknown;
+            return XactStatus::Unknown;
         }
         let committed = self.world.commits.lock().unwrap().iter().any(|(x, _)| *x == xid);
-        if committed { Outcome::Committed } else { Outcome::Aborted }
+        if committed { XactStatus::Committed } else { XactStatus::Aborted }
     }
     fn relay(&self, message: &Report) -> Result<(), Saved> {
         self.try_step("relay")?;
@@ -410,6 +410,6 @@ impl CallerHost for Client {
 
 /// The pid of the worker that serves a process, once it does.
 pub fn worker_of(world: &World, caller: u32) -> Option<Arc<Proc>> {
-    let mine = |s: &&crate::pool::slot::Slot| s.state().0 == State::Busy && s.caller_pid.load(SeqCst) == caller;
+    let mine = |s: &&crate::pool::slot::Slot| s.state().0 == SlotState::Busy && s.caller_pid.load(SeqCst) == caller;
     world.by_pid(world.area.slots.iter().find(mine)?.worker_pid.load(SeqCst))
 }

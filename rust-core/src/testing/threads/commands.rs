@@ -5,9 +5,9 @@ use super::world::{Fault, World, until};
 use crate::host::Bounds;
 use crate::lease::frames::Frame;
 use crate::lease::leases::Leases;
-use crate::lease::work::{Ended, Errand, How, Said, Work};
+use crate::lease::work::{CommandEnd, CommandResult, Errand, LeaseUpdate, Work};
 use crate::memory;
-use crate::pool::slot::State;
+use crate::pool::slot::SlotState;
 use crate::report::*;
 use crate::wire::frame;
 use std::cell::Cell;
@@ -39,13 +39,13 @@ impl Coordinator {
         granted.then_some(number)
     }
 
-    fn listen(&self) -> Vec<Said> {
+    fn listen(&self) -> Vec<LeaseUpdate> {
         self.h.me.pass_us(1_000);
         self.leases.listen(&self.h, &self.h.world.area).into_iter().map(|(_, said)| said).collect()
     }
 
     /// All that is said until the lease is over.
-    fn hear_out(&self) -> Vec<Said> {
+    fn hear_out(&self) -> Vec<LeaseUpdate> {
         let mut said = Vec::new();
         let over = || {
             said.extend(self.listen());
@@ -55,22 +55,22 @@ impl Coordinator {
         said
     }
 
-    fn run(&self, text: &str, timeout_ms: u32, keep: Bounds) -> Ended {
+    fn run(&self, text: &str, timeout_ms: u32, keep: Bounds) -> CommandResult {
         self.start(text, timeout_ms, keep).expect("there is a worker");
         ended(self.hear_out())
     }
 }
 
 /// It began, then it ended.
-fn ended(mut said: Vec<Said>) -> Ended {
-    let Some(Said::Ended(ended)) = said.pop() else { panic!("it has ended: {said:?}") };
-    let [Said::Began { pid, at }] = said[..] else { panic!("it had begun once: {said:?}, {ended:?}") };
+fn ended(mut said: Vec<LeaseUpdate>) -> CommandResult {
+    let Some(LeaseUpdate::Ended(ended)) = said.pop() else { panic!("it has ended: {said:?}") };
+    let [LeaseUpdate::Began { pid, at }] = said[..] else { panic!("it had begun once: {said:?}, {ended:?}") };
     assert_eq!((ended.pid, ended.started), (pid, at));
     assert!(ended.finished >= ended.started);
     *ended
 }
 
-fn rows(ended: &Ended) -> Vec<String> {
+fn rows(ended: &CommandResult) -> Vec<String> {
     let (mut left, mut rows) = (ended.kept_rows.as_slice(), Vec::new());
     while let Some((kind, length, payload, rest)) = frame::split_first(left) {
         let mut words = Vec::new();
@@ -91,13 +91,13 @@ fn what_a_command_said_is_kept_as_it_was_asked_for() {
     let world = World::new(1);
     let c = Coordinator::new(&world);
     let said = c.run("notice one; notice two; put x; rows 3 8 a", 0, ALL);
-    assert_eq!((said.how, said.rows, said.tag.as_deref(), &said.error), (How::Done, Some(3), Some(&b"DONE"[..]), &None));
+    assert_eq!((said.end, said.rows, said.tag.as_deref(), &said.error), (CommandEnd::Done, Some(3), Some(&b"DONE"[..]), &None));
     assert_eq!(rows(&said), vec!["aaaaaaaa"; 3]);
     assert_eq!(said.messages.iter().map(|m| text(m, Field::Message)).collect::<Vec<_>>(), ["one", "two"]);
     let said = c.run("notice one; notice two; rows 3 8 a", 0, Bounds { row_bytes: 17, message_bytes: 200 });
     assert_eq!((rows(&said).len(), said.messages.len(), said.dropped, said.rows), (2, 1, 1, Some(3)));
     let said = c.run("notice one; rows 3 8 a; put y", 0, Bounds { row_bytes: 0, message_bytes: 0 });
-    assert_eq!((said.how, rows(&said).len(), said.messages.len(), said.dropped), (How::Done, 0, 0, 1));
+    assert_eq!((said.end, rows(&said).len(), said.messages.len(), said.dropped), (CommandEnd::Done, 0, 0, 1));
     assert!(world.committed("x") && world.committed("y"));
     world.shut_down();
 }
@@ -107,7 +107,7 @@ fn a_result_longer_than_the_ring_comes_through() {
     let world = World::new(1);
     let c = Coordinator::new(&world);
     let said = c.run("rows 50 20000 a", 0, Bounds { row_bytes: 2_000_000, message_bytes: 0 });
-    assert_eq!((said.how, rows(&said).len()), (How::Done, 50));
+    assert_eq!((said.end, rows(&said).len()), (CommandEnd::Done, 50));
     world.shut_down();
 }
 
@@ -116,10 +116,10 @@ fn several_statements_are_one_transaction_and_one_may_control_it() {
     let world = World::new(1);
     let c = Coordinator::new(&world);
     let said = c.run("put a; raise oops; put b", 0, ALL);
-    assert_eq!((said.how, said.committed), (How::Failed, 0));
+    assert_eq!((said.end, said.committed), (CommandEnd::Failed, 0));
     assert_eq!(said.error.as_ref().map(|e| (e.sqlstate, text(e, Field::Message))), Some((SYNTAX_ERROR, "oops".into())));
     assert!(!world.committed("a"));
-    assert_eq!(c.run("begin; put c; commit; put d", 0, ALL).how, How::Done);
+    assert_eq!(c.run("begin; put c; commit; put d", 0, ALL).end, CommandEnd::Done);
     assert!(world.committed("c") && world.committed("d"));
     world.shut_down();
 }
@@ -130,7 +130,7 @@ fn its_time_cancels_a_command_and_ends_what_traps_that() {
         let world = World::new(1);
         let c = Coordinator::new(&world);
         let said = c.run(&format!("put a; {command}"), 1_500, ALL);
-        assert_eq!(said.how, How::TimedOut, "{said:?}");
+        assert_eq!(said.end, CommandEnd::TimedOut, "{said:?}");
         let error = said.error.unwrap();
         assert_eq!(error.sqlstate, QUERY_CANCELED);
         let words = format!("{} {}", text(&error, Field::Message), text(&error, Field::Detail));
@@ -151,8 +151,8 @@ fn a_cancel_ends_what_runs_and_what_traps_it() {
         assert!(c.leases.wait_us(c.h.me.now_us()) <= 100_000);
         let said = ended(c.hear_out());
         assert_eq!(
-            (said.how, said.error.map(|e| e.sqlstate == QUERY_CANCELED || command.starts_with("stuck"))),
-            (How::Cancelled, Some(true))
+            (said.end, said.error.map(|e| e.sqlstate == QUERY_CANCELED || command.starts_with("stuck"))),
+            (CommandEnd::Cancelled, Some(true))
         );
         assert!(world.committed("a") && !world.committed("b"));
         assert_eq!(c.leases.wait_us(0), u64::MAX);
@@ -169,11 +169,11 @@ fn what_is_given_up_before_it_began_never_begins() {
     let first = c.start("put a", 0, ALL).unwrap();
     until(|| world.is_open("at clean"), || "the first is done".into());
     let said = c.hear_out();
-    assert_eq!(ended(said).how, How::Done, "{first}");
+    assert_eq!(ended(said).end, CommandEnd::Done, "{first}");
     let second = c.start("put b", 0, ALL).unwrap();
     assert!(c.leases.cancel(&c.h, &world.area, second));
     world.open("clean");
-    assert_eq!(c.hear_out(), [Said::Over]);
+    assert_eq!(c.hear_out(), [LeaseUpdate::Over]);
     assert!(!c.leases.cancel(&c.h, &world.area, second));
     assert!(!world.committed("b"));
     world.shut_down();
@@ -185,8 +185,8 @@ fn a_worker_whose_login_would_have_other_settings_by_now_does_not_run_it() {
     world.open("outdated");
     let c = Coordinator::new(&world);
     c.start("put a", 0, ALL).unwrap();
-    assert!(matches!(c.hear_out()[..], [Said::Refused { sqlstate: CANNOT_CONNECT_NOW, .. }]));
-    until(|| world.area.slots[0].state().0 == State::Free, || "it has left".into());
+    assert!(matches!(c.hear_out()[..], [LeaseUpdate::Refused { sqlstate: CANNOT_CONNECT_NOW, .. }]));
+    until(|| world.area.slots[0].state().0 == SlotState::Free, || "it has left".into());
     world.shut_down();
 }
 
@@ -208,17 +208,19 @@ const STEPS: [&str; 14] = [
 ];
 
 /// What is said at the end is what has happened.
-fn judge(world: &World, said: &[Said], tag: &str, case: &str) {
+fn judge(world: &World, said: &[LeaseUpdate], tag: &str, case: &str) {
     let committed = world.committed(tag);
     let [began @ .., end] = said else { panic!("{case}: nothing was said") };
     match (began, end) {
-        ([], Said::Over | Said::Refused { .. } | Said::Lost { begun: 0 | 1 }) => assert!(!committed, "{case}: not begun"),
-        (_, Said::Ended(ended)) => {
-            assert!(began.len() <= 1 && began.iter().all(|said| matches!(said, Said::Began { .. })), "{case}: {said:?}");
-            match ended.how {
-                How::Done => assert!(committed, "{case}: done"),
-                How::Failed => assert!(!committed && ended.error.is_some(), "{case}: failed"),
-                How::Cancelled | How::TimedOut | How::Lost => {
+        ([], LeaseUpdate::Over | LeaseUpdate::Refused { .. } | LeaseUpdate::Lost { begun: 0 | 1 }) => {
+            assert!(!committed, "{case}: not begun")
+        }
+        (_, LeaseUpdate::Ended(ended)) => {
+            assert!(began.len() <= 1 && began.iter().all(|said| matches!(said, LeaseUpdate::Began { .. })), "{case}: {said:?}");
+            match ended.end {
+                CommandEnd::Done => assert!(committed, "{case}: done"),
+                CommandEnd::Failed => assert!(!committed && ended.error.is_some(), "{case}: failed"),
+                CommandEnd::Cancelled | CommandEnd::TimedOut | CommandEnd::Lost => {
                     let unknown = ended.error.as_ref().is_some_and(|e| text(e, Field::Detail).contains("unknown"));
                     assert!(unknown || !committed, "{case}: {ended:?}");
                 }
@@ -235,14 +237,14 @@ fn a_fault_at_any_step_is_told_as_it_was() {
             for fault in [Fault::Fail, Fault::Die] {
                 let case = format!("{fault:?} at {step} {nth}");
                 let world = World::new(1);
-                world.order(step, nth, fault);
+                world.inject(step, nth, fault);
                 let c = Coordinator::new(&world);
                 c.start("notice n; rows 3 600 a; put x", 0, ALL).unwrap();
                 judge(&world, &c.hear_out(), "x", &case);
                 world.met();
                 // Whoever comes next finds a pool that works, at the latest with the worker after the one that was leaving.
                 let mut next = Vec::new();
-                while !matches!(next.last(), Some(Said::Ended(_))) {
+                while !matches!(next.last(), Some(LeaseUpdate::Ended(_))) {
                     assert!(next.len() < 5, "{case}: {next:?}");
                     c.start("put after", 0, ALL).unwrap();
                     next.extend(c.hear_out().pop());
@@ -257,16 +259,16 @@ fn a_fault_at_any_step_is_told_as_it_was() {
 #[test]
 fn an_answer_that_was_lost_after_the_commit_is_no_lost_command() {
     let world = World::new(1);
-    world.order("commit:recorded", 1, Fault::Die);
+    world.inject("commit:recorded", 1, Fault::Die);
     let c = Coordinator::new(&world);
     let said = c.run("put x", 0, ALL);
-    assert_eq!((said.how, said.rows, said.tag), (How::Done, None, None));
+    assert_eq!((said.end, said.rows, said.tag), (CommandEnd::Done, None, None));
     world.shut_down();
     let world = World::new(1);
-    world.order("commit:recorded", 1, Fault::Die);
+    world.inject("commit:recorded", 1, Fault::Die);
     let c = Coordinator::new(&world);
     let said = c.run("put x; commit; put y", 0, ALL);
-    assert_eq!((said.how, said.committed), (How::Lost, 1), "the first of several");
+    assert_eq!((said.end, said.committed), (CommandEnd::Lost, 1), "the first of several");
     world.shut_down();
 }
 
@@ -276,7 +278,7 @@ fn random_deaths_cancels_and_full_rings_never_tell_what_is_not_so() {
         let mut rng = fastrand::Rng::with_seed(seed);
         let world = World::new(rng.usize(1..4));
         let c = Coordinator::new(&world);
-        let mut running: Vec<(u64, String, Vec<Said>)> = Vec::new();
+        let mut running: Vec<(u64, String, Vec<LeaseUpdate>)> = Vec::new();
         let mut started = 0;
         for _ in 0..60 {
             if rng.u32(..4) == 0 {
@@ -318,7 +320,7 @@ fn random_deaths_cancels_and_full_rings_never_tell_what_is_not_so() {
     }
 }
 
-fn hear(c: &Coordinator, running: &mut [(u64, String, Vec<Said>)]) {
+fn hear(c: &Coordinator, running: &mut [(u64, String, Vec<LeaseUpdate>)]) {
     c.h.me.pass_us(1_000);
     for (number, said) in c.leases.listen(&c.h, &c.h.world.area) {
         running.iter_mut().find(|(of, ..)| *of == number).expect("a lease of ours").2.push(said);

@@ -7,10 +7,10 @@ use crate::coordinator::runner;
 use crate::coordinator::workers::Workers;
 use crate::host::Bounds;
 use crate::lease::leases::Leases;
-use crate::lease::work::{Errand, How, Said, Work};
-use crate::pool::slot::{Key, State};
+use crate::lease::work::{CommandEnd, Errand, LeaseUpdate, Work};
+use crate::pool::slot::{Key, SlotState};
 use crate::report::CANNOT_CONNECT_NOW;
-use crate::wire::batch::{Became, Note, events, notifications};
+use crate::wire::batch::{BatchEnd, Note, events, notifications};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
@@ -111,7 +111,7 @@ fn where_no_process_is_left_one_is_started_to_see_whether_there_is_and_it_serves
     assert!(room(), "nothing is known");
     assert_eq!(start(), Some(false));
     (0..5).for_each(|_| assert!(!room(), "it is asked for by a look"));
-    assert_eq!(world.count(State::Free), 4);
+    assert_eq!(world.count(SlotState::Free), 4);
     world.max_worker_processes.store(1, SeqCst);
     until(room, || "a worker has come".into());
     assert_eq!(start(), Some(true));
@@ -134,7 +134,7 @@ fn a_worker_of_a_role_that_may_have_few_is_left_too() {
 }
 
 /// A lease of so many batches, and what is said of it up to its end.
-fn lease(world: &Arc<World>, count: i64, meanwhile: impl FnOnce(&Leases)) -> Vec<Said> {
+fn lease(world: &Arc<World>, count: i64, meanwhile: impl FnOnce(&Leases)) -> Vec<LeaseUpdate> {
     let Coordinator { client: h, leases, .. } = Coordinator::new(world, 5, 1, 1);
     let batches: Vec<_> = (1..=count).map(|id| events(0, 1, 0, &[id as u64], &[id]).unwrap()).collect();
     let work = Work::Batches { title: b"handler", handler: b"handler", batches: &batches };
@@ -155,12 +155,12 @@ fn lease(world: &Arc<World>, count: i64, meanwhile: impl FnOnce(&Leases)) -> Vec
 fn a_worker_that_goes_had_begun_what_it_says_and_no_more() {
     for (step, nth, begun) in [("adopt", 1, 1), ("run_events", 1, 1), ("run_events", 2, 2), ("clean", 1, 1)] {
         let world = World::new(1);
-        world.order(step, nth, Fault::Die);
+        world.inject(step, nth, Fault::Die);
         let said = lease(&world, 5, |_| ());
         assert!(world.met(), "{step}");
-        assert_eq!(said.last(), Some(&Said::Lost { begun }), "{step}");
+        assert_eq!(said.last(), Some(&LeaseUpdate::Lost { begun }), "{step}");
         let done = begun - usize::from(step != "clean");
-        assert_eq!(said.iter().filter(|said| matches!(said, Said::Batch(_, Became::Done))).count(), done, "{step}");
+        assert_eq!(said.iter().filter(|said| matches!(said, LeaseUpdate::Batch(_, BatchEnd::Done))).count(), done, "{step}");
         world.shut_down();
     }
 }
@@ -170,8 +170,8 @@ fn a_worker_whose_login_would_have_other_settings_by_now_begins_nothing_and_leav
     let world = World::new(1);
     world.open("outdated");
     let said = lease(&world, 5, |_| ());
-    assert!(matches!(said[..], [Said::Refused { sqlstate: CANNOT_CONNECT_NOW, .. }]), "{said:?}");
-    until(|| world.area.slots[0].state().0 == State::Free, || "it has left".into());
+    assert!(matches!(said[..], [LeaseUpdate::Refused { sqlstate: CANNOT_CONNECT_NOW, .. }]), "{said:?}");
+    until(|| world.area.slots[0].state().0 == SlotState::Free, || "it has left".into());
     world.shut_down();
 }
 
@@ -185,7 +185,7 @@ fn what_is_taken_back_of_a_lease_is_not_begun_and_the_rest_of_it_is_told() {
             assert_eq!(leases.recall(&world.area, 1, keep), Some(told));
             world.open("run_events");
         });
-        let expected = (0..told).map(|batch| Said::Batch(batch, Became::Done)).chain([Said::Over]);
+        let expected = (0..told).map(|batch| LeaseUpdate::Batch(batch, BatchEnd::Done)).chain([LeaseUpdate::Over]);
         assert_eq!(said, expected.collect::<Vec<_>>());
         world.shut_down();
     }
@@ -201,9 +201,9 @@ fn of_a_handler_that_is_not_what_it_was_no_batch_is_begun() {
         until(|| world.steps().contains("commit"), || "it is done".into());
         world.open("unwanted");
     });
-    let done = said.iter().filter(|said| matches!(said, Said::Batch(_, Became::Done))).count();
+    let done = said.iter().filter(|said| matches!(said, LeaseUpdate::Batch(_, BatchEnd::Done))).count();
     assert!((1..=5).contains(&done), "{said:?}");
-    assert_eq!(said.last(), Some(&Said::Over));
+    assert_eq!(said.last(), Some(&LeaseUpdate::Over));
     assert_eq!(said.len(), done + 1, "of the others nothing is said");
     world.shut_down();
 }
@@ -216,7 +216,7 @@ fn who_is_at_the_limit_of_its_role_slows_nobody_else() {
     at_limit.client.key.user = 11;
     // Somebody of that role has the one worker that it may have.
     let somebody = world.fork();
-    let generation = world.area.slots[3].claim(State::Free, 0, (somebody.pid, somebody.proc)).unwrap();
+    let generation = world.area.slots[3].claim(SlotState::Free, 0, (somebody.pid, somebody.proc)).unwrap();
     world.area.slots[3].set_key(Key { database: 7, user: 11, superuser: false });
     let mut flood = Coordinator::new(&world, 5, 1, 3);
     for ms in 0..500 {
@@ -232,7 +232,7 @@ fn who_is_at_the_limit_of_its_role_slows_nobody_else() {
         },
         || "all leases are over".into(),
     );
-    assert!(world.area.slots[3].change(generation, State::Busy, State::Free));
+    assert!(world.area.slots[3].change(generation, SlotState::Busy, SlotState::Free));
     world.shut_down();
 }
 
@@ -257,13 +257,13 @@ fn what_a_part_asks_for_reaches_a_worker_as_its_shim_reads_it() {
         said
     };
     let said = hear_out(runner::Work::Batches { handler: &handler, batches: &batches });
-    assert_eq!(said, [Said::Batch(0, Became::Done), Said::Batch(1, Became::Done), Said::Over]);
+    assert_eq!(said, [LeaseUpdate::Batch(0, BatchEnd::Done), LeaseUpdate::Batch(1, BatchEnd::Done), LeaseUpdate::Over]);
     let note = Note { pid: 6, channel: b"c", payload: b"p" };
     let sent = [events(2, 1, 11, &[4, 5], &[8, 9]).unwrap(), notifications(1, [note].into_iter()).unwrap()];
     assert!(sent.iter().all(|batch| world.committed(&format!("{batch:?}"))));
     let keep = Bounds { row_bytes: 0, message_bytes: 0 };
     let said = hear_out(runner::Work::Command { database: 5, owner: 10, superuser: false, text: b"put x", timeout_ms: 0, keep });
-    assert!(matches!(&said[..], [Said::Began { .. }, Said::Ended(ended)] if ended.how == How::Done), "{said:?}");
+    assert!(matches!(&said[..], [LeaseUpdate::Began { .. }, LeaseUpdate::Ended(ended)] if ended.end == CommandEnd::Done), "{said:?}");
     assert!(world.committed("x"));
     world.shut_down();
 }

@@ -1,9 +1,9 @@
 //! How calls end before their time: cancelled, terminated, deadlocked. Who wins at the gate, who is
 //! told what, and that nothing outlives the call that it was for.
 
-use super::caller::{Client, Told, text, worker_of};
+use super::caller::{Client, ClientError, text, worker_of};
 use super::world::{World, spawn, until};
-use crate::pool::slot::State;
+use crate::pool::slot::SlotState;
 use crate::report::*;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 struct Running {
     me: Arc<super::world::Proc>,
     worker: Arc<super::world::Proc>,
-    thread: JoinHandle<Result<u64, Told>>,
+    thread: JoinHandle<Result<u64, ClientError>>,
 }
 
 /// Start a call and wait until its worker stands at a door.
@@ -39,7 +39,7 @@ impl Running {
         self.thread.join().unwrap().map_err(|told| told.report().sqlstate)
     }
 
-    fn told(self) -> Told {
+    fn told(self) -> ClientError {
         self.thread.join().unwrap().unwrap_err()
     }
 }
@@ -57,7 +57,7 @@ fn a_cancelled_call_commits_nothing_and_its_signals_do_not_reach_the_next_caller
         let worker = call.worker.pid;
         call.cancel();
         let told = call.told();
-        assert!(matches!(&told, Told::Saved(e, detail) if e.contains("canceling") && detail.is_empty()), "{told:?}");
+        assert!(matches!(&told, ClientError::Saved(e, detail) if e.contains("canceling") && detail.is_empty()), "{told:?}");
         let client = Client::new(&world);
         client.call(&format!("nap 3; put b{round}")).unwrap();
         assert_eq!(world.log.lock().unwrap().last().unwrap().0, worker, "the worker is lent again");
@@ -72,7 +72,7 @@ fn a_cancelled_call_commits_nothing_and_its_signals_do_not_reach_the_next_caller
 #[test]
 fn a_worker_that_is_cancelled_while_it_computes_is_stopped_at_its_commit() {
     let world = World::new(1);
-    let call = start(&world, "put a; deaf door", "door");
+    let call = start(&world, "put a; hang door", "door");
     call.cancel();
     until(|| !signals(&world).is_empty(), || "the worker was asked to stop".into());
     world.open("door");
@@ -98,11 +98,11 @@ fn a_worker_that_ignores_sigint_for_two_seconds_gets_sigterm() {
 #[test]
 fn a_worker_that_ignores_everything_is_left_behind_and_still_cannot_commit() {
     let world = World::new(2);
-    let call = start(&world, "put a; deaf door", "door");
+    let call = start(&world, "put a; hang door", "door");
     let worker = call.worker.clone();
     call.cancel();
     assert!(call.told().detail().is_empty(), "the caller does not wait for ever");
-    assert_eq!(world.count(State::Busy), 1, "and nobody else gets the worker");
+    assert_eq!(world.count(SlotState::Busy), 1, "and nobody else gets the worker");
     Client::new(&world).call("put b").unwrap();
     world.open("door");
     world.settle();
@@ -139,7 +139,7 @@ fn a_worker_that_vanishes_in_a_commit_that_has_won_is_asked_after() {
         call.cancel();
         until(|| !signals(&world).is_empty(), || "the caller waits for the commit's end".into());
         // Dies where the record is written, or (aborted) is made to believe so.
-        world.order("commit:recorded", 1, super::world::Fault::Die);
+        world.inject("commit:recorded", 1, super::world::Fault::Die);
         if fate == "aborted" {
             world.open("lose commits");
         }
@@ -154,7 +154,7 @@ fn a_worker_that_vanishes_in_a_commit_that_has_won_is_asked_after() {
 fn a_cancel_that_lost_against_one_commit_of_several_stops_the_next() {
     let world = World::new(1);
     world.open("hold commit:waits");
-    let call = start(&world, "put a1; commit; put a2; deaf between; commit; put a3", "commit:waits");
+    let call = start(&world, "put a1; commit; put a2; hang between; commit; put a3", "commit:waits");
     call.cancel();
     until(|| !signals(&world).is_empty(), || "the caller's patience ended".into());
     world.open("commit:waits");
@@ -202,7 +202,7 @@ fn a_commit_that_won_as_one_of_several_is_counted_even_if_its_worker_vanishes() 
         until(|| world.is_open("at commit:waits"), || "the second commit is under way".into());
         call.cancel();
         until(|| !signals(&world).is_empty(), || "the caller waits for its end".into());
-        world.order("commit:recorded", 2, super::world::Fault::Die);
+        world.inject("commit:recorded", 2, super::world::Fault::Die);
         world.open("commit:waits");
         let detail = call.told().detail();
         assert!(detail.ends_with(says), "{detail}");
@@ -230,20 +230,20 @@ fn a_caller_that_exits_takes_its_worker_with_it_and_the_slot_is_given_back() {
     until(|| call.worker.gone.load(SeqCst), || "the worker was terminated".into());
     world.settle();
     assert_eq!(signals(&world), [true]);
-    assert_eq!(world.count(State::Free), 1);
+    assert_eq!(world.count(SlotState::Free), 1);
     assert!(!world.committed("a"));
     Client::new(&world).call("put b").unwrap();
     world.shut_down();
 }
 
 #[test]
-fn a_caller_that_exits_while_its_worker_is_deaf_still_keeps_it_from_committing() {
+fn a_caller_that_exits_while_its_worker_hangs_still_keeps_it_from_committing() {
     let world = World::new(1);
-    let call = start(&world, "put a; deaf door", "door");
+    let call = start(&world, "put a; hang door", "door");
     call.me.die.store(true, SeqCst);
     call.me.wake();
     until(|| call.me.gone.load(SeqCst), || "the caller does not wait".into());
-    assert_eq!(world.count(State::Busy), 1);
+    assert_eq!(world.count(SlotState::Busy), 1);
     world.open("door");
     world.settle();
     assert!(!world.committed("a"));
@@ -354,7 +354,7 @@ fn what_a_worker_says_after_its_answer_reaches_nobody() {
 fn an_error_after_the_answer_changes_nothing_but_the_worker() {
     for fault in [super::world::Fault::Fail, super::world::Fault::Die] {
         let world = World::new(1);
-        world.order("commit:settled", 1, fault);
+        world.inject("commit:settled", 1, fault);
         let client = Client::new(&world);
         client.call("put a").unwrap();
         client.call("put b").unwrap();

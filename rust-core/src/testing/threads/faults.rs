@@ -1,7 +1,7 @@
 //! A fault at every step of either side, each at every time that the step is reached: the caller is
 //! told the truth about it, nothing stays open, and the next call works.
 
-use super::caller::{Client, Told, text};
+use super::caller::{Client, ClientError, text};
 use super::world::{Fault, World, spawn, until};
 use crate::report::*;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ fn each(steps: &[&'static str], mut check: impl FnMut(&Arc<World>, &'static str,
         for step in steps {
             for nth in 1..=reached(command, step) {
                 let world = World::new(2);
-                world.order(step, nth, fault);
+                world.inject(step, nth, fault);
                 let case = format!("{fault:?} at {step} {nth} of {command:?}");
                 check(&world, step, command, &case);
                 afterwards(&world, &case);
@@ -103,7 +103,7 @@ fn a_worker_that_cannot_clean_up_has_done_its_work_and_is_used_no_more() {
 fn a_worker_that_never_comes_is_an_error_that_carries_its_last_words() {
     for (step, said) in [("start", ""), ("connect", "The worker said: role is not permitted to log in")] {
         let world = World::new(2);
-        world.order(step, 1, Fault::Die);
+        world.inject(step, 1, Fault::Die);
         let report = Client::new(&world).call("put a").unwrap_err().report();
         assert_eq!(text(&report, Field::Message), "could not start a worker for the autonomous transaction");
         assert_eq!(text(&report, Field::Detail), said);
@@ -113,14 +113,14 @@ fn a_worker_that_never_comes_is_an_error_that_carries_its_last_words() {
 }
 
 /// What a caller that met an error of its own host must have been told, and what must hold.
-fn saved(world: &World, told: Result<u64, Told>, step: &str, case: &str) {
+fn saved(world: &World, told: Result<u64, ClientError>, step: &str, case: &str) {
     match told.expect_err(case) {
-        Told::Saved(error, amended) => {
+        ClientError::Saved(error, amended) => {
             assert_eq!(error, format!("injected at {step}"), "{case}");
             let says = amended.iter().any(|line| line.contains("already committed"));
             assert_eq!(world.committed("a"), says, "{case}: {amended:?}");
         }
-        Told::Report(report) => panic!("{case}: {report:?}"),
+        ClientError::Report(report) => panic!("{case}: {report:?}"),
     }
 }
 
@@ -130,7 +130,7 @@ fn an_error_at_any_step_of_the_caller_stops_the_worker_or_tells_of_its_commit() 
         for (step, times) in [("launch", 1), ("sleep", 4), ("blockers", 3), ("relay", 2), ("row", 4)] {
             for nth in 1..=times {
                 let world = World::new(2);
-                world.order(step, nth, Fault::Fail);
+                world.inject(step, nth, Fault::Fail);
                 let case = format!("{step} {nth} of {command:?}");
                 let told = Client::new(&world).call(command);
                 if !world.faults.lock().unwrap().fired {
@@ -152,7 +152,7 @@ fn an_error_while_waiting_for_a_worker_leaves_nobody_counted_as_waiting() {
         let other = world.clone();
         let holder = spawn(move || Client::new(&other).call("wait holder").is_ok());
         until(|| world.is_open("at holder"), || "the only worker is taken".into());
-        world.order("wait_slot", nth, Fault::Fail);
+        world.inject("wait_slot", nth, Fault::Fail);
         let case = format!("wait_slot {nth}");
         saved(&world, Client::new(&world).call("put a"), "wait_slot", &case);
         assert_eq!(world.area.waiters(), 0, "{case}");
@@ -167,7 +167,7 @@ fn a_caller_that_exits_at_any_step_leaves_its_worker_no_way_to_commit() {
     for (step, times) in [("sleep", 4), ("relay", 2), ("row", 4)] {
         for nth in 1..=times {
             let world = World::new(2);
-            world.order(step, nth, Fault::Die);
+            world.inject(step, nth, Fault::Die);
             let (other, me) = (world.clone(), world.fork());
             let (pid, key) = (me.pid, Client::new(&world).key);
             // The caller stands before the commit at each of these steps: the door is never opened.

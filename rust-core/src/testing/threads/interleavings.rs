@@ -4,7 +4,7 @@
 //! A failure prints its seed; `ASIDE_SEED` runs that one alone. The threads decide how they interleave,
 //! so a seed is a strong hint and no promise.
 
-use super::caller::{Client, Told, text};
+use super::caller::{Client, ClientError, text};
 use super::world::{Proc, World, spawn, until};
 use crate::pool::slot::Key;
 use crate::report::*;
@@ -25,47 +25,47 @@ pub(super) const ORDINARY: [u32; 7] =
 
 /// What a caller knows of a transaction's fate after what it was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum Expected {
     Committed,
     Aborted,
     /// Unknown, or nobody was left to be told.
     Either,
 }
 
-pub(super) fn fate<T>(told: &Result<T, Told>) -> Fate {
-    let Err(error) = told else { return Fate::Committed };
+pub(super) fn fate<T>(told: &Result<T, ClientError>) -> Expected {
+    let Err(error) = told else { return Expected::Committed };
     // What is said of a depth is not of this one.
     let detail: String = error.detail().lines().filter(|line| !line.contains("at depth")).collect();
     // What a nested call was told of its own transaction; this one is the outer.
-    let nested = matches!(error, Told::Report(r) if text(r, Field::Context).lines().count() > 1);
+    let nested = matches!(error, ClientError::Report(r) if text(r, Field::Context).lines().count() > 1);
     if nested {
-        Fate::Aborted
+        Expected::Aborted
     } else if detail.contains("unknown") {
-        Fate::Either
+        Expected::Either
     } else if detail.contains("transaction committed.") || detail.contains("already committed") {
-        Fate::Committed
+        Expected::Committed
     } else {
-        Fate::Aborted
+        Expected::Aborted
     }
 }
 
 /// The same of the first of a command's two transactions, and of the second: what is said of "the"
 /// transaction is of the one under way, whichever it was.
-fn fates(told: &Result<u64, Told>) -> [Fate; 2] {
-    let Err(error) = told else { return [Fate::Committed; 2] };
-    if matches!(error, Told::Report(report) if report.sqlstate != CONNECTION_FAILURE) {
+fn fates(told: &Result<u64, ClientError>) -> [Expected; 2] {
+    let Err(error) = told else { return [Expected::Committed; 2] };
+    if matches!(error, ClientError::Report(report) if report.sqlstate != CONNECTION_FAILURE) {
         // The command's own error, as it was: what it committed before, it committed.
-        return [Fate::Either, Fate::Aborted];
+        return [Expected::Either, Expected::Aborted];
     }
     let detail = error.detail();
     let counted = |n| detail.contains(&format!("already committed {n} of"));
     if counted(2) || detail.contains("transaction committed. The command had committed 1") {
-        [Fate::Committed; 2]
+        [Expected::Committed; 2]
     } else if counted(1) || detail.contains("aborted. The command had committed 1") {
-        [Fate::Committed, Fate::Aborted]
+        [Expected::Committed, Expected::Aborted]
     } else {
         match fate(told) {
-            Fate::Committed => [Fate::Committed, Fate::Either],
+            Expected::Committed => [Expected::Committed, Expected::Either],
             other => [other; 2],
         }
     }
@@ -75,7 +75,7 @@ fn fates(told: &Result<u64, Told>) -> [Fate; 2] {
 struct Model {
     world: Arc<World>,
     /// Tag, fate, and the words for it.
-    fates: Mutex<Vec<(String, Fate, String)>>,
+    fates: Mutex<Vec<(String, Expected, String)>>,
     wrong: Mutex<Vec<String>>,
     ended: AtomicU32,
 }
@@ -96,7 +96,7 @@ fn command(rng: &mut fastrand::Rng, tag: &str, key: Key) -> String {
 }
 
 /// Each row and message is this call's own, and all of them came if it was told of success.
-fn check_rows(model: &Model, client: &Client, tag: &str, told: &Result<u64, Told>) {
+fn check_rows(model: &Model, client: &Client, tag: &str, told: &Result<u64, ClientError>) {
     let own = |row: &Vec<u8>| String::from_utf8_lossy(row).split('.').all(|part| part.is_empty() || part == tag);
     let (rows, relayed) = (client.rows.borrow(), client.relayed.take());
     let complete = told.as_ref().is_err() || rows.len() as u64 == *told.as_ref().unwrap_or(&0);
@@ -127,7 +127,7 @@ fn session(model: &Arc<Model>, me: Arc<Proc>, caller: u32, next: &Mutex<u32>, se
         let two = command.contains("commit;").then(|| format!("x{tag}"));
         let mine: Vec<String> = two.into_iter().chain([tag.clone()]).collect();
         // Until it is told otherwise: a session that exits is told nothing.
-        let open = mine.iter().map(|tag| (tag.clone(), Fate::Either, String::new()));
+        let open = mine.iter().map(|tag| (tag.clone(), Expected::Either, String::new()));
         model.fates.lock().unwrap().extend(open);
         if rng.u32(..40) == 0 {
             client.me.die.store(true, SeqCst);
@@ -135,14 +135,14 @@ fn session(model: &Arc<Model>, me: Arc<Proc>, caller: u32, next: &Mutex<u32>, se
         let poll_us = rng.u32(..2) * 30;
         let told = client.call_as(&command, |call| call.poll_us = poll_us);
         check_rows(model, &client, &tag, &told);
-        if let Err(Told::Report(report)) = &told
+        if let Err(ClientError::Report(report)) = &told
             && !ORDINARY.contains(&report.sqlstate)
         {
             let said = text(report, Field::Message);
             model.wrong.lock().unwrap().push(format!("{tag}: {command}: {said}"));
         }
         let said = match &told {
-            Err(Told::Report(report)) => format!("{command}: {}, {}", text(report, Field::Message), text(report, Field::Detail)),
+            Err(ClientError::Report(report)) => format!("{command}: {}, {}", text(report, Field::Message), text(report, Field::Detail)),
             other => format!("{command}: {other:?}"),
         };
         let came = if mine.len() == 2 { fates(&told) } else { [fate(&told); 2] };
@@ -201,11 +201,11 @@ fn run(seed: u64) {
     for (tag, fate, said) in fates.iter() {
         let committed = held.contains(tag.as_str());
         assert!(
-            *fate == Fate::Either || (*fate == Fate::Committed) == committed,
+            *fate == Expected::Either || (*fate == Expected::Committed) == committed,
             "{tag} was told {fate:?} ({said}), committed: {committed}"
         );
     }
-    let told = fates.iter().filter(|known| known.1 == Fate::Committed).count();
+    let told = fates.iter().filter(|known| known.1 == Expected::Committed).count();
     assert!(told > fates.len() / 3, "most calls work: {told} of {}", fates.len());
 }
 

@@ -2,16 +2,16 @@
 //!
 //! A command is statements separated by semicolons: `put TAG` writes, `commit` commits in the midst of
 //! a body, `rows N LEN FILL` returns rows, `wait DOOR` can be interrupted, `stuck DOOR` can only be
-//! ended, `deaf DOOR` not even that, `lock` waits for the caller's lock, `nest COMMAND` calls, `alone` sees that nobody else runs anything, `iam
+//! ended, `hang DOOR` not even that, `lock` waits for the caller's lock, `nest COMMAND` calls, `alone` sees that nobody else runs anything, `iam
 //! DATABASE USER` says whose call it is, `show` returns who the worker became. `lock NAME` takes a lock, to the
 //! end of the transaction; `begin`, `commit` and `rollback` are a session's; `async COMMAND` submits a task and
 //! waits for it. More words, as `$1`, are parameters that nothing is done with.
 
-use super::caller::{Client, Told};
+use super::caller::{Client, ClientError};
 use super::worker::{Block, FakeWorker};
 use super::world::Fault;
 use crate::host::{World as World_, *};
-use crate::pool::slot::{Key, Slot, State};
+use crate::pool::slot::{Key, Slot, SlotState};
 use crate::report::*;
 use std::sync::atomic::Ordering::*;
 
@@ -71,7 +71,7 @@ impl FakeWorker<'_> {
         match words[0] {
             "ok" => {}
             "alone" => {
-                let leased = |slot: &&Slot| matches!(slot.state().0, State::Busy | State::Held | State::Tasked);
+                let leased = |slot: &&Slot| matches!(slot.state().0, SlotState::Busy | SlotState::Held | SlotState::Tasked);
                 let runs = |slot: &&Slot| leased(slot) && slot.taken(slot.state().1) && slot.finished(slot.state().1).is_none();
                 let running = self.world.area.slots.iter().filter(runs).count();
                 if running > 1 {
@@ -123,7 +123,7 @@ impl FakeWorker<'_> {
                     self.interrupts()?;
                 }
             }
-            "deaf" => {
+            "hang" => {
                 self.world.open(&format!("at {}", words[1]));
                 while !self.world.is_open(words[1]) {
                     self.me.nap(1000);
@@ -179,10 +179,10 @@ impl FakeWorker<'_> {
         }
     }
 
-    fn fail_as(&self, told: Told) -> Result<u64, Saved> {
+    fn fail_as(&self, told: ClientError) -> Result<u64, Saved> {
         *self.error.borrow_mut() = match told {
-            Told::Report(report) => *report,
-            Told::Saved(error, _) => Report::error(QUERY_CANCELED, error),
+            ClientError::Report(report) => *report,
+            ClientError::Saved(error, _) => Report::error(QUERY_CANCELED, error),
         };
         Err(Saved)
     }

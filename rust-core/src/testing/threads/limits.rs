@@ -4,7 +4,7 @@ use super::caller::{Client, text};
 use super::worker::FakeWorker;
 use super::world::{Fault, World, spawn, until};
 use crate::pool::borrow::{Borrower, Limits, borrow};
-use crate::pool::slot::{Key, State};
+use crate::pool::slot::{Key, SlotState};
 use crate::report::*;
 use crate::worker::main_loop::Worker;
 use std::sync::Arc;
@@ -94,7 +94,7 @@ fn a_full_pool_and_a_full_server_name_the_setting_that_is_short() {
     let report = bob.call("put b").unwrap_err().report();
     assert_eq!(report.sqlstate, CONFIGURATION_LIMIT_EXCEEDED);
     assert!(text(&report, Field::Hint).contains("\"max_worker_processes\""));
-    assert_eq!((world.count(State::Free), world.area.busy(), world.area.waiters()), (4, 0, 0));
+    assert_eq!((world.count(SlotState::Free), world.area.busy(), world.area.waiters()), (4, 0, 0));
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn a_session_has_no_more_workers_at_any_depth_than_it_may() {
     // The session is itself a worker's process here: one lease above it, and one asked for.
     let worker: &'static Worker<'static> = Box::leak(Box::new(Worker::new(world.area)));
     let h = FakeWorker::new(world.clone(), me.clone(), worker, ALICE);
-    let generation = world.area.slots[3].claim(State::Free, 0, (1, 1)).unwrap();
+    let generation = world.area.slots[3].claim(SlotState::Free, 0, (1, 1)).unwrap();
     world.area.header.busy.fetch_add(1, Relaxed);
     assert!(worker.attach(&h, 3, generation));
     let limited = |per_session| {
@@ -218,15 +218,15 @@ fn the_first_call_warms_as_many_workers_as_are_to_stay() {
     let mut first = client(&world, ALICE);
     first.limits.min_workers = 3;
     first.call("put a").unwrap();
-    until(|| world.count(State::Idle) == 3, || "three workers are there".into());
-    assert_eq!(world.count(State::Free), 1);
+    until(|| world.count(SlotState::Idle) == 3, || "three workers are there".into());
+    assert_eq!(world.count(SlotState::Free), 1);
     world.shut_down();
 }
 
 #[test]
 fn a_prewarmed_worker_that_did_not_start_does_not_keep_its_slot() {
     let world = World::new(2);
-    world.order("start", 2, Fault::Die);
+    world.inject("start", 2, Fault::Die);
     let mut first = client(&world, ALICE);
     first.limits.min_workers = 2;
     first.call("put a").unwrap();
@@ -244,7 +244,7 @@ fn idle_workers_leave_after_their_time_but_for_those_that_are_to_stay() {
             let mut first = client(&world, ALICE);
             first.limits.min_workers = 4;
             first.call("put a").unwrap();
-            until(|| world.count(State::Idle) == 4, || "all are there".into());
+            until(|| world.count(SlotState::Idle) == 4, || "all are there".into());
             // All see at once that their time is up.
             *world.config.lock().unwrap() = crate::host::WorkerConfig {
                 idle_timeout_ms: 5_000,
@@ -257,9 +257,9 @@ fn idle_workers_leave_after_their_time_but_for_those_that_are_to_stay() {
                 role_bytes: 0,
             };
             world.wake_all();
-            let left = || world.count(State::Idle) == min_workers as usize && world.count(State::Free) == 4 - min_workers as usize;
+            let left = || world.count(SlotState::Idle) == min_workers as usize && world.count(SlotState::Free) == 4 - min_workers as usize;
             until(left, || format!("{min_workers} stay: {:?}", world.area.slots.iter().map(|s| s.state()).collect::<Vec<_>>()));
-            assert!(world.low_water(|| world.count(State::Idle)) >= min_workers as usize, "and they stay");
+            assert!(world.low_water(|| world.count(SlotState::Idle)) >= min_workers as usize, "and they stay");
             world.shut_down();
         }
     }
@@ -274,7 +274,7 @@ fn retiring_a_database_takes_its_idle_workers_and_no_others() {
     let held = hold(&world, BOB, "free");
     let retire = || world.area.retire(5, |proc| world.by_latch(proc).unwrap().wake());
     until(|| retire() == 0, || "the idle worker of the database has gone".into());
-    assert_eq!((world.count(State::Idle), world.count(State::Busy), world.count(State::Free)), (1, 1, 1));
+    assert_eq!((world.count(SlotState::Idle), world.count(SlotState::Busy), world.count(SlotState::Free)), (1, 1, 1));
     world.open("free");
     assert!(held.join().unwrap());
     world.shut_down();
@@ -286,16 +286,16 @@ fn a_slot_claimed_a_moment_ago_is_not_judged_by_who_had_it_before() {
     let slot = &world.area.slots[0];
     // Its last caller has exited, its last worker too; a claimant has not written its name yet.
     let last = client(&world, ALICE);
-    let generation = slot.claim(State::Free, 0, (last.me.pid, last.me.proc)).unwrap();
-    assert!(slot.change(generation, State::Busy, State::Free));
-    let generation = slot.half_claim(State::Free, generation);
+    let generation = slot.claim(SlotState::Free, 0, (last.me.pid, last.me.proc)).unwrap();
+    assert!(slot.change(generation, SlotState::Busy, SlotState::Free));
+    let generation = slot.half_claim(SlotState::Free, generation);
     crate::autonomous_tx::call::leave(&last, &world.area, last.session);
     assert!(!slot.abandoned(generation) && !slot.gate.cancelled(generation), "not the exiting caller's lease");
     last.me.gone.store(true, SeqCst);
     let mut other = client(&world, BOB);
     other.limits.timeout_ms = 0;
     assert!(other.call("put b").is_err());
-    assert_eq!(slot.state(), (State::Busy, generation), "nor one that a dead launcher left");
+    assert_eq!(slot.state(), (SlotState::Busy, generation), "nor one that a dead launcher left");
 }
 
 #[test]
@@ -304,7 +304,7 @@ fn a_late_worker_and_a_caller_that_takes_its_slot_over_cannot_both_have_it() {
     let slot = &world.area.slots[0];
     let (mut came, mut taken) = (0, 0);
     for _ in 0..2_000 {
-        let generation = slot.claim(State::Free, slot.state().1, (1, 1)).unwrap();
+        let generation = slot.claim(SlotState::Free, slot.state().1, (1, 1)).unwrap();
         slot.set_key(ALICE);
         world.area.header.busy.fetch_add(1, Relaxed);
         let (attached, borrowed) = std::thread::scope(|s| {
@@ -321,7 +321,7 @@ fn a_late_worker_and_a_caller_that_takes_its_slot_over_cannot_both_have_it() {
         taken += u32::from(borrowed.is_some());
         slot.detach();
         world.area.give_back(slot, slot.state().1);
-        assert_eq!((slot.state().0, world.area.busy()), (State::Free, 0));
+        assert_eq!((slot.state().0, world.area.busy()), (SlotState::Free, 0));
     }
     assert!(came > 0 && taken > 0, "both happened: {came} came, {taken} were taken over");
 }

@@ -1,13 +1,13 @@
 //! No memory for the n-th thing that is asked for, of either side, for every n: what is asked for is done or is the
 //! error that says so, what is said of it is true, nobody ends, and everybody can go on.
 
-use super::caller::{Client, Told};
+use super::caller::{Client, ClientError};
 use super::sessions::read_all;
 use super::tasks::forget_all;
 use super::world::{Proc, World};
 use crate::host::{Arg, ArgForm, Column};
 use crate::memory::tests::{Refusal, refuse, was_refused};
-use crate::pool::slot::State;
+use crate::pool::slot::SlotState;
 use crate::report::*;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -20,7 +20,7 @@ enum Side {
 }
 
 /// A command, and the tag that is committed if it is done.
-type Played = Vec<(&'static str, Result<(), Told>)>;
+type Played = Vec<(&'static str, Result<(), ClientError>)>;
 
 const SEVEN: [u8; 8] = 7u64.to_ne_bytes();
 
@@ -35,7 +35,7 @@ fn truth(world: &World, played: &Played, case: &str) {
         let committed = world.times(tag);
         match told {
             Ok(()) => assert!(tag.is_empty() || committed == 1, "{case}: {tag} is done"),
-            Err(Told::Report(report)) => {
+            Err(ClientError::Report(report)) => {
                 assert_eq!(report.sqlstate, OUT_OF_MEMORY, "{case}: {tag}: {report:?}");
                 let detail = String::from_utf8_lossy(report.get(Field::Detail).unwrap_or_default());
                 let says = ["already committed", "had committed"].iter().any(|words| detail.contains(words));
@@ -103,7 +103,7 @@ fn a_call_without_memory_is_an_error_and_the_next_one_works() {
         };
         let columns = || vec![Column { type_oid: 25, typmod: -1, by_text: 0, name: b"column" }];
         let raised = match client.call("put never; raise oops") {
-            Err(Told::Report(report)) if report.sqlstate == SYNTAX_ERROR => Ok(()),
+            Err(ClientError::Report(report)) if report.sqlstate == SYNTAX_ERROR => Ok(()),
             other => other.map(drop),
         };
         let full = |command: &str| {
@@ -131,7 +131,9 @@ fn a_session_without_memory_goes_on() {
         }
         let read = || match read_all(client, "s") {
             // Nothing was read, so nothing is lost.
-            Err(Told::Report(report)) if report.get(Field::Detail) == Some(b"There was no memory for an autonomous transaction.") => {
+            Err(ClientError::Report(report))
+                if report.get(Field::Detail) == Some(b"There was no memory for an autonomous transaction.") =>
+            {
                 read_all(client, "s")
             }
             told => told,
@@ -150,7 +152,7 @@ fn a_session_without_memory_goes_on() {
         }
         client.exec("s", "put again").unwrap_or_else(|told| panic!("{case}: {told:?}"));
         client.close("s").unwrap_or_else(|told| panic!("{case}: {told:?}"));
-        assert_eq!(world.count(State::Held), 0, "{case}");
+        assert_eq!(world.count(SlotState::Held), 0, "{case}");
         everybody_goes_on(world, client, case);
     };
     each(|| World::new(2), play, afterwards, [20, 15]);
@@ -167,7 +169,9 @@ fn a_task_without_memory_ends_and_says_so() {
                 client.world.tasks_end("what was submitted");
                 // Who could not read has lost nothing: it is what the task says that is to be true.
                 waited.and_then(|()| client.task_result(id)).or_else(|told| match told {
-                    Told::Report(report) if report.sqlstate == OUT_OF_MEMORY && client.world.committed(tag) => client.task_result(id),
+                    ClientError::Report(report) if report.sqlstate == OUT_OF_MEMORY && client.world.committed(tag) => {
+                        client.task_result(id)
+                    }
                     told => Err(told),
                 })
             });

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
 
 /// The steps that the worker's host took for one call.
-fn steps(world: &Arc<World>, client: &Client, command: &str) -> (Result<u64, super::caller::Told>, String) {
+fn steps(world: &Arc<World>, client: &Client, command: &str) -> (Result<u64, super::caller::ClientError>, String) {
     world.log.lock().unwrap().clear();
     let told = client.call(command);
     until(|| world.steps().ends_with("clean"), || format!("the request was cleaned up after: {}", world.steps()));

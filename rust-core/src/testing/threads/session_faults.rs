@@ -1,10 +1,10 @@
 //! A fault at every step of either side of a session, each at every time that the step is reached: its owner
 //! is told the truth, the name is free if the worker is gone, and nothing stays open.
 
-use super::caller::{Client, Told};
+use super::caller::{Client, ClientError};
 use super::sessions::read_all;
 use super::world::{Fault, World, spawn, until};
-use crate::pool::slot::State;
+use crate::pool::slot::SlotState;
 use crate::report::*;
 use std::sync::{Arc, Mutex};
 
@@ -37,7 +37,7 @@ const WORKER: [&str; 13] = [
 ];
 
 /// Take one step of the script.
-fn take(client: &Client, (verb, command, _): (&str, &str, &str)) -> Result<(), Told> {
+fn take(client: &Client, (verb, command, _): (&str, &str, &str)) -> Result<(), ClientError> {
     match verb {
         "open" => client.open("s"),
         "exec" => client.exec("s", command).map(drop),
@@ -48,12 +48,12 @@ fn take(client: &Client, (verb, command, _): (&str, &str, &str)) -> Result<(), T
         "cancelled" => {
             client.send("s", command)?;
             until(
-                || client.world.is_open("at never") || client.world.count(State::Busy) == 0 || !client.is_busy("s").unwrap_or(false),
+                || client.world.is_open("at never") || client.world.count(SlotState::Busy) == 0 || !client.is_busy("s").unwrap_or(false),
                 || "the command runs, or has ended".into(),
             );
             client.cancel("s")?;
             match read_all(client, "s") {
-                Err(Told::Report(report)) if report.sqlstate == QUERY_CANCELED => Ok(()),
+                Err(ClientError::Report(report)) if report.sqlstate == QUERY_CANCELED => Ok(()),
                 other => other.map(drop),
             }
         }
@@ -62,7 +62,7 @@ fn take(client: &Client, (verb, command, _): (&str, &str, &str)) -> Result<(), T
 }
 
 /// The steps one after the other, as far as they go; what stopped it, and the tags told as committed.
-type Log = Arc<Mutex<(Vec<&'static str>, Option<(usize, Told)>)>>;
+type Log = Arc<Mutex<(Vec<&'static str>, Option<(usize, ClientError)>)>>;
 
 fn play(client: &Client, log: &Log) {
     for (at, step) in STEPS.into_iter().enumerate() {
@@ -127,12 +127,12 @@ fn reached(step: &str) -> u32 {
     world.faults.lock().unwrap().counts.get(step).copied().unwrap_or(0)
 }
 
-fn each(steps: &[&'static str], fault: Fault, mut check: impl FnMut(&World, &str, &str, Option<&Told>)) -> u32 {
+fn each(steps: &[&'static str], fault: Fault, mut check: impl FnMut(&World, &str, &str, Option<&ClientError>)) -> u32 {
     let mut cases = 0;
     for step in steps {
         for nth in 1..=reached(step) {
             let (world, log) = (World::new(2), Log::default());
-            world.order(step, nth, fault);
+            world.inject(step, nth, fault);
             let client = Client::new(&world);
             let case = format!("{fault:?} at {step} {nth}");
             play(&client, &log);
@@ -148,7 +148,7 @@ fn each(steps: &[&'static str], fault: Fault, mut check: impl FnMut(&World, &str
 #[test]
 fn an_error_at_any_step_of_the_worker_is_the_commands_and_the_session_goes_on() {
     let cases = each(&WORKER[..10], Fault::Fail, |world, step, case, told| {
-        let Some(Told::Report(report)) = told else { panic!("{case}: {told:?}") };
+        let Some(ClientError::Report(report)) = told else { panic!("{case}: {told:?}") };
         assert_eq!(report.get(Field::Message), Some(format!("injected at {step}").as_bytes()), "{case}");
         let workers = world.launched.lock().unwrap().len();
         assert_eq!(workers, 1, "{case}");
@@ -160,7 +160,7 @@ fn an_error_at_any_step_of_the_worker_is_the_commands_and_the_session_goes_on() 
 fn an_error_after_a_commit_or_while_cleaning_is_not_the_commands() {
     each(&["commit:settled", "rest", "clean"], Fault::Fail, |_, _, case, told| {
         // The worker leaves after it has answered: what comes next finds it gone.
-        let gone = |told: &Told| matches!(told, Told::Report(report) if report.sqlstate == CONNECTION_DOES_NOT_EXIST);
+        let gone = |told: &ClientError| matches!(told, ClientError::Report(report) if report.sqlstate == CONNECTION_DOES_NOT_EXIST);
         assert!(told.is_none_or(gone), "{case}: {told:?}");
     });
 }
@@ -168,7 +168,7 @@ fn an_error_after_a_commit_or_while_cleaning_is_not_the_commands() {
 #[test]
 fn a_worker_that_vanishes_at_any_step_takes_the_session_with_it_and_no_name() {
     let cases = each(&WORKER, Fault::Die, |_, _, case, told| match told {
-        Some(Told::Report(report)) => {
+        Some(ClientError::Report(report)) => {
             assert!(matches!(report.sqlstate, CONNECTION_FAILURE | CONNECTION_DOES_NOT_EXIST), "{case}: {report:?}");
         }
         other => assert!(other.is_none(), "{case}: {other:?}"),
@@ -181,7 +181,7 @@ fn a_worker_that_vanishes_at_any_step_takes_the_session_with_it_and_no_name() {
 fn a_worker_that_never_comes_opens_no_session() {
     for step in ["start", "connect"] {
         let world = World::new(2);
-        world.order(step, 1, Fault::Die);
+        world.inject(step, 1, Fault::Die);
         let client = Client::new(&world);
         assert!(client.open("s").is_err(), "{step}");
         afterwards(&world, &client, step);
@@ -193,7 +193,7 @@ fn an_error_at_any_step_of_the_owner_leaves_a_session_that_can_be_used() {
     for (step, most) in [("launch", 1), ("sleep", 30), ("relay", 3), ("row", 45), ("describe", 2)] {
         for nth in (1..=most).step_by(if step == "row" { 7 } else { 1 }) {
             let (world, log) = (World::new(2), Log::default());
-            world.order(step, nth, Fault::Fail);
+            world.inject(step, nth, Fault::Fail);
             let client = Client::new(&world);
             let case = format!("Fail at {step} {nth}");
             play(&client, &log);
@@ -204,7 +204,7 @@ fn an_error_at_any_step_of_the_owner_leaves_a_session_that_can_be_used() {
                 break;
             }
             match &log.lock().unwrap().1 {
-                Some((_, Told::Saved(error, _))) => assert_eq!(*error, format!("injected at {step}"), "{case}"),
+                Some((_, ClientError::Saved(error, _))) => assert_eq!(*error, format!("injected at {step}"), "{case}"),
                 other => panic!("{case}: {other:?}"),
             }
             afterwards(&world, &client, &case);
@@ -217,7 +217,7 @@ fn an_owner_that_exits_at_any_step_leaves_no_session_and_no_way_to_commit() {
     for (step, most) in [("launch", 1), ("sleep", 30), ("relay", 3), ("row", 45), ("describe", 2)] {
         for nth in (1..=most).step_by(if step == "row" { 7 } else { 1 }) {
             let (world, log) = (World::new(2), Log::default());
-            world.order(step, nth, Fault::Die);
+            world.inject(step, nth, Fault::Die);
             let case = format!("Die at {step} {nth}");
             let (other, me, kept) = (world.clone(), world.fork(), log.clone());
             let (owner, key) = (me.clone(), Client::new(&world).key);

@@ -1,17 +1,17 @@
 //! Autonomous sessions: whose they are, what they commit, how they end.
 
-use super::caller::{Client, Told, text};
+use super::caller::{Client, ClientError, text};
 use super::world::{World, spawn, until};
 use crate::autonomous_tx::call::Call;
 use crate::autonomous_tx::session;
 use crate::host::Output;
-use crate::pool::slot::State;
+use crate::pool::slot::SlotState;
 use crate::report::*;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
 
 /// The code of an error, and its message.
-pub(super) fn said<T: std::fmt::Debug>(told: Result<T, Told>) -> (u32, String) {
+pub(super) fn said<T: std::fmt::Debug>(told: Result<T, ClientError>) -> (u32, String) {
     let report = told.unwrap_err().report();
     (report.sqlstate, text(&report, Field::Message))
 }
@@ -32,7 +32,7 @@ fn opened(world: &Arc<World>) -> Client {
 }
 
 /// All results of what was sent.
-pub(super) fn read_all(client: &Client, name: &str) -> Result<u32, Told> {
+pub(super) fn read_all(client: &Client, name: &str) -> Result<u32, ClientError> {
     for count in 0.. {
         if client.result(name)?.is_none() {
             return Ok(count);
@@ -45,7 +45,7 @@ pub(super) fn read_all(client: &Client, name: &str) -> Result<u32, Told> {
 fn a_command_commits_by_itself_and_a_block_when_it_says_so() {
     let world = World::new(1);
     let client = opened(&world);
-    assert_eq!((world.count(State::Held), world.area.busy()), (1, 0));
+    assert_eq!((world.count(SlotState::Held), world.area.busy()), (1, 0));
     assert_eq!(client.exec("s", "put a").unwrap(), "DONE");
     assert!(world.committed("a"));
     client.exec("s", "begin; put b").unwrap();
@@ -245,7 +245,7 @@ fn a_session_closed_while_its_command_runs_has_not_committed_it() {
 
 #[test]
 fn a_worker_that_dies_between_commands_is_told_of_once_and_the_name_is_free() {
-    type Ask = fn(&Client) -> Result<(), Told>;
+    type Ask = fn(&Client) -> Result<(), ClientError>;
     let asks: [Ask; 4] = [
         |client| client.exec("s", "put a").map(drop),
         |client| client.send("s", "put a"),
@@ -257,7 +257,7 @@ fn a_worker_that_dies_between_commands_is_told_of_once_and_the_name_is_free() {
         let client = opened(&world);
         client.exec("s", "begin; put a").unwrap();
         world.signal(client.pid_in(0), true);
-        until(|| world.count(State::Free) == 1, || "the worker has gone".into());
+        until(|| world.count(SlotState::Free) == 1, || "the worker has gone".into());
         assert_eq!(said(ask(&client)), gone("s"));
         assert_eq!(said(ask(&client)), unknown("s"));
         client.open("s").unwrap();
@@ -275,7 +275,7 @@ fn a_session_that_is_idle_for_too_long_is_over_with_its_transaction_and_says_why
         (world.config.lock().unwrap().session_idle_ms, world.config.lock().unwrap().block_idle_ms) = (session, block);
         let client = opened(&world);
         client.exec("s", "begin; put a").unwrap();
-        until(|| world.count(State::Idle) == 1, || "the worker is free".into());
+        until(|| world.count(SlotState::Idle) == 1, || "the worker is free".into());
         let report = client.exec("s", "commit").unwrap_err().report();
         assert_eq!(report.sqlstate, CONNECTION_DOES_NOT_EXIST);
         assert!(text(&report, Field::Message).contains("idle for too long"), "{}", text(&report, Field::Message));
@@ -299,7 +299,7 @@ fn all_sessions_are_closed_at_once_whatever_they_are_at() {
     client.ask("close", |call| session::close_all(&client, &world.area, client.session, call)).unwrap();
     assert!(client.session.sessions.is_empty());
     assert!(!world.committed("a") && !world.committed("b"));
-    assert_eq!(world.count(State::Held) + world.count(State::Busy), 0);
+    assert_eq!(world.count(SlotState::Held) + world.count(SlotState::Busy), 0);
     world.shut_down();
 }
 
@@ -309,10 +309,10 @@ fn a_session_whose_worker_died_can_be_closed_or_opened_anew() {
     for _ in 0..2 {
         let client = opened(&world);
         world.signal(client.pid_in(0), true);
-        until(|| world.count(State::Free) == 1, || "the worker has gone".into());
+        until(|| world.count(SlotState::Free) == 1, || "the worker has gone".into());
         client.open("s").unwrap();
         world.signal(client.pid_in(0), true);
-        until(|| world.count(State::Free) == 1, || "the worker has gone".into());
+        until(|| world.count(SlotState::Free) == 1, || "the worker has gone".into());
         client.close("s").unwrap();
     }
     world.shut_down();

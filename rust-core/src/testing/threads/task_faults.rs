@@ -1,11 +1,11 @@
 //! A fault at every step of either side of a task, each at every time that the step is reached: every task ends,
 //! what is said of its end is true, and nothing of it is left when it is forgotten.
 
-use super::caller::{Client, Told};
+use super::caller::{Client, ClientError};
 use super::tasks::forget_all;
 use super::world::{Fault, World, spawn, until};
 use crate::report::*;
-use crate::task::{State, View};
+use crate::task::{TaskState, View};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -30,7 +30,7 @@ const WORKER: [&str; 13] = [
 type Ids = Arc<Mutex<BTreeMap<&'static str, i64>>>;
 
 /// Submit tasks one after the other, and see each to its end.
-fn play(client: &Client, ids: &Ids) -> Result<(), Told> {
+fn play(client: &Client, ids: &Ids) -> Result<(), ClientError> {
     let long = format!("put b; put {}; rows 25 6000 xy", "x".repeat(70_000));
     let commands = [("a", "put a; notice n; rows 2 3 xyz; rows 1 4 long"), ("b", &long), ("c", "put c; wait never"), ("d", "put d")];
     for (tag, command) in commands {
@@ -38,7 +38,7 @@ fn play(client: &Client, ids: &Ids) -> Result<(), Told> {
         ids.lock().unwrap().insert(tag, id);
         match tag {
             "c" => {
-                let ended = || client.state(id).is_none_or(State::finished);
+                let ended = || client.state(id).is_none_or(TaskState::finished);
                 until(|| client.world.is_open("at never") || ended(), || "the task runs, or has ended".into());
                 client.cancel_task(id, None)?;
             }
@@ -63,7 +63,7 @@ fn truth(world: &World, client: &Client, ids: &Ids, case: &str) -> BTreeMap<&'st
     let seen: BTreeMap<_, _> = ids.lock().unwrap().iter().filter_map(|(tag, id)| Some((*tag, client.look(*id)?))).collect();
     for (tag, view) in &seen {
         let says = |words: &str| String::from_utf8_lossy(&view.message).contains(words);
-        let committed = view.card.state == State::Done || says("had committed");
+        let committed = view.card.state == TaskState::Done || says("had committed");
         assert!(world.committed(tag) == committed || says("unknown"), "{case}: {tag}: {view:?}");
         assert!(world.times(tag) <= 1, "{case}: {tag}");
     }
@@ -85,12 +85,12 @@ fn reached(step: &str) -> u32 {
     world.faults.lock().unwrap().counts.get(step).copied().unwrap_or(0)
 }
 
-fn each(steps: &[&'static str], fault: Fault, mut check: impl FnMut(&Result<(), Told>, &BTreeMap<&str, View>, &str, &str)) -> u32 {
+fn each(steps: &[&'static str], fault: Fault, mut check: impl FnMut(&Result<(), ClientError>, &BTreeMap<&str, View>, &str, &str)) -> u32 {
     let mut cases = 0;
     for step in steps {
         for nth in 1..=reached(step) {
             let (world, ids) = (world(), Ids::default());
-            world.order(step, nth, fault);
+            world.inject(step, nth, fault);
             let client = Client::new(&world);
             let case = format!("{fault:?} at {step} {nth}");
             let told = play(&client, &ids);
@@ -109,7 +109,7 @@ fn each(steps: &[&'static str], fault: Fault, mut check: impl FnMut(&Result<(), 
 
 /// The tasks that failed, and in what words.
 fn failed(seen: &BTreeMap<&str, View>) -> Vec<(u32, String)> {
-    let failed = seen.values().filter(|view| view.card.state == State::Failed);
+    let failed = seen.values().filter(|view| view.card.state == TaskState::Failed);
     failed.map(|view| (view.sqlstate, String::from_utf8_lossy(&view.message).into())).collect()
 }
 
@@ -118,10 +118,10 @@ fn an_error_at_any_step_of_the_worker_is_the_tasks_and_nothing_of_it_is_committe
     let cases = each(&WORKER, Fault::Fail, |told, seen, step, case| {
         let said = format!("injected at {step}");
         // The task to be cancelled may meet it; nobody reads its result.
-        if let Err(Told::Report(report)) = told {
+        if let Err(ClientError::Report(report)) = told {
             assert_eq!(report.get(Field::Message), Some(said.as_bytes()), "{case}");
         }
-        assert_eq!(told.is_err(), seen.iter().any(|(tag, view)| *tag != "c" && view.card.state == State::Failed), "{case}: {told:?}");
+        assert_eq!(told.is_err(), seen.iter().any(|(tag, view)| *tag != "c" && view.card.state == TaskState::Failed), "{case}: {told:?}");
         assert_eq!(failed(seen), [(INTERNAL_ERROR, said)], "{case}");
     });
     assert!(cases > 40, "{cases} cases");
@@ -142,10 +142,10 @@ fn a_worker_that_vanishes_at_any_step_fails_its_task_and_says_what_it_had_commit
 
 #[test]
 fn whatever_fails_after_the_commit_the_task_is_done() {
-    let all_done = |told: &Result<(), Told>, seen: &BTreeMap<&str, View>, _: &str, case: &str| {
+    let all_done = |told: &Result<(), ClientError>, seen: &BTreeMap<&str, View>, _: &str, case: &str| {
         assert!(told.is_ok(), "{case}: {told:?}");
         let states: Vec<_> = seen.values().map(|view| view.card.state).collect();
-        assert_eq!(states, [State::Done, State::Done, State::Cancelled, State::Done], "{case}");
+        assert_eq!(states, [TaskState::Done, TaskState::Done, TaskState::Cancelled, TaskState::Done], "{case}");
     };
     each(&["commit:settled", "clean"], Fault::Fail, all_done);
 }
@@ -154,11 +154,11 @@ fn whatever_fails_after_the_commit_the_task_is_done() {
 fn a_worker_that_does_not_come_to_its_task_fails_it_or_is_replaced() {
     for (step, comes) in [("start", true), ("connect", false)] {
         let (world, ids) = (world(), Ids::default());
-        world.order(step, 1, Fault::Die);
+        world.inject(step, 1, Fault::Die);
         let client = Client::new(&world);
         assert_eq!(play(&client, &ids).is_ok(), comes, "{step}");
         let seen = truth(&world, &client, &ids, step);
-        assert_eq!(seen["a"].card.state, if comes { State::Done } else { State::Failed }, "{step}");
+        assert_eq!(seen["a"].card.state, if comes { TaskState::Done } else { TaskState::Failed }, "{step}");
         forget_all(&world, step);
     }
 }
@@ -168,7 +168,7 @@ fn an_error_at_any_step_of_the_caller_leaves_each_task_whole() {
     for (step, most) in CALLER {
         for nth in (1..=most).step_by(if step == "row" { 9 } else { 1 }) {
             let (world, ids) = (world(), Ids::default());
-            world.order(step, nth, Fault::Fail);
+            world.inject(step, nth, Fault::Fail);
             let client = Client::new(&world);
             let case = format!("Fail at {step} {nth}");
             let told = play(&client, &ids);
@@ -178,7 +178,7 @@ fn an_error_at_any_step_of_the_caller_leaves_each_task_whole() {
                 break;
             }
             // A launch that fails is another process's to repeat.
-            assert!(step == "launch" || matches!(told, Err(Told::Saved(..))), "{case}: {told:?}");
+            assert!(step == "launch" || matches!(told, Err(ClientError::Saved(..))), "{case}: {told:?}");
             client.end_transaction(false);
             for id in ids.lock().unwrap().values().filter(|id| client.state(**id).is_some()) {
                 client.cancel_task(*id, None).unwrap();
@@ -208,7 +208,7 @@ fn a_caller_that_exits_at_any_step_leaves_tasks_that_run_and_holds_none() {
     for (step, most) in CALLER {
         for nth in (1..=most).step_by(if step == "row" { 9 } else { 1 }) {
             let (world, ids) = (world(), Ids::default());
-            world.order(step, nth, Fault::Die);
+            world.inject(step, nth, Fault::Die);
             let case = format!("Die at {step} {nth}");
             let (other, me, kept) = (world.clone(), world.fork(), ids.clone());
             let (process, key) = (me.clone(), Client::new(&world).key);

@@ -5,14 +5,14 @@
 //! A failure prints its seed; `ASIDE_SEED` runs that one alone. The threads decide how they interleave,
 //! so a seed is a strong hint and no promise.
 
-use super::caller::{Client, Told, text};
-use super::interleavings::{Fate, ORDINARY, fate};
+use super::caller::{Client, ClientError, text};
+use super::interleavings::{Expected, ORDINARY, fate};
 use super::sessions::read_all;
 use super::tasks::forget_all;
 use super::world::{Proc, World, spawn, until};
 use crate::pool::slot::Key;
 use crate::report::*;
-use crate::task::State;
+use crate::task::TaskState;
 use std::sync::atomic::{AtomicU32, Ordering::*};
 use std::sync::{Arc, Mutex};
 
@@ -28,7 +28,7 @@ const ALSO: [u32; 5] =
 #[derive(Default)]
 struct Model {
     /// Tag of what a session or a call wrote, its fate, and the words for it.
-    fates: Mutex<Vec<(String, Fate, String)>>,
+    fates: Mutex<Vec<(String, Expected, String)>>,
     /// Tags of tasks that were submitted.
     tasks: Mutex<Vec<(String, i64)>>,
     wrong: Mutex<Vec<String>>,
@@ -45,8 +45,8 @@ struct Actor {
 
 impl Actor {
     /// Whatever it is, it is nothing that speaks of a broken protocol.
-    fn told<T>(&self, what: &str, told: Result<T, Told>) -> Result<T, Told> {
-        if let Err(Told::Report(report)) = &told
+    fn told<T>(&self, what: &str, told: Result<T, ClientError>) -> Result<T, ClientError> {
+        if let Err(ClientError::Report(report)) = &told
             && ![&ORDINARY[..], &ALSO].concat().contains(&report.sqlstate)
         {
             self.wrong(format!("{what}: {}", text(report, Field::Message)));
@@ -58,7 +58,7 @@ impl Actor {
         self.model.wrong.lock().unwrap().push(what);
     }
 
-    fn learn(&self, tag: &str, fate: Fate, said: String) {
+    fn expect(&self, tag: &str, fate: Expected, said: String) {
         let mut known = self.model.fates.lock().unwrap();
         match known.iter_mut().rev().find(|known| known.0 == tag) {
             Some(known) => (known.1, known.2) = (fate, said),
@@ -67,13 +67,13 @@ impl Actor {
     }
 
     /// What wrote that tag, and what it was told.
-    fn wrote<T: std::fmt::Debug>(&self, tag: &str, write: impl FnOnce() -> Result<T, Told>) {
+    fn wrote<T: std::fmt::Debug>(&self, tag: &str, write: impl FnOnce() -> Result<T, ClientError>) {
         // Who exits meanwhile is told nothing.
-        self.learn(tag, Fate::Either, "nothing".into());
+        self.expect(tag, Expected::Either, "nothing".into());
         let told = self.told(tag, write());
         // A command that was sent had committed this before its worker vanished.
         let counted = told.as_ref().is_err_and(|told| told.detail().contains("had committed 1"));
-        self.learn(tag, if counted { Fate::Committed } else { fate(&told) }, format!("{told:?}"));
+        self.expect(tag, if counted { Expected::Committed } else { fate(&told) }, format!("{told:?}"));
     }
 
     fn use_session(&mut self, tag: &str) {
@@ -92,16 +92,16 @@ impl Actor {
                 read_all(client, name)
             }),
             7 => {
-                self.learn(tag, Fate::Either, "nothing".into());
+                self.expect(tag, Expected::Either, "nothing".into());
                 if self.told(tag, client.send(name, &format!("put {tag}; nap {what}"))).is_ok() {
                     let cancelled = self.told(tag, client.cancel(name));
                     let told = self.told(tag, read_all(client, name));
-                    let fate = if told.is_ok() { Fate::Committed } else { Fate::Either };
-                    self.learn(tag, fate, format!("{cancelled:?}, {told:?}"));
+                    let fate = if told.is_ok() { Expected::Committed } else { Expected::Either };
+                    self.expect(tag, fate, format!("{cancelled:?}, {told:?}"));
                 }
             }
             8 => {
-                self.learn(tag, Fate::Either, "nothing".into());
+                self.expect(tag, Expected::Either, "nothing".into());
                 _ = self.told(tag, client.send(name, &format!("put {tag}; rows 30 400 x")));
             }
             _ => _ = self.told("close", client.close(name)),
@@ -137,7 +137,7 @@ impl Actor {
         let any = self.rng.choice(&tasks).copied().unwrap_or(1);
         let (what, patience) = (self.rng.u32(..14), self.rng.u64(1..300));
         let client = &self.client;
-        let done = || client.state(any).filter(|state| state.finished()).map(|state| state == State::Done);
+        let done = || client.state(any).filter(|state| state.finished()).map(|state| state == TaskState::Done);
         match what {
             0..6 => self.submit(tag, any as u64),
             6 => {
@@ -219,7 +219,7 @@ fn compare(world: &Arc<World>, model: &Model) {
     for (tag, id) in model.tasks.lock().unwrap().iter() {
         let view = client.look(*id).unwrap_or_else(|| panic!("task {id} is gone"));
         let says = |words: &str| String::from_utf8_lossy(&view.message).contains(words);
-        let committed = view.card.state == State::Done || says("had committed");
+        let committed = view.card.state == TaskState::Done || says("had committed");
         assert!(world.times(tag) <= 1, "{tag}");
         assert!(world.committed(tag) == committed || says("had committed") || says("unknown"), "{tag}: {view:?}");
     }
@@ -227,7 +227,7 @@ fn compare(world: &Arc<World>, model: &Model) {
         let committed = world.committed(tag);
         assert!(world.times(tag) <= 1, "{tag}");
         assert!(
-            *fate == Fate::Either || (*fate == Fate::Committed) == committed,
+            *fate == Expected::Either || (*fate == Expected::Committed) == committed,
             "{tag} was told {fate:?} ({said}), committed: {committed}"
         );
     }

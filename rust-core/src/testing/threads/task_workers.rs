@@ -5,9 +5,9 @@ use super::sessions::said;
 use super::tasks::{at, ends, forget_all, world};
 use super::worker::main;
 use super::world::{Fault, World, spawn, until};
-use crate::pool::slot::{Lease, State as SlotState};
+use crate::pool::slot::{Lease, SlotState};
 use crate::report::*;
-use crate::task::State;
+use crate::task::TaskState;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
 
@@ -37,14 +37,14 @@ fn a_task_that_follows_another_runs_in_its_process() {
     let pid = || client.look(first).unwrap().card.lease.map(|lease| client.pid_in(lease.slot as usize));
     let ran_in = pid().unwrap();
     let second = client.submit_as("wait second", |start| start.after = Some(first as u64)).unwrap();
-    assert_eq!(client.state(second), Some(State::Queued), "though another worker is idle");
+    assert_eq!(client.state(second), Some(TaskState::Queued), "though another worker is idle");
     world.open("first");
     until(|| world.is_open("at second"), || "the second runs".into());
     let lease = client.look(second).unwrap().card.lease.unwrap();
     assert_eq!(client.pid_in(lease.slot as usize), ran_in);
     let third = client.submit_as("put c", |start| start.after = Some(client.submit("put d").unwrap() as u64)).unwrap();
     world.open("second");
-    assert_eq!(ends(&client, third), State::Done, "though what it follows had no worker yet");
+    assert_eq!(ends(&client, third), TaskState::Done, "though what it follows had no worker yet");
     forget_all(&world, "");
 }
 
@@ -66,16 +66,16 @@ fn a_queued_task_starts_as_soon_as_a_worker_is_free_though_nobody_looks() {
                 at(&world, "go");
                 let id = client.submit("put a").unwrap();
                 world.open("go");
-                assert_eq!(ends(&client, id), State::Done);
+                assert_eq!(ends(&client, id), TaskState::Done);
             }
             "close" => {
                 other.open("s").unwrap();
                 slumber(&world);
                 let id = client.submit("put a").unwrap();
-                assert_eq!(client.state(id), Some(State::Queued));
+                assert_eq!(client.state(id), Some(TaskState::Queued));
                 give_back(&world, &other);
                 other.close("s").unwrap();
-                assert_eq!(ends(&client, id), State::Done, "{ending}");
+                assert_eq!(ends(&client, id), TaskState::Done, "{ending}");
             }
             _ => {
                 let mut id = 0;
@@ -91,7 +91,7 @@ fn a_queued_task_starts_as_soon_as_a_worker_is_free_though_nobody_looks() {
                 }));
                 other.call("wait go").unwrap();
                 std::mem::swap(&mut id, &mut submitted.lock().unwrap());
-                assert_eq!(ends(&client, id), State::Done, "{ending}");
+                assert_eq!(ends(&client, id), TaskState::Done, "{ending}");
             }
         }
         assert!(world.committed("a") || ending == "task", "{ending}");
@@ -110,7 +110,7 @@ fn quotas_delay_tasks_and_lose_none() {
         assert_eq!(world.count(SlotState::Tasked), 1);
         world.open("go");
         for id in ids {
-            assert_eq!(ends(&client, id), State::Done);
+            assert_eq!(ends(&client, id), TaskState::Done);
         }
         forget_all(&world, "");
     }
@@ -147,7 +147,7 @@ fn at_random_queued_tasks_run_one_by_one_in_their_order_where_one_is_allowed() {
                 client.submit(&format!("lock one; put t{n}; nap {}", rng.u32(..2))).unwrap()
             })
             .collect();
-        ids.iter().for_each(|id| assert_eq!(ends(&client, *id), State::Done));
+        ids.iter().for_each(|id| assert_eq!(ends(&client, *id), TaskState::Done));
         others.into_iter().for_each(|other| other.join().unwrap());
         let mine = |tag: &&str| tag.starts_with('t');
         let commits = world.commits.lock().unwrap().clone();
@@ -161,7 +161,7 @@ fn at_random_queued_tasks_run_one_by_one_in_their_order_where_one_is_allowed() {
 fn a_worker_that_never_came_is_replaced_whoever_waits() {
     for waits in ["wait", "call", "nobody"] {
         let world = world(1);
-        world.order("start", 1, Fault::Die);
+        world.inject("start", 1, Fault::Die);
         let client = Client::new(&world);
         let id = client.submit("put a").unwrap();
         until(|| world.launched.lock().unwrap()[&0].gone.load(SeqCst), || "it will not come".into());
@@ -171,7 +171,7 @@ fn a_worker_that_never_came_is_replaced_whoever_waits() {
             // It is found by who comes next with a task of its own.
             _ => _ = client.submit("put b").unwrap(),
         }
-        assert_eq!(ends(&client, id), State::Done, "{waits}");
+        assert_eq!(ends(&client, id), TaskState::Done, "{waits}");
         assert!(world.committed("a"));
         forget_all(&world, waits);
     }
@@ -180,11 +180,11 @@ fn a_worker_that_never_came_is_replaced_whoever_waits() {
 #[test]
 fn a_worker_that_is_not_let_in_fails_the_task_with_its_last_words() {
     let world = world(1);
-    world.order("connect", 1, Fault::Die);
+    world.inject("connect", 1, Fault::Die);
     let client = Client::new(&world);
     let id = client.submit("put a").unwrap();
     assert_eq!(said(client.task_result(id)), (ADMIN_SHUTDOWN, "role is not permitted to log in".into()));
-    assert_eq!(client.state(id), Some(State::Failed));
+    assert_eq!(client.state(id), Some(TaskState::Failed));
     forget_all(&world, "");
 }
 
@@ -203,7 +203,7 @@ fn a_worker_quicker_than_the_submitter_that_launched_it_gets_its_task() {
         until(|| other.steps().ends_with("clean") || other.by_pid(pid).is_some_and(|p| p.sound.load(SeqCst)), || "and looked".into());
     }));
     let id = client.submit("put a").unwrap();
-    assert_eq!(ends(&client, id), State::Done);
+    assert_eq!(ends(&client, id), TaskState::Done);
     forget_all(&world, "");
 }
 
@@ -231,7 +231,7 @@ fn a_worker_that_leaves_as_it_is_given_a_task_does_not_take_it_along() {
         let id = client.submit("put a").unwrap();
         client.chime.take();
         assert_eq!(client.wait(&[id], None).unwrap(), Some(id), "{knows}");
-        assert_eq!(client.state(id), Some(State::Done), "{knows}");
+        assert_eq!(client.state(id), Some(TaskState::Done), "{knows}");
         forget_all(&world, "");
     }
 }
@@ -239,7 +239,7 @@ fn a_worker_that_leaves_as_it_is_given_a_task_does_not_take_it_along() {
 #[test]
 fn a_worker_that_is_about_to_go_is_not_taken_for_one_that_never_came() {
     let world = world(1);
-    world.order("commit:settled", 1, Fault::Die);
+    world.inject("commit:settled", 1, Fault::Die);
     world.open("hold drop_file");
     let submitter = Client::new(&world);
     let a = submitter.submit("put a").unwrap();
@@ -250,7 +250,7 @@ fn a_worker_that_is_about_to_go_is_not_taken_for_one_that_never_came() {
     assert_eq!(client.wait(&[a, b], Some(500)).unwrap(), None);
     world.open("drop_file");
     client.task_result(b).unwrap();
-    assert_eq!((client.state(a), world.times("a")), (Some(State::Failed), 1), "it is not run again");
+    assert_eq!((client.state(a), world.times("a")), (Some(TaskState::Failed), 1), "it is not run again");
     forget_all(&world, "");
 }
 
@@ -266,7 +266,7 @@ fn a_worker_finds_its_task_whatever_an_older_lease_has_named() {
         spawn(move || main(world, me, false, Lease { slot, generation }, key));
     }));
     let id = client.submit("put a").unwrap();
-    assert_eq!(ends(&client, id), State::Done);
+    assert_eq!(ends(&client, id), TaskState::Done);
     forget_all(&world, "");
 }
 
@@ -303,7 +303,7 @@ fn a_task_that_wants_a_lock_of_who_waits_for_it_is_a_deadlock() {
     let report = client.task_result(id).unwrap_err().report();
     assert_eq!(report.sqlstate, DEADLOCK_DETECTED);
     assert!(text(&report, Field::Detail).contains("waits for its autonomous transaction"), "{report:?}");
-    assert_eq!(client.state(id), Some(State::Failed));
+    assert_eq!(client.state(id), Some(TaskState::Failed));
     world.unlock(client.me.pid);
     assert!(!world.committed("a"));
     forget_all(&world, "");
@@ -349,9 +349,9 @@ fn a_task_that_its_sessions_quota_keeps_waiting_behind_one_that_waits_for_its_wa
     let queued = client.submit("put a").unwrap();
     assert_eq!(said(client.wait(&[queued], None)).0, DEADLOCK_DETECTED, "though other workers go on");
     world.unlock(client.me.pid);
-    assert_eq!(ends(&client, queued), State::Done);
+    assert_eq!(ends(&client, queued), TaskState::Done);
     world.open("done");
-    assert_eq!(ends(&client, busy), State::Done);
+    assert_eq!(ends(&client, busy), TaskState::Done);
     forget_all(&world, "");
 }
 
@@ -364,7 +364,7 @@ fn who_waits_for_a_task_of_a_transaction_that_waits_for_it_is_in_a_deadlock() {
     assert_eq!(said(waiter.wait(&[pending], None)).0, DEADLOCK_DETECTED);
     submitter.me.waits_for.store(0, SeqCst);
     submitter.end_transaction(true);
-    assert_eq!(ends(&waiter, pending), State::Done);
+    assert_eq!(ends(&waiter, pending), TaskState::Done);
     forget_all(&world, "");
 }
 

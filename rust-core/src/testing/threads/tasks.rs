@@ -1,12 +1,12 @@
 //! Tasks: where they run and when, what is kept of them, who may end them.
 
-use super::caller::{Client, Told, text};
+use super::caller::{Client, ClientError, text};
 use super::sessions::said;
 use super::world::{Fault, World, spawn, until};
 use crate::autonomous_tx::task::Seen;
 use crate::pool::slot::Key;
 use crate::report::*;
-use crate::task::State;
+use crate::task::TaskState;
 use std::sync::Arc;
 
 /// A pool, with room for a few tasks.
@@ -32,8 +32,8 @@ pub(super) fn at(world: &World, door: &str) {
 }
 
 /// Until a task has ended, though nobody waits for it.
-pub(super) fn ends(client: &Client, id: i64) -> State {
-    until(|| client.state(id).is_none_or(State::finished), || format!("task {id} ends: {:?}", client.look(id)));
+pub(super) fn ends(client: &Client, id: i64) -> TaskState {
+    until(|| client.state(id).is_none_or(TaskState::finished), || format!("task {id} ends: {:?}", client.look(id)));
     client.state(id).unwrap()
 }
 
@@ -52,7 +52,7 @@ fn a_task_runs_while_its_submitter_goes_on_and_its_result_is_kept() {
         assert_eq!(client.relayed.take(), ["n"]);
     }
     let view = client.look(id).unwrap();
-    assert_eq!((view.card.state, view.rows, view.read), (State::Done, 2, true));
+    assert_eq!((view.card.state, view.rows, view.read), (TaskState::Done, 2, true));
     assert_eq!(said(Client::of(&world, world.fork(), Key { user: 11, ..client.key }).task_result(id)).0, INSUFFICIENT_PRIVILEGE);
     client.detach(id).unwrap();
     assert_eq!(said(client.task_result(id)), (UNDEFINED_OBJECT, format!("task {id} does not exist")));
@@ -65,7 +65,7 @@ fn a_view_shows_ones_own_tasks_and_who_runs_them() {
     let client = Client::new(&world);
     let other = Client::of(&world, world.fork(), Key { user: 11, ..client.key });
     let id = client.submit("put a; wait go").unwrap();
-    until(|| client.state(id) == Some(State::Running), || "the task runs".into());
+    until(|| client.state(id) == Some(TaskState::Running), || "the task runs".into());
     let pid = client.pid_in(0);
     assert_eq!(client.views(), [(id, pid)]);
     assert!(matches!(client.view(id), Seen::Row(view, by) if view.card.ticket.id == id as u64 && by == pid));
@@ -87,7 +87,7 @@ fn an_error_is_the_readers_and_what_was_written_is_not_committed() {
     let report = client.task_result(id).unwrap_err().report();
     assert_eq!((report.sqlstate, text(&report, Field::Message)), (SYNTAX_ERROR, "oops".into()));
     assert_eq!(text(&report, Field::Context), format!("task {id}"));
-    assert_eq!((client.relayed.take(), client.state(id)), (vec!["n".into()], Some(State::Failed)));
+    assert_eq!((client.relayed.take(), client.state(id)), (vec!["n".into()], Some(TaskState::Failed)));
     assert!(!world.committed("a"));
     forget_all(&world, "");
 }
@@ -164,7 +164,7 @@ fn a_task_that_is_cancelled_commits_nothing_whether_it_had_begun_or_not() {
     assert!(client.cancel_task(queued, None).unwrap() && client.cancel_task(running, None).unwrap());
     assert_eq!(said(client.task_result(queued)).0, QUERY_CANCELED);
     assert_eq!(said(client.task_result(running)).0, QUERY_CANCELED);
-    assert_eq!([running, queued].map(|id| client.state(id)), [Some(State::Cancelled); 2]);
+    assert_eq!([running, queued].map(|id| client.state(id)), [Some(TaskState::Cancelled); 2]);
     assert!(!client.cancel_task(running, None).unwrap(), "it has ended");
     assert!(!world.committed("a") && !world.committed("b"));
     let stuck = client.submit("put c; stuck never").unwrap();
@@ -186,7 +186,7 @@ fn a_task_cancelled_at_any_moment_is_cancelled_or_done() {
         let cancelled = client.cancel_task(id, None).unwrap();
         client.wait(&[id], None).unwrap();
         let state = client.state(id).unwrap();
-        assert_eq!(state, if cancelled { State::Cancelled } else { State::Done }, "{tag}");
+        assert_eq!(state, if cancelled { TaskState::Cancelled } else { TaskState::Done }, "{tag}");
         assert_eq!(world.committed(&tag), !cancelled, "{tag}");
         client.detach(id).unwrap();
     }
@@ -200,11 +200,11 @@ fn a_task_that_commits_again_and_again_ends_whenever_it_is_cancelled() {
     for n in 0..60 {
         let commits: Vec<String> = (0..40).map(|m| format!("put t{n}-{m}; commit")).collect();
         let id = client.submit(&format!("{}; put t{n}", commits.join("; "))).unwrap();
-        until(|| client.state(id) != Some(State::Queued), || "it runs".into());
+        until(|| client.state(id) != Some(TaskState::Queued), || "it runs".into());
         (0..n).for_each(|_| std::thread::yield_now());
         let cancelled = client.cancel_task(id, None).unwrap();
         client.wait(&[id], None).unwrap();
-        assert_eq!(client.state(id).unwrap(), if cancelled { State::Cancelled } else { State::Done }, "{n}");
+        assert_eq!(client.state(id).unwrap(), if cancelled { TaskState::Cancelled } else { TaskState::Done }, "{n}");
         assert_eq!(world.committed(&format!("t{n}")), !cancelled, "{n}");
         client.detach(id).unwrap();
     }
@@ -217,10 +217,10 @@ fn a_task_on_commit_starts_with_its_transaction_or_never() {
     let client = Client::new(&world);
     let submit = |tag: &str| client.submit_as(&format!("put {tag}"), |start| start.on_commit = Some(1)).unwrap();
     let (a, b) = (submit("a"), submit("b"));
-    assert_eq!(client.state(a), Some(State::Pending));
+    assert_eq!(client.state(a), Some(TaskState::Pending));
     client.cancel_task(b, None).unwrap();
     client.end_transaction(true);
-    assert_eq!(ends(&client, a), State::Done);
+    assert_eq!(ends(&client, a), TaskState::Done);
     let c = submit("c");
     client.end_transaction(false);
     assert_eq!(client.state(c), None);
@@ -250,17 +250,17 @@ fn a_full_table_makes_the_submitter_wait_and_a_read_task_makes_room() {
     let last = client.submit("put b").unwrap();
     assert_eq!(client.wait(&[last], None).unwrap(), Some(last));
     assert!(ids.iter().filter(|id| client.state(**id).is_none()).count() == 1, "one made room");
-    assert!(matches!(client.task_result(ids[0]), Err(Told::Report(_)) | Ok(())));
+    assert!(matches!(client.task_result(ids[0]), Err(ClientError::Report(_)) | Ok(())));
     forget_all(&world, "");
 }
 
 #[test]
 fn a_worker_that_dies_while_it_cleans_up_has_done_its_task() {
     let world = world(1);
-    world.order("clean", 1, Fault::Die);
+    world.inject("clean", 1, Fault::Die);
     let client = Client::new(&world);
     let id = client.submit("put a; rows 1 3 xyz").unwrap();
     client.task_result(id).unwrap();
-    assert_eq!((client.state(id), client.rows.borrow().len()), (Some(State::Done), 2));
+    assert_eq!((client.state(id), client.rows.borrow().len()), (Some(TaskState::Done), 2));
     forget_all(&world, "");
 }

@@ -3,7 +3,7 @@
 use super::caller::{Client, text};
 use super::worker::FakeWorker;
 use super::world::{Fault, World, spawn, until};
-use crate::pool::slot::{Key, State};
+use crate::pool::slot::{Key, SlotState};
 use crate::report::*;
 use crate::worker::main_loop::Worker;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ fn idle(world: &Arc<World>, count: usize) {
             spawn(move || Client::new(&world).call("wait together").is_ok())
         })
         .collect();
-    until(|| world.count(State::Busy) == count, || "all run".into());
+    until(|| world.count(SlotState::Busy) == count, || "all run".into());
     world.open("together");
     assert!(calls.into_iter().all(|call| call.join().unwrap()));
     world.settle();
@@ -45,7 +45,7 @@ fn a_caller_does_not_try_for_ever() {
     assert_eq!(text(&report, Field::Detail), "The autonomous transaction aborted.");
     world.close("die on request");
     world.settle();
-    assert_eq!(world.count(State::Free), 4);
+    assert_eq!(world.count(SlotState::Free), 4);
     Client::new(&world).call("put b").unwrap();
     world.shut_down();
 }
@@ -64,7 +64,7 @@ fn a_worker_that_vanishes_after_one_commit_of_several_is_reported_with_that_coun
 fn an_outcome_that_cannot_be_known_is_called_unknown() {
     let world = World::new(1);
     world.outcome_unknown.store(true, SeqCst);
-    world.order("commit:recorded", 1, Fault::Die);
+    world.inject("commit:recorded", 1, Fault::Die);
     let report = Client::new(&world).call("put a").unwrap_err().report();
     assert_eq!(text(&report, Field::Detail), "Whether the autonomous transaction 700 committed is unknown.");
     world.shut_down();
@@ -129,7 +129,7 @@ fn what_an_earlier_lease_left_on_the_ring_is_not_read_by_the_next() {
     let world = World::new(1);
     Client::new(&world).call("rows 3 400 secret").unwrap();
     world.area.retire(0, |proc| world.by_latch(proc).unwrap().wake());
-    until(|| world.count(State::Free) == 1, || "the worker has left".into());
+    until(|| world.count(SlotState::Free) == 1, || "the worker has left".into());
     let client = Client::new(&world);
     let (other, born) = (world.clone(), std::rc::Rc::new(std::cell::Cell::new(None)));
     let child = born.clone();
@@ -155,13 +155,13 @@ fn what_an_earlier_lease_left_on_the_ring_is_not_read_by_the_next() {
 #[test]
 fn a_slot_whose_launcher_died_is_taken_over_and_a_late_worker_turned_away() {
     let world = World::new(1);
-    world.order("launch", 1, Fault::Die);
+    world.inject("launch", 1, Fault::Die);
     let (other, me) = (world.clone(), world.fork());
     let pid = me.pid;
     let key = Key { database: 5, user: 10, superuser: false };
     spawn(move || Client::of(&other, me, key).call("put a").is_ok());
     until(|| !world.alive(pid), || "the launcher has died".into());
-    assert_eq!(world.area.slots[0].state(), (State::Busy, 1));
+    assert_eq!(world.area.slots[0].state(), (SlotState::Busy, 1));
     Client::new(&world).call("put b").unwrap();
     let late = worker(&world, key);
     assert!(!late.worker.attach(late, 0, 1));

@@ -1,31 +1,31 @@
 //! What a client asks of sessions and tasks, as the SQL functions do.
 
-use super::caller::{Client, Told};
+use super::caller::{Client, ClientError};
 use crate::autonomous_tx::session;
 use crate::autonomous_tx::task::{self, End, Seen, Start};
 use crate::host::Output;
-use crate::task::{State, View};
+use crate::task::{TaskState, View};
 use crate::wire::message::Ending;
 use std::sync::atomic::Ordering::*;
 
 impl Client {
-    pub fn open(&self, name: &str) -> Result<(), Told> {
+    pub fn open(&self, name: &str) -> Result<(), ClientError> {
         self.ask("open", |call| session::open(self, &self.world.area, self.session, call, Some(name.as_bytes())))
     }
 
     /// A command of a session; its tag.
-    pub fn exec(&self, name: &str, command: &str) -> Result<String, Told> {
+    pub fn exec(&self, name: &str, command: &str) -> Result<String, ClientError> {
         self.ask(command, |call| {
             let ending = session::run(self, &self.world.area, self.session, call, Some(name.as_bytes()))?;
             Ok(String::from_utf8_lossy(&ending.tag.unwrap_or_default()).into())
         })
     }
 
-    pub fn send(&self, name: &str, command: &str) -> Result<(), Told> {
+    pub fn send(&self, name: &str, command: &str) -> Result<(), ClientError> {
         self.send_as(name, command, Output::Described)
     }
 
-    pub fn send_as(&self, name: &str, command: &str, output: Output) -> Result<(), Told> {
+    pub fn send_as(&self, name: &str, command: &str, output: Output) -> Result<(), ClientError> {
         self.ask(command, |call| {
             call.output = output;
             session::send(self, &self.world.area, self.session, call, Some(name.as_bytes()))
@@ -33,28 +33,28 @@ impl Client {
     }
 
     /// The next result of what was sent, of a statement with rows or without.
-    pub fn result(&self, name: &str) -> Result<Option<(Ending, bool)>, Told> {
+    pub fn result(&self, name: &str) -> Result<Option<(Ending, bool)>, ClientError> {
         self.ask("result", |call| session::result(self, &self.world.area, self.session, call, Some(name.as_bytes()), true))
     }
 
-    pub fn is_busy(&self, name: &str) -> Result<bool, Told> {
+    pub fn is_busy(&self, name: &str) -> Result<bool, ClientError> {
         self.ask("is busy", |_| session::is_busy(self, &self.world.area, self.session, Some(name.as_bytes())))
     }
 
     /// Cancel what a session runs.
-    pub fn cancel(&self, name: &str) -> Result<bool, Told> {
+    pub fn cancel(&self, name: &str) -> Result<bool, ClientError> {
         self.ask("cancel", |_| session::cancel(self, &self.world.area, self.session, Some(name.as_bytes())))
     }
 
-    pub fn close(&self, name: &str) -> Result<(), Told> {
+    pub fn close(&self, name: &str) -> Result<(), ClientError> {
         self.ask("close", |call| session::close(self, &self.world.area, self.session, call, Some(name.as_bytes())))
     }
 
-    pub fn submit(&self, command: &str) -> Result<i64, Told> {
+    pub fn submit(&self, command: &str) -> Result<i64, ClientError> {
         self.submit_as(command, |_| {})
     }
 
-    pub fn submit_as(&self, command: &str, adjust: impl FnOnce(&mut Start)) -> Result<i64, Told> {
+    pub fn submit_as(&self, command: &str, adjust: impl FnOnce(&mut Start)) -> Result<i64, ClientError> {
         let clipped = &command.as_bytes()[..command.len().min(100)];
         let mut start = Start { label: b"", shown: clipped, timeout_ms: 0, quota: 0, on_commit: None, after: None };
         adjust(&mut start);
@@ -71,20 +71,20 @@ impl Client {
     }
 
     /// Wait for one of these tasks.
-    pub fn wait(&self, ids: &[i64], timeout_ms: Option<u64>) -> Result<Option<i64>, Told> {
+    pub fn wait(&self, ids: &[i64], timeout_ms: Option<u64>) -> Result<Option<i64>, ClientError> {
         let ids: Vec<_> = ids.iter().map(|id| Some(*id)).collect();
         self.ask("wait", |call| task::wait(self, &self.world.area, self.session, call, &ids, timeout_ms.map(|ms| ms * 1000)))
     }
 
-    pub fn task_result(&self, id: i64) -> Result<(), Told> {
+    pub fn task_result(&self, id: i64) -> Result<(), ClientError> {
         self.ask("result", |call| task::result(self, &self.world.area, self.session, call, Some(id), false))
     }
 
-    pub fn cancel_task(&self, id: i64, grace_ms: Option<u64>) -> Result<bool, Told> {
+    pub fn cancel_task(&self, id: i64, grace_ms: Option<u64>) -> Result<bool, ClientError> {
         self.ask("cancel", |call| task::cancel(self, &self.world.area, self.session, call, Some(id), grace_ms.map(|ms| ms * 1000)))
     }
 
-    pub fn detach(&self, id: i64) -> Result<(), Told> {
+    pub fn detach(&self, id: i64) -> Result<(), ClientError> {
         self.ask("detach", |_| task::detach(self, self.session, Some(id)))
     }
 
@@ -112,7 +112,7 @@ impl Client {
         rows
     }
 
-    pub fn state(&self, id: i64) -> Option<State> {
+    pub fn state(&self, id: i64) -> Option<TaskState> {
         self.look(id).map(|view| view.card.state)
     }
 

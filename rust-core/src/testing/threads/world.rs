@@ -4,8 +4,8 @@
 use crate::host::{Slept, WorkerConfig};
 use crate::memory::tests::Refusal;
 use crate::pool::area::{Area, tests::leak};
-use crate::pool::slot::State;
-use crate::task::{State as TaskState, Table, tests::leak as leak_tasks};
+use crate::pool::slot::SlotState;
+use crate::task::{Table, TaskState, tests::leak as leak_tasks};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
 use std::sync::{Arc, Condvar, Mutex};
@@ -241,7 +241,7 @@ impl World {
     }
 
     /// Order a fault at the nth time that a step is reached.
-    pub fn order(&self, step: &'static str, nth: u32, fault: Fault) {
+    pub fn inject(&self, step: &'static str, nth: u32, fault: Fault) {
         self.faults.lock().unwrap().wanted = Some((step, nth, fault));
     }
 
@@ -326,13 +326,13 @@ impl World {
         self.log.lock().unwrap().iter().map(|(_, step)| step.as_str()).collect::<Vec<_>>().join(" ")
     }
 
-    pub fn count(&self, state: State) -> usize {
+    pub fn count(&self, state: SlotState) -> usize {
         self.area.slots.iter().filter(|s| s.state().0 == state).count()
     }
 
     /// Every lease has ended and nobody is counted as waiting.
     pub fn settle(&self) {
-        let quiet = |s: State| matches!(s, State::Idle | State::Free);
+        let quiet = |s: SlotState| matches!(s, SlotState::Idle | SlotState::Free);
         until(
             || self.area.slots.iter().all(|s| quiet(s.state().0)) && self.area.busy() == 0 && self.area.waiters() == 0,
             || {
@@ -384,7 +384,7 @@ impl World {
         self.settle();
         self.area.header.closing.store(1, SeqCst);
         self.wake_all();
-        until(|| self.count(State::Free) == self.area.slots.len(), || "all workers gone".into());
+        until(|| self.count(SlotState::Free) == self.area.slots.len(), || "all workers gone".into());
         assert_eq!(*self.violations.lock().unwrap(), Vec::<String>::new());
     }
 }
