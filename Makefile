@@ -1,17 +1,21 @@
 # Role: the build (PGXS owns the module, cargo makes one archive that is linked into it) and the daily commands.
 #
 #   make, make install, make installcheck, make clean [PG_CONFIG=...]    as for any extension; need the server's PGXS
-#   make demo | test | server | bench | fmt | lint | setup               scripts/NAME: sets up what is missing, then builds
+#   make demo | test | server | bench | fmt | lint | setup | matrix      scripts/NAME: sets up what is missing, then builds
+#   make assert-server                                                   the tests on a server that checks its own assertions
 #   make help                                                            says so
 #
 # A build outside of the source tree works as for any extension: make -f SOURCE/Makefile VPATH=SOURCE.
 # PG_CONFIG= chooses the server. Unset, `make` takes the pg_config on PATH, the daily commands the newest one supported.
 
 .DEFAULT_GOAL := all
-DAILY = setup demo test server bench fmt lint
+DAILY = setup demo test server bench fmt lint matrix assert-server
+SCRIPTS = $(dir $(firstword $(MAKEFILE_LIST)))scripts
 .PHONY: $(DAILY) help
-$(DAILY):
-	@$(dir $(firstword $(MAKEFILE_LIST)))scripts/$@
+$(filter-out assert-server,$(DAILY)):
+	@$(SCRIPTS)/$@
+assert-server:
+	@SERVERS=assert $(SCRIPTS)/matrix
 help:
 	@sed -n 's/^#   //p' $(firstword $(MAKEFILE_LIST))
 

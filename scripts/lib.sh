@@ -80,6 +80,12 @@ as_server() {
 	fi
 }
 
+# Sets ASIDE_CACHE: where scripts/get-server keeps servers. The server's user enters it.
+cache_find() {
+	if [ -n "${ASIDE_CACHE:-}" ]; then :; elif [ "$(id -u)" = 0 ]; then ASIDE_CACHE=/var/cache/pg_aside; else ASIDE_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/pg_aside; fi
+	export ASIDE_CACHE
+}
+
 # Sets $work: a private directory, removed at exit with every cluster in it, by pid. A socket's path is short, hence /tmp.
 work_make() {
 	local base="${TMPDIR:-/tmp}"
