@@ -2,3 +2,4 @@
 //! pure. It reaches the tables and the workers through traits.
 
 pub mod cut;
+pub mod split;
