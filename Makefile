@@ -10,12 +10,12 @@
 
 .DEFAULT_GOAL := all
 DAILY = setup demo test server bench fmt lint matrix assert-server
-SCRIPTS = $(dir $(firstword $(MAKEFILE_LIST)))scripts
+ASIDE_SCRIPTS = $(dir $(firstword $(MAKEFILE_LIST)))scripts
 .PHONY: $(DAILY) help
 $(filter-out assert-server,$(DAILY)):
-	@$(SCRIPTS)/$@
+	@$(ASIDE_SCRIPTS)/$@
 assert-server:
-	@SERVERS=assert $(SCRIPTS)/matrix
+	@SERVERS=assert $(ASIDE_SCRIPTS)/matrix
 help:
 	@sed -n 's/^#   //p' $(firstword $(MAKEFILE_LIST))
 
