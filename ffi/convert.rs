@@ -3,8 +3,8 @@
 use crate::abi::*;
 use crate::bytes::{lend, lend_optional, optional, slice};
 use aside_core::async_event::stats::NoteCounts;
-use aside_core::autonomous_tx::call::Call;
-use aside_core::autonomous_tx::task::Start;
+use aside_core::caller::call::Call;
+use aside_core::caller::task::Start;
 use aside_core::host::{Arg, ArgForm, Column, Identity, Output};
 use aside_core::launcher::registry::{self, DatabaseEntry};
 use aside_core::memory::{self, NoMemory};

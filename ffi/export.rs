@@ -20,7 +20,8 @@ use crate::convert::call_of;
 use crate::guard::caught;
 use crate::hosts::caller::Caller;
 use crate::memory::allocator;
-use aside_core::autonomous_tx::call::{Call, CallError};
+use aside_core::caller::call::Call;
+use aside_core::error::Error;
 use aside_core::memory::NoMemory;
 use aside_core::report::{Field, INTERNAL_ERROR, Report};
 use std::ops::Deref;
@@ -169,7 +170,7 @@ impl FromC for Call<'_> {
 }
 
 /// How the body of an export that may raise an error has ended: it, its arguments, its panic.
-type Ran = Result<Result<Result<aside_status::Type, CallError>, Refused>, String>;
+type Ran = Result<Result<Result<aside_status::Type, Error>, Refused>, String>;
 
 /// What came of an export that may raise an error, as a status; the error is kept by the host.
 ///
@@ -188,8 +189,8 @@ pub unsafe fn settled(ran: Ran, host: *const aside_caller_host) -> aside_status:
 unsafe fn kept(ran: Ran, host: *const aside_caller_host) -> aside_status::Type {
     let report = match ran {
         Ok(Ok(Ok(status))) => return status,
-        Ok(Ok(Err(CallError::Saved))) => return aside_status::ASIDE_SAVED,
-        Ok(Ok(Err(CallError::Report(report)))) => report,
+        Ok(Ok(Err(Error::Saved))) => return aside_status::ASIDE_SAVED,
+        Ok(Ok(Err(Error::Report(report)))) => report,
         Ok(Err(Refused::NoMemory(no))) => Box::new(Report::out_of_memory(no)),
         Ok(Err(Refused::OtherBuild)) => return aside_status::ASIDE_OTHER_BUILD,
         Ok(Err(Refused::Null)) => return aside_status::ASIDE_PANIC,
@@ -233,7 +234,7 @@ macro_rules! export {
     };
     ($(#[$meta:meta])* fn $name:ident($($arg:ident: $type:ty),* $(,)?) raises($host:ident) $body:block) => {
         $crate::export!($(#[$meta])* fn $name($($arg: $type),*) raises($host), status {
-            $crate::export::run(|| -> Result<(), aside_core::autonomous_tx::call::CallError> { $body }).map(|()| $crate::abi::aside_status::ASIDE_OK)
+            $crate::export::run(|| -> Result<(), aside_core::error::Error> { $body }).map(|()| $crate::abi::aside_status::ASIDE_OK)
         });
     };
     ($(#[$meta:meta])* fn $name:ident($($arg:ident: $type:ty),* $(,)?) raises($host:ident), status $body:block) => {
@@ -244,7 +245,7 @@ macro_rules! export {
                     let $arg = unsafe { <$type as $crate::export::FromC>::from_c($arg)? };
                 )*
                 _ = &$host;
-                $crate::export::run(|| -> Result<$crate::abi::aside_status::Type, aside_core::autonomous_tx::call::CallError> { $body })
+                $crate::export::run(|| -> Result<$crate::abi::aside_status::Type, aside_core::error::Error> { $body })
             }));
             // SAFETY: C hands over what aside_abi.h says.
             unsafe { $crate::export::settled(ran, $host) }

@@ -6,24 +6,24 @@ use crate::export::{Out, Text, Vtable};
 use crate::hosts::caller::Caller;
 use crate::hosts::schedule::{Rules, ServerZone};
 use crate::{export, host_call};
-use aside_core::autonomous_tx::call::CallError;
+use aside_core::error::Error;
 use aside_core::report::{Field, Report};
 use aside_core::schedule::error::{Wrong, wrong};
 use aside_core::schedule::spec::Spec;
 use std::ffi::c_void;
 
-fn failed(wrong: Wrong) -> CallError {
+fn failed(wrong: Wrong) -> Error {
     let mut report = Report::error(wrong.sqlstate, wrong.message);
     for (field, text) in [(Field::Detail, wrong.detail), (Field::Hint, wrong.hint)] {
         if !text.is_empty() {
             report = report.with(field, text);
         }
     }
-    CallError::Report(Box::new(report))
+    Error::Report(Box::new(report))
 }
 
 /// A specification is text of few letters: what is no UTF-8 is none.
-fn written(text: Text<'_>) -> Result<&str, CallError> {
+fn written(text: Text<'_>) -> Result<&str, Error> {
     std::str::from_utf8(text.0.unwrap_or_default())
         .map_err(|_| failed(wrong("invalid schedule specification", "It has a character that no specification has.")))
 }

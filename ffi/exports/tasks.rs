@@ -8,8 +8,8 @@ use crate::export::{Handle, Out, Text};
 use crate::hosts::caller::Caller;
 use crate::memory::pool::aside_pool;
 use crate::memory::tasks;
-use aside_core::autonomous_tx::call::Call;
-use aside_core::autonomous_tx::task::{self, End, Seen};
+use aside_core::caller::call::Call;
+use aside_core::caller::task::{self, End, Seen};
 use aside_core::memory;
 use aside_core::task::handles;
 use std::ffi::c_void;
@@ -45,7 +45,7 @@ export! {
     fn aside_tasks_attach(pool: Handle<aside_pool>, memory: *mut c_void, len: usize) -> bool, otherwise(false) {
         // SAFETY: `len` bytes laid out by aside_tasks_init and mapped until the process ends, per aside_abi.h.
         let Some(table) = (unsafe { tasks::attach(memory.cast(), len) }) else { return false };
-        pool.session.tasks.attach(table);
+        pool.caller.tasks.attach(table);
         pool.worker.attach_tasks(table);
         true
     }
@@ -55,7 +55,7 @@ export! {
     fn aside_task_submit(pool: Handle<aside_pool>, host: Caller, call: Call, start: &aside_task_start, id: Out<i64>) raises(host) {
         // SAFETY: its texts are readable during this call, per aside_abi.h.
         let start = unsafe { start_of(start) };
-        id.write(task::submit(&host, &pool.area, &pool.session, &call, &start)?);
+        id.write(task::submit(&host, &pool.area, &pool.caller, &call, &start)?);
         Ok(())
     }
 }
@@ -65,7 +65,7 @@ export! {
         // SAFETY: `count` ids that are readable during this call, per aside_abi.h.
         let ids = unsafe { slice(ids, count) }.iter().map(|id| id_of(*id));
         let ids = memory::collect(ids, "the tasks to wait for")?;
-        let which = task::wait(&host, &pool.area, &pool.session, &call, &ids, patience(timeout_us))?;
+        let which = task::wait(&host, &pool.area, &pool.caller, &call, &ids, patience(timeout_us))?;
         ended.write(which.unwrap_or(0));
         Ok(())
     }
@@ -73,26 +73,26 @@ export! {
 
 export! {
     fn aside_task_result(pool: Handle<aside_pool>, host: Caller, call: Call, id: i64, peek: bool) raises(host) {
-        task::result(&host, &pool.area, &pool.session, &call, id_of(id), peek)
+        task::result(&host, &pool.area, &pool.caller, &call, id_of(id), peek)
     }
 }
 
 export! {
     fn aside_task_cancel(pool: Handle<aside_pool>, host: Caller, call: Call, id: i64, grace_us: i64, cancelled: Out<bool>) raises(host) {
-        cancelled.write(task::cancel(&host, &pool.area, &pool.session, &call, id_of(id), patience(grace_us))?);
+        cancelled.write(task::cancel(&host, &pool.area, &pool.caller, &call, id_of(id), patience(grace_us))?);
         Ok(())
     }
 }
 
 export! {
     fn aside_task_detach(pool: Handle<aside_pool>, host: Caller, id: i64) raises(host) {
-        task::detach(&host, &pool.session, id_of(id))
+        task::detach(&host, &pool.caller, id_of(id))
     }
 }
 
 export! {
     fn aside_task_progress(pool: Handle<aside_pool>, host: Caller, percent: f64, message: Text) -> bool, otherwise(false) {
-        task::progress(&host, &pool.area, &pool.session, percent, message.0.unwrap_or_default())
+        task::progress(&host, &pool.area, &pool.caller, percent, message.0.unwrap_or_default())
     }
 }
 
@@ -104,31 +104,31 @@ export! {
             aside_transaction_end::ASIDE_END_SUBABORT => End::SubAbort { own },
             _ => End::Abort,
         };
-        task::transaction_ends(&host, &pool.area, &pool.session, end);
+        task::transaction_ends(&host, &pool.area, &pool.caller, end);
     }
 }
 
 export! {
     fn aside_tasks_pending(pool: &aside_pool) -> bool, otherwise(false) {
-        task::some_pending(&pool.session)
+        task::some_pending(&pool.caller)
     }
 }
 
 export! {
     fn aside_tasks_kick(pool: Handle<aside_pool>, host: Caller, retention_us: i64) {
-        task::kick(&host, &pool.area, &pool.session, retention_us);
+        task::kick(&host, &pool.area, &pool.caller, retention_us);
     }
 }
 
 export! {
     fn aside_view_task(pool: Handle<aside_pool>, host: Caller, index: u32, out: Out<aside_task_row>) raises(host), status {
-        Ok(seen(&pool, task::view(&host, &pool.area, &pool.session, index)?, &out))
+        Ok(seen(&pool, task::view(&host, &pool.area, &pool.caller, index)?, &out))
     }
 }
 
 export! {
     fn aside_find_task(pool: Handle<aside_pool>, host: Caller, id: i64, out: Out<aside_task_row>) raises(host), status {
-        Ok(seen(&pool, task::view_of(&host, &pool.area, &pool.session, id)?, &out))
+        Ok(seen(&pool, task::view_of(&host, &pool.area, &pool.caller, id)?, &out))
     }
 }
 

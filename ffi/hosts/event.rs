@@ -9,12 +9,13 @@ use aside_core::async_event::EventStore;
 use aside_core::async_event::complaints::Complaint;
 use aside_core::async_event::host::Ask;
 use aside_core::async_event::spec::{Command, EventPlace, Fetched, Known, LogEntry, Notification, Spec};
-use aside_core::autonomous_tx::call::{CallError, Session};
+use aside_core::caller::process::CallerState;
 use aside_core::coordinator::host::{Host, Line, Lost};
 use aside_core::coordinator::runner::{Runner, Work};
 use aside_core::coordinator::unseen::{Snapshot, Unseen};
 use aside_core::coordinator::workers::Workers;
 use aside_core::definition::Standing;
+use aside_core::error::Error;
 use aside_core::host::{Saved, World};
 use aside_core::lease::leases::Leases;
 use aside_core::lease::work::LeaseUpdate;
@@ -35,22 +36,22 @@ pub struct Events<'a> {
     pub t: &'a aside_event_host,
     pub schedules: &'a aside_schedule_host,
     pub area: &'a Area<'a>,
-    pub session: &'a Session,
+    pub caller: &'a CallerState,
     pub limits: Limits,
     pub leases: &'a Leases,
 }
 
 impl Events<'_> {
-    fn saved(&self, failed: CallError) -> Saved {
-        if let CallError::Report(report) = failed {
+    fn saved(&self, failed: Error) -> Saved {
+        if let Error::Report(report) = failed {
             self.h.fail(&report);
         }
         Saved
     }
 
     fn workers(&self) -> Workers<'_, Caller<'_>> {
-        let Self { h, c, area, session, limits, leases, .. } = self;
-        Workers { h, area, session, limits: *limits, leases, database: c.database, tables: c.tables }
+        let Self { h, c, area, caller, limits, leases, .. } = self;
+        Workers { h, area, tasks: caller.tasks.table(), limits: *limits, leases, database: c.database, tables: c.tables }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{ALIGN, Head, laid_out, lay_out};
 use crate::abi::ASIDE_ABI_VERSION;
-use aside_core::autonomous_tx::call::Session;
+use aside_core::caller::process::CallerState;
 use aside_core::pool::area::{Area, Header, reply_words, words_per_slot};
 use aside_core::pool::slot::Slot;
 use aside_core::worker::main_loop::Worker;
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 #[allow(non_camel_case_types)]
 pub struct aside_pool {
     pub area: Area<'static>,
-    pub session: Session,
+    pub caller: CallerState,
     pub worker: Worker<'static>,
     /// What the last export of a session lent to C.
     pub lent: RefCell<Vec<u8>>,
@@ -83,7 +83,7 @@ pub unsafe fn attach(memory: *mut u8, len: usize) -> Option<aside_pool> {
     let area = Area { header, slots, words };
     Some(aside_pool {
         area,
-        session: Session::default(),
+        caller: CallerState::default(),
         worker: Worker::new(area),
         lent: RefCell::default(),
         lent_texts: RefCell::default(),

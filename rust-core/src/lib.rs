@@ -7,10 +7,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, clippy::disallowed_macros))]
 
 pub mod async_event;
-pub mod autonomous_tx;
+pub mod caller;
 pub mod chunk;
 pub mod coordinator;
 pub mod definition;
+pub mod error;
 pub mod host;
 pub mod launcher;
 pub mod lease;

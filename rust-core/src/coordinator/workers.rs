@@ -2,13 +2,14 @@
 
 use super::runner::Work;
 use crate::async_event::spec::{self, Batch, Spec};
-use crate::autonomous_tx::call::{CallError, Session};
+use crate::error::Error;
 use crate::host::CallerHost;
 use crate::lease::leases::Leases;
 use crate::lease::work::{self, Errand};
 use crate::memory::{self, NoMemory};
 use crate::pool::area::Area;
 use crate::pool::borrow::Limits;
+use crate::task::Table;
 use crate::wire::batch::{Note, events, notifications};
 
 const WHAT: &str = "what a worker is to run";
@@ -18,7 +19,7 @@ const WHAT: &str = "what a worker is to run";
 pub struct Workers<'a, H> {
     pub h: &'a H,
     pub area: &'a Area<'a>,
-    pub session: &'a Session,
+    pub tasks: Option<Table<'a>>,
     pub limits: Limits,
     pub leases: &'a Leases,
     /// The coordinator's own.
@@ -29,7 +30,7 @@ pub struct Workers<'a, H> {
 
 impl<H: CallerHost> Workers<'_, H> {
     /// As [`super::runner::Runner::start`].
-    pub fn start(&self, lease: u64, work: &Work<'_>) -> Result<bool, CallError> {
+    pub fn start(&self, lease: u64, work: &Work<'_>) -> Result<bool, Error> {
         match *work {
             Work::Batches { handler, batches } => {
                 let title = memory::joined(&[b"event handler ", &handler.name], WHAT)?;
@@ -52,8 +53,8 @@ impl<H: CallerHost> Workers<'_, H> {
         }
     }
 
-    fn borrow(&self, lease: u64, errand: &Errand) -> Result<bool, CallError> {
-        self.leases.start(lease, self.h, self.area, self.session, errand, &self.limits)
+    fn borrow(&self, lease: u64, errand: &Errand) -> Result<bool, Error> {
+        self.leases.start(lease, self.h, self.area, self.tasks, errand, &self.limits)
     }
 }
 

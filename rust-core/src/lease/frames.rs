@@ -2,7 +2,7 @@
 //! at it now and then.
 
 use crate::host::Column;
-use crate::report::Report;
+use crate::report::{PROTOCOL_VIOLATION, Report};
 use crate::wire::batch::{self, BatchEnd};
 use crate::wire::codec::{Malformed, Unread};
 use crate::wire::frame::Kind;
@@ -48,4 +48,9 @@ impl<'a> Frame<'a> {
             Kind::Request => return Err(Malformed.into()),
         })
     }
+}
+
+/// The error of a side that cannot read what the worker has sent.
+pub(crate) fn protocol_violation() -> Report {
+    Report::error(PROTOCOL_VIOLATION, "worker sent what its caller does not understand")
 }

@@ -1,18 +1,21 @@
 //! Workers that run something for a process that goes on meanwhile, a coordinator above all: several at a time. What they
 //! say is read when there is something; nobody is waited for.
 
+use super::ending::{LastTransaction, SIGINT_EVERY_US, SIGTERM_AFTER_US};
+use super::exchange::{Exchange, Keep, Terms};
 use super::frames::Frame;
+use super::post::{Buffer, encode};
 use super::work::*;
-use crate::autonomous_tx::call::{CallError, Session, encode};
-use crate::autonomous_tx::ending::{LastTransaction, SIGINT_EVERY_US, SIGTERM_AFTER_US};
-use crate::autonomous_tx::exchange::{Exchange, Keep, Terms};
+use crate::error::Error;
 use crate::host::{Arg, ArgForm, Bounds, CallerHost, Identity, Mode, Output, Saved, XactStatus};
 use crate::memory::{self, Grows, SMALL};
 use crate::pool::area::Area;
 use crate::pool::borrow::{Limits, Shortage, foresee, try_borrow};
 use crate::pool::gate::{Stop, Why};
+use crate::pool::poll::Poller;
 use crate::pool::slot::{Key, Lease, Slot, SlotState};
 use crate::report::*;
+use crate::task::Table;
 use crate::wire::codec::Unread;
 use crate::wire::frame::{self, Kind};
 use crate::wire::message::Request;
@@ -51,6 +54,8 @@ pub struct Leases {
     ended_at: Cell<Option<u64>>,
     /// The last worker that was to be started found no process.
     no_process: Cell<bool>,
+    poller: Poller,
+    buffer: Buffer,
 }
 
 impl Leases {
@@ -60,10 +65,10 @@ impl Leases {
         number: u64,
         h: &H,
         area: &Area,
-        session: &Session,
+        tasks: Option<Table>,
         errand: &Errand,
         limits: &Limits,
-    ) -> Result<bool, CallError> {
+    ) -> Result<bool, Error> {
         let key = Key { database: errand.database, user: errand.owner, superuser: errand.superuser };
         if self.leaves_to_others(h, area, key, limits) {
             return Ok(false);
@@ -83,12 +88,13 @@ impl Leases {
         self.no_process.set(false);
         let Lease { slot, generation } = borrowed.lease;
         area.slots[slot as usize].let_batches(generation, errand.work.parts());
-        let mut buffer = session.take_buffer();
-        let terms = Terms { poll_us: 0, deadlock_ms: limits.deadlock_ms, depth: 1, command: errand.work.shown() };
-        let exchange = Exchange::new(h, area, session, borrowed, terms, Keep::Nothing);
+        let mut buffer = self.buffer.take();
+        let terms =
+            Terms { poller: &self.poller, tasks, poll_us: 0, deadlock_ms: limits.deadlock_ms, depth: 1, command: errand.work.shown() };
+        let exchange = Exchange::new(h, area, borrowed, terms, Keep::Nothing);
         encode(&request, &mut buffer)?;
         let sent = exchange.send(&buffer);
-        session.keep_buffer(&mut buffer);
+        self.buffer.keep(&mut buffer);
         if sent.is_err() {
             return Ok(false);
         }
@@ -184,7 +190,7 @@ impl Leases {
 }
 
 /// What the worker is asked for.
-fn request<'a>(errand: &Errand<'a>) -> Result<Request<'a>, CallError> {
+fn request<'a>(errand: &Errand<'a>) -> Result<Request<'a>, Error> {
     let identity = Identity { session_user: errand.owner, current_user: errand.owner, database: errand.database, ..Identity::default() };
     let common = Request {
         identity,

@@ -9,6 +9,7 @@
 use super::area::Area;
 use super::deadlock::Watch;
 use super::slot::{Key, Lease, Slot, SlotState};
+use crate::error::Error;
 use crate::host::{CallerHost, Launch, Saved, World};
 use crate::report::{CONFIGURATION_LIMIT_EXCEEDED, DEADLOCK_DETECTED, Field, Report};
 use crate::task::{Table, dispatch};
@@ -58,19 +59,6 @@ pub struct Borrowed {
     pub waited_us: Option<u64>,
 }
 
-/// Why there is no lease.
-#[derive(Debug)]
-pub enum Refused {
-    Saved,
-    Report(Box<Report>),
-}
-
-impl From<Saved> for Refused {
-    fn from(_: Saved) -> Self {
-        Self::Saved
-    }
-}
-
 /// Which limit stood in the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortage {
@@ -113,7 +101,7 @@ pub fn borrow<H: CallerHost>(
     key: Key,
     limits: &Limits,
     tasks: Option<&Table>,
-) -> Result<Borrowed, Refused> {
+) -> Result<Borrowed, Error> {
     let fair = area.waiters() == 0 || me.barges.get() < BARGES;
     if fair
         && beyond(area, h.my_pid(), key, limits).is_none()
@@ -142,21 +130,21 @@ pub fn borrow<H: CallerHost>(
         let spent_ms = h.now_us().saturating_sub(start) / 1000;
         let room = shortage == Shortage::WorkerProcesses && make_room(h, area);
         if let Some(report) = hopeless(h, area, key, limits, shortage).filter(|_| !room) {
-            break Err(Refused::Report(Box::new(report)));
+            break Err(Error::Report(Box::new(report)));
         }
         let left = u64::from(limits.timeout_ms).saturating_sub(spent_ms);
         if left == 0 {
-            break Err(Refused::Report(Box::new(exhausted(shortage, limits.timeout_ms))));
+            break Err(Error::Report(Box::new(exhausted(shortage, limits.timeout_ms))));
         }
         enlist(h, me, area);
         waited = true;
         if h.wait_slot(TICK_MS.min(left as u32)).is_err() {
-            break Err(Refused::Saved);
+            break Err(Error::Saved);
         }
         tasks.into_iter().for_each(|tasks| dispatch::reclaim(h, area, tasks));
         match watch.look(h, area, tasks) {
             Ok(None) => {}
-            Ok(Some(deadlock)) => break Err(Refused::Report(Box::new(deadlocked(deadlock.detail)))),
+            Ok(Some(deadlock)) => break Err(Error::Report(Box::new(deadlocked(deadlock.detail)))),
             Err(saved) => break Err(saved.into()),
         }
     };

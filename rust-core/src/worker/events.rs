@@ -4,7 +4,7 @@
 //! handler is not what it was: of what is not told the coordinator knows that it was not begun.
 
 use super::main_loop::Worker;
-use super::request::RequestError;
+use crate::error::Error;
 use crate::host::{Ran, Saved, WorkerHost};
 use crate::memory;
 use crate::pool::slot::Slot;
@@ -14,13 +14,7 @@ use crate::wire::frame::Kind;
 use crate::wire::message::{Ending, Request};
 
 /// Run all batches of a request; what became of each is told at once.
-pub(super) fn execute_events<H: WorkerHost>(
-    h: &H,
-    worker: &Worker,
-    slot: &Slot,
-    request: &Request,
-    fit: &mut bool,
-) -> Result<(), RequestError> {
+pub(super) fn execute_events<H: WorkerHost>(h: &H, worker: &Worker, slot: &Slot, request: &Request, fit: &mut bool) -> Result<(), Error> {
     let generation = worker.generation.get();
     let handler = request.routine.unwrap_or_default();
     let mut failed_keys: Vec<u64> = Vec::new();
@@ -44,7 +38,7 @@ pub(super) fn execute_events<H: WorkerHost>(
                     BatchEnd::Misplaced
                 }
                 Err(saved) => {
-                    let report = RequestError::from(saved).logged(h, worker, false);
+                    let report = Error::from(saved).logged(h, worker, false);
                     h.abort();
                     remember(&mut failed_keys, key, fit);
                     *fit &= report.severity < Severity::Fatal;

@@ -7,7 +7,8 @@
 use super::events::execute_events;
 use super::plan_cache::PlanCache;
 use super::reply::{Reply, Rows};
-use super::request::{RequestError, execute, execute_command, execute_in_session};
+use super::request::{execute, execute_command, execute_in_session};
+use crate::error::Error;
 use crate::host::{Bounds, Mode, Slept, WorkerConfig, WorkerHost, World};
 use crate::memory::{self, SMALL};
 use crate::pool::area::Area;
@@ -526,7 +527,7 @@ impl<'a> Worker<'a> {
             // Who cancels without waiting signals once, and that may have been before this request was begun.
             mode if mode != Mode::Close && slot.gate.cancelled(generation) => Err(cancelled().into()),
             Mode::OneShot | Mode::Open | Mode::Events | Mode::Command => {
-                h.adopt(&request.identity, settings).map_err(RequestError::from).and_then(|()| {
+                h.adopt(&request.identity, settings).map_err(Error::from).and_then(|()| {
                     if settings.is_some() {
                         slot.set_settings(request.settings_hash);
                     }
@@ -547,7 +548,7 @@ impl<'a> Worker<'a> {
                 self.gated.set(true);
                 execute_in_session(h, self, plans, request, h.config().plan_cache_size as usize)
             }
-            Mode::Notifications => h.notifications(&mut Rows { worker: self, h }).map_err(RequestError::from),
+            Mode::Notifications => h.notifications(&mut Rows { worker: self, h }).map_err(Error::from),
             Mode::Close => {
                 *fit &= self.end_session(h, slot);
                 Ok(())

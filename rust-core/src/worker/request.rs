@@ -7,20 +7,14 @@
 use super::main_loop::Worker;
 use super::plan_cache::{PlanCache, PlanKey, PlanRef};
 use super::reply::Rows;
+use crate::error::Error;
 use crate::host::*;
-use crate::memory::NoMemory;
 use crate::pool::slot::Slot;
 use crate::report::*;
 use crate::wire::frame::Kind;
 use crate::wire::message::{Ending, Request};
 
-/// Why a request failed: the error that the host keeps, or one of ours.
-pub(super) enum RequestError {
-    Saved,
-    Report(Box<Report>),
-}
-
-impl RequestError {
+impl Error {
     /// The error, after the host has written it to the server's log, as a client's backend does: while the command
     /// and the transaction in which it happened are still known.
     pub(super) fn logged<H: WorkerHost>(self, h: &H, worker: &Worker, deadlocked: bool) -> Box<Report> {
@@ -41,24 +35,6 @@ impl RequestError {
     }
 }
 
-impl From<Saved> for RequestError {
-    fn from(_: Saved) -> Self {
-        Self::Saved
-    }
-}
-
-impl From<NoMemory> for RequestError {
-    fn from(no_memory: NoMemory) -> Self {
-        Report::out_of_memory(no_memory).into()
-    }
-}
-
-impl From<Report> for RequestError {
-    fn from(report: Report) -> Self {
-        Self::Report(Box::new(report))
-    }
-}
-
 /// Run a request's command in one transaction, and commit it.
 pub(super) fn execute<H: WorkerHost>(
     h: &H,
@@ -66,7 +42,7 @@ pub(super) fn execute<H: WorkerHost>(
     plans: &mut PlanCache<H::Plan>,
     request: &Request,
     capacity: usize,
-) -> Result<(), RequestError> {
+) -> Result<(), Error> {
     // The caller's own timer runs for a single call; nobody's does for a task.
     h.begin(request.command, false, worker.running_task() != 0, request.timeout_ms)?;
     worker.limit_result(h);
@@ -94,7 +70,7 @@ pub(super) fn execute_in_session<H: WorkerHost>(
     plans: &mut PlanCache<H::Plan>,
     request: &Request,
     capacity: usize,
-) -> Result<(), RequestError> {
+) -> Result<(), Error> {
     h.begin(request.command, true, true, 0)?;
     let (user, settings) = h.session_state();
     let wanted = PlanRef { command: request.command, types: request.args.iter().map(|arg| arg.type_oid), user, parse_hash: settings };
@@ -104,7 +80,7 @@ pub(super) fn execute_in_session<H: WorkerHost>(
 
 /// Run a command as its owner's client would send it: what needs a top level has one, several statements are one
 /// transaction unless they control it themselves. If it was taken back it is not begun, and nothing is said of it.
-pub(super) fn execute_command<H: WorkerHost>(h: &H, worker: &Worker, slot: &Slot, request: &Request) -> Result<(), RequestError> {
+pub(super) fn execute_command<H: WorkerHost>(h: &H, worker: &Worker, slot: &Slot, request: &Request) -> Result<(), Error> {
     if !slot.begin_batch(worker.generation.get(), 0) {
         return Ok(());
     }
@@ -124,7 +100,7 @@ fn run_kept_or_all<H: WorkerHost, T: Iterator<Item = u32> + Clone>(
     request: &Request,
     wanted: &PlanRef<T>,
     capacity: usize,
-) -> Result<u64, RequestError> {
+) -> Result<u64, Error> {
     let changes = h.catalog_changes();
     plans.catch_up(changes, |old| h.drop_plan(old));
     let Some(plan) = plans.find(wanted) else { return run_all(h, worker, plans, request, wanted, capacity) };
@@ -145,7 +121,7 @@ fn run_all<H: WorkerHost, T: Iterator<Item = u32> + Clone>(
     request: &Request,
     wanted: &PlanRef<T>,
     capacity: usize,
-) -> Result<u64, RequestError> {
+) -> Result<u64, Error> {
     let mut rows = Rows { worker, h };
     let count = h.parse(request.command)?;
     let mut processed = 0;
@@ -206,7 +182,7 @@ fn allows(request: &Request, what: Refusal) -> bool {
 
 /// The last commit of a request: its result is sent from within, once nothing can stop it. But where
 /// nobody may be reading, the answer waits until the transaction has ended.
-fn commit<H: WorkerHost>(h: &H, worker: &Worker, request: &Request, ending: Ending) -> Result<(), RequestError> {
+fn commit<H: WorkerHost>(h: &H, worker: &Worker, request: &Request, ending: Ending) -> Result<(), Error> {
     if request.tells_statements_apart() {
         let before = worker.commits();
         let done = last_commit(h, worker);

@@ -2,7 +2,10 @@
 
 use super::worker::main;
 use super::world::{Fault, Proc, World, parked, spawn};
-use crate::autonomous_tx::call::{self, Call, CallError, Session};
+use crate::caller::call::{self, Call};
+use crate::caller::leave;
+use crate::caller::process::CallerState;
+use crate::error::Error;
 use crate::host::{World as World_, *};
 use crate::pool::borrow::Limits;
 use crate::pool::slot::{Key, Lease, SlotState};
@@ -52,7 +55,7 @@ type Midwife = Box<dyn FnMut(u32, u64)>;
 pub struct Client {
     pub world: Arc<World>,
     pub me: Arc<Proc>,
-    pub session: &'static Session,
+    pub caller: &'static CallerState,
     pub key: Key,
     pub limits: Limits,
     pub depth: u32,
@@ -81,7 +84,7 @@ impl Client {
         Self {
             world: world.clone(),
             me,
-            session: Box::leak(Box::new(Session::default())),
+            caller: Box::leak(Box::new(CallerState::default())),
             key,
             limits: Limits { per_role: 0, per_session: 0, min_workers: 0, timeout_ms: 10_000_000, deadlock_ms: 1_000 },
             depth: 0,
@@ -124,12 +127,12 @@ impl Client {
     pub fn ending_as(&self, command: &str, adjust: impl FnOnce(&mut Call)) -> Result<Ending, ClientError> {
         self.ask(command, |call| {
             adjust(call);
-            call::run(self, &self.world.area, self.session, call)
+            call::run(self, &self.world.area, self.caller, call)
         })
     }
 
     /// Whatever a SQL function of ours does.
-    pub fn ask<T>(&self, command: &str, run: impl FnOnce(&mut Call) -> Result<T, CallError>) -> Result<T, ClientError> {
+    pub fn ask<T>(&self, command: &str, run: impl FnOnce(&mut Call) -> Result<T, Error>) -> Result<T, ClientError> {
         self.naps.set(0);
         self.sleeps.set(0);
         self.amended.borrow_mut().clear();
@@ -164,14 +167,14 @@ impl Client {
             self.exit();
         }
         result.map_err(|failed| match failed {
-            CallError::Saved => ClientError::Saved(self.saved.take(), self.amended.take()),
-            CallError::Report(report) => ClientError::Report(report),
+            Error::Saved => ClientError::Saved(self.saved.take(), self.amended.take()),
+            Error::Report(report) => ClientError::Report(report),
         })
     }
 
     fn find_tasks(&self) {
         if let Some(table) = self.world.table() {
-            self.session.tasks.attach(table);
+            self.caller.tasks.attach(table);
         }
     }
 
@@ -185,7 +188,7 @@ impl Client {
     pub fn leave(&self) {
         self.end_transaction(false);
         self.world.unlock(self.me.pid);
-        call::leave(self, &self.world.area, self.session);
+        leave::leave(self, &self.world.area, self.caller);
         self.me.gone.store(true, SeqCst);
     }
 

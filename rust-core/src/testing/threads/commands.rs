@@ -33,7 +33,8 @@ impl Coordinator {
         let errand = Errand { database: 5, owner: 10, superuser: false, timeout_ms, work };
         let number = self.started.get() + 1;
         self.started.set(number);
-        let Ok(granted) = self.leases.start(number, &self.h, &self.h.world.area, self.h.session, &errand, &self.h.limits) else {
+        let Ok(granted) = self.leases.start(number, &self.h, &self.h.world.area, self.h.caller.tasks.table(), &errand, &self.h.limits)
+        else {
             panic!("nothing fails here")
         };
         granted.then_some(number)

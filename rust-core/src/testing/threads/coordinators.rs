@@ -44,7 +44,7 @@ impl Coordinator {
             let batches = [events(0, 1, 0, &[1], &[1]).unwrap()];
             let work = Work::Batches { title: b"handler", handler: b"handler", batches: &batches };
             let errand = Errand { database, owner: user, superuser, timeout_ms: 0, work };
-            match self.leases.start(u64::from(self.granted) + 1, h, area, h.session, &errand, &h.limits) {
+            match self.leases.start(u64::from(self.granted) + 1, h, area, h.caller.tasks.table(), &errand, &h.limits) {
                 Ok(true) => self.granted += 1,
                 Ok(false) => break,
                 Err(_) => panic!("nothing fails here"),
@@ -107,7 +107,7 @@ fn where_no_process_is_left_one_is_started_to_see_whether_there_is_and_it_serves
     let batches = [events(0, 1, 0, &[1], &[1]).unwrap()];
     let work = Work::Batches { title: b"handler", handler: b"handler", batches: &batches };
     let errand = Errand { database: 5, owner: 10, superuser: false, timeout_ms: 0, work };
-    let start = || leases.start(1, &h, &world.area, h.session, &errand, &h.limits).ok();
+    let start = || leases.start(1, &h, &world.area, h.caller.tasks.table(), &errand, &h.limits).ok();
     assert!(room(), "nothing is known");
     assert_eq!(start(), Some(false));
     (0..5).for_each(|_| assert!(!room(), "it is asked for by a look"));
@@ -139,7 +139,7 @@ fn lease(world: &Arc<World>, count: i64, meanwhile: impl FnOnce(&Leases)) -> Vec
     let batches: Vec<_> = (1..=count).map(|id| events(0, 1, 0, &[id as u64], &[id]).unwrap()).collect();
     let work = Work::Batches { title: b"handler", handler: b"handler", batches: &batches };
     let errand = Errand { database: 5, owner: 10, superuser: false, timeout_ms: 0, work };
-    assert!(matches!(leases.start(1, &h, &world.area, h.session, &errand, &h.limits), Ok(true)));
+    assert!(matches!(leases.start(1, &h, &world.area, h.caller.tasks.table(), &errand, &h.limits), Ok(true)));
     meanwhile(&leases);
     let mut said = Vec::new();
     let over = || {
@@ -240,7 +240,8 @@ fn who_is_at_the_limit_of_its_role_slows_nobody_else() {
 fn what_a_part_asks_for_reaches_a_worker_as_its_shim_reads_it() {
     let world = World::new(2);
     let Coordinator { client: h, leases, .. } = Coordinator::new(&world, 5, 1, 1);
-    let workers = Workers { h: &h, area: &world.area, session: h.session, limits: h.limits, leases: &leases, database: 5, tables: 7 };
+    let workers =
+        Workers { h: &h, area: &world.area, tasks: h.caller.tasks.table(), limits: h.limits, leases: &leases, database: 5, tables: 7 };
     let handler = Spec { id: 3, name: b"h".to_vec(), owner: 10, ..Spec::default() };
     let ones = spec::Work::Events { partition: 2, tids: vec![4, 5], ids: vec![8, 9] };
     let note = Notification { channel: b"c".to_vec(), payload: b"p".to_vec(), pid: 6 };

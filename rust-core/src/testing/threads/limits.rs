@@ -289,7 +289,7 @@ fn a_slot_claimed_a_moment_ago_is_not_judged_by_who_had_it_before() {
     let generation = slot.claim(SlotState::Free, 0, (last.me.pid, last.me.proc)).unwrap();
     assert!(slot.change(generation, SlotState::Busy, SlotState::Free));
     let generation = slot.half_claim(SlotState::Free, generation);
-    crate::autonomous_tx::call::leave(&last, &world.area, last.session);
+    crate::caller::leave::leave(&last, &world.area, last.caller);
     assert!(!slot.abandoned(generation) && !slot.gate.cancelled(generation), "not the exiting caller's lease");
     last.me.gone.store(true, SeqCst);
     let mut other = client(&world, BOB);

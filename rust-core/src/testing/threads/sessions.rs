@@ -2,8 +2,8 @@
 
 use super::caller::{Client, ClientError, text};
 use super::world::{World, spawn, until};
-use crate::autonomous_tx::call::Call;
-use crate::autonomous_tx::session;
+use crate::caller::call::Call;
+use crate::caller::session;
 use crate::host::Output;
 use crate::pool::slot::SlotState;
 use crate::report::*;
@@ -296,8 +296,8 @@ fn all_sessions_are_closed_at_once_whatever_they_are_at() {
     client.exec("s", "begin; put a").unwrap();
     client.send("t", "put b; wait never").unwrap();
     until(|| world.is_open("at never"), || "it runs".into());
-    client.ask("close", |call| session::close_all(&client, &world.area, client.session, call)).unwrap();
-    assert!(client.session.sessions.is_empty());
+    client.ask("close", |call| session::close_all(&client, &world.area, client.caller, call)).unwrap();
+    assert!(client.caller.sessions.is_empty());
     assert!(!world.committed("a") && !world.committed("b"));
     assert_eq!(world.count(SlotState::Held) + world.count(SlotState::Busy), 0);
     world.shut_down();

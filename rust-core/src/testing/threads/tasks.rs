@@ -3,7 +3,7 @@
 use super::caller::{Client, ClientError, text};
 use super::sessions::said;
 use super::world::{Fault, World, spawn, until};
-use crate::autonomous_tx::task::Seen;
+use crate::caller::task::Seen;
 use crate::pool::slot::Key;
 use crate::report::*;
 use crate::task::TaskState;

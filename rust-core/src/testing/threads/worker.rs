@@ -2,7 +2,7 @@
 
 use super::caller::Client;
 use super::world::{Fault, Proc, World, parked};
-use crate::autonomous_tx::task;
+use crate::caller::task;
 use crate::host::{World as World_, *};
 use crate::pool::slot::{Key, Lease};
 use crate::report::*;
@@ -264,8 +264,8 @@ impl WorkerHost for FakeWorker<'_> {
         let Some(table) = self.world.table() else { return };
         self.worker.attach_tasks(table);
         let client = self.kicker.get_or_init(|| Client::nested(&self.world, self.me.clone(), self.key, 1));
-        client.session.tasks.attach(table);
-        task::kick(client, &self.world.area, client.session, i64::MAX);
+        client.caller.tasks.attach(table);
+        task::kick(client, &self.world.area, client.caller, i64::MAX);
     }
     fn append_file(&self, task: u64, bytes: &[u8]) -> Result<(), Saved> {
         self.try_step("append_file")?;

@@ -8,17 +8,19 @@
 //!
 //! How the lease ends otherwise than by an answer: `ending.rs`.
 
-use super::call::{Call, CallError, Session};
 use super::ending::SIGTERM_AFTER_US;
+use super::frames::Frame;
 use super::wait;
+use crate::error::Error;
 use crate::host::{CallerHost, Saved};
-use crate::lease::frames::Frame;
 use crate::pool::area::Area;
 use crate::pool::borrow::Borrowed;
 use crate::pool::deadlock::Watch;
 use crate::pool::gate::{Stop as Stopped, Why};
+use crate::pool::poll::Poller;
 use crate::pool::slot::{Lease, Slot, SlotState};
 use crate::report::*;
+use crate::task::Table;
 use crate::wire::codec::Unread;
 use crate::wire::frame::{self, Broken, Kind};
 use crate::wire::message::Ending;
@@ -33,7 +35,7 @@ pub enum ExchangeEnd {
     Done(Ending),
     /// One statement of several is through; were there rows, described before?
     Complete(Ending, bool),
-    Failed(CallError),
+    Failed(Error),
     /// The worker does not have the settings that the request names.
     SettingsWanted,
     /// The worker vanished before it took the request: nothing was run.
@@ -63,21 +65,18 @@ pub enum Keep {
     Always,
 }
 
-/// What a call wants of its exchange.
+/// What whoever has the lease wants of the exchange.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms<'a> {
+    /// What this process has learned of polling; it polls no longer than `poll_us`.
+    pub poller: &'a Poller,
+    /// Where there are tasks, a deadlock may lead through one.
+    pub tasks: Option<Table<'a>>,
     pub poll_us: u32,
     pub deadlock_ms: u32,
     /// Autonomous transactions that the worker's is part of, itself included.
     pub depth: u32,
     pub command: &'a [u8],
-}
-
-impl<'a> Terms<'a> {
-    pub fn of(call: &Call<'a>) -> Self {
-        let command = call.command.unwrap_or_default();
-        Self { poll_us: call.poll_us, deadlock_ms: call.limits.deadlock_ms, depth: call.depth + 1, command }
-    }
 }
 
 /// A lease in use. Ends the lease when dropped.
@@ -87,9 +86,8 @@ pub struct Exchange<'a, H: CallerHost> {
     pub(super) slot: &'a Slot,
     pub(super) lease: Lease,
     pub(super) launched: bool,
-    pub(super) session: &'a Session,
     pub(super) terms: Terms<'a>,
-    pub(super) keep: Keep,
+    pub(crate) keep: Keep,
     /// DETAIL of the deadlock that this side has found.
     pub(super) deadlock: RefCell<Option<Vec<u8>>>,
     /// When it was found.
@@ -98,23 +96,22 @@ pub struct Exchange<'a, H: CallerHost> {
 }
 
 impl<'a, H: CallerHost> Exchange<'a, H> {
-    pub fn new(h: &'a H, area: &'a Area<'a>, session: &'a Session, borrowed: Borrowed, terms: Terms<'a>, keep: Keep) -> Self {
+    pub fn new(h: &'a H, area: &'a Area<'a>, borrowed: Borrowed, terms: Terms<'a>, keep: Keep) -> Self {
         // A worker launched for this lease may have spoken already.
         if !borrowed.launched {
             area.clear_rings(borrowed.lease.slot);
         }
-        Self::resume(h, area, session, borrowed, terms, keep)
+        Self::resume(h, area, borrowed, terms, keep)
     }
 
     /// Go on with a lease whose request has been posted.
-    pub fn resume(h: &'a H, area: &'a Area<'a>, session: &'a Session, borrowed: Borrowed, terms: Terms<'a>, keep: Keep) -> Self {
+    pub fn resume(h: &'a H, area: &'a Area<'a>, borrowed: Borrowed, terms: Terms<'a>, keep: Keep) -> Self {
         Self {
             h,
             area,
             slot: &area.slots[borrowed.lease.slot as usize],
             lease: borrowed.lease,
             launched: borrowed.launched,
-            session,
             terms,
             keep,
             deadlock: RefCell::new(None),
@@ -256,7 +253,7 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
 
     /// Poll, then sleep, until `ready`.
     fn wait(&self, mut ready: impl FnMut() -> bool) -> Result<(), Stop> {
-        if self.session.poller.poll(self.h, self.area.busy(), self.terms.poll_us, &mut ready) {
+        if self.terms.poller.poll(self.h, self.area.busy(), self.terms.poll_us, &mut ready) {
             return Ok(());
         }
         self.slot.await_answer(self.lease.generation, true);
@@ -288,7 +285,7 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
         if let Some(since) = self.deadlock_us.get() {
             let insists = now.saturating_sub(since) > SIGTERM_AFTER_US;
             _ = self.slot.signal(self.lease.generation, |pid| self.h.interrupt(pid, insists));
-        } else if let Some(deadlock) = watch.look(self.h, self.area, self.session.tasks.table().as_ref())?
+        } else if let Some(deadlock) = watch.look(self.h, self.area, self.terms.tasks.as_ref())?
             && self.slot.gate.cancel(self.lease.generation, Why::Deadlock) != Stopped::TooLate
         {
             self.deadlock_us.set(Some(now));

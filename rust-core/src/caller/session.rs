@@ -3,11 +3,17 @@
 //! The lease lives between commands as [`SlotState::Held`]; each command is a generation of its own, with
 //! its own gate, so cancelling one is what it is for a single call. An answer that nobody waits for stays
 //! in the reply ring; the worker waits when that is full. Nothing here survives this process: when it
-//! exits, `call::leave` abandons what it holds, and the workers roll back and go back to the pool.
+//! exits, [`leave`] abandons what it holds, and the workers roll back and go back to the pool.
 
-use super::call::*;
-use super::exchange::{Exchange, ExchangeEnd, Keep, Terms};
+use super::call::{Call, borrow_and_run, check, counted, request, terms};
+use super::leave::leave;
+use super::process::CallerState;
+use super::sessions::{Named, Open, Phase, Sessions};
+use crate::error::Error;
 use crate::host::{CallerHost, Identity, Mode};
+use crate::lease::exchange::{Exchange, ExchangeEnd, Keep};
+use crate::lease::frames::protocol_violation;
+use crate::lease::post::encode;
 use crate::memory;
 use crate::pool::area::Area;
 use crate::pool::borrow::Borrowed;
@@ -15,93 +21,7 @@ use crate::pool::gate::{Stop, Why};
 use crate::pool::slot::{Lease, Slot, SlotState};
 use crate::report::*;
 use crate::wire::message::Ending;
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::*;
-
-/// What a session is at, as far as its owner knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// The next command may come.
-    Ready,
-    /// A command was sent. Have all its results been read?
-    Sent { read: bool },
-    /// A call of this process uses it now.
-    InUse,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Open {
-    lease: Lease,
-    identity: Identity,
-    database: u32,
-    opened: i64,
-    phase: Phase,
-}
-
-#[derive(Debug)]
-struct Named {
-    open: Open,
-    /// The last error, and whether it is that of the last command.
-    error: Option<Report>,
-    failed: bool,
-}
-
-/// The sessions of this process, by name.
-#[derive(Debug, Default)]
-pub struct Sessions {
-    named: RefCell<BTreeMap<Vec<u8>, Named>>,
-}
-
-/// One session, as a view shows it.
-#[derive(Debug)]
-pub struct View {
-    pub name: Vec<u8>,
-    pub database: u32,
-    pub pid: u32,
-    pub opened: i64,
-    pub busy: bool,
-    pub alive: bool,
-}
-
-impl Sessions {
-    fn get(&self, name: &[u8]) -> Option<Open> {
-        self.named.borrow().get(name).map(|named| named.open)
-    }
-
-    fn set(&self, name: &[u8], open: Open) {
-        if let Some(named) = self.named.borrow_mut().get_mut(name) {
-            named.open = open;
-        }
-    }
-
-    /// A command begins.
-    fn begin(&self, name: &[u8], open: Open) {
-        if let Some(named) = self.named.borrow_mut().get_mut(name) {
-            *named = Named { open, failed: false, error: named.error.take() };
-        }
-    }
-
-    fn remove(&self, name: &[u8]) {
-        self.named.borrow_mut().remove(name);
-    }
-
-    fn remember_error(&self, name: &[u8], failed: &CallError) {
-        if let (CallError::Report(report), Some(named)) = (failed, self.named.borrow_mut().get_mut(name)) {
-            named.error = Some(report.copied());
-            named.failed = true;
-        }
-    }
-
-    /// The database that a session is in.
-    pub fn database(&self, name: &[u8]) -> Option<u32> {
-        self.get(name).map(|open| open.database)
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.named.borrow().is_empty()
-    }
-}
 
 fn about(state: u32, before: &str, name: &[u8], after: &str) -> Report {
     let message = memory::joined(&[before.as_bytes(), b" \"", name, b"\" ", after.as_bytes()], "an error");
@@ -128,12 +48,12 @@ fn lost(area: &Area, open: &Open, name: &[u8]) -> Report {
         .with(Field::Hint, "The name is free: open the session again.")
 }
 
-fn name_of(name: Option<&[u8]>) -> Result<&[u8], CallError> {
+fn name_of(name: Option<&[u8]>) -> Result<&[u8], Error> {
     name.ok_or_else(|| Report::error(NULL_VALUE_NOT_ALLOWED, "name of an autonomous session must not be null").into())
 }
 
 /// A session acts as whoever opened it, and for nobody else.
-fn check_user(call: &Call, open: Option<(&[u8], &Identity)>) -> Result<(), CallError> {
+fn check_user(call: &Call, open: Option<(&[u8], &Identity)>) -> Result<(), Error> {
     if !call.identity.is_its_own() {
         let message = "cannot use an autonomous session while acting as another role";
         let report = Report::error(INSUFFICIENT_PRIVILEGE, message)
@@ -169,46 +89,46 @@ fn bury<H: CallerHost>(h: &H, area: &Area, sessions: &Sessions, name: &[u8], lea
 }
 
 /// Open a session; `call` names the database in its key, and limits.
-pub fn open<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name: Option<&[u8]>) -> Result<(), CallError> {
+pub fn open<H: CallerHost>(h: &H, area: &Area, caller: &CallerState, call: &Call, name: Option<&[u8]>) -> Result<(), Error> {
     counted(h, area, call, |rows| {
         check(call)?;
         let name = name_of(name)?;
         check_user(call, None)?;
-        if let Some(open) = session.sessions.get(name) {
+        if let Some(open) = caller.sessions.get(name) {
             if open.phase == Phase::InUse || alive(area, &open) {
                 return Err(about(DUPLICATE_OBJECT, "autonomous session", name, "already exists").into());
             }
-            bury(h, area, &session.sessions, name, open.lease);
+            bury(h, area, &caller.sessions, name, open.lease);
         }
         // Before there is a worker that would be lost without it.
         let key = memory::copy(name, "the name of a session")?;
-        let request = request(area, session, call, Mode::Open)?;
-        let mut buffer = session.take_buffer();
-        let result = borrow_and_run(h, area, session, call, request, &mut buffer, rows, Keep::IfDone);
-        session.keep_buffer(&mut buffer);
+        let request = request(area, caller, call, Mode::Open)?;
+        let mut buffer = caller.buffer.take();
+        let result = borrow_and_run(h, area, caller, call, request, &mut buffer, rows, Keep::IfDone);
+        caller.buffer.keep(&mut buffer);
         let (lease, _) = result?;
         let open = Open { lease, identity: call.identity, database: call.key.database, opened: h.timestamp(), phase: Phase::Ready };
         #[expect(clippy::disallowed_methods, reason = "a node, for which there was room before")]
-        session.sessions.named.borrow_mut().insert(key, Named { open, error: None, failed: false });
+        caller.sessions.named.borrow_mut().insert(key, Named { open, error: None, failed: false });
         Ok(())
     })
 }
 
 /// The session, if its next command may come.
-fn ready<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name: &[u8]) -> Result<Open, CallError> {
-    let mut open = session.sessions.get(name).ok_or_else(|| unknown(name))?;
+fn ready<H: CallerHost>(h: &H, area: &Area, caller: &CallerState, call: &Call, name: &[u8]) -> Result<Open, Error> {
+    let mut open = caller.sessions.get(name).ok_or_else(|| unknown(name))?;
     check_user(call, Some((name, &open.identity)))?;
     if open.phase == Phase::InUse {
         return Err(busy(name).into());
     }
     if !alive(area, &open) {
-        bury(h, area, &session.sessions, name, open.lease);
+        bury(h, area, &caller.sessions, name, open.lease);
         return Err(lost(area, &open, name).into());
     }
     if open.phase == (Phase::Sent { read: true }) {
         // All that is left is the end of its transaction.
-        _ = next_result(h, area, session, call, name, open)?;
-        open = session.sessions.get(name).ok_or_else(|| unknown(name))?;
+        _ = next_result(h, area, caller, call, name, open)?;
+        open = caller.sessions.get(name).ok_or_else(|| unknown(name))?;
     }
     if open.phase != Phase::Ready {
         return Err(busy(name).into());
@@ -217,99 +137,99 @@ fn ready<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name
 }
 
 /// A new generation for the next command.
-fn renew<H: CallerHost>(h: &H, area: &Area, session: &Session, name: &[u8], open: &mut Open) -> Result<Borrowed, CallError> {
+fn renew<H: CallerHost>(h: &H, area: &Area, caller: &CallerState, name: &[u8], open: &mut Open) -> Result<Borrowed, Error> {
     match slot_of(area, open.lease).claim(SlotState::Held, open.lease.generation, (h.my_pid(), h.my_proc())) {
         Some(generation) => {
             area.header.busy.fetch_add(1, Relaxed);
             open.lease.generation = generation;
             open.phase = Phase::InUse;
-            session.sessions.begin(name, *open);
+            caller.sessions.begin(name, *open);
             Ok(Borrowed { lease: open.lease, launched: false, waited_us: None })
         }
         None => {
-            bury(h, area, &session.sessions, name, open.lease);
+            bury(h, area, &caller.sessions, name, open.lease);
             Err(lost(area, open, name).into())
         }
     }
 }
 
 /// A command has ended: is there still a session?
-fn settle<H: CallerHost>(h: &H, area: &Area, session: &Session, name: &[u8], open: &mut Open) {
+fn settle<H: CallerHost>(h: &H, area: &Area, caller: &CallerState, name: &[u8], open: &mut Open) {
     if slot_of(area, open.lease).state() == (SlotState::Held, open.lease.generation) {
         open.phase = Phase::Ready;
-        session.sessions.set(name, *open);
+        caller.sessions.set(name, *open);
     } else {
-        bury(h, area, &session.sessions, name, open.lease);
+        bury(h, area, &caller.sessions, name, open.lease);
     }
 }
 
 fn exchange<'a, H: CallerHost>(
     h: &'a H,
     area: &'a Area<'a>,
-    session: &'a Session,
+    caller: &'a CallerState,
     call: &Call<'a>,
     lease: Lease,
     fresh: bool,
 ) -> Exchange<'a, H> {
     let borrowed = Borrowed { lease, launched: false, waited_us: None };
     let start = if fresh { Exchange::new } else { Exchange::resume };
-    start(h, area, session, borrowed, Terms::of(call), Keep::Always)
+    start(h, area, borrowed, terms(caller, call), Keep::Always)
 }
 
 /// Run one request of a session to its end.
-fn run_as<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name: Option<&[u8]>, mode: Mode) -> Result<Ending, CallError> {
+fn run_as<H: CallerHost>(h: &H, area: &Area, caller: &CallerState, call: &Call, name: Option<&[u8]>, mode: Mode) -> Result<Ending, Error> {
     counted(h, area, call, |rows| {
         check(call)?;
         let name = name_of(name)?;
-        let mut open = ready(h, area, session, call, name)?;
-        let mut buffer = session.take_buffer();
-        let request = request(area, session, call, mode)?;
+        let mut open = ready(h, area, caller, call, name)?;
+        let mut buffer = caller.buffer.take();
+        let request = request(area, caller, call, mode)?;
         encode(&request, &mut buffer)?;
-        renew(h, area, session, name, &mut open)?;
-        let ended = exchange(h, area, session, call, open.lease, true).run(&mut buffer, rows);
-        session.keep_buffer(&mut buffer);
-        settle(h, area, session, name, &mut open);
+        renew(h, area, caller, name, &mut open)?;
+        let ended = exchange(h, area, caller, call, open.lease, true).run(&mut buffer, rows);
+        caller.buffer.keep(&mut buffer);
+        settle(h, area, caller, name, &mut open);
         let failed = match ended {
             ExchangeEnd::Done(ending) => return Ok(ending),
             ExchangeEnd::Failed(failed) => failed,
             ExchangeEnd::NeverTaken => lost(area, &open, name).into(),
             ExchangeEnd::Complete(..) | ExchangeEnd::SettingsWanted => protocol_violation().into(),
         };
-        session.sessions.remember_error(name, &failed);
+        caller.sessions.remember_error(name, &failed);
         Err(failed)
     })
 }
 
 /// Run a command and wait for its end.
-pub fn run<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name: Option<&[u8]>) -> Result<Ending, CallError> {
-    run_as(h, area, session, call, name, Mode::Session)
+pub fn run<H: CallerHost>(h: &H, area: &Area, caller: &CallerState, call: &Call, name: Option<&[u8]>) -> Result<Ending, Error> {
+    run_as(h, area, caller, call, name, Mode::Session)
 }
 
 /// Notifications that have come for the session, as rows.
-pub fn notifications<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name: Option<&[u8]>) -> Result<(), CallError> {
-    run_as(h, area, session, call, name, Mode::Notifications).map(drop)
+pub fn notifications<H: CallerHost>(h: &H, area: &Area, caller: &CallerState, call: &Call, name: Option<&[u8]>) -> Result<(), Error> {
+    run_as(h, area, caller, call, name, Mode::Notifications).map(drop)
 }
 
 /// Send a command without waiting for its end.
-pub fn send<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name: Option<&[u8]>) -> Result<(), CallError> {
+pub fn send<H: CallerHost>(h: &H, area: &Area, caller: &CallerState, call: &Call, name: Option<&[u8]>) -> Result<(), Error> {
     counted(h, area, call, |_| {
         check(call)?;
         let name = name_of(name)?;
-        let mut open = ready(h, area, session, call, name)?;
-        let mut buffer = session.take_buffer();
-        let request = request(area, session, call, Mode::Session)?;
+        let mut open = ready(h, area, caller, call, name)?;
+        let mut buffer = caller.buffer.take();
+        let request = request(area, caller, call, Mode::Session)?;
         encode(&request, &mut buffer)?;
-        renew(h, area, session, name, &mut open)?;
-        let sent = exchange(h, area, session, call, open.lease, true).send(&buffer);
-        session.keep_buffer(&mut buffer);
+        renew(h, area, caller, name, &mut open)?;
+        let sent = exchange(h, area, caller, call, open.lease, true).send(&buffer);
+        caller.buffer.keep(&mut buffer);
         match sent {
             Ok(()) => {
                 open.phase = Phase::Sent { read: false };
-                session.sessions.set(name, open);
+                caller.sessions.set(name, open);
                 Ok(())
             }
             Err(ended) => {
-                settle(h, area, session, name, &mut open);
+                settle(h, area, caller, name, &mut open);
                 Err(match ended {
                     ExchangeEnd::Failed(failed) => failed,
                     _ => lost(area, &open, name).into(),
@@ -323,28 +243,28 @@ pub fn send<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, n
 fn next_result<H: CallerHost>(
     h: &H,
     area: &Area,
-    session: &Session,
+    caller: &CallerState,
     call: &Call,
     name: &[u8],
     mut open: Open,
-) -> Result<Option<(Ending, bool)>, CallError> {
-    let mut buffer = session.take_buffer();
+) -> Result<Option<(Ending, bool)>, Error> {
+    let mut buffer = caller.buffer.take();
     open.phase = Phase::InUse;
-    session.sessions.set(name, open);
-    let ended = exchange(h, area, session, call, open.lease, false).read_replies(&mut buffer, &mut 0);
-    session.keep_buffer(&mut buffer);
+    caller.sessions.set(name, open);
+    let ended = exchange(h, area, caller, call, open.lease, false).read_replies(&mut buffer, &mut 0);
+    caller.buffer.keep(&mut buffer);
     if let ExchangeEnd::Complete(ending, described) = ended {
         open.phase = Phase::Sent { read: ending.last };
-        session.sessions.set(name, open);
+        caller.sessions.set(name, open);
         return Ok(Some((ending, described)));
     }
-    settle(h, area, session, name, &mut open);
+    settle(h, area, caller, name, &mut open);
     let failed = match ended {
         ExchangeEnd::Done(_) => return Ok(None),
         ExchangeEnd::Failed(failed) => failed,
         _ => lost(area, &open, name).into(),
     };
-    session.sessions.remember_error(name, &failed);
+    caller.sessions.remember_error(name, &failed);
     Err(failed)
 }
 
@@ -353,27 +273,27 @@ fn next_result<H: CallerHost>(
 pub fn result<H: CallerHost>(
     h: &H,
     area: &Area,
-    session: &Session,
+    caller: &CallerState,
     call: &Call,
     name: Option<&[u8]>,
     tags: bool,
-) -> Result<Option<(Ending, bool)>, CallError> {
+) -> Result<Option<(Ending, bool)>, Error> {
     counted(h, area, call, |_| {
         check(call)?;
         let name = name_of(name)?;
         loop {
-            let open = session.sessions.get(name).ok_or_else(|| unknown(name))?;
+            let open = caller.sessions.get(name).ok_or_else(|| unknown(name))?;
             check_user(call, Some((name, &open.identity)))?;
             match open.phase {
                 Phase::InUse => return Err(busy(name).into()),
                 Phase::Sent { .. } => {}
                 Phase::Ready if alive(area, &open) => return Ok(None),
                 Phase::Ready => {
-                    bury(h, area, &session.sessions, name, open.lease);
+                    bury(h, area, &caller.sessions, name, open.lease);
                     return Err(lost(area, &open, name).into());
                 }
             }
-            match next_result(h, area, session, call, name, open)? {
+            match next_result(h, area, caller, call, name, open)? {
                 Some((_, false)) if !tags => {}
                 other => return Ok(other),
             }
@@ -392,20 +312,20 @@ fn runs(area: &Area, open: &Open) -> bool {
 }
 
 /// Does a command that was sent still run? Not if it waits for its results to be read.
-pub fn is_busy<H: CallerHost>(h: &H, area: &Area, session: &Session, name: Option<&[u8]>) -> Result<bool, CallError> {
+pub fn is_busy<H: CallerHost>(h: &H, area: &Area, caller: &CallerState, name: Option<&[u8]>) -> Result<bool, Error> {
     let name = name_of(name)?;
-    let open = session.sessions.get(name).ok_or_else(|| unknown(name))?;
+    let open = caller.sessions.get(name).ok_or_else(|| unknown(name))?;
     if open.phase == Phase::Ready && !alive(area, &open) {
-        bury(h, area, &session.sessions, name, open.lease);
+        bury(h, area, &caller.sessions, name, open.lease);
         return Err(lost(area, &open, name).into());
     }
     Ok(runs(area, &open) || open.phase == Phase::InUse)
 }
 
 /// Cancel the command that was sent, without waiting for its end; false if there is nothing to cancel.
-pub fn cancel<H: CallerHost>(h: &H, area: &Area, session: &Session, name: Option<&[u8]>) -> Result<bool, CallError> {
+pub fn cancel<H: CallerHost>(h: &H, area: &Area, caller: &CallerState, name: Option<&[u8]>) -> Result<bool, Error> {
     let name = name_of(name)?;
-    let open = session.sessions.get(name).ok_or_else(|| unknown(name))?;
+    let open = caller.sessions.get(name).ok_or_else(|| unknown(name))?;
     let slot = slot_of(area, open.lease);
     let generation = open.lease.generation;
     let running = matches!(open.phase, Phase::Sent { .. }) && slot.state() == (SlotState::Busy, generation);
@@ -420,9 +340,9 @@ pub fn cancel<H: CallerHost>(h: &H, area: &Area, session: &Session, name: Option
 }
 
 /// Message of the last error that a command of the session raised.
-pub fn error(session: &Session, call: &Call, name: Option<&[u8]>) -> Result<Option<Vec<u8>>, CallError> {
+pub fn error(caller: &CallerState, call: &Call, name: Option<&[u8]>) -> Result<Option<Vec<u8>>, Error> {
     let name = name_of(name)?;
-    match session.sessions.named.borrow().get(name) {
+    match caller.sessions.named.borrow().get(name) {
         Some(named) => {
             check_user(call, Some((name, &named.open.identity)))?;
             let message = named.error.as_ref().and_then(|report| report.get(Field::Message));
@@ -433,9 +353,9 @@ pub fn error(session: &Session, call: &Call, name: Option<&[u8]>) -> Result<Opti
 }
 
 /// The error that the last command of the session raised; None: it raised none.
-pub fn failure(session: &Session, call: &Call, name: Option<&[u8]>) -> Result<Option<Report>, CallError> {
+pub fn failure(caller: &CallerState, call: &Call, name: Option<&[u8]>) -> Result<Option<Report>, Error> {
     let name = name_of(name)?;
-    match session.sessions.named.borrow().get(name) {
+    match caller.sessions.named.borrow().get(name) {
         Some(named) => {
             check_user(call, Some((name, &named.open.identity)))?;
             Ok(named.error.as_ref().filter(|_| named.failed).map(Report::copied))
@@ -445,61 +365,72 @@ pub fn failure(session: &Session, call: &Call, name: Option<&[u8]>) -> Result<Op
 }
 
 /// Close all sessions of this process that no call of its is using.
-pub fn close_all<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call) -> Result<(), CallError> {
+pub fn close_all<H: CallerHost>(h: &H, area: &Area, caller: &CallerState, call: &Call) -> Result<(), Error> {
     loop {
-        let named = session.sessions.named.borrow();
+        let named = caller.sessions.named.borrow();
         let mut next = Vec::new();
         match named.iter().find(|(_, named)| named.open.phase != Phase::InUse) {
             Some((name, _)) => memory::append(&mut next, name, "the name of a session")?,
             None => return Ok(()),
         }
         drop(named);
-        close(h, area, session, call, Some(&next))?;
+        close(h, area, caller, call, Some(&next))?;
     }
 }
 
 /// Close a session: what runs is cancelled, an open transaction rolled back, the worker given back.
-pub fn close<H: CallerHost>(h: &H, area: &Area, session: &Session, call: &Call, name: Option<&[u8]>) -> Result<(), CallError> {
+pub fn close<H: CallerHost>(h: &H, area: &Area, caller: &CallerState, call: &Call, name: Option<&[u8]>) -> Result<(), Error> {
     let name = name_of(name)?;
-    let mut open = session.sessions.get(name).ok_or_else(|| unknown(name))?;
+    let mut open = caller.sessions.get(name).ok_or_else(|| unknown(name))?;
     match open.phase {
         Phase::InUse => return Err(busy(name).into()),
         Phase::Ready => {}
         Phase::Sent { .. } => {
-            _ = exchange(h, area, session, call, open.lease, false).cancel();
-            settle(h, area, session, name, &mut open);
+            _ = exchange(h, area, caller, call, open.lease, false).cancel();
+            settle(h, area, caller, name, &mut open);
         }
     }
-    let mut buffer = session.take_buffer();
-    let request = request(area, session, call, Mode::Close)?;
+    let mut buffer = caller.buffer.take();
+    let request = request(area, caller, call, Mode::Close)?;
     encode(&request, &mut buffer)?;
-    if session.sessions.get(name).is_none() || renew(h, area, session, name, &mut open).is_err() {
+    if caller.sessions.get(name).is_none() || renew(h, area, caller, name, &mut open).is_err() {
         // It had gone by itself.
         return Ok(());
     }
-    session.sessions.remove(name);
-    let mut exchange = exchange(h, area, session, call, open.lease, true);
+    caller.sessions.remove(name);
+    let mut exchange = exchange(h, area, caller, call, open.lease, true);
     exchange.keep = Keep::Nothing;
     let ended = exchange.run(&mut buffer, &mut 0);
-    session.keep_buffer(&mut buffer);
+    caller.buffer.keep(&mut buffer);
     match ended {
-        ExchangeEnd::Failed(CallError::Saved) => Err(CallError::Saved),
+        ExchangeEnd::Failed(Error::Saved) => Err(Error::Saved),
         _ => Ok(()),
     }
 }
 
 /// The tenant of this process is over: what its sessions hold is abandoned, and the next tenant finds none of them.
-pub fn abandon_all<H: CallerHost>(h: &H, area: &Area, session: &Session) {
-    if session.sessions.is_empty() {
+pub fn abandon_all<H: CallerHost>(h: &H, area: &Area, caller: &CallerState) {
+    if caller.sessions.is_empty() {
         return;
     }
-    leave(h, area, session);
-    session.sessions.named.borrow_mut().clear();
+    leave(h, area, caller);
+    caller.sessions.named.borrow_mut().clear();
 }
 
-/// The session of this process whose name is the so-manieth in their order; without a name where there is no memory for it.
-pub fn view(area: &Area, session: &Session, index: usize) -> Option<View> {
-    let all = session.sessions.named.borrow();
+/// One session, as a view shows it.
+#[derive(Debug)]
+pub struct View {
+    pub name: Vec<u8>,
+    pub database: u32,
+    pub pid: u32,
+    pub opened: i64,
+    pub busy: bool,
+    pub alive: bool,
+}
+
+/// The session at this index of their names, in order; without its name where there is no memory for it.
+pub fn view(area: &Area, caller: &CallerState, index: usize) -> Option<View> {
+    let all = caller.sessions.named.borrow();
     let (name, named) = all.iter().nth(index)?;
     Some(View {
         name: memory::copy(name, "the name of a session").unwrap_or_default(),

@@ -11,7 +11,7 @@ pub(super) const FIRST_TICK_MS: u32 = 10;
 const LONGEST_TICK_MS: u32 = 50;
 
 /// Sleep until `ready` breaks with what came of it. Until then it says how many milliseconds a sleep may last at most.
-pub(super) fn sleep_until<H: CallerHost, T, E: From<Saved>>(
+pub(crate) fn sleep_until<H: CallerHost, T, E: From<Saved>>(
     h: &H,
     area: &Area,
     deadlock_ms: u32,

@@ -5,9 +5,10 @@
 //! that commit is its last, and the caller waits for the end and says so. The worker gets SIGINT again and again,
 //! then SIGTERM, and after [`GIVE_UP_US`] is left to itself: the gate already keeps it from committing.
 
-use super::call::{CallError, protocol_violation, terminate};
 use super::exchange::{Exchange, ExchangeEnd, Keep, Stop};
+use super::frames::protocol_violation;
 use super::wait::FIRST_TICK_MS;
+use crate::error::Error;
 use crate::host::{CallerHost, XactStatus};
 use crate::pool::gate::{Stop as Stopped, Why};
 use crate::pool::slot::{Ended, Slot, SlotState};
@@ -112,7 +113,7 @@ impl<H: CallerHost> Exchange<'_, H> {
                 if let Some(detail) = self.cancel() {
                     self.h.amend(&detail);
                 }
-                ExchangeEnd::Failed(CallError::Saved)
+                ExchangeEnd::Failed(Error::Saved)
             }
             Stop::WorkerGone => {
                 let ended = self.worker_lost(last_words);
@@ -152,7 +153,7 @@ impl<H: CallerHost> Exchange<'_, H> {
     }
 
     /// Give up: stop the worker, wait for its end, and say what had been committed, at this depth and below.
-    pub(super) fn cancel(&mut self) -> Option<String> {
+    pub(crate) fn cancel(&mut self) -> Option<String> {
         let (stopped, gave_up) = self.stop();
         let (commits, xid) = self.slot.gate.progress();
         let generation = self.lease.generation;
@@ -284,5 +285,15 @@ impl<H: CallerHost> Drop for Exchange<'_, H> {
             self.slot.gate.cancel(self.lease.generation, Why::GivenUp);
             self.abandon();
         }
+    }
+}
+
+/// Nobody will look after this lease any more: its worker is told to end, which no command can trap,
+/// and which also ends the wait for a standby. To be said while the lease is still this caller's, so
+/// that it cannot reach the next one.
+pub(crate) fn terminate<H: CallerHost>(h: &H, slot: &Slot, generation: u64) {
+    let pid = slot.worker_pid.load(Acquire);
+    if pid != 0 && slot.state() == (SlotState::Busy, generation) && slot.finished(generation).is_none() {
+        h.interrupt(pid, true);
     }
 }

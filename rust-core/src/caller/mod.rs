@@ -1,0 +1,9 @@
+//! Whoever has workers run something: single calls, sessions, tasks. A backend, or a worker that makes a nested call.
+
+pub mod call;
+pub mod leave;
+pub mod process;
+pub mod session;
+mod sessions;
+pub mod task;
+mod tasks;
