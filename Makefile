@@ -35,7 +35,7 @@ all install installcheck uninstall clean:
 
 else
 
-# Never define a variable named PROFILE here: PGXS adds it to CFLAGS.
+# Never define a variable named PROFILE or SCRIPTS here: PGXS adds the one to CFLAGS, and installs the others.
 MODULE_big = pg_aside
 # PGXS sets srcdir only later.
 SOURCE = $(or $(VPATH),.)
