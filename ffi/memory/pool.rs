@@ -5,7 +5,7 @@ use crate::abi::ASIDE_ABI_VERSION;
 use aside_core::caller::process::CallerState;
 use aside_core::pool::area::{Area, Header, reply_words, words_per_slot};
 use aside_core::pool::slot::Slot;
-use aside_core::worker::main_loop::Worker;
+use aside_core::worker::process::Worker;
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 

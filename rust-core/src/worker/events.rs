@@ -3,7 +3,7 @@
 //! its key, which are to follow it. Those that the coordinator has taken back are not begun, nor is anything when the
 //! handler is not what it was: of what is not told the coordinator knows that it was not begun.
 
-use super::main_loop::Worker;
+use super::process::Worker;
 use crate::error::Error;
 use crate::host::{Ran, Saved, WorkerHost};
 use crate::memory;

@@ -2,7 +2,9 @@
 mod events;
 pub mod main_loop;
 pub mod plan_cache;
+pub mod process;
 pub mod reply;
 pub mod request;
+mod serve;
 mod spool;
 mod task;

@@ -1,6 +1,6 @@
 //! The worker's half of the reply ring. Rows are published in batches, messages and ends at once.
 
-use super::main_loop::Worker;
+use super::process::Worker;
 use super::spool::Spool;
 use crate::host::{Column, RowSink, Saved, SinkStop, WorkerHost, World};
 use crate::pool::slot::Slot;

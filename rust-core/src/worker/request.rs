@@ -4,8 +4,8 @@
 //! transaction, each statement analyzed only after the one before has run, the commit last and
 //! through the gate. Any failure aborts, and the error travels back as it was.
 
-use super::main_loop::Worker;
 use super::plan_cache::{PlanCache, PlanKey, PlanRef};
+use super::process::Worker;
 use super::reply::Rows;
 use crate::error::Error;
 use crate::host::*;

@@ -4,8 +4,8 @@
 //! The order at the end matters: the result is kept before the commit, for that may fail; the locks are
 //! gone before anybody hears of the end; the journal is written while the entry cannot be another task's.
 
-use super::main_loop::Worker;
 use super::plan_cache::PlanCache;
+use super::process::Worker;
 use super::reply::Reply;
 use super::spool::Spool;
 use crate::host::{SinkStop, WorkerHost};

@@ -6,7 +6,7 @@ use super::world::{Fault, World, spawn, until};
 use crate::pool::borrow::{Borrower, Limits, borrow};
 use crate::pool::slot::{Key, SlotState};
 use crate::report::*;
-use crate::worker::main_loop::Worker;
+use crate::worker::process::Worker;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
 

@@ -6,7 +6,7 @@ use crate::caller::task;
 use crate::host::{World as World_, *};
 use crate::pool::slot::{Key, Lease};
 use crate::report::*;
-use crate::worker::main_loop::Worker;
+use crate::worker::process::Worker;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
