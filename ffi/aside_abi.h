@@ -1295,11 +1295,11 @@ extern void aside_commit_settled(aside_pool *pool, const aside_worker_host *host
 /* Was the running request cancelled because of a deadlock? */
 extern bool aside_cancelled_by_deadlock(const aside_pool *pool);
 
-/* From inside run: one row, one message, to the caller. OK, SAVED or GONE. */
+/* From inside run: one row, one message, to the caller. OK, SAVED or GONE. A message's position is in the command. */
 extern aside_status aside_sink_row(void *sink, aside_bytes tuple);
 extern aside_status aside_sink_describe(void *sink, const aside_column *columns, size_t ncolumns);
 extern aside_status aside_sink_message(aside_pool *pool, const aside_worker_host *host,
-									   const aside_report *message);
+									   const aside_report *message, aside_bytes command);
 extern uint32_t aside_worker_depth(const aside_pool *pool);
 /* The task that this worker runs now; 0: none. */
 extern uint64_t aside_worker_task(const aside_pool *pool);

@@ -62,10 +62,14 @@ lend_snapshot(aside_snapshot *seen)
 	FETCHED_COLUMNS(n) " FROM aside.event_" n " e WHERE e.txid < $1 AND e.txid <> ALL ($2) AND e.id > $3 AND " \
 	"(e.command = 'cancel' OR e.channel IN (SELECT h.channel FROM aside.event_handler h WHERE h.since >= $3))"
 
-/* Handlers by what makes an event theirs. This is one equality, so the join is no loop over events and handlers. */
+/*
+ * Handlers by what makes an event theirs, as aside.event_by() says it. This is
+ * one equality, so the join is no loop over events and handlers. The view
+ * aside.event_handled_by is the same for users, and also asks who owns them.
+ */
 #define HANDLERS_BY \
-	"(SELECT 'channel ' || channel AS by, since, id, paused, ordered FROM aside.event_handler " \
-	"UNION ALL SELECT 'handler ' || id, 0, id, paused, ordered FROM aside.event_handler)"
+	"(SELECT aside.event_by(channel, NULL) AS by, since, id, paused, ordered FROM aside.event_handler " \
+	"UNION ALL SELECT aside.event_by(NULL, id), 0, id, paused, ordered FROM aside.event_handler)"
 
 /*
  * Each event of a partition with each handler for which it has not ended, and

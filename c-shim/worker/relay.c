@@ -102,20 +102,6 @@ make_message_ours(ErrorData *edata)
 		make_ours(texts[i]);
 }
 
-/*
- * The caller's client has not sent this command, so a position in it means
- * nothing there: it becomes the position in an internal query.
- */
-static void
-make_position_internal(ErrorData *edata)
-{
-	if (edata->cursorpos <= 0 || edata->internalquery != NULL || aside_command == NULL)
-		return;
-	edata->internalquery = unconstify(char *, aside_command);
-	edata->internalpos = edata->cursorpos;
-	edata->cursorpos = 0;
-}
-
 static void
 unpack(const char *data, size_t len)
 {
@@ -127,10 +113,10 @@ unpack(const char *data, size_t len)
 	aside_messages_relayed++;
 	pq_parse_errornotice(&message, &edata);
 	make_message_ours(&edata);
-	make_position_internal(&edata);
 	edata.context = aside_unname_work(edata.context);
 	aside_fill_report(&edata, &report);
-	(void) aside_sink_message(aside_worker_pool()->handle, host, &report);
+	(void) aside_sink_message(aside_worker_pool()->handle, host, &report,
+							  aside_command == NULL ? (aside_bytes) {0} : aside_text_bytes(aside_command));
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(message_context);
 }

@@ -106,9 +106,9 @@ export! {
 }
 
 export! {
-    fn aside_sink_message(pool: Handle<aside_pool>, host: WorkerSide, message: &aside_report) -> aside_status::Type, otherwise(aside_status::ASIDE_GONE) {
+    fn aside_sink_message(pool: Handle<aside_pool>, host: WorkerSide, message: &aside_report, command: Text) -> aside_status::Type, otherwise(aside_status::ASIDE_GONE) {
         // SAFETY: its texts are readable during this call, per aside_abi.h.
-        pool.worker.message(&host, &unsafe { copied(message) });
+        pool.worker.message(&host, unsafe { copied(message) }, command.0);
         aside_status::ASIDE_OK
     }
 }

@@ -23,8 +23,8 @@ CREATE VIEW aside.event_handlers AS
 -- Whose events they are: of the handler that an event is for alone, or of all of its channel that were made before it.
 -- One equality, so that it is no loop over events and handlers.
 CREATE VIEW aside.event_handled_by AS
-    SELECT 'channel ' || h.channel AS by, h.since, h.id AS handler_id, h.name AS handler, h.role AS handler_owner FROM aside.event_handlers h
-    UNION ALL SELECT 'handler ' || h.id, 0, h.id, h.name, h.role FROM aside.event_handlers h;
+    SELECT aside.event_by(h.channel, NULL) AS by, h.since, h.id AS handler_id, h.name AS handler, h.role AS handler_owner FROM aside.event_handlers h
+    UNION ALL SELECT aside.event_by(NULL, h.id), 0, h.id, h.name, h.role FROM aside.event_handlers h;
 -- What the log says of each event for each handler.
 CREATE VIEW aside.event_fates AS
     SELECT o.event AS of_event, o.handler AS by_handler, bool_or(o.kind = 'd') AS done, bool_or(o.kind = 'x') AS dead,

@@ -62,7 +62,7 @@ fn the_value_beside_the_signature_is_returned_for_a_null_and_on_a_panic() {
             aside_worker_task(null()) => 0;
             aside_sink_row(null_mut(), NO_BYTES) => GONE;
             aside_sink_describe(null_mut(), null(), 0) => GONE;
-            aside_sink_message(null_mut(), null(), null()) => GONE;
+            aside_sink_message(null_mut(), null(), null(), NO_BYTES) => GONE;
             aside_settle_task(null_mut(), null()) => GONE;
             aside_session_database(null(), NO_BYTES) => 0;
             aside_sessions_end(null_mut(), null()) => ();
@@ -206,7 +206,7 @@ fn a_table_of_functions_of_another_build_is_read_no_further_than_its_number() {
             aside_worker_attach(pool, other.cast(), 0, 1) => LEAVE;
             aside_worker_run(pool, other.cast()) => PANIC;
             aside_settle_task(pool, other.cast()) => GONE;
-            aside_sink_message(pool, other.cast(), null()) => GONE;
+            aside_sink_message(pool, other.cast(), null(), NO_BYTES) => GONE;
             aside_pool_retire(pool, other.cast(), 0) => 0;
             aside_task_progress(pool, other.cast(), 1.0, NO_BYTES) => false;
             aside_launcher_step(registry.registry_handle(), other.cast()) => 1_000_000;

@@ -126,7 +126,10 @@ fn an_error_and_a_message_keep_every_field() {
         expected.add_line(Field::Context, b"autonomous transaction");
         assert_eq!(*error, expected);
         session.run(&call("talk")).unwrap();
-        assert_eq!(MESSAGES.take(), [full_error(Severity::Notice)]);
+        // The client has not sent the command, so a position in it is one in an internal query.
+        let placed =
+            Report { severity: Severity::Notice, internal_position: 3, ..Report::error(0, "here") }.with(Field::InternalQuery, "talk");
+        assert_eq!(MESSAGES.take(), [full_error(Severity::Notice), placed]);
         assert_eq!(session.run(&call("COPY")).unwrap_err().sqlstate, FEATURE_NOT_SUPPORTED);
         let null = aside_call { command: aside_bytes::default(), ..call("ok") };
         assert_eq!(session.run(&null).unwrap_err().sqlstate, aside_core::report::NULL_VALUE_NOT_ALLOWED);

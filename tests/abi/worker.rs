@@ -3,6 +3,7 @@
 use super::shim::*;
 use aside_core::report::{Field, Report, Severity};
 use pg_aside::abi::*;
+use pg_aside::bytes::lend;
 use pg_aside::convert::lent;
 use pg_aside::exports::tasks::aside_tasks_attach;
 use pg_aside::exports::worker::*;
@@ -141,7 +142,10 @@ unsafe extern "C" fn run(
         }
         b"talk" => {
             // SAFETY: the pool is this process's; the message is lent.
-            lent(&full_error(Severity::Notice), |m| unsafe { aside_sink_message(here.pool, &worker_host(here.me), m) });
+            lent(&full_error(Severity::Notice), |m| unsafe { aside_sink_message(here.pool, &worker_host(here.me), m, lend(b"talk")) });
+            let placed = Report { severity: Severity::Notice, position: 3, ..Report::error(0, "here") };
+            // SAFETY: as above.
+            lent(&placed, |m| unsafe { aside_sink_message(here.pool, &worker_host(here.me), m, lend(b"talk")) });
         }
         b"wait" | b"lock" => {
             here.me.waits_for_lock.store(COMMAND.with_borrow(|c| c == b"lock"), SeqCst);

@@ -143,22 +143,24 @@ impl Worker<'_> {
     /// A NOTICE, WARNING or the like on its way to the caller, or the last words of a dying worker.
     /// Called from within the server's error reporting, so it neither waits for long nor throws: what
     /// cannot be sent is dropped.
-    pub fn message<H: WorkerHost>(&self, h: &H, message: &Report) {
-        let mut last_words = None;
+    pub fn message<H: WorkerHost>(&self, h: &H, message: Report, command: Option<&[u8]>) {
+        let mut message = match command {
+            Some(command) => message.within(command),
+            None => message,
+        };
         if message.severity == Severity::Fatal
             && let Some(said) = self.told_of_timeout(h, "terminating")
         {
-            last_words = Some(Report { sqlstate: QUERY_CANCELED, ..message.copied() }.with(Field::Message, said));
+            message = Report { sqlstate: QUERY_CANCELED, ..message }.with(Field::Message, said);
         }
-        let message = last_words.as_ref().unwrap_or(message);
         let Ok(mut reply) = self.reply.try_borrow_mut() else { return };
         let writer = match reply.as_mut() {
             Some(Reply::Caller(writer)) => writer,
-            Some(Reply::Task(spool)) => return spool.message(message),
+            Some(Reply::Task(spool)) => return spool.message(&message),
             None => return,
         };
         let mut buffer = Vec::new();
-        if encode_report(message, &mut buffer).is_err() {
+        if encode_report(&message, &mut buffer).is_err() {
             return;
         }
         let last = message.severity >= Severity::Error;

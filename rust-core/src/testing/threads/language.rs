@@ -20,7 +20,7 @@ impl FakeWorker<'_> {
     fn deferred(&self) {
         if self.world.is_open("deferred triggers talk") {
             let said = Report { severity: Severity::Notice, ..Report::error(0, "deferred") };
-            self.worker.message(self, &said);
+            self.worker.message(self, said, None);
         }
     }
 
@@ -49,7 +49,7 @@ impl FakeWorker<'_> {
         self.pass("commit:settled");
         if self.world.is_open("chatty") {
             let late = Report { severity: Severity::Warning, ..Report::error(0, "late") };
-            self.worker.message(self, &late);
+            self.worker.message(self, late, None);
         }
         self.try_step("commit:settled")
     }
@@ -98,7 +98,7 @@ impl FakeWorker<'_> {
             }
             "notice" => {
                 let notice = Report { severity: Severity::Notice, ..Report::error(0, words[1]) };
-                self.worker.message(self, &notice);
+                self.worker.message(self, notice, None);
             }
             "raise" => return self.fail(SYNTAX_ERROR, words[1]),
             "fatal" => {

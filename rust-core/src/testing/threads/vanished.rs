@@ -115,7 +115,7 @@ fn a_worker_quicker_than_the_caller_that_launched_it_is_heard() {
         let h = worker(&other, Key { database: 5, user: 10, superuser: false });
         other.launched.lock().unwrap().insert(slot, h.me.clone());
         assert!(h.worker.attach(h, slot, generation));
-        h.worker.message(h, &last_words("no more connections"));
+        h.worker.message(h, last_words("no more connections"), None);
         h.worker.leave(h);
         h.me.gone.store(true, SeqCst);
     }));
@@ -141,7 +141,7 @@ fn what_an_earlier_lease_left_on_the_ring_is_not_read_by_the_next() {
     }));
     *client.script.borrow_mut() = Some(Box::new(move |_| {
         if let Some(h) = born.take() {
-            h.worker.message(h, &last_words("no more connections"));
+            h.worker.message(h, last_words("no more connections"), None);
             h.worker.leave(h);
             h.me.gone.store(true, SeqCst);
         }

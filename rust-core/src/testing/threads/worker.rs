@@ -132,7 +132,7 @@ impl<'a> FakeWorker<'a> {
 
     fn fatal(&self, message: &str) -> ! {
         let report = Report { severity: Severity::Fatal, ..Report::error(sqlstate(b"57P01"), message) };
-        self.worker.message(self, &report);
+        self.worker.message(self, report, None);
         self.exit()
     }
 
