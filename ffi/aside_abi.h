@@ -1021,6 +1021,14 @@ typedef struct aside_schedule_host
 	const aside_schedule_rules *rules;
 } aside_schedule_host;
 
+/* Where a caller looks who waits for a run of a schedule of his database. */
+typedef struct aside_run_look
+{
+	uint32_t	abi_version;
+	uint32_t	database;
+	aside_status (*ended) (int64_t run, bool *ended);
+} aside_run_look;
+
 /* Processes that wait to be coordinators, at most. */
 #define ASIDE_RESERVE_PLACES 64
 
@@ -1256,6 +1264,11 @@ extern aside_status aside_schedule_explain(const aside_caller_host *host, const 
 /* The due times of a stored one after this time: fewer than are asked for if there are no more. */
 extern aside_status aside_schedule_dues(const aside_caller_host *host, const aside_schedule_rules *rules, const void *zone,
 										aside_bytes stored, int64_t after, int64_t *dues, size_t most, size_t *count);
+
+/* Wait until a run has ended, for timeout_us, or as long as it takes: -1. The process exits: it waits no more. */
+extern aside_status aside_run_wait(const aside_caller_host *host, const aside_registry *registry, const aside_run_look *look,
+								   int64_t run, int64_t timeout_us, bool *ended);
+extern void aside_run_wait_exit(const aside_registry *registry, uint32_t pid);
 
 /* The tenant of this process is over: its sessions are abandoned. */
 extern void aside_sessions_end(aside_pool *pool, const aside_caller_host *host);

@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
+#include "utils/timestamp.h"
 
 /* A row of no named type means something in the process that made it only. */
 static void
@@ -224,4 +225,20 @@ aside_text_argument(FunctionCallInfo fcinfo, int at)
 		bytes.len = VARSIZE_ANY_EXHDR(value);
 	}
 	return bytes;
+}
+
+/* How long to wait, in microseconds; -1: NULL. Months are of 30 days, as extract(epoch) has it. */
+int64
+aside_patience(FunctionCallInfo fcinfo, int at)
+{
+	Interval   *interval;
+	double		us;
+
+	if (PG_ARGISNULL(at))
+		return -1;
+	interval = PG_GETARG_INTERVAL_P(at);
+	us = (double) interval->time + ((double) interval->day + 30.0 * interval->month) * USECS_PER_DAY;
+	if (us <= 0)
+		return 0;
+	return us > 1e18 ? -1 : (int64) us;
 }

@@ -52,6 +52,7 @@ extern void aside_fill_argument(AsideArguments *to, int i, Oid type, int16 len, 
 								Datum value, bool null);
 extern void aside_collect_arguments(AsideArguments *to, FunctionCallInfo fcinfo, int first, bool elsewhere);
 extern aside_bytes aside_text_argument(FunctionCallInfo fcinfo, int at);
+extern int64 aside_patience(FunctionCallInfo fcinfo, int at);
 extern Datum aside_argument_datum(const aside_arg *arg, Oid type);
 
 /* call/request.c */

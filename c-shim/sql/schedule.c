@@ -7,20 +7,18 @@
 #include "call/call.h"
 #include "coordinator/coordinator.h"
 #include "events/events.h"
+#include "module/module.h"
 #include "schedules/schedules.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "pgstat.h"
-#include "storage/latch.h"
+#include "storage/ipc.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
 PG_FUNCTION_INFO_V1(aside_schedule_rule);
 PG_FUNCTION_INFO_V1(aside_schedule_words);
@@ -32,10 +30,6 @@ PG_FUNCTION_INFO_V1(aside_schedules_changed);
 
 /* The core is asked for this many due times at a time. */
 #define DUES 256
-
-/* A caller that waits for a run looks again after this time. Each further look comes after twice the time. */
-#define FIRST_LOOK_MS 2
-#define LONGEST_LOOK_MS 50
 
 static pg_tz *
 zone_argument(const char *name)
@@ -165,29 +159,42 @@ has_ended(int64 run)
 	return ended && !null;
 }
 
+static aside_status
+look(int64_t run, bool *ended)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		*ended = has_ended(run);
+	}
+	ASIDE_END_TRY();
+	return status;
+}
+
+static void
+waiter_exits(int code, Datum arg)
+{
+	aside_run_wait_exit(aside_event_registry, MyProcPid);
+}
+
 /* schedule_wait(run bigint, timeout interval) returns boolean: has it ended? */
 Datum
 aside_schedule_wait(PG_FUNCTION_ARGS)
 {
-	TimestampTz until = DT_NOEND;
-	long		look = FIRST_LOOK_MS;
+	static bool registered = false;
+	aside_run_look at = {.abi_version = ASIDE_ABI_VERSION, .database = MyDatabaseId, .ended = look};
+	bool		ended = false;
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("run of a schedule must not be null")));
 	aside_check_ready("schedules");
-	if (!PG_ARGISNULL(1))
-		until = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(GetCurrentTimestamp()),
-														PG_GETARG_DATUM(1)));
-	while (!has_ended(PG_GETARG_INT64(0)))
-	{
-		if (GetCurrentTimestamp() >= until)
-			PG_RETURN_BOOL(false);
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, look, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-		look = Min(look * 2, LONGEST_LOOK_MS);
-	}
-	PG_RETURN_BOOL(true);
+	if (!registered)
+		before_shmem_exit(waiter_exits, (Datum) 0);
+	registered = true;
+	if (aside_run_wait(aside_get_caller_host(), aside_event_registry, &at, PG_GETARG_INT64(0), aside_patience(fcinfo, 1), &ended) != ASIDE_OK)
+		aside_throw_kept();
+	PG_RETURN_BOOL(ended);
 }

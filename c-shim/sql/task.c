@@ -125,22 +125,6 @@ aside_async_run(PG_FUNCTION_ARGS)
 	return submit(fcinfo, 1, false, after == 0 ? -1 : after);
 }
 
-/* Microseconds; -1: NULL.  Months are of 30 days, as extract(epoch) has it. */
-static int64
-microseconds(FunctionCallInfo fcinfo, int at)
-{
-	Interval   *interval;
-	double		us;
-
-	if (PG_ARGISNULL(at))
-		return -1;
-	interval = PG_GETARG_INTERVAL_P(at);
-	us = (double) interval->time + ((double) interval->day + 30.0 * interval->month) * USECS_PER_DAY;
-	if (us <= 0)
-		return 0;
-	return us > 1e18 ? -1 : (int64) us;
-}
-
 /* async_wait(task bigint, timeout interval) returns boolean */
 Datum
 aside_async_wait(PG_FUNCTION_ARGS)
@@ -152,7 +136,7 @@ aside_async_wait(PG_FUNCTION_ARGS)
 
 	aside_plain_call(ASIDE_KIND_TASK, "wait for task", &call);
 	aside_finish(aside_task_wait(pool->handle, aside_get_caller_host(), &call, &id, 1,
-						   microseconds(fcinfo, 1), &ended));
+						   aside_patience(fcinfo, 1), &ended));
 	PG_RETURN_BOOL(ended != 0);
 }
 
@@ -186,7 +170,7 @@ aside_async_wait_any(PG_FUNCTION_ARGS)
 		ids[i] = nulls[i] ? NO_ID : DatumGetInt64(elements[i]);
 	aside_plain_call(ASIDE_KIND_TASK, "wait for tasks", &call);
 	aside_finish(aside_task_wait(pool->handle, aside_get_caller_host(), &call, ids, count,
-						   microseconds(fcinfo, 1), &ended));
+						   aside_patience(fcinfo, 1), &ended));
 	if (ended == 0)
 		PG_RETURN_NULL();
 	PG_RETURN_INT64(ended);
@@ -272,7 +256,7 @@ aside_async_cancel(PG_FUNCTION_ARGS)
 	aside_refuse_if_restricted("a task");
 	aside_plain_call(ASIDE_KIND_TASK, "cancel task", &call);
 	aside_finish(aside_task_cancel(pool->handle, aside_get_caller_host(), &call, id_argument(fcinfo, 0),
-							 microseconds(fcinfo, 1), &cancelled));
+							 aside_patience(fcinfo, 1), &cancelled));
 	PG_RETURN_BOOL(cancelled);
 }
 

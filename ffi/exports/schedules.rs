@@ -1,15 +1,19 @@
-//! Exports for specifications of schedules: read, put in words, and asked when they fire.
+//! Exports for schedules: specifications, which are read, put in words, and asked when they fire; and waits for runs.
 
-use crate::abi::aside_schedule_rules;
+use crate::abi::{aside_run_look, aside_schedule_rules};
 use crate::bytes::lend;
+use crate::convert::patience;
 use crate::export::{Out, Text, Vtable};
 use crate::hosts::caller::Caller;
 use crate::hosts::schedule::{Rules, ServerZone};
+use crate::hosts::world::done;
+use crate::memory::registry::aside_registry;
 use crate::{export, host_call};
 use aside_core::error::Error;
 use aside_core::report::{Field, Report};
 use aside_core::schedule::error::{Wrong, wrong};
 use aside_core::schedule::spec::Spec;
+use aside_core::schedule::wait;
 use std::ffi::c_void;
 
 fn failed(wrong: Wrong) -> Error {
@@ -62,5 +66,24 @@ export! {
         }
         count.write(found);
         Ok(())
+    }
+}
+
+export! {
+    fn aside_run_wait(host: Caller, registry: &aside_registry, look: Vtable<aside_run_look>, run: i64, timeout_us: i64, ended: Out<bool>) raises(host) {
+        let has_ended = || {
+            let mut ended = false;
+            done(host_call!(look.get(), ended(run, &mut ended))).map(|()| ended)
+        };
+        let of = (look.get().database, run);
+        ended.write(wait::wait(&host, &registry.registry.waiters, of, patience(timeout_us), has_ended)?);
+        Ok(())
+    }
+}
+
+export! {
+    /// The process exits, whatever it waits for.
+    fn aside_run_wait_exit(registry: &aside_registry, pid: u32) {
+        registry.registry.waiters.delist_all(pid);
     }
 }

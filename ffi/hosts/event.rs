@@ -17,6 +17,7 @@ use aside_core::coordinator::workers::Workers;
 use aside_core::definition::Standing;
 use aside_core::error::Error;
 use aside_core::host::{Saved, World};
+use aside_core::launcher::registry::Registry;
 use aside_core::lease::leases::Leases;
 use aside_core::lease::work::LeaseUpdate;
 use aside_core::memory::{self, NoMemory};
@@ -39,6 +40,7 @@ pub struct Events<'a> {
     pub caller: &'a CallerState,
     pub limits: Limits,
     pub leases: &'a Leases,
+    pub registry: &'a Registry,
 }
 
 impl Events<'_> {

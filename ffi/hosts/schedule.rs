@@ -15,6 +15,7 @@ use aside_core::report::{Field, Report};
 use aside_core::schedule::host::{Due, Misfire, Overlap, Record, Run, RunState, Schedule, Skipped};
 use aside_core::schedule::part::{Command, ScheduleStore, printed};
 use aside_core::schedule::spec::{Interval, Literals};
+use aside_core::schedule::wait;
 use aside_core::schedule::zone::{Span, Zone};
 use std::collections::BTreeMap;
 use std::ffi::c_void;
@@ -213,6 +214,9 @@ impl ScheduleStore for Events<'_> {
         memory::extend(&mut numbers, all.len(), 0, WHAT).map_err(no)?;
         done(host_call!(self.schedules, record(all.as_ptr(), all.len(), numbers.as_mut_ptr())))?;
         Ok(numbers)
+    }
+    fn wake_waiters(&self, run: Option<i64>) {
+        wait::tell(&self.h, &self.registry.waiters, self.c.database, run);
     }
     fn command(&self, run: i64) -> Result<Option<Command>, Saved> {
         let mut command = aside_schedule_command::default();

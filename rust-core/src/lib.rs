@@ -23,5 +23,6 @@ pub mod settings;
 pub mod task;
 #[cfg(test)]
 mod testing;
+pub mod waiters;
 pub mod wire;
 pub mod worker;

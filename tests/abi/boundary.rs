@@ -96,6 +96,7 @@ fn the_value_beside_the_signature_is_returned_for_a_null_and_on_a_panic() {
             aside_registry_raise_id(null(), 0, 0, 1) => 0;
             aside_quota_take(null(), 0, 0, 1) => false;
             aside_quota_counted(null(), 0, 0, 1) => ();
+            aside_run_wait_exit(null(), 0) => ();
             aside_view_coordinator(null(), 0, null_mut()) => false;
             aside_view_tally(null(), 0, null_mut()) => false;
             aside_coordinator_new(null_mut(), 0, 0, true, 0) => null_mut();
@@ -153,6 +154,7 @@ fn raising(pool: *mut aside_pool, host: *const aside_caller_host, check: &mut dy
         aside_schedule_read(host, null(), name, 0);
         aside_schedule_explain(host, null(), null(), name, 0);
         aside_schedule_dues(host, null(), null(), name, 0, null_mut(), 0, null_mut());
+        aside_run_wait(host, null(), null(), 1, 0, null_mut());
     }
     if pool.is_null() || host.is_null() {
         // It is given nothing else.

@@ -5,7 +5,7 @@ use super::{Session, message, test};
 use aside_core::report::{CONNECTION_DOES_NOT_EXIST, UNDEFINED_OBJECT};
 use pg_aside::abi::*;
 use pg_aside::bytes::lend;
-use pg_aside::exports::{registry::*, sessions::*, tasks::*, worker::*};
+use pg_aside::exports::{registry::*, schedules::*, sessions::*, tasks::*, worker::*};
 use std::sync::atomic::{AtomicU32, Ordering::*};
 
 const OK: aside_status::Type = aside_status::ASIDE_OK;
@@ -128,6 +128,13 @@ unsafe extern "C" fn start(assignment: *const aside_assignment) -> bool {
 }
 unsafe extern "C" fn wake(_: u32) {}
 unsafe extern "C" fn note(_: aside_launcher_note::Type) {}
+static LOOKS: AtomicU32 = AtomicU32::new(0);
+/// Run 2 is seen to have ended by the third look, run 9 never, and no look for another one succeeds.
+unsafe extern "C" fn ended(run: i64, ended: *mut bool) -> aside_status::Type {
+    // SAFETY: writable during this call.
+    unsafe { *ended = run == 2 && LOOKS.fetch_add(1, SeqCst) == 2 };
+    if run > 0 { OK } else { SAVED }
+}
 
 #[test]
 fn a_coordinator_lives_from_the_launchers_look_to_its_exit() {
@@ -191,6 +198,12 @@ fn a_coordinator_lives_from_the_launchers_look_to_its_exit() {
             assert!(!aside_quota_take(registry, 5, 10, 1), "it was not counted");
             aside_quota_counted(registry, 5, 10, 0);
             assert!(aside_quota_take(registry, 5, 10, 1) && !aside_quota_take(registry, 5, 10, 1));
+            let (caller, mut yes) = (caller_host(fork()), false);
+            let look = aside_run_look { abi_version: ASIDE_ABI_VERSION, database: 5, ended: Some(ended) };
+            assert_eq!((aside_run_wait(&caller, registry, &look, 2, -1, &mut yes), yes), (OK, true), "it is looked for again");
+            assert_eq!((aside_run_wait(&caller, registry, &look, 9, 0, &mut yes), yes), (OK, false), "not in time");
+            assert_eq!(aside_run_wait(&caller, registry, &look, -1, -1, &mut yes), SAVED, "it cannot be looked for");
+            aside_run_wait_exit(registry, 90);
             assert!(!aside_view_coordinator(registry, 999, &mut aside_coordinator_row::default()));
             assert!(aside_view_tally(registry, 0, &mut tally) && !aside_view_tally(registry, u32::MAX, &mut tally));
             assert_eq!((tally.database, tally.handler), (0, 0), "nothing was counted");

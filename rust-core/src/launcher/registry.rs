@@ -18,6 +18,7 @@ use super::quotas::Quotas;
 use super::reserve::{self, ReservePlace};
 use super::tallies::Tallies;
 use crate::coordinator::topics::{PendingTopics, Topics};
+use crate::waiters::Waiters;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::*};
 
 /// Databases that can be known at a time.
@@ -102,6 +103,8 @@ pub struct Registry {
     pub entries: [DatabaseEntry; PLACES],
     pub tallies: Tallies,
     pub quotas: Quotas,
+    /// Who waits for which run of a schedule.
+    pub waiters: Waiters,
 }
 
 impl Default for Registry {
@@ -115,6 +118,7 @@ impl Default for Registry {
             entries: std::array::from_fn(|_| DatabaseEntry::default()),
             tallies: Tallies::default(),
             quotas: Quotas::default(),
+            waiters: Waiters::default(),
         }
     }
 }

@@ -146,7 +146,7 @@ fn own_worker(area: &Area, pid: u32) -> Option<u32> {
 
 /// The worker of the one task that a process waits for, if it runs.
 fn task_worker(area: &Area, tasks: Option<&Table>, pid: u32) -> Option<u32> {
-    match tasks?.waits_of(pid).as_slice() {
+    match tasks?.waiters().waits_of(pid).as_slice() {
         [id] => running_in(area, tasks?, *id),
         _ => None,
     }
@@ -228,8 +228,8 @@ fn wait_of<H: CallerHost>(h: &H, area: &Area, tasks: Option<&Table>, pid: u32) -
         return Ok(Wait::Slot(used(area, |_| true)));
     }
     if let Some(tasks) = tasks {
-        let ids = tasks.waits_of(pid);
-        if tasks.waits_for_others(pid) {
+        let ids = tasks.waiters().waits_of(pid);
+        if tasks.waiters().waits_for_others(pid) {
             return Ok(Wait::Nothing);
         }
         if !ids.is_empty() {

@@ -11,6 +11,7 @@ pub mod host;
 pub mod next;
 pub mod part;
 pub mod spec;
+pub mod wait;
 pub mod zone;
 
 #[cfg(test)]

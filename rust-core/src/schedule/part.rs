@@ -54,6 +54,10 @@ pub trait ScheduleStore {
         _ = (entries, said);
         Err(Saved)
     }
+    /// Wake who waits for this run, which has ended; None: any run may have.
+    fn wake_waiters(&self, run: Option<i64>) {
+        _ = run;
+    }
     /// None: its schedule is no more.
     fn command(&self, run: i64) -> Result<Option<Command>, Saved> {
         _ = run;
@@ -143,7 +147,10 @@ impl<'c, H: ScheduleStore + Host + Runner> ScheduleHost for View<'_, 'c, H> {
         self.host.zone(name)
     }
     fn load(&self) -> Result<(Vec<Schedule>, Vec<Run>), Saved> {
-        self.host.load()
+        let loaded = self.host.load()?;
+        // A user may have dropped a schedule, with its runs.
+        self.host.wake_waiters(None);
+        Ok(loaded)
     }
     fn standing(&self, schedules: &[i64]) -> Result<Vec<Standing>, Saved> {
         self.host.standing(schedules)
@@ -152,10 +159,13 @@ impl<'c, H: ScheduleStore + Host + Runner> ScheduleHost for View<'_, 'c, H> {
         let mut said = self.said.borrow_mut();
         let numbers = self.host.record(entries, &said)?;
         for (entry, number) in entries.iter().zip(&numbers) {
-            if let Record::Ended { lease: Some(lease), .. } = entry
+            if let Record::Ended { run, lease, last, .. } = entry
                 && *number != LOCKED
             {
-                said.remove(lease);
+                lease.iter().for_each(|lease| _ = said.remove(lease));
+                if *last {
+                    self.host.wake_waiters(Some(*run));
+                }
             }
         }
         Ok(numbers)

@@ -35,7 +35,6 @@ pub(crate) mod tests;
 pub mod text;
 mod turn;
 pub mod view;
-pub mod waiters;
 
 pub use entry::TaskEntry;
 pub use pages::{MEMORY_PER_TASK, Page, Unloadable};

@@ -5,9 +5,9 @@
 
 use super::entry::{DISK, DOOMED, PINS, READ, TaskEntry};
 use super::pages::Page;
-use super::waiters::Waiters;
 use super::{CRASH_SHUTDOWN, Full, New, TaskChange, TaskState, Ticket};
 use crate::memory;
+use crate::waiters::Waiters;
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 
@@ -60,7 +60,7 @@ pub struct Header {
     pub(super) turn: AtomicU32,
     pub(super) asked: AtomicU64,
     pub stats: Counters,
-    pub(super) waiters: Waiters,
+    waiters: Waiters,
 }
 
 /// A view of the whole.
@@ -72,6 +72,11 @@ pub struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
+    /// Who waits for which task.
+    pub fn waiters(&self) -> &'a Waiters {
+        &self.header.waiters
+    }
+
     /// May there be a queued task?
     pub fn some_queued(&self) -> bool {
         self.header.queued.load(SeqCst) != 0

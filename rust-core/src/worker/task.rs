@@ -174,7 +174,7 @@ impl Worker<'_> {
         table.clear_payload(ticket);
         // Not written down: the server may be stopping, and is to tell after its start what it interrupted.
         let change = table.finish(ticket, lease, &Outcome { end, sqlstate: words.sqlstate, rows: 0, message: &message }, h.timestamp());
-        table.wake(ticket.id, |proc| h.wake(proc));
+        table.waiters().wake(ticket.id, |proc| h.wake(proc));
         if change == (TaskChange::Freed { file: true }) {
             h.drop_file(ticket.id);
         }
@@ -188,7 +188,7 @@ fn record_end<H: WorkerHost>(h: &H, table: &Table, ticket: Ticket, lease: Lease,
     if let Some(record) = table.record(ticket) {
         h.write_down(ticket.index, &record);
     }
-    table.wake(ticket.id, |proc| h.wake(proc));
+    table.waiters().wake(ticket.id, |proc| h.wake(proc));
     if pinned {
         change = table.unpin(ticket);
     }

@@ -33,7 +33,7 @@ pub fn cancel<H: CallerHost>(
             change = table.unpin(ticket);
         }
         if cancelled {
-            table.wake(ticket.id, |proc| h.wake(proc));
+            table.waiters().wake(ticket.id, |proc| h.wake(proc));
             forget_file(h, change, ticket.id);
             return Ok(true);
         }

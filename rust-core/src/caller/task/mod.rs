@@ -92,7 +92,7 @@ pub fn detach<H: CallerHost>(h: &H, caller: &CallerState, id: Option<i64>) -> Re
 /// This process exits: what it holds of the table is given back.
 pub fn leave<H: CallerHost>(h: &H, area: &Area, caller: &CallerState) {
     let Some(table) = caller.tasks.table() else { return };
-    table.delist_all(h.my_pid());
+    table.waiters().delist_all(h.my_pid());
     give_up_turn(h, area, &table);
     if let Some(ticket) = caller.tasks.pinned.take() {
         forget_file(h, table.unpin(ticket), ticket.id);

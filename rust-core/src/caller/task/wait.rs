@@ -61,14 +61,14 @@ pub fn wait<H: CallerHost>(
     }
     let mut places = Vec::new();
     places.room(tickets.len(), "the tasks to wait for")?;
-    for place in tickets.iter().map_while(|ticket| table.enlist(h.my_pid(), h.my_proc(), ticket.id)) {
+    for place in tickets.iter().map_while(|ticket| table.waiters().enlist(h.my_pid(), h.my_proc(), ticket.id)) {
         memory::push(&mut places, place, "the tasks to wait for")?;
     }
     if let Some(last) = places.last().filter(|_| places.len() < tickets.len()) {
-        table.not_all(*last);
+        table.waiters().not_all(*last);
     }
     let result = sleep_until(h, area, caller, &table, call, &tickets, timeout_us, ended);
-    places.into_iter().for_each(|place| table.delist(place));
+    places.into_iter().for_each(|place| table.waiters().delist(place));
     result
 }
 

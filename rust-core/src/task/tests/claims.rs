@@ -405,30 +405,6 @@ fn a_submitter_that_has_not_written_its_name_yet_is_not_taken_for_an_earlier_one
 }
 
 #[test]
-fn waiters_are_woken_by_the_task_that_they_wait_for() {
-    let t = leak(1, 0);
-    let places: Vec<_> = (0..waiters::PLACES as u32).map(|i| t.enlist(1000 + i / 2, i, u64::from(i % 4) + 1).unwrap()).collect();
-    assert_eq!(t.enlist(9, 9, 1), None);
-    assert_eq!((t.waits_of(1000), t.waits_of(1001), t.waits_of(9)), (vec![1, 2], vec![3, 4], vec![]));
-    let woken = |id| {
-        let mut woken = Vec::new();
-        t.wake(id, |proc| woken.push(proc));
-        woken
-    };
-    assert_eq!((woken(1).len(), woken(2)[0], woken(9).len()), (waiters::PLACES / 4, 1, 0));
-    t.delist(places[1]);
-    t.delist_all(1002);
-    assert_eq!((woken(1)[1], woken(2)[0], t.waits_of(1000), t.waits_of(1002)), (8, 9, vec![1], vec![]));
-    assert!(t.enlist(9, 9, 1).is_some());
-    t.delist(places[1]);
-    assert_eq!(t.waits_of(9), [1], "a place given back is not given back again");
-    assert!(!t.waits_for_others(1000));
-    t.not_all(places[0]);
-    assert!(t.waits_for_others(1000) && !t.waits_for_others(1001));
-    assert_eq!((t.waits_of(1000), woken(1)[0]), (vec![1], 0), "what it has said of is known all the same");
-}
-
-#[test]
 fn a_failure_that_nobody_has_read_outlasts_its_owners_results_and_nobody_elses() {
     let t = leak(4, 0);
     let end = |ticket: Ticket, end, at| _ = t.finish(ticket, lease(0, at as u64), &outcome(end), at);

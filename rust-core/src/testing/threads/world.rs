@@ -358,7 +358,7 @@ impl World {
     /// Nobody is listed as waiting for a task, and none is held by anybody.
     pub fn nobody_waits(&self, case: &str) {
         let table = self.table().unwrap();
-        let waits = |proc: &Arc<Proc>| table.waits_of(proc.pid).into_iter().map(|task| (proc.pid, task)).collect::<Vec<_>>();
+        let waits = |proc: &Arc<Proc>| table.waiters().waits_of(proc.pid).into_iter().map(|task| (proc.pid, task)).collect::<Vec<_>>();
         let waiters: Vec<_> = self.procs.lock().unwrap().iter().flat_map(waits).collect();
         assert_eq!(waiters, [], "{case}: waiters");
         // A worker may just be writing down how one has ended.
