@@ -14,7 +14,9 @@
 #include "events/events.h"
 
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "catalog/dependency.h"
+#include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_extension.h"
@@ -23,7 +25,6 @@
 #include "commands/typecmds.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/syscache.h"
@@ -101,6 +102,10 @@ aside_definition_owner(const AsideDefinition *definition)
 /*
  * DROP EXTENSION must drop the proxies, and pg_dump must dump them. Neither
  * pg_dump nor pg_upgrade keeps such a dependency.
+ *
+ * Nobody may drop the proxy before this transaction ends. A lock would see to
+ * that, but there may be more proxies than the server has room for locks. So
+ * this writes the row of the type: whoever deletes it waits, and then fails.
  */
 static void
 depend_on_extension(Oid proxy)
@@ -108,13 +113,21 @@ depend_on_extension(Oid proxy)
 	Oid			extension = get_extension_oid("pg_aside", true);
 	ObjectAddress own = {TypeRelationId, proxy, 0};
 	ObjectAddress other = {ExtensionRelationId, extension, 0};
+	Relation	types;
+	HeapTuple	type;
 
 	if (!OidIsValid(extension) || list_member_oid(getAutoExtensionsOfObject(TypeRelationId, proxy), extension))
 		return;
+	types = table_open(TypeRelationId, RowExclusiveLock);
+	type = SearchSysCacheCopy1(TYPEOID, ObjectIdGetDatum(proxy));
 	/* It may have been dropped meanwhile. */
-	LockDatabaseObject(TypeRelationId, proxy, 0, AccessShareLock);
-	if (SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(proxy)))
+	if (HeapTupleIsValid(type))
+	{
+		CatalogTupleUpdate(types, &type->t_self, type);
 		recordDependencyOn(&own, &other, DEPENDENCY_AUTO_EXTENSION);
+		CommandCounterIncrement();
+	}
+	table_close(types, RowExclusiveLock);
 }
 
 /*

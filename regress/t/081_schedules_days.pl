@@ -17,6 +17,8 @@ my $many = $ENV{ASIDE_TEST_SCHEDULES} || 3000;
 my $node = aside_node('days', conf => <<'CONF');
 restart_after_crash = on
 max_worker_processes = 24
+# However many schedules one statement sets, they need few locks.
+max_locks_per_transaction = 10
 CONF
 
 sub sql { my ($sql, $db) = @_; return $node->safe_psql($db // 'postgres', $sql); }

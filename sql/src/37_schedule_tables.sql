@@ -29,9 +29,10 @@ CREATE TABLE aside.schedule (
     next_run_at timestamptz,
     last_due timestamptz,
     fired bigint NOT NULL DEFAULT 0,
-    failures int NOT NULL DEFAULT 0
+    failures int NOT NULL DEFAULT 0,
+    maker oid
 );
-CREATE INDEX schedule_name ON aside.schedule (name);
+CREATE UNIQUE INDEX schedule_name ON aside.schedule (name, maker);
 COMMENT ON TABLE aside.schedule IS 'schedules, as schedule_set made them; the view aside.schedules shows them';
 COMMENT ON COLUMN aside.schedule.owner IS 'name of the role that the schedule acts for; the owner of the schedule''s proxy is that role';
 COMMENT ON COLUMN aside.schedule.inert IS 'true if the schedule was restored where its role did not exist; then the schedule belongs to nobody';
@@ -40,6 +41,8 @@ COMMENT ON COLUMN aside.schedule.database IS 'database in which the command runs
 COMMENT ON COLUMN aside.schedule.next_due IS 'the next due time; next_run_at is this time plus the jitter';
 COMMENT ON COLUMN aside.schedule.fired IS 'number of due times that became runs';
 COMMENT ON COLUMN aside.schedule.failures IS 'number of runs that have failed since the last successful one';
+COMMENT ON COLUMN aside.schedule.maker IS
+    'role that made the schedule; by the index, two sessions of that role cannot make it at the same time; NULL if another role owns it and the maker has made one anew';
 
 CREATE SEQUENCE aside.schedule_run_id;
 CREATE TABLE aside.schedule_run (

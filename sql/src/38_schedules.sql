@@ -147,51 +147,63 @@ BEGIN
         PERFORM aside.schedule_target(caller, database);
         row.database := database;
     END IF;
-    -- Two sessions may set the same schedule at the same time. The second one replaces what the first one made.
-    PERFORM pg_advisory_xact_lock('aside.schedule'::regclass::int, hashtext(caller || ' ' || name));
-    SELECT s.* INTO before FROM aside.schedule s
-        WHERE s.name = schedule_set.name AND NOT s.inert AND aside.definition_owner('schedule', s.id, s.name) = caller FOR UPDATE;
-    IF before.spec = spec AND before.timezone = timezone THEN
-        row.rule := before.rule;
-        row.next_due := before.next_due;
-        row.next_run_at := before.next_run_at;
-        row.last_due := before.last_due;
-        row.fired := before.fired;
-    ELSE
-        row.rule := aside.schedule_rule(spec, timezone, at);
-        row.next_due := (aside.schedule_dues(row.rule, timezone, 1, at))[1];
-        IF row.rule <> 'reboot' AND (row.next_due IS NULL OR row.next_due > until) THEN
-            RAISE EXCEPTION 'schedule specification "%" can never fire', spec USING ERRCODE = '22023',
-                DETAIL = CASE WHEN row.next_due IS NULL THEN 'No due time is left.' ELSE format('It is first due at %s, and ends at %s.', row.next_due, until) END;
+    LOOP
+        SELECT s.* INTO before FROM aside.schedule s
+            WHERE s.name = schedule_set.name AND NOT s.inert AND aside.definition_owner('schedule', s.id, s.name) = caller FOR UPDATE;
+        IF before.spec = spec AND before.timezone = timezone THEN
+            row.rule := before.rule;
+            row.next_due := before.next_due;
+            row.next_run_at := before.next_run_at;
+            row.last_due := before.last_due;
+            row.fired := before.fired;
+        ELSE
+            row.rule := aside.schedule_rule(spec, timezone, at);
+            row.next_due := (aside.schedule_dues(row.rule, timezone, 1, at))[1];
+            IF row.rule <> 'reboot' AND (row.next_due IS NULL OR row.next_due > until) THEN
+                RAISE EXCEPTION 'schedule specification "%" can never fire', spec USING ERRCODE = '22023',
+                    DETAIL = CASE WHEN row.next_due IS NULL THEN 'No due time is left.' ELSE format('It is first due at %s, and ends at %s.', row.next_due, until) END;
+            END IF;
+            row.next_run_at := row.next_due + coalesce(jitter, interval '0') * random();
+            row.last_due := CASE row.rule WHEN 'reboot' THEN at END;
+            row.fired := 0;
         END IF;
-        row.next_run_at := row.next_due + coalesce(jitter, interval '0') * random();
-        row.last_due := CASE row.rule WHEN 'reboot' THEN at END;
-        row.fired := 0;
-    END IF;
-    IF before.id IS NOT NULL THEN
-        UPDATE aside.schedule s SET (spec, rule, timezone, command, overlap, misfire, misfire_deadline, max_attempts, backoff, timeout, jitter,
-                until, max_runs, priority, database, history, paused, revision, next_due, next_run_at, last_due, fired)
-            = (schedule_set.spec, row.rule, schedule_set.timezone, schedule_set.command, schedule_set.overlap, schedule_set.misfire,
-                schedule_set.misfire_deadline, schedule_set.max_attempts, schedule_set.backoff, schedule_set.timeout, schedule_set.jitter,
-                schedule_set.until, schedule_set.max_runs, schedule_set.priority, row.database, schedule_set.history,
-                NOT enabled, s.revision + 1, row.next_due, row.next_run_at, row.last_due, row.fired)
-            WHERE s.id = before.id;
-        RETURN before.id;
-    END IF;
-    quota := current_setting('aside.max_schedules_per_role')::int;
-    IF quota > 0 AND (SELECT count(*) FROM aside.schedule_owners s WHERE s.role = caller) >= quota THEN
-        RAISE EXCEPTION 'too many schedules of role "%"', caller_name USING ERRCODE = '53400',
-            DETAIL = format('The limit is %s.', quota), HINT = 'Consider increasing "aside.max_schedules_per_role".';
-    END IF;
-    -- The owner of a proxy can rename the proxy. So a proxy of another schedule may have the new schedule's name by now. It must not be
-    -- taken for the new schedule's proxy.
-    row.id := nextval('aside.schedule_id_seq');
-    PERFORM aside.definition_end('schedule', row.id, name);
-    INSERT INTO aside.schedule (id, name, owner, spec, rule, timezone, command, overlap, misfire, misfire_deadline, max_attempts, backoff,
-        timeout, jitter, until, max_runs, priority, database, history, paused, next_due, next_run_at, last_due) OVERRIDING SYSTEM VALUE
-    VALUES (row.id, name, caller_name, spec, row.rule, timezone, command, overlap, misfire, misfire_deadline, max_attempts, backoff,
-        timeout, jitter, until, max_runs, priority, row.database, history, NOT enabled, row.next_due, row.next_run_at, row.last_due);
-    RETURN row.id;
+        IF before.id IS NOT NULL THEN
+            UPDATE aside.schedule s SET (spec, rule, timezone, command, overlap, misfire, misfire_deadline, max_attempts, backoff, timeout, jitter,
+                    until, max_runs, priority, database, history, paused, revision, next_due, next_run_at, last_due, fired)
+                = (schedule_set.spec, row.rule, schedule_set.timezone, schedule_set.command, schedule_set.overlap, schedule_set.misfire,
+                    schedule_set.misfire_deadline, schedule_set.max_attempts, schedule_set.backoff, schedule_set.timeout, schedule_set.jitter,
+                    schedule_set.until, schedule_set.max_runs, schedule_set.priority, row.database, schedule_set.history,
+                    NOT enabled, s.revision + 1, row.next_due, row.next_run_at, row.last_due, row.fired)
+                WHERE s.id = before.id;
+            RETURN before.id;
+        END IF;
+        quota := current_setting('aside.max_schedules_per_role')::int;
+        IF quota > 0 AND (SELECT count(*) FROM aside.schedule_owners s WHERE s.role = caller) >= quota THEN
+            RAISE EXCEPTION 'too many schedules of role "%"', caller_name USING ERRCODE = '53400',
+                DETAIL = format('The limit is %s.', quota), HINT = 'Consider increasing "aside.max_schedules_per_role".';
+        END IF;
+        -- The owner of a proxy can rename the proxy. So a proxy of another schedule may have the new schedule's name by now. It must not be
+        -- taken for the new schedule's proxy.
+        row.id := nextval('aside.schedule_id_seq');
+        PERFORM aside.definition_end('schedule', row.id, name);
+        INSERT INTO aside.schedule (id, name, owner, spec, rule, timezone, command, overlap, misfire, misfire_deadline, max_attempts, backoff,
+            timeout, jitter, until, max_runs, priority, database, history, paused, next_due, next_run_at, last_due, maker) OVERRIDING SYSTEM VALUE
+        VALUES (row.id, name, caller_name, spec, row.rule, timezone, command, overlap, misfire, misfire_deadline, max_attempts, backoff,
+            timeout, jitter, until, max_runs, priority, row.database, history, NOT enabled, row.next_due, row.next_run_at, row.last_due, caller)
+        ON CONFLICT DO NOTHING;
+        IF FOUND THEN
+            RETURN row.id;
+        END IF;
+        -- Another session has made it since, and this one replaces it. Or the role once made one that has ended, or is another's now.
+        FOR before IN SELECT s.* FROM aside.schedule s WHERE s.name = schedule_set.name AND s.maker = caller
+                AND (s.inert OR aside.definition_owner('schedule', s.id, s.name) IS DISTINCT FROM caller) FOR UPDATE LOOP
+            IF NOT before.inert AND aside.definition_owner('schedule', before.id, name) IS NULL THEN
+                PERFORM aside.schedule_end(before);
+            ELSE
+                UPDATE aside.schedule s SET maker = NULL WHERE s.id = before.id;
+            END IF;
+        END LOOP;
+    END LOOP;
 END $$;
 
 CREATE FUNCTION aside.schedule_drop(caller oid, name text) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
