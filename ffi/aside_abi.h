@@ -611,6 +611,14 @@ typedef struct aside_worker_host
 
 /* ---- events ---- */
 
+/* A channel that a handler had before: its events with ids above `since`, up to `until`, are for it. */
+typedef struct aside_former
+{
+	int64_t		since;
+	int64_t		until;
+	aside_bytes channel;
+} aside_former;
+
 /* A handler of events, as its row says. Times in microseconds. */
 typedef struct aside_handler_spec
 {
@@ -629,6 +637,8 @@ typedef struct aside_handler_spec
 	int64_t		since;
 	aside_bytes name;
 	aside_bytes channel;
+	const aside_former *former;
+	size_t		nformer;
 } aside_handler_spec;
 
 /* What becomes of a definition, such as a handler, just now. */

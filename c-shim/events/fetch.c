@@ -51,7 +51,7 @@ lend_snapshot(aside_snapshot *seen)
 
 /* Events that a handler takes. An event without a handler costs little. */
 #define FOR_SOMEBODY \
-	" AND (e.target IS NOT NULL OR e.command IS NOT NULL OR e.channel IN (SELECT h.channel FROM aside.event_handler h))"
+	" AND (e.target IS NOT NULL OR e.command IS NOT NULL OR e.channel IN (SELECT a.channel FROM aside.event_addresses a WHERE a.channel IS NOT NULL))"
 
 #define NEW_EVENTS(n) \
 	FETCHED_COLUMNS(n) " FROM aside.event_" n " e WHERE e.txid >= $1" FOR_SOMEBODY " UNION ALL " \
@@ -63,15 +63,6 @@ lend_snapshot(aside_snapshot *seen)
 	"(e.command = 'cancel' OR e.channel IN (SELECT h.channel FROM aside.event_handler h WHERE h.since >= $3))"
 
 /*
- * Handlers by what makes an event theirs, as aside.event_by() says it. This is
- * one equality, so the join is no loop over events and handlers. The view
- * aside.event_handled_by is the same for users, and also asks who owns them.
- */
-#define HANDLERS_BY \
-	"(SELECT aside.event_by(channel, NULL) AS by, since, id, paused, ordered FROM aside.event_handler " \
-	"UNION ALL SELECT aside.event_by(NULL, id), 0, id, paused, ordered FROM aside.event_handler)"
-
-/*
  * Each event of a partition with each handler for which it has not ended, and
  * what the log says. Paused handlers come last, and so do events of unordered
  * handlers that are due later.
@@ -80,9 +71,9 @@ lend_snapshot(aside_snapshot *seen)
 	FETCHED_COLUMNS(n) ", k.handler::int8, k.attempts::int8, k.paused::int::int8, k.unfinished::int::int8, k.next_at, " \
 	"(k.paused OR (NOT k.ordered AND coalesce(k.next_at, e.run_at, e.emitted) > now() + interval '10 minutes'))::int::int8 " \
 	"FROM aside.event_" n " e JOIN (" \
-	"SELECT p.id, h.id AS handler, coalesce(l.attempts, 0) + p.attempts AS attempts, " \
+	"SELECT p.id, h.handler, coalesce(l.attempts, 0) + p.attempts AS attempts, " \
 	"coalesce(l.unfinished, false) AS unfinished, l.next_at, h.paused, h.ordered " \
-	"FROM aside.event_" n " p JOIN " HANDLERS_BY " h ON h.since < p.id AND " \
+	"FROM aside.event_" n " p JOIN aside.event_addresses h ON h.since < p.id AND p.id <= h.until AND " \
 	"h.by = aside.event_by(p.channel, p.target) LEFT JOIN (" \
 	"SELECT o.handler, ev, count(*) FILTER (WHERE o.kind = " ASIDE_SQL_ATTEMPT ") " \
 	"- count(*) FILTER (WHERE o.kind = " ASIDE_SQL_WITHDRAWN " OR (o.kind = " ASIDE_SQL_FAILED " AND o.attempt IS NULL)) AS attempts, " \
@@ -90,7 +81,7 @@ lend_snapshot(aside_snapshot *seen)
 	"count(*) FILTER (WHERE o.kind = " ASIDE_SQL_ATTEMPT ") > count(*) FILTER (WHERE o.kind IN (" ASIDE_SQL_WITHDRAWN ", " ASIDE_SQL_FAILED ", " ASIDE_SQL_DEAD ", " ASIDE_SQL_DONE ")) AS unfinished, " \
 	"max(o.next_at) AS next_at " \
 	"FROM aside.event_log_" n " o, unnest(o.events) ev GROUP BY o.handler, ev) l " \
-	"ON l.ev = p.id AND l.handler = h.id " \
+	"ON l.ev = p.id AND l.handler = h.handler " \
 	"WHERE (p.command IS NULL OR p.command = 'notify') AND l.ended IS NOT TRUE) k ON k.id = e.id"
 
 /* Commands to the coordinator, which have no handlers. */

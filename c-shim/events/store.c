@@ -28,6 +28,29 @@ definition_of(const aside_handler_spec *handler)
 	return definition;
 }
 
+/* Channels that these handlers had before. A query returns them in the order of the handlers. */
+static void
+lend_former(aside_handler_spec *specs, size_t count)
+{
+	aside_former *all;
+	size_t		next = 0;
+
+	aside_run_query("SELECT a.handler, a.since, a.until, a.channel FROM aside.event_addresses a JOIN aside.event_handler h ON h.id = a.handler "
+					"WHERE NOT h.inert AND a.channel IS NOT NULL AND a.until < 9223372036854775807 ORDER BY a.handler",
+					0, NULL, NULL, NULL, SPI_OK_SELECT);
+	all = MemoryContextAllocZero(aside_lent, sizeof(aside_former) * Max(SPI_processed, 1));
+	for (size_t i = 0; i < SPI_processed; i++)
+	{
+		while (next < count && specs[next].id < aside_number_at(i, 1))
+			next++;
+		if (next == count || specs[next].id != aside_number_at(i, 1))
+			continue;
+		all[i] = (aside_former) {.since = aside_number_at(i, 2), .until = aside_number_at(i, 3), .channel = aside_lend_text(i, 4)};
+		if (specs[next].nformer++ == 0)
+			specs[next].former = &all[i];
+	}
+}
+
 static aside_status
 host_handlers(const aside_handler_spec **specs, size_t *count)
 {
@@ -66,6 +89,7 @@ host_handlers(const aside_handler_spec **specs, size_t *count)
 			spec->name = aside_lend_text(i, 13);
 			spec->channel = aside_lend_text(i, 14);
 		}
+		lend_former(all, *count);
 		*specs = all;
 		aside_end_work();
 	}

@@ -196,6 +196,8 @@ aside_async_event_emit(PG_FUNCTION_ARGS)
 	tables = aside_event_tables();
 	aside_check_tables_owner(tables.owner);
 	partition = aside_current_partition();
+	/* What has an id has a transaction: whoever knows of a later id, and that no such transaction runs, has seen all before it. */
+	(void) GetTopFullTransactionId();
 	id = aside_next_event_id();
 	if (partition < 0 || !PG_ARGISNULL(6))
 	{

@@ -8,7 +8,7 @@ use crate::hosts::world::{done, no_memory};
 use aside_core::async_event::EventStore;
 use aside_core::async_event::complaints::Complaint;
 use aside_core::async_event::host::Ask;
-use aside_core::async_event::spec::{Command, EventPlace, Fetched, Known, LogEntry, Notification, Spec};
+use aside_core::async_event::spec::{Command, EventPlace, Fetched, Former, Known, LogEntry, Notification, Spec};
 use aside_core::caller::process::CallerState;
 use aside_core::coordinator::host::{Host, Line, Lost};
 use aside_core::coordinator::runner::{Runner, Work};
@@ -212,6 +212,12 @@ impl EventStore for Events<'_> {
         let specs = unsafe { slice(data, count) };
         // SAFETY: as above.
         let text = |bytes: &aside_bytes| unsafe { memory::copy(optional(bytes).unwrap_or_default(), WHAT) };
+        let formers = |s: &aside_handler_spec| {
+            // SAFETY: as above.
+            let formers: &[aside_former] = unsafe { slice(s.former, s.nformer) };
+            let former = |f: &aside_former| Ok(Former { channel: text(&f.channel)?, since: f.since, until: f.until });
+            memory::try_collect(formers.iter().map(former), WHAT)
+        };
         let spec = |s: &aside_handler_spec| {
             Ok(Spec {
                 id: s.id,
@@ -229,13 +235,20 @@ impl EventStore for Events<'_> {
                 durable: s.durable != 0,
                 paused: s.paused != 0,
                 since: s.since,
+                former: formers(s)?,
                 version: u64::from(s.version),
             })
         };
         memory::try_collect(specs.iter().map(spec), WHAT).map_err(|no| self.no_memory(no))
     }
     fn standing(&self, handlers: &[&Spec]) -> Result<Vec<Standing>, Saved> {
-        let asked = |spec: &&Spec| aside_handler_spec { id: spec.id, name: lend(&spec.name), channel: lend(&[]), ..Default::default() };
+        let asked = |spec: &&Spec| aside_handler_spec {
+            id: spec.id,
+            name: lend(&spec.name),
+            channel: lend(&[]),
+            former: std::ptr::null(),
+            ..Default::default()
+        };
         let no = |no| self.no_memory(no);
         let asked = memory::collect(handlers.iter().map(asked), WHAT).map_err(no)?;
         let mut out = Vec::new();

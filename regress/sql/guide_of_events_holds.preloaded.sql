@@ -19,6 +19,14 @@ COMMIT;
 CALL until('EXISTS (SELECT FROM parcel)');
 SELECT * FROM parcel;
 
+-- Changing a handler
+CREATE FUNCTION ship_all(e aside.event[]) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO parcel SELECT payload ->> 'customer', attempt FROM unnest(e) $$;
+SELECT async_event_alter('order', concurrency => 4, timeout => '30 s');
+SELECT async_event_alter('order', handler => 'ship_all(aside.event[])', batch_size => 100);
+SELECT async_event_on('order', 'ship_all(aside.event[])', batch_size => 50, replace => true);       -- concurrency is 1 again
+SELECT handler, concurrency, batch_size, timeout FROM aside.handlers WHERE name = 'order';
+
 -- Emitting; what is kept is there still
 SELECT async_event_pause('order');
 SELECT async_event_emit('order', '{"customer": "bob"}', delay => '10 min');           -- or run_at
@@ -50,4 +58,4 @@ SELECT count(*) FROM aside.dead_events WHERE handler = 'poison';
 
 SELECT async_event_off('order'), async_event_off('poison');
 DROP TABLE parcel;
-DROP FUNCTION ship, poison;
+DROP FUNCTION ship, ship_all, poison;

@@ -37,6 +37,7 @@ CREATE TABLE aside.event_handler (
     durable boolean NOT NULL,
     paused boolean NOT NULL DEFAULT false,
     since bigint NOT NULL,
+    former jsonb,
     version int NOT NULL DEFAULT 1,
     created timestamptz NOT NULL DEFAULT now(),
     CHECK ((form = 'c') = (command IS NOT NULL) AND (form = 'c') = (handler IS NULL)),
@@ -48,6 +49,9 @@ COMMENT ON COLUMN aside.event_handler.inert IS 'The handler was restored where i
 COMMENT ON COLUMN aside.event_handler.function IS
     'The handler''s function when the row was written, here or by a restore. A function of that name but another OID is called only if its owner is function_owner, the handler''s owner, or a superuser.';
 COMMENT ON COLUMN aside.event_handler.function_owner IS 'Owner of the function when the row was written.';
+COMMENT ON COLUMN aside.event_handler.since IS 'Events of the channel with higher ids are for the handler.';
+COMMENT ON COLUMN aside.event_handler.former IS
+    'Channels that the handler had before: their events with ids above "since", up to "until", are for it too. NULL for "until": all, until the coordinator knows of the change. Column "seen" is the transaction before which the last of them was emitted.';
 COMMENT ON TABLE aside.event_handler IS 'Handlers of events, made by async_event_on. The view aside.handlers shows them.';
 CREATE TABLE aside.event_control (partition int NOT NULL);
 INSERT INTO aside.event_control VALUES (0);
@@ -102,6 +106,16 @@ CREATE FUNCTION aside.event_by(channel text, target bigint) RETURNS text LANGUAG
 COMMENT ON FUNCTION aside.event_by(text, bigint) IS 'Says for whom an event is; the view aside.event_handled_by says which handlers that means.';
 -- The views of users ask it.
 GRANT EXECUTE ON FUNCTION aside.event_by(text, bigint) TO aside_user;
+-- Which events are for which handlers: of a channel, in a range of ids, or of one handler. One equality, so that a join with
+-- events is no loop over events and handlers.
+CREATE VIEW aside.event_addresses AS
+    SELECT aside.event_by(h.channel, NULL) AS by, h.since, 9223372036854775807 AS until, h.id AS handler, h.channel, h.paused, h.ordered
+        FROM aside.event_handler h
+    UNION ALL SELECT aside.event_by(f.channel, NULL), f.since, coalesce(f.until, 9223372036854775807), h.id, f.channel, h.paused, h.ordered
+        FROM aside.event_handler h, pg_catalog.jsonb_to_recordset(h.former) f (channel text, since bigint, until bigint) WHERE h.former IS NOT NULL
+    UNION ALL SELECT aside.event_by(NULL, h.id), 0, 9223372036854775807, h.id, NULL, h.paused, h.ordered FROM aside.event_handler h;
+COMMENT ON VIEW aside.event_addresses IS
+    'Maps the address of an event, a channel or one handler, to the handlers that handle it: those with ids above "since", up to "until".';
 COMMENT ON TABLE aside.event_0 IS 'Emitted events: one of three partitions that are used in turn.';
 COMMENT ON TABLE aside.event_1 IS 'Emitted events: a partition, like aside.event_0.';
 COMMENT ON TABLE aside.event_2 IS 'Emitted events: a partition, like aside.event_0.';

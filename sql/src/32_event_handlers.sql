@@ -28,8 +28,9 @@ BEGIN
     DELETE FROM aside.event_dead d WHERE d.handler = ended.id;
     DELETE FROM aside.event_handler h WHERE h.id = ended.id;
     -- What waits and no other handler gets ends here, so its unique keys are free.
-    DELETE FROM aside.event_unique u WHERE u.channel = ended.channel
-        AND NOT EXISTS (SELECT FROM aside.event_handler h WHERE h.channel = ended.channel AND h.since < u.event);
+    DELETE FROM aside.event_unique u
+        WHERE (u.channel = ended.channel OR u.channel IN (SELECT f.channel FROM jsonb_to_recordset(ended.former) f (channel text)))
+            AND NOT EXISTS (SELECT FROM aside.event_addresses a WHERE a.channel = u.channel AND a.since < u.event AND u.event <= a.until);
 END $$;
 COMMENT ON FUNCTION aside.event_handler_end(aside.event_handler) IS 'Ends a handler. Deletes its dead events, and the events that wait for it alone.';
 
@@ -60,120 +61,119 @@ BEGIN
         WHERE NOT h.inert AND r.rolname <> h.owner AND pg_has_role(r.oid, 'USAGE') FOR UPDATE OF h SKIP LOCKED LOOP
         UPDATE aside.event_handler h SET owner = pg_get_userbyid(aside.definition_owner('handler', h.id, h.name)) WHERE h.id = found.id;
     END LOOP;
+    FOR found IN SELECT * FROM aside.event_handler h WHERE h.former IS NOT NULL FOR UPDATE SKIP LOCKED LOOP
+        PERFORM aside.event_close_former(found);
+    END LOOP;
     PERFORM aside.definition_keep('handler', h.id, h.name) FROM aside.event_handler h WHERE NOT h.inert;
 END $$;
-COMMENT ON FUNCTION aside.event_handlers_settle() IS 'Ends the handlers whose proxies are gone, and records who owns the other proxies now.';
+COMMENT ON FUNCTION aside.event_handlers_settle() IS 'Ends the handlers whose proxies are gone, records who owns the other proxies now, and ends what handlers get of channels that they have left.';
 
 CREATE FUNCTION aside.async_event_on(caller oid, channel text, handler regprocedure, command text, name text, concurrency int,
-    batch_size int, max_attempts int, backoff interval, backoff_cap interval, timeout interval, ordered boolean, durable boolean)
-RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+    batch_size int, max_attempts int, backoff interval, backoff_cap interval, timeout interval, ordered boolean, durable boolean,
+    replace boolean) RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    caller_name name := (SELECT r.rolname FROM pg_roles r WHERE r.oid = caller);
-    of_function pg_proc;
-    form text;
-    signature text;
-    new_name text := coalesce(name, channel);
-    new_id bigint;
-    obstacle text;
-    ended aside.event_handler;
-    quota int;
-    wrong record;
+    found aside.event_handler;
+    wanted aside.event_handler;
+    collided boolean := false;
 BEGIN
-    IF channel IS NULL OR channel = '' THEN
-        RAISE EXCEPTION 'channel of an event handler must not be null or empty' USING ERRCODE = '22004';
-    END IF;
-    IF octet_length(coalesce(name, channel)) > 2000 THEN
-        RAISE EXCEPTION 'name of an event handler is too long' USING ERRCODE = '54000',
-            DETAIL = format('It has %s bytes; the limit is 2000.', octet_length(coalesce(name, channel)));
-    END IF;
-    IF octet_length(channel) > 2000 THEN
-        RAISE EXCEPTION 'channel name is too long' USING ERRCODE = '54000',
-            DETAIL = format('It has %s bytes; the limit for a handler is 2000.', octet_length(channel));
-    END IF;
-    -- Events may have longer ones.
-    IF octet_length(channel) > 63 AND durable THEN
-        RAISE EXCEPTION 'channel name is too long' USING ERRCODE = '22023',
-            DETAIL = format('It has %s bytes. NOTIFY allows at most 63, so this handler would have no notification to record.',
-                octet_length(channel)),
-            HINT = 'Use a shorter channel name, or set the option "durable" to false.';
-    END IF;
-    IF (handler IS NULL) = (command IS NULL) THEN
-        RAISE EXCEPTION 'an event handler must have either a function or a command' USING ERRCODE = '22023',
-            HINT = 'Give exactly one of the arguments "handler" and "command".';
-    END IF;
-    SELECT * INTO wrong FROM (VALUES
-            ('concurrency', concurrency::text, concurrency >= 1, 'at least 1'),
-            ('batch_size', batch_size::text, batch_size >= 1, 'at least 1'),
-            ('max_attempts', max_attempts::text, max_attempts >= 1, 'at least 1'),
-            ('backoff', backoff::text, backoff >= interval '0', 'zero or longer'),
-            ('backoff_cap', backoff_cap::text, backoff_cap >= interval '0', 'zero or longer'),
-            ('timeout', timeout::text, timeout IS NULL OR timeout > interval '0', 'longer than zero, or null for no timeout'),
-            ('ordered', ordered::text, ordered IS NOT NULL, 'true or false'),
-            ('durable', durable::text, durable IS NOT NULL, 'true or false')) o (option, value, allowed, range)
-        WHERE allowed IS NOT TRUE LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'option "%" of an event handler is out of range', wrong.option USING ERRCODE = '22023',
-            DETAIL = format('It is %s, but must be %s.', coalesce(wrong.value, 'null'), wrong.range);
-    END IF;
-    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = caller AND r.rolcanlogin) THEN
-        RAISE EXCEPTION 'the owner of an event handler must be able to log in' USING ERRCODE = '0A000',
-            DETAIL = format('Handlers run as their owner, and role "%s" cannot log in.', caller_name),
-            HINT = 'Create the handler as a role that can log in, for example a member of this role.';
-    END IF;
-    obstacle := aside.definition_obstacle(caller);
-    IF obstacle IS NOT NULL THEN
-        RAISE EXCEPTION 'permission denied to define an event handler' USING ERRCODE = '42501', DETAIL = format('The handler could not run: %s.', obstacle);
-    END IF;
-    IF handler IS NULL THEN
-        form := 'command';
-    ELSE
-        SELECT * INTO of_function FROM pg_proc p WHERE p.oid = handler;
-        IF NOT has_function_privilege(caller, handler, 'EXECUTE') THEN
-            RAISE EXCEPTION 'permission denied for function %', handler USING ERRCODE = '42501';
+    LOOP
+        wanted := NULL;
+        wanted.name := coalesce(name, channel);
+        IF replace AND EXISTS (SELECT FROM aside.event_handlers h WHERE h.name = wanted.name) THEN
+            found := aside.event_handler_of(caller, wanted.name);
+            wanted := found;
+        ELSE
+            found := NULL;
         END IF;
-        form := CASE
-            WHEN of_function.prokind <> 'f' OR of_function.pronargs <> 1 THEN NULL
-            WHEN of_function.proargtypes[0] = 'aside.event'::regtype THEN 'event'
-            WHEN of_function.proargtypes[0] = 'aside.event[]'::regtype THEN 'array'
-            WHEN of_function.proargtypes[0] = 'jsonb'::regtype THEN 'jsonb'
-            WHEN of_function.proargtypes[0] = 'text'::regtype THEN 'text'
+        wanted.channel := channel;
+        wanted.concurrency := concurrency;
+        wanted.batch_size := batch_size;
+        wanted.max_attempts := max_attempts;
+        wanted.backoff := backoff;
+        wanted.backoff_cap := backoff_cap;
+        wanted.timeout := timeout;
+        wanted.ordered := ordered;
+        wanted.durable := durable;
+        PERFORM aside.event_check_options(wanted, handler, command);
+        IF found.id IS NOT NULL THEN
+            PERFORM aside.event_handler_change(found, aside.event_with_function(wanted, handler, command,
+                aside.definition_owner('handler', found.id, found.name)), NULL);
+            RETURN wanted.name;
+        END IF;
+        PERFORM aside.event_check_owner(caller);
+        wanted := aside.event_with_function(wanted, handler, command, caller);
+        PERFORM aside.event_free_name(wanted.name);
+        PERFORM aside.event_check_quotas(caller, wanted.channel, NULL);
+        -- Whoever owns a proxy can rename it: none that bears this name by now is to be taken for that of a restored row.
+        wanted.id := nextval('aside.event_handler_id_seq');
+        PERFORM aside.definition_end('handler', wanted.id, wanted.name);
+        BEGIN
+            INSERT INTO aside.event_handler (id, name, channel, owner, handler, command, form, concurrency, batch_size, max_attempts,
+                backoff, backoff_cap, timeout, ordered, durable, since) OVERRIDING SYSTEM VALUE
+            VALUES (wanted.id, wanted.name, wanted.channel, pg_get_userbyid(caller), wanted.handler, wanted.command, wanted.form,
+                wanted.concurrency, wanted.batch_size, wanted.max_attempts, wanted.backoff, wanted.backoff_cap, wanted.timeout,
+                wanted.ordered, wanted.durable, aside.event_next_id());
+            RETURN wanted.name;
+        EXCEPTION WHEN unique_violation THEN
+            -- Somebody else has made it meanwhile, and committed.
+            IF collided THEN
+                RAISE;
+            END IF;
+            collided := true;
         END;
-        IF form IS NULL THEN
-            RAISE EXCEPTION 'function % cannot handle events', handler USING ERRCODE = '42P13',
-                HINT = 'Use a function with one argument, of type aside.event, aside.event[], jsonb or text.';
+    END LOOP;
+END $$;
+
+CREATE FUNCTION aside.async_event_alter(caller oid, name text, channel text, handler regprocedure, command text, concurrency int,
+    batch_size int, max_attempts int, backoff interval, backoff_cap interval, timeout interval, ordered boolean, durable boolean,
+    owner regrole, new_name text) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found aside.event_handler := aside.event_handler_of(caller, name);
+    wanted aside.event_handler := found;
+    role oid := coalesce(owner, CASE WHEN NOT found.inert THEN aside.definition_owner('handler', found.id, found.name) END);
+    unset regprocedure := CASE WHEN command IS NULL THEN to_regprocedure(found.handler) END;
+BEGIN
+    wanted.name := coalesce(new_name, found.name);
+    wanted.channel := coalesce(channel, found.channel);
+    wanted.concurrency := coalesce(concurrency, found.concurrency);
+    wanted.batch_size := coalesce(batch_size, found.batch_size);
+    wanted.max_attempts := coalesce(max_attempts, found.max_attempts);
+    wanted.backoff := coalesce(backoff, found.backoff);
+    wanted.backoff_cap := coalesce(backoff_cap, found.backoff_cap);
+    wanted.timeout := CASE WHEN timeout = interval '0' THEN NULL ELSE coalesce(timeout, found.timeout) END;
+    wanted.ordered := coalesce(ordered, found.ordered);
+    wanted.durable := coalesce(durable, found.durable);
+    IF handler IS NULL AND command IS NULL THEN
+        PERFORM aside.event_check_options(wanted, NULL, '');
+    ELSE
+        PERFORM aside.event_check_options(wanted, handler, command);
+        IF role IS NULL THEN
+            RAISE EXCEPTION 'event handler "%" belongs to nobody', name USING ERRCODE = '55000',
+                HINT = 'Give it an owner with the argument "owner".';
         END IF;
-        SELECT format('%I.%I(%s)', n.nspname, of_function.proname, format_type(of_function.proargtypes[0], NULL))
-            INTO signature FROM pg_namespace n WHERE n.oid = of_function.pronamespace;
+        wanted := aside.event_with_function(wanted, handler, command, role);
     END IF;
-    SELECT * INTO ended FROM aside.event_handler h
-        WHERE h.name = new_name AND NOT h.inert AND aside.definition_owner('handler', h.id, h.name) IS NULL FOR UPDATE;
-    IF FOUND THEN
-        PERFORM aside.event_handler_end(ended);
+    IF owner IS NOT NULL THEN
+        IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = caller AND (r.rolsuper OR pg_has_role(caller, owner, 'USAGE'))) THEN
+            RAISE EXCEPTION 'must have the privileges of role %', owner USING ERRCODE = '42501',
+                DETAIL = 'An event handler runs as its owner.';
+        END IF;
+        PERFORM aside.event_check_owner(owner);
+        IF handler IS NULL AND unset IS NOT NULL AND NOT has_function_privilege(owner, unset, 'EXECUTE') THEN
+            RAISE EXCEPTION 'permission denied for function %', unset USING ERRCODE = '42501',
+                DETAIL = format('Role %s is to own the event handler, and cannot execute its function.', owner);
+        END IF;
+        IF NOT found.inert AND owner = aside.definition_owner('handler', found.id, found.name) THEN
+            owner := NULL;
+        ELSE
+            PERFORM aside.event_check_quotas(owner, NULL, found.id);
+        END IF;
     END IF;
-    IF EXISTS (SELECT FROM aside.event_handler h WHERE h.name = new_name) THEN
-        RAISE EXCEPTION 'event handler "%" already exists', new_name USING ERRCODE = '42710',
-            HINT = 'Choose another name with the argument "name", or end that handler with async_event_off().';
+    IF wanted.name <> found.name THEN
+        PERFORM aside.event_free_name(wanted.name);
+        PERFORM aside.definition_end('handler', found.id, wanted.name);
     END IF;
-    quota := current_setting('aside.max_handlers_per_role')::int;
-    IF quota > 0 AND (SELECT count(*) FROM aside.event_handlers h WHERE h.role = caller) >= quota THEN
-        RAISE EXCEPTION 'too many event handlers of role "%"', caller_name USING ERRCODE = '53400',
-            DETAIL = format('The limit is %s.', quota), HINT = 'Consider increasing "aside.max_handlers_per_role".';
-    END IF;
-    quota := current_setting('aside.max_handlers_per_channel')::int;
-    IF quota > 0 AND (SELECT count(*) FROM aside.event_handlers h WHERE h.channel = async_event_on.channel) >= quota THEN
-        RAISE EXCEPTION 'too many event handlers of channel "%"', channel USING ERRCODE = '53400',
-            DETAIL = format('The limit is %s.', quota), HINT = 'Consider increasing "aside.max_handlers_per_channel".';
-    END IF;
-    -- Whoever owns a proxy can rename it: none that bears this name by now is to be taken for that of a restored row.
-    new_id := nextval('aside.event_handler_id_seq');
-    PERFORM aside.definition_end('handler', new_id, new_name);
-    INSERT INTO aside.event_handler (id, name, channel, owner, handler, command, form, concurrency, batch_size, max_attempts,
-        backoff, backoff_cap, timeout, ordered, durable, since) OVERRIDING SYSTEM VALUE
-    VALUES (new_id, new_name, channel, caller_name, signature, command,
-        CASE form WHEN 'command' THEN 'c' WHEN 'event' THEN 'e' WHEN 'array' THEN 'a' WHEN 'jsonb' THEN 'j' ELSE 't' END,
-        concurrency, batch_size, max_attempts, backoff, backoff_cap, timeout, ordered, durable,
-        aside.event_next_id());
-    RETURN new_name;
+    RETURN aside.event_handler_change(found, wanted, owner);
 END $$;
 
 CREATE FUNCTION aside.async_event_off(caller oid, name text) RETURNS boolean LANGUAGE plpgsql
@@ -201,16 +201,24 @@ BEGIN
     RETURN found.paused;
 END $$;
 
-COMMENT ON FUNCTION aside.async_event_on(oid, text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean) IS
+COMMENT ON FUNCTION aside.async_event_on(oid, text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean, boolean) IS
     'Does the work of async_event_on for the role given first.';
+COMMENT ON FUNCTION aside.async_event_alter(oid, text, text, regprocedure, text, int, int, int, interval, interval, interval, boolean, boolean, regrole, text) IS
+    'Does the work of async_event_alter for the role given first.';
 COMMENT ON FUNCTION aside.async_event_off(oid, text) IS 'Does the work of async_event_off for the role given first.';
 COMMENT ON FUNCTION aside.async_event_pause(oid, text) IS 'Does the work of async_event_pause for the role given first.';
 COMMENT ON FUNCTION aside.async_event_resume(oid, text) IS 'Does the work of async_event_resume for the role given first.';
 
 CREATE FUNCTION async_event_on(channel text, handler regprocedure DEFAULT NULL, command text DEFAULT NULL, name text DEFAULT NULL,
     concurrency int DEFAULT 1, batch_size int DEFAULT 1, max_attempts int DEFAULT 5, backoff interval DEFAULT '1 second',
-    backoff_cap interval DEFAULT '1 hour', timeout interval DEFAULT NULL, ordered boolean DEFAULT false, durable boolean DEFAULT false)
+    backoff_cap interval DEFAULT '1 hour', timeout interval DEFAULT NULL, ordered boolean DEFAULT false, durable boolean DEFAULT false,
+    replace boolean DEFAULT false)
 RETURNS text LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
+CREATE FUNCTION async_event_alter(name text, channel text DEFAULT NULL, handler regprocedure DEFAULT NULL, command text DEFAULT NULL,
+    concurrency int DEFAULT NULL, batch_size int DEFAULT NULL, max_attempts int DEFAULT NULL, backoff interval DEFAULT NULL,
+    backoff_cap interval DEFAULT NULL, timeout interval DEFAULT NULL, ordered boolean DEFAULT NULL, durable boolean DEFAULT NULL,
+    owner regrole DEFAULT NULL, new_name text DEFAULT NULL)
+RETURNS boolean LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
 CREATE FUNCTION async_event_off(name text) RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
 CREATE FUNCTION async_event_pause(name text) RETURNS boolean
@@ -218,14 +226,17 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
 CREATE FUNCTION async_event_resume(name text) RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
 
-COMMENT ON FUNCTION async_event_on(text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean) IS
-    'Creates a handler: the server runs the function or command, as the current role, for each event of the channel and each NOTIFY on it. Returns the handler''s name. A name that is taken raises 42710.';
+COMMENT ON FUNCTION async_event_on(text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean, boolean) IS
+    'Creates a handler: the server runs the function or command, as the current role, for each event of the channel and each NOTIFY on it. Returns the handler''s name. A name that is taken raises 42710; with replace, that handler gets these options, and keeps its owner and its events.';
+COMMENT ON FUNCTION async_event_alter(text, text, regprocedure, text, int, int, int, interval, interval, interval, boolean, boolean, regrole, text) IS
+    'Changes options of a handler, its owner or its name. NULL means unchanged; a timeout of zero means none. Waiting events, attempts and order stay. Returns false if nothing was changed.';
 COMMENT ON FUNCTION async_event_off(text) IS
     'Ends a handler. Drops the events that wait for it, and its dead events. Raises 42704 if there is no such handler.';
 COMMENT ON FUNCTION async_event_pause(text) IS 'Pauses a handler: no event begins for it any more. Returns false if it was already paused.';
 COMMENT ON FUNCTION async_event_resume(text) IS 'Resumes a paused handler. Returns false if it was not paused.';
 
 GRANT EXECUTE ON FUNCTION
-    async_event_on(text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean),
+    async_event_on(text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean, boolean),
+    async_event_alter(text, text, regprocedure, text, int, int, int, interval, interval, interval, boolean, boolean, regrole, text),
     async_event_off(text), async_event_pause(text), async_event_resume(text)
 TO aside_user;

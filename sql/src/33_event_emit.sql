@@ -103,7 +103,7 @@ BEGIN
         -- Who has a handler of it cancels it for that.
         FOR its_handler, may_run IN SELECT h.handler_id, h.handler_id <> ALL (ended) FROM aside.event_handled_by h
             WHERE h.by = aside.event_by(its_channel, its_target) AND h.since < async_event_cancel.id
-                AND pg_has_role(caller, h.handler_owner, 'USAGE') LOOP
+                AND async_event_cancel.id <= h.until AND pg_has_role(caller, h.handler_owner, 'USAGE') LOOP
             IF may_run THEN
                 PERFORM aside.event_put('', to_jsonb(id), NULL, 0, NULL, caller, its_handler, 'cancel');
             END IF;
@@ -121,7 +121,7 @@ BEGIN
         WHERE k.event = async_event_cancel.id FOR UPDATE SKIP LOCKED));
     had_key := FOUND;
     IF NOT EXISTS (SELECT FROM aside.event_handled_by h WHERE h.handler_id <> ALL (ended)
-            AND h.by = aside.event_by(its_channel, its_target) AND h.since < async_event_cancel.id) THEN
+            AND h.by = aside.event_by(its_channel, its_target) AND h.since < async_event_cancel.id AND async_event_cancel.id <= h.until) THEN
         -- It waits for nobody, but may still have its unique key.
         RETURN had_key;
     END IF;
@@ -167,8 +167,23 @@ BEGIN
     RETURN count;
 END $$;
 
+CREATE FUNCTION aside.async_event_purge(caller oid, name text, older interval) RETURNS bigint LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found aside.event_handler := aside.event_handler_of(caller, name);
+    count bigint;
+BEGIN
+    IF older < interval '0' THEN
+        RAISE EXCEPTION 'argument "older" must not be negative' USING ERRCODE = '22023';
+    END IF;
+    DELETE FROM aside.event_dead d WHERE d.handler = found.id AND (older IS NULL OR d.died < clock_timestamp() - older);
+    GET DIAGNOSTICS count = ROW_COUNT;
+    RETURN count;
+END $$;
+
 COMMENT ON FUNCTION aside.async_event_cancel(oid, bigint) IS 'Does the work of async_event_cancel for the role given first.';
 COMMENT ON FUNCTION aside.async_event_redrive(oid, text, bigint[]) IS 'Does the work of async_event_redrive for the role given first.';
+COMMENT ON FUNCTION aside.async_event_purge(oid, text, interval) IS 'Does the work of async_event_purge for the role given first.';
 
 CREATE FUNCTION async_event_emit(channel text, payload jsonb DEFAULT NULL, key text DEFAULT NULL, delay interval DEFAULT NULL,
     run_at timestamptz DEFAULT NULL, priority int DEFAULT 0, unique_key text DEFAULT NULL, on_conflict text DEFAULT 'reject',
@@ -177,6 +192,8 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_async_event_emi
 CREATE FUNCTION async_event_cancel(id bigint) RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
 CREATE FUNCTION async_event_redrive(name text, ids bigint[] DEFAULT NULL) RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
+CREATE FUNCTION async_event_purge(name text, older interval DEFAULT NULL) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
 
 COMMENT ON FUNCTION async_event_emit(text, jsonb, text, interval, timestamptz, int, text, text, jsonb) IS
@@ -187,7 +204,10 @@ COMMENT ON FUNCTION async_event_cancel(bigint) IS
 COMMENT ON FUNCTION async_event_redrive(text, bigint[]) IS
     'Emits dead events of a handler again, for that handler alone. NULL means all of them. Returns how many.';
 
+COMMENT ON FUNCTION async_event_purge(text, interval) IS
+    'Deletes the dead events of a handler that died longer ago than that. NULL means all of them. Returns how many.';
+
 GRANT EXECUTE ON FUNCTION
     async_event_emit(text, jsonb, text, interval, timestamptz, int, text, text, jsonb),
-    async_event_cancel(bigint), async_event_redrive(text, bigint[])
+    async_event_cancel(bigint), async_event_redrive(text, bigint[]), async_event_purge(text, interval)
 TO aside_user;

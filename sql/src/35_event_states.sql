@@ -20,11 +20,10 @@ CREATE VIEW aside.event_handlers AS
         LATERAL (SELECT CASE WHEN NOT h.inert THEN aside.definition_owner('handler', h.id, h.name) END AS role) o
     WHERE h.inert OR o.role IS NOT NULL
     OFFSET 0;
--- Whose events they are: of the handler that an event is for alone, or of all of its channel that were made before it.
--- One equality, so that it is no loop over events and handlers.
+-- Whose events they are: of the handler that an event is for alone, or of all that had its channel when it came.
 CREATE VIEW aside.event_handled_by AS
-    SELECT aside.event_by(h.channel, NULL) AS by, h.since, h.id AS handler_id, h.name AS handler, h.role AS handler_owner FROM aside.event_handlers h
-    UNION ALL SELECT aside.event_by(NULL, h.id), 0, h.id, h.name, h.role FROM aside.event_handlers h;
+    SELECT a.by, a.since, a.until, h.id AS handler_id, h.name AS handler, h.role AS handler_owner
+    FROM aside.event_addresses a JOIN aside.event_handlers h ON h.id = a.handler;
 -- What the log says of each event for each handler.
 CREATE VIEW aside.event_fates AS
     SELECT o.event AS of_event, o.handler AS by_handler, bool_or(o.kind = 'd') AS done, bool_or(o.kind = 'x') AS dead,
@@ -53,7 +52,7 @@ CREATE VIEW aside.event_states AS
             SELECT e.id, e.channel, e.payload, e.key, e.priority, e.run_at, e.unique_key, e.headers, e.emitted, e.emitted_by,
                 h.handler_id, h.handler, h.handler_owner
             FROM aside.event_rows e
-            LEFT JOIN aside.event_handled_by h ON h.since < e.id
+            LEFT JOIN aside.event_handled_by h ON h.since < e.id AND e.id <= h.until
                 AND h.by = aside.event_by(e.channel, e.target)
             WHERE e.command IS NULL OR e.command = 'notify'
         ) p
@@ -91,7 +90,7 @@ BEGIN
         FROM (SELECT h.handler, aside.event_state(f.done, f.dead, f.cancelled, f.begun, f.ended, f.failed, e.run_at) AS state,
                   coalesce(f.counted, 0)::int AS attempts, f.sqlstate, f.message, f.next_at, e.emitted_by,
                   super OR coalesce(pg_has_role(caller, h.handler_owner, 'USAGE'), false) AS may
-              FROM aside.event_rows e JOIN aside.event_handled_by h ON h.since < e.id
+              FROM aside.event_rows e JOIN aside.event_handled_by h ON h.since < e.id AND e.id <= h.until
                       AND h.by = aside.event_by(e.channel, e.target)
                   LEFT JOIN aside.event_fates f ON f.of_event = asked AND f.by_handler = h.handler_id
               WHERE e.id = asked AND (e.command IS NULL OR e.command = 'notify')) s

@@ -5,6 +5,7 @@
 //! Partitions stay as they are meanwhile, for nobody knows what they hold.
 
 use super::host::{Ask, EventHost};
+use super::item::Map;
 use super::part::Events;
 use super::spec::{Command, Fetched, Known};
 use crate::coordinator::unseen::Unseen;
@@ -82,9 +83,7 @@ impl Events {
         fetched.retain(|event| self.unseen.has(event.txid));
         if !all || self.held() + self.pairs(&fetched) > self.backlog.limit {
             // What is due first is looked for among all that is open.
-            self.backlog.partial = true;
-            self.backlog.look_at = mono;
-            self.leave_to_tables();
+            self.look_through(mono);
             return self.fetch_open(h, mono);
         }
         self.unseen = Unseen::by(&snapshot);
@@ -147,8 +146,15 @@ impl Events {
     }
 
     fn pairs(&self, fetched: &[Fetched]) -> usize {
-        let of = |event: &Fetched| event.target.map_or_else(|| self.by_channel.get(&event.channel).map_or(0, Vec::len), |_| 1);
+        let of = |event: &Fetched| event.target.map_or_else(|| takers(&self.by_channel, &self.by_former, &event.channel).count(), |_| 1);
         fetched.iter().map(of).sum()
+    }
+
+    /// Have all that is open looked through: others may be for these handlers, or come first, than those that are held.
+    pub(super) fn look_through(&mut self, mono: u64) {
+        self.backlog.partial = true;
+        self.backlog.look_at = mono;
+        self.leave_to_tables();
     }
 
     /// What came for these handlers while they were paused may be before what is held of them.
@@ -222,12 +228,9 @@ impl Events {
             // It has only moved.
             None if known_here.is_some() => {}
             None => {
-                let ids = match &event.target {
-                    Some(target) => std::slice::from_ref(target),
-                    None => self.by_channel.get(&event.channel).map_or(&[][..], |ids| &ids[..]),
-                };
-                for id in ids {
-                    if let Some(handler) = self.handlers.get_mut(id).filter(|handler| !handler.removed) {
+                let of_channel = event.target.is_none().then(|| takers(&self.by_channel, &self.by_former, &event.channel));
+                for id in event.target.into_iter().chain(of_channel.into_iter().flatten()) {
+                    if let Some(handler) = self.handlers.get_mut(&id).filter(|handler| !handler.removed) {
                         handler.admit(event, &Known::default(), &mut self.ledger, now)?;
                     }
                 }
@@ -246,4 +249,9 @@ impl Events {
         self.backlog.look_anyway_at = self.backlog.look_at;
         self.leave_to_tables();
     }
+}
+
+/// The handlers that have this channel, or had it before.
+fn takers<'a>(now: &'a Map<Vec<u8>, Vec<u32>>, before: &'a Map<Vec<u8>, Vec<u32>>, channel: &[u8]) -> impl Iterator<Item = u32> + use<'a> {
+    now.get(channel).into_iter().chain(before.get(channel)).flatten().copied()
 }

@@ -101,7 +101,7 @@ impl Handler {
             item.left = false;
             return Ok(());
         }
-        if event.id <= self.spec.since {
+        if !self.is_for(event) {
             return Ok(());
         }
         self.queue.room()?;
@@ -115,6 +115,13 @@ impl Handler {
         ledger.open(event.id, event.partition);
         self.queue.insert(event.id, self.item_of(event, known, spilled, now), now);
         Ok(())
+    }
+
+    pub fn is_for(&self, event: &Fetched) -> bool {
+        match event.target {
+            Some(target) => target == self.spec.id,
+            None => self.spec.takes(&event.channel, event.id),
+        }
     }
 
     /// No time that has been told from the clock is later than it would be if it were told now: whoever told it

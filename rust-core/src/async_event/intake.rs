@@ -3,7 +3,7 @@
 use super::handler::Handler;
 use super::host::EventHost;
 use super::part::{Events, RELOAD_EVERY_US};
-use super::spec::{Command, Fetched, Known, LogEntry, Notification};
+use super::spec::{Command, Known, LogEntry, Notification};
 use crate::host::Saved;
 use std::collections::BTreeSet;
 
@@ -35,12 +35,18 @@ impl Events {
         }
         self.forget_removed();
         let before: BTreeSet<Vec<u8>> = self.by_channel.drain().map(|(channel, _)| channel).collect();
+        self.by_former.clear();
+        let mut other_channels = false;
         for spec in specs {
+            for former in &spec.former {
+                self.by_former.entry(former.channel.clone()).or_default().push(spec.id);
+            }
             self.by_channel.entry(spec.channel.clone()).or_default().push(spec.id);
             let id = spec.id;
             match self.handlers.get_mut(&id) {
                 Some(handler) if handler.spec.version == spec.version && !handler.removed => {}
                 Some(handler) => {
+                    other_channels |= (&handler.spec.channel, &handler.spec.former) != (&spec.channel, &spec.former);
                     handler.define(spec, now);
                     changed.insert(id);
                 }
@@ -54,6 +60,9 @@ impl Events {
         }
         self.recall_of(|lease| changed.contains(&lease.handler));
         self.look_again_for(&changed, mono);
+        if other_channels {
+            self.look_through(mono);
+        }
         self.channels_changed |= self.by_channel.len() != before.len() || !self.by_channel.keys().all(|channel| before.contains(channel));
         self.loaded = true;
         Ok(())
@@ -147,7 +156,7 @@ impl Events {
         let mut taken = self.room_for(passed.len() * self.late.len());
         for event in passed.iter().filter(|event| event.command.is_none()) {
             for id in &self.late {
-                if let Some(handler) = self.handlers.get_mut(id).filter(|handler| is_for(event, handler)) {
+                if let Some(handler) = self.handlers.get_mut(id).filter(|handler| handler.is_for(event)) {
                     taken = taken.and_then(|()| handler.admit(event, &Known::default(), &mut self.ledger, now));
                 }
             }
@@ -182,12 +191,5 @@ impl Events {
         if runs {
             self.recall_of(|lease| lease.has(event));
         }
-    }
-}
-
-fn is_for(event: &Fetched, handler: &Handler) -> bool {
-    match event.target {
-        Some(target) => target == handler.spec.id,
-        None => event.channel == handler.spec.channel,
     }
 }

@@ -58,6 +58,8 @@ impl HandlerLease {
 pub struct Events {
     pub(super) handlers: BTreeMap<u32, Handler>,
     pub(super) by_channel: Map<Vec<u8>, Vec<u32>>,
+    /// Handlers that had another channel before, by that.
+    pub(super) by_former: Map<Vec<u8>, Vec<u32>>,
     /// Every handler that there has been.
     pub(super) seen: BTreeSet<u32>,
     pub(super) leases: Map<u64, HandlerLease>,
@@ -107,6 +109,7 @@ impl Events {
         Self {
             handlers: BTreeMap::new(),
             by_channel: Map::default(),
+            by_former: Map::default(),
             seen: BTreeSet::new(),
             leases: Map::default(),
             recalled: Vec::new(),

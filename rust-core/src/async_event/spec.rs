@@ -26,10 +26,28 @@ pub struct Spec {
     /// Notifications are recorded when they come.
     pub durable: bool,
     pub paused: bool,
-    /// Events up to this id are not for it.
+    /// Events of its channel up to this id are not for it.
     pub since: i64,
+    /// Of channels that it had before, these are for it too.
+    pub former: Vec<Former>,
     /// Another one when the definition is another one.
     pub version: u64,
+}
+
+/// Events of a channel whose ids are above `since`, and at most `until`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Former {
+    pub channel: Vec<u8>,
+    pub since: i64,
+    pub until: i64,
+}
+
+impl Spec {
+    /// Is this event of a channel, which is not for one handler alone, for it?
+    pub fn takes(&self, channel: &[u8], id: i64) -> bool {
+        let before = |former: &Former| former.channel == channel && (former.since + 1..=former.until).contains(&id);
+        self.channel == channel && id > self.since || self.former.iter().any(before)
+    }
 }
 
 /// An event that has become visible, or a command.

@@ -104,17 +104,18 @@ impl Chaos {
 
     fn redefine(&mut self) {
         let id = self.rng.u32(1..6);
-        let change = self.rng.u32(..6);
+        let change = self.rng.u32(..7);
         let state = &mut *self.sim.world.set();
         if let Some(spec) = state.specs.iter_mut().find(|spec| spec.id == id) {
             match change {
                 0 | 1 => spec.paused = !spec.paused,
                 2 => spec.concurrency = 1 + spec.concurrency % 3,
                 3 => spec.batch_size = 1 + spec.batch_size % 4,
+                6 if spec.channel != b"none" => state.change_channel(id, self.rng.choice(&CHANNELS).unwrap()),
                 4 if state.faults == 0.0 => spec.ordered = !spec.ordered,
                 _ => {}
             }
-            spec.version += 1;
+            state.spec(id, |_| ());
         } else if change == 0 {
             let since = state.next_id;
             state.specs.push(Spec { since, ..spec(id, "a") });

@@ -219,8 +219,7 @@ impl State {
     /// Whoever is before it in its key, and was known when the lease began, has ended.
     fn check_order(&mut self, lease: &Running, id: i64, batch: &[i64]) {
         let (key, handler) = (self.rows[&id].event.key.clone(), lease.spec.id);
-        let since = lease.spec.since;
-        let before = self.rows.range(since + 1..id).map(|(_, row)| row).filter(|row| {
+        let before = self.rows.range(..id).map(|(_, row)| row).filter(|row| {
             let known = row.committed && row.fetched && row.fetched_at < lease.started && row.event.key == key;
             known && self.handlers_of(&row.event).contains(&handler) && !batch.contains(&row.event.id)
         });

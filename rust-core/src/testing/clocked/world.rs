@@ -291,9 +291,9 @@ impl State {
     pub fn handlers_of(&self, event: &Fetched) -> Vec<u32> {
         let mine = |spec: &&Spec| match event.target {
             Some(target) => target == spec.id,
-            None => event.channel == spec.channel,
+            None => spec.takes(&event.channel, event.id),
         };
-        let some = self.specs.iter().filter(mine).filter(|spec| event.id > spec.since && event.command.is_none());
+        let some = self.specs.iter().filter(mine).filter(|_| event.command.is_none());
         some.map(|spec| spec.id).collect()
     }
 
@@ -301,6 +301,15 @@ impl State {
         let spec = self.specs.iter_mut().find(|spec| spec.id == id).unwrap();
         change(spec);
         spec.version += 1;
+    }
+
+    /// Events of another channel are for it from now on; those that there are stay.
+    pub fn change_channel(&mut self, id: u32, channel: &str) {
+        let last = self.next_id - 1;
+        self.spec(id, |spec| {
+            spec.former.push(Former { channel: std::mem::replace(&mut spec.channel, channel.into()), since: spec.since, until: last });
+            spec.since = last;
+        });
     }
 
     pub fn logged(&mut self, event: i64, handler: u32) -> &mut Logged {
