@@ -36,6 +36,11 @@ WITH m AS (
     (23, 'emit at 64 clients: rate beside pgq', 'emit, none', 'pgq', 'more', 1.0),
     (24, 'events in batches of 100: rate beside pgq, batches of 100', 'events, batches of 100', 'pgq', 'more', 1.0),
     (25, 'the same with xmin pinned: rate beside pgq', 'events, batches, xmin pinned', 'pgq', 'more', 1.0),
+    (26, 'CPU-bound query in chunks, 2 workers: time beside 1 worker', 'count-cpu', 'one', 'less', 0.6),
+    (27, 'the same: time beside one plain query', 'count-cpu', 'plain', 'less', 0.6),
+    (28, 'the same: time beside the server''s own parallel query', 'count-cpu', 'server', 'less', 1.15),
+    (29, 'the same: time beside two connections of dblink', 'count-cpu', 'dblink', 'less', 1.15),
+    (30, 'count of rows in chunks, 2 workers: time beside one plain query', 'count-rows', 'plain', 'less', 1.5),
     (18, 'rows of a task into an aggregate: times faster than dblink', 'rows-aggregate.task', 'dblink', 'faster', 3)
 ), r AS (
     SELECT w.*, CASE WHEN w.better = 'faster' THEN p.v / a.v ELSE a.v / p.v END AS ratio
@@ -48,6 +53,11 @@ SELECT what, round(ratio::numeric, 2) AS ratio,
        CASE better WHEN 'less' THEN 'at most ' ELSE 'at least ' END || target || 'x' AS target,
        CASE WHEN (better = 'less') = (ratio <= target) THEN 'met' ELSE 'MISSED' END AS verdict
 FROM r ORDER BY ord;
+
+\echo 'chunks'
+SELECT 'one chunk that does nothing, us' AS what, round(percentile_cont(0.5) WITHIN GROUP (ORDER BY value)::numeric, 1) AS measured,
+       'under 1000' AS target, CASE WHEN percentile_cont(0.5) WITHIN GROUP (ORDER BY value) < 1000 THEN 'met' ELSE 'MISSED' END AS verdict
+FROM result WHERE part = 'chunk' HAVING count(*) > 0;
 
 \echo 'events'
 WITH m AS (

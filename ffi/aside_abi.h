@@ -295,7 +295,22 @@ typedef struct aside_call
 	uint64_t	origin_version; /* names it, whoever the caller is; not 0 */
 	uint64_t	xid;			/* of the caller's transaction; 0: none */
 	aside_bytes stack;			/* where in its code the call is made; NULL: not told */
+	aside_bytes snapshot;		/* at which the command reads, and writes nothing; see call/snapshot.c; NULL: its own */
 } aside_call;
+
+/* A query over the chunks of a table. */
+typedef struct aside_parallel
+{
+	const aside_bytes *split;	/* what aside.parallel_target() has written */
+	size_t		nsplit;
+	const aside_column *answer; /* columns of texts: those of a step */
+	size_t		nanswer;
+	uint64_t	chunk_rows;		/* 0: as many as suit the table */
+	uint64_t	rows;			/* of the table, about */
+	uint32_t	workers;
+	uint32_t	nbounds;
+	uint32_t	bounds[2];		/* their types */
+} aside_parallel;
 
 /* A row of aside.workers. Times are microseconds since 2000-01-01. */
 typedef struct aside_worker_row
@@ -510,6 +525,8 @@ typedef struct aside_caller_host
 	aside_status (*relay) (const aside_report *message);
 	/* Keep one row, a MinimalTuple: OK or SAVED. */
 	aside_status (*row) (aside_bytes tuple);
+	/* The values of a row of so many texts, lent until the next call: OK or SAVED. */
+	aside_status (*texts) (aside_bytes tuple, size_t columns, aside_bytes *out);
 	/* Rows of these columns follow: OK or SAVED. */
 	aside_status (*describe) (const aside_column *columns, size_t ncolumns);
 	/* One statement is through: OK or SAVED. */
@@ -552,6 +569,8 @@ typedef struct aside_worker_host
 	void		(*call_site) (uint64_t xid, aside_bytes stack);
 	/* Open the transaction; within a session, what its state asks for. */
 	aside_status (*begin) (aside_bytes command, bool session, bool timed, uint32_t timeout_ms);
+	/* The transaction reads at this snapshot of a transaction that runs, and writes nothing: OK or SAVED. */
+	aside_status (*read_at) (aside_bytes snapshot);
 	/* The timeout of begin has passed. */
 	bool		(*timed_out) (void);
 	/* Attach to the table of tasks if there is one by now. */
@@ -1129,6 +1148,9 @@ extern uint32_t aside_pool_slots(const aside_pool *pool);
 extern uint32_t aside_pool_workers(const aside_pool *pool);
 
 /* Run one autonomous call. ending: of its last statement, its tag with ASIDE_OUTPUT_TEXT only. */
+/* The command of the call is run for each chunk, whose bounds are its only arguments. */
+extern aside_status aside_parallel_run(aside_pool *pool, const aside_caller_host *host,
+									   const aside_call *call, const aside_parallel *plan);
 extern aside_status aside_call_run(aside_pool *pool, const aside_caller_host *host,
 								   const aside_call *call, aside_ending *ending);
 

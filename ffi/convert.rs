@@ -126,6 +126,7 @@ pub unsafe fn call_of(raw: &aside_call) -> Result<Call<'_>, NoMemory> {
             origin_version: raw.origin_version,
             xid: raw.xid,
             stack: optional(&raw.stack),
+            snapshot: optional(&raw.snapshot),
             args: memory::collect(args, "the arguments of a command")?,
             columns: memory::collect(columns, "the columns of a result")?,
             routine: optional(&raw.routine),

@@ -74,6 +74,7 @@ extern Datum aside_return_rows(FunctionCallInfo fcinfo, AsideRows *rows, TupleDe
 extern TupleDesc aside_keep_columns(AsideRows *rows, TupleDesc desc);
 extern void aside_expect_rows(AsideRows *rows, const aside_column *columns, TupleDesc wanted);
 extern aside_status aside_host_row(aside_bytes tuple);
+extern aside_status aside_host_texts(aside_bytes tuple, size_t columns, aside_bytes *out);
 extern aside_status aside_host_describe(const aside_column *columns, size_t count);
 extern aside_status aside_host_complete(const aside_ending *ending);
 
@@ -124,6 +125,10 @@ extern void aside_settings_current(aside_bytes *block, uint64_t *version);
 
 /* call/signature.c */
 extern uint64 aside_settings_version(void);
+
+/* call/snapshot.c */
+extern aside_bytes aside_own_snapshot(void);
+extern void aside_read_at(aside_bytes snapshot);
 
 /* call/styles.c */
 extern bool aside_crosses_as_text(Oid type, bool elsewhere);

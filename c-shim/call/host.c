@@ -145,6 +145,7 @@ aside_get_caller_host(void)
 		.outcome = host_outcome,
 		.relay = host_relay,
 		.row = aside_host_row,
+		.texts = aside_host_texts,
 		.describe = aside_host_describe,
 		.complete = aside_host_complete,
 		.may_act_for = host_may_act_for,

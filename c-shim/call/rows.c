@@ -154,6 +154,35 @@ aside_host_row(aside_bytes tuple)
 	return status;
 }
 
+aside_status
+aside_host_texts(aside_bytes tuple, size_t columns, aside_bytes *out)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		TupleDesc	desc = CreateTemplateTupleDesc(columns);
+		TupleTableSlot *slot;
+
+		for (size_t i = 0; i < columns; i++)
+			TupleDescInitEntry(desc, i + 1, NULL, TEXTOID, -1, 0);
+		TupleDescFinalize(desc);
+		slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+		ExecStoreMinimalTuple((MinimalTuple) tuple.data, slot, false);
+		slot_getallattrs(slot);
+		for (size_t i = 0; i < columns; i++)
+		{
+			text	   *value = slot->tts_isnull[i] ? NULL : DatumGetTextPP(slot->tts_values[i]);
+
+			out[i].data = value == NULL ? NULL : (const uint8_t *) VARDATA_ANY(value);
+			out[i].len = value == NULL ? 0 : VARSIZE_ANY_EXHDR(value);
+		}
+		ExecDropSingleTupleTableSlot(slot);
+	}
+	ASIDE_END_TRY();
+	return status;
+}
+
 /* Only the result that follows is kept. */
 aside_status
 aside_host_describe(const aside_column *columns, size_t count)

@@ -141,6 +141,7 @@ aside_get_worker_host(void)
 		.origin = aside_host_origin,
 		.call_site = aside_host_call_site,
 		.begin = aside_host_begin,
+		.read_at = aside_host_read_at,
 		.timed_out = aside_host_timed_out,
 		.find_tasks = host_find_tasks,
 		.kick = host_kick,

@@ -79,6 +79,19 @@ aside_host_begin(aside_bytes command, bool session, bool timed, uint32_t timeout
 	return status;
 }
 
+aside_status
+aside_host_read_at(aside_bytes snapshot)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		aside_read_at(snapshot);
+	}
+	ASIDE_END_TRY();
+	return status;
+}
+
 void
 aside_host_session_state(uint32_t *user, uint64_t *settings)
 {

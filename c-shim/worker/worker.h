@@ -53,6 +53,7 @@ extern bool aside_host_timed_out(void);
 
 /* worker/transaction.c */
 extern bool aside_worn_out;
+extern aside_status aside_host_read_at(aside_bytes snapshot);
 extern aside_status aside_host_begin(aside_bytes command, bool session, bool timed, uint32_t timeout_ms);
 extern void aside_host_session_state(uint32_t *user, uint64_t *settings);
 extern aside_bytes aside_host_tag(void);

@@ -115,6 +115,15 @@ impl CallerHost for Caller<'_> {
     fn row(&self, tuple: &[u8]) -> Result<(), Saved> {
         done(host_call!(self.t, row(lend(tuple))))
     }
+    fn texts(&self, tuple: &[u8], columns: usize) -> Result<Vec<Option<Vec<u8>>>, Saved> {
+        const TEXTS: &str = "a row of texts";
+        let mut lent = Vec::new();
+        memory::extend(&mut lent, columns, aside_bytes::default(), TEXTS).map_err(|no| no_memory(&self.t.world, no))?;
+        done(host_call!(self.t, texts(lend(tuple), columns, lent.as_mut_ptr())))?;
+        // SAFETY: on ASIDE_OK the shim has filled in each of them, and lends the texts until its next call.
+        let text = |bytes: &aside_bytes| unsafe { optional(bytes) }.map(|text| memory::copy(text, TEXTS)).transpose();
+        memory::try_collect(lent.iter().map(text), TEXTS).map_err(|no| no_memory(&self.t.world, no))
+    }
     fn describe(&self, columns: &[Column]) -> Result<(), Saved> {
         let columns =
             memory::collect(columns.iter().map(lend_column), "the columns of a result").map_err(|no| no_memory(&self.t.world, no))?;

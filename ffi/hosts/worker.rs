@@ -100,6 +100,9 @@ impl WorkerHost for WorkerSide<'_> {
     fn begin(&self, command: &[u8], session: bool, timed: bool, timeout_ms: u32) -> Result<(), Saved> {
         done(host_call!(self.t, begin(lend(command), session, timed, timeout_ms)))
     }
+    fn read_at(&self, snapshot: &[u8]) -> Result<(), Saved> {
+        done(host_call!(self.t, read_at(lend(snapshot))))
+    }
     fn timed_out(&self) -> bool {
         host_call!(self.t, timed_out())
     }

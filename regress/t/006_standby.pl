@@ -27,6 +27,8 @@ for my $mode ('preloaded', 'private')
 	my $s = session($standby);
 	is($s->value(q{SELECT n FROM autonomous_query('SELECT n FROM t WHERE tag = $1', 'read') AS q(n int)}),
 		7, "$mode: reads");
+	is($s->value(q{SELECT sum(n) FROM parallel_query('SELECT n FROM t WHERE ctid BETWEEN $1 AND $2', 't', 'ctid') AS q(n int)}),
+		7, "$mode: reads in chunks");
 	my $worker = worker_pid($s);
 	my $r = $s->run(q{SELECT autonomous_exec('INSERT INTO t VALUES ($1)', 'no')});
 	ended_well($r, '25006', "$mode: cannot write");

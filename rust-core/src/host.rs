@@ -97,6 +97,8 @@ pub trait CallerHost: World {
     fn relay(&self, message: &Report) -> Result<(), Saved>;
     /// Keep one row.
     fn row(&self, tuple: &[u8]) -> Result<(), Saved>;
+    /// The values of a row of so many texts.
+    fn texts(&self, tuple: &[u8], columns: usize) -> Result<Vec<Option<Vec<u8>>>, Saved>;
     /// Rows of these columns follow.
     fn describe(&self, columns: &[Column]) -> Result<(), Saved>;
     /// One statement is through.
@@ -326,6 +328,8 @@ pub trait WorkerHost: World {
     /// each statement from the first one on: nobody else's timer runs. With a timeout, the command is cancelled when it has
     /// passed; what traps the cancel ends with its process.
     fn begin(&self, command: &[u8], session: bool, timed: bool, timeout_ms: u32) -> Result<(), Saved>;
+    /// The transaction that has begun reads at this snapshot of a transaction that still runs, and writes nothing.
+    fn read_at(&self, snapshot: &[u8]) -> Result<(), Saved>;
     /// Has the timeout of `begin` passed?
     fn timed_out(&self) -> bool;
     /// See whether there is a table of tasks by now, and attach to it.

@@ -134,6 +134,7 @@ fn raising(pool: *mut aside_pool, host: *const aside_caller_host, check: &mut dy
     let (call, start, name) = (null(), null(), NO_BYTES);
     all! {
         aside_call_run(pool, host, call, null_mut());
+        aside_parallel_run(pool, host, call, null());
         aside_session_open(pool, host, call, name);
         aside_session_run(pool, host, call, name, null_mut());
         aside_session_send(pool, host, call, name);

@@ -255,6 +255,14 @@ unsafe extern "C" fn row(tuple: aside_bytes) -> aside_status::Type {
     ROWS.with_borrow_mut(|all| all.push(unsafe { owned(tuple) }));
     aside_status::ASIDE_OK
 }
+unsafe extern "C" fn texts(tuple: aside_bytes, columns: usize, out: *mut aside_bytes) -> aside_status::Type {
+    for at in 0..columns {
+        // SAFETY: the core passes room for so many.
+        unsafe { *out.add(at) = tuple };
+    }
+    aside_status::ASIDE_OK
+}
+
 unsafe extern "C" fn describe(columns: *const aside_column, count: usize) -> aside_status::Type {
     // SAFETY: lent for this call.
     let columns = unsafe { pg_aside::bytes::slice(columns, count) };
@@ -329,6 +337,7 @@ pub fn caller_host(me: &'static Process) -> aside_caller_host {
         outcome: Some(outcome),
         relay: Some(relay),
         row: Some(row),
+        texts: Some(texts),
         describe: Some(describe),
         complete: Some(complete),
         may_act_for: Some(may_act_for),

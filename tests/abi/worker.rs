@@ -68,6 +68,10 @@ unsafe extern "C" fn adopt(who: *const aside_identity, settings: *const aside_by
 unsafe extern "C" fn begin(_: aside_bytes, _: bool, _: bool, _: u32) -> aside_status::Type {
     aside_status::ASIDE_OK
 }
+unsafe extern "C" fn read_at(_: aside_bytes) -> aside_status::Type {
+    aside_status::ASIDE_OK
+}
+
 unsafe extern "C" fn timed_out() -> bool {
     false
 }
@@ -258,6 +262,7 @@ pub fn worker_host(me: &'static Process) -> aside_worker_host {
         origin: Some(origin),
         call_site: Some(call_site),
         begin: Some(begin),
+        read_at: Some(read_at),
         timed_out: Some(timed_out),
         find_tasks: Some(find_tasks),
         kick: Some(nothing),

@@ -16,7 +16,7 @@ use crate::wire::message::{Ending, Request};
 use std::sync::atomic::Ordering::*;
 
 /// Workers that may vanish before they took the request, until the caller is told.
-const ATTEMPTS: u32 = 4;
+pub(super) const ATTEMPTS: u32 = 4;
 
 /// One call.
 #[derive(Debug)]
@@ -41,6 +41,8 @@ pub struct Call<'a> {
     pub origin_version: u64,
     pub xid: u64,
     pub stack: Option<&'a [u8]>,
+    /// At which the command reads, and writes nothing; None: it has a snapshot of its own.
+    pub snapshot: Option<&'a [u8]>,
     pub args: Vec<Arg<'a>>,
     pub columns: Vec<Column<'a>>,
     pub routine: Option<&'a [u8]>,
@@ -121,6 +123,7 @@ pub(super) fn request<'c>(area: &Area, caller: &CallerState, call: &Call<'c>, mo
         origin: Some(call.origin),
         caller_xid: call.xid,
         stack: call.stack,
+        snapshot: call.snapshot,
         command: call.command.unwrap_or_default(),
         routine: call.routine,
         args: memory::copy(&call.args, "the arguments of a command")?,
@@ -178,7 +181,10 @@ pub(super) fn borrow_and_run<'c, H: CallerHost>(
             ExchangeEnd::NeverTaken | ExchangeEnd::SettingsWanted => break,
         }
     }
-    Err(Report::error(CONNECTION_FAILURE, "no worker took the autonomous transaction")
+    Err(never_taken().into())
+}
+
+pub(super) fn never_taken() -> Report {
+    Report::error(CONNECTION_FAILURE, "no worker took the autonomous transaction")
         .with(Field::Detail, "The autonomous transaction aborted.")
-        .into())
 }

@@ -55,7 +55,7 @@ SET LOCAL max_parallel_workers_per_gather TO 0;\n";
 
 /// The rows without a key are the first chunk.
 const NULLS: &str =
-    "SELECT 0, NULL::text, NULL::text, NULL::text, 'n' WHERE EXISTS (SELECT FROM {t} t WHERE t.{c} IS NOT DISTINCT FROM NULL)
+    "SELECT 0, NULL::pg_catalog.text, NULL::pg_catalog.text, NULL::pg_catalog.text, 'n'::pg_catalog.text WHERE EXISTS (SELECT FROM {t} t WHERE t.{c} IS NOT DISTINCT FROM NULL)
     UNION ALL ";
 
 /// Each cut begins with the smallest key above the one before, and ends with the key of its so-manieth row: rows of that
@@ -64,36 +64,38 @@ const CUTS: &str = "WITH RECURSIVE cut (nth, low, high, rows) AS (
     SELECT 1, l.k, h.k, h.n
     FROM (SELECT t.{c} AS k FROM {t} t WHERE t.{c} IS DISTINCT FROM NULL{after}{until} ORDER BY t.{c}{asc} LIMIT 1) l, LATERAL {end} h
     UNION ALL
-    SELECT cut.nth + 1, l.k, h.k, h.n
+    SELECT cut.nth OPERATOR(pg_catalog.+) 1, l.k, h.k, h.n
     FROM cut, LATERAL (SELECT t.{c} AS k FROM {t} t WHERE t.{c} {>} cut.high{until} ORDER BY t.{c}{asc} LIMIT 1) l, LATERAL {end} h
-    WHERE cut.nth < {cuts})
+    WHERE cut.nth OPERATOR(pg_catalog.<) {cuts})
 SELECT low, high, rows, frontier
-FROM ({nulls}SELECT nth, low::text, high::text, rows::text, 'k' || high::text FROM cut) all_cuts (nth, low, high, rows, frontier)
+FROM ({nulls}SELECT nth, low::pg_catalog.text, high::pg_catalog.text, rows::pg_catalog.text, pg_catalog.concat('k', high::pg_catalog.text) FROM cut) all_cuts (nth, low, high, rows, frontier)
 ORDER BY nth LIMIT {cuts}";
 
 /// The end of the cut that begins with `l.k`; where there are fewer rows, the last key.
 const END: &str = "(SELECT coalesce(f.k, (SELECT t.{c} FROM {t} t WHERE t.{c} {>=} l.k{until} ORDER BY t.{c} DESC{desc} LIMIT 1)) AS k,
-        coalesce(f.n, (SELECT count(*) FROM {t} t WHERE t.{c} {>=} l.k{until})) AS n
+        coalesce(f.n, (SELECT pg_catalog.count(*) FROM {t} t WHERE t.{c} {>=} l.k{until})) AS n
     FROM (SELECT) one LEFT JOIN
-        (SELECT t.{c} AS k, {rows}::int8 AS n FROM {t} t WHERE t.{c} {>=} l.k{until} ORDER BY t.{c}{asc} OFFSET {skip} LIMIT 1) f ON true)";
+        (SELECT t.{c} AS k, {rows}::pg_catalog.int8 AS n FROM {t} t WHERE t.{c} {>=} l.k{until} ORDER BY t.{c}{asc} OFFSET {skip} LIMIT 1) f ON true)";
 
 /// The lower half ends with the last key below the first key of the upper half, so that equal keys stay together.
-const HALVES: &str = "WITH one AS MATERIALIZED (SELECT count(*) AS n FROM {t} t WHERE {within}),
-middle AS MATERIALIZED (SELECT t.{c} AS k FROM {t} t WHERE {within} ORDER BY t.{c}{asc} OFFSET (SELECT (n - 1) / 2 FROM one) LIMIT 1),
+const HALVES: &str = "WITH one AS MATERIALIZED (SELECT pg_catalog.count(*) AS n FROM {t} t WHERE {within}),
+middle AS MATERIALIZED (SELECT t.{c} AS k FROM {t} t WHERE {within} ORDER BY t.{c}{asc} OFFSET (SELECT (n OPERATOR(pg_catalog.-) 1) OPERATOR(pg_catalog./) 2 FROM one) LIMIT 1),
 upper AS MATERIALIZED (SELECT coalesce((SELECT t.{c} FROM {t} t WHERE {within} AND t.{c} {>} m.k ORDER BY t.{c}{asc} LIMIT 1), m.k) AS k FROM middle m),
 cut (nth, low, high) AS MATERIALIZED (
     SELECT 1, (SELECT t.{c} FROM {t} t WHERE {within} ORDER BY t.{c}{asc} LIMIT 1),
         (SELECT t.{c} FROM {t} t WHERE {within} AND t.{c} {<} u.k ORDER BY t.{c} DESC{desc} LIMIT 1) FROM upper u
     UNION ALL
     SELECT 2, u.k, (SELECT t.{c} FROM {t} t WHERE {within} ORDER BY t.{c} DESC{desc} LIMIT 1) FROM upper u)
-SELECT low::text, high::text, (SELECT count(*) FROM {t} t WHERE t.{c} {>=} cut.low AND t.{c} {<=} cut.high)::text
+SELECT low::pg_catalog.text, high::pg_catalog.text,
+    (SELECT pg_catalog.count(*) FROM {t} t WHERE t.{c} {>=} cut.low AND t.{c} {<=} cut.high)::pg_catalog.text
 FROM cut WHERE high IS DISTINCT FROM NULL ORDER BY nth";
 
 const WITHIN: &str = "t.{c} {>=} {low} AND t.{c} {<=} {high}";
 
-const QUERY: &str = "SELECT q.low::text, q.high::text, NULL::text, 'q' FROM (\n{query}\n) AS q (low, high)";
+const QUERY: &str = "SELECT q.low::pg_catalog.text, q.high::pg_catalog.text, NULL::pg_catalog.text, 'q'::pg_catalog.text FROM (\n{query}\n) AS q (low, high)";
 
-const PARTITIONS: &str = "SELECT p.name, p.name, p.rows::text, 'p' FROM (
+const PARTITIONS: &str = "SET LOCAL search_path TO pg_catalog, pg_temp;
+SELECT p.name, p.name, p.rows::text, 'p' FROM (
     SELECT format('%I.%I', n.nspname, c.relname) AS name, nullif(greatest(c.reltuples, 0), 0)::int8 AS rows
     FROM pg_catalog.pg_partition_tree({oid}) t JOIN pg_catalog.pg_class c ON c.oid = t.relid
         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -107,7 +109,8 @@ size AS (SELECT max(pg_catalog.pg_relation_size(c.oid) / current_setting('block_
     FROM tree JOIN pg_catalog.pg_class c ON c.oid = tree.oid)
 ";
 
-const BLOCKS: &str = "{size}SELECT format('(%s,0)', b), format('(%s,65535)', least(b + width, blocks) - 1),
+const BLOCKS: &str = "SET LOCAL search_path TO pg_catalog, pg_temp;
+{size}SELECT format('(%s,0)', b), format('(%s,65535)', least(b + width, blocks) - 1),
     (density * (least(b + width, blocks) - b))::int8::text, least(b + width, blocks)::text
 FROM (SELECT least(blocks, {until}) AS blocks, density, greatest({rows} / density, 1)::int8 AS width FROM size) s,
     LATERAL generate_series({from}, s.blocks - 1, s.width) b

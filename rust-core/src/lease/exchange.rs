@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::host::{CallerHost, Saved};
 use crate::pool::area::Area;
 use crate::pool::borrow::Borrowed;
-use crate::pool::deadlock::Watch;
+use crate::pool::deadlock::{Deadlock, Watch};
 use crate::pool::gate::{Stop as Stopped, Why};
 use crate::pool::poll::Poller;
 use crate::pool::slot::{Lease, Slot, SlotState};
@@ -24,7 +24,7 @@ use crate::task::Table;
 use crate::wire::codec::Unread;
 use crate::wire::frame::{self, Broken, Kind};
 use crate::wire::message::Ending;
-use crate::wire::ring::Writer;
+use crate::wire::ring::{Reader, Writer};
 use std::cell::{Cell, RefCell};
 use std::ops::ControlFlow::{Break, Continue};
 use std::sync::atomic::Ordering::*;
@@ -40,6 +40,14 @@ pub enum ExchangeEnd {
     SettingsWanted,
     /// The worker vanished before it took the request: nothing was run.
     NeverTaken,
+}
+
+/// What has been said of an answer that is still under way.
+#[derive(Default)]
+pub(crate) struct Replies {
+    last_words: Option<Report>,
+    /// The columns of its rows have come.
+    described: bool,
 }
 
 /// Why a wait ended without what it waited for.
@@ -135,7 +143,7 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
         Ok(())
     }
 
-    fn post(&mut self, request: &[u64]) -> Result<(), ExchangeEnd> {
+    pub(crate) fn post(&mut self, request: &[u64]) -> Result<(), ExchangeEnd> {
         let generation = self.lease.generation;
         let mut writer = self.area.request_ring(self.lease.slot).writer();
         let fits = request.len() < writer.space();
@@ -155,12 +163,19 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
 
     /// Send the request once more, with what was wanted.
     pub fn again(&mut self, request: &mut Vec<u64>, rows: &mut u64) -> ExchangeEnd {
+        match self.post_again(request) {
+            Ok(()) => self.read_replies(request, rows),
+            Err(ended) => ended,
+        }
+    }
+
+    pub(crate) fn post_again(&mut self, request: &[u64]) -> Result<(), ExchangeEnd> {
         let mut writer = self.area.request_ring(self.lease.slot).writer();
         if let Err(stop) = self.write_request(&mut writer, request) {
-            return self.stopped(stop, None);
+            return Err(self.stopped(stop, None));
         }
         self.wake_worker();
-        self.read_replies(request, rows)
+        Ok(())
     }
 
     fn write_request(&self, writer: &mut Writer, request: &[u64]) -> Result<(), Stop> {
@@ -174,67 +189,114 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
 
     /// What comes back, up to the end of a statement of several or of the request.
     pub fn read_replies(&mut self, buffer: &mut Vec<u64>, rows: &mut u64) -> ExchangeEnd {
+        let (h, mut replies) = (self.h, Replies::default());
         let mut reader = self.area.reply_ring(self.lease.slot).reader();
-        let quarter = self.area.reply_ring(self.lease.slot).words.len() / 4;
-        let mut last_words = None;
-        let mut described = false;
+        let mut keep = |tuple: &[u8]| {
+            *rows += 1;
+            Ok(h.row(tuple)?)
+        };
         loop {
-            let read = frame::read(&mut reader, buffer, |_, reader| {
-                self.wake_worker();
-                self.wait(|| reader.available() > 0)
-            });
-            let (kind, length) = match read {
-                Ok(frame) => frame,
-                Err(Broken::Stopped(stop)) => return self.stopped(stop, last_words),
-                Err(Broken::Malformed) => return self.nonsense(),
-                Err(Broken::NoMemory(no)) => return self.refuse(Report::out_of_memory(no)),
-            };
-            if reader.unreleased() >= quarter {
-                reader.release();
-                self.wake_worker();
-            }
-            let frame = match Frame::decode(kind, buffer, length) {
-                Ok(frame) => frame,
-                Err(Unread::Malformed) => return self.nonsense(),
-                Err(Unread::NoMemory(no)) => return self.refuse(Report::out_of_memory(no)),
-            };
-            let kept = match frame {
-                Frame::Row(tuple) => {
-                    *rows += 1;
-                    self.h.row(tuple)
-                }
-                Frame::Message(message) if message.severity >= Severity::Error => {
-                    last_words = Some(*message);
-                    Ok(())
-                }
-                Frame::Message(message) => self.h.relay(&message),
-                Frame::Done(ending) => {
-                    self.release(&mut reader, true);
-                    return ExchangeEnd::Done(ending);
-                }
-                Frame::Described(columns) => {
-                    described = true;
-                    self.h.describe(&columns)
-                }
-                Frame::Complete(ending) => {
-                    reader.release();
-                    self.ended.set(true);
-                    return ExchangeEnd::Complete(ending, described);
-                }
-                Frame::Error(report) => {
-                    self.release(&mut reader, false);
-                    return ExchangeEnd::Failed(self.dress(*report).into());
-                }
-                Frame::SettingsWanted => {
-                    reader.release();
-                    return ExchangeEnd::SettingsWanted;
-                }
-                Frame::Batch(..) | Frame::Stamp(_) => return self.nonsense(),
-            };
-            if kept.is_err() {
-                return self.stopped(Stop::Saved, last_words);
+            if let Some(ended) = self.read_reply(buffer, &mut reader, &mut replies, &mut keep) {
+                return ended;
             }
         }
+    }
+
+    /// What has come back, up to so many frames and to the end of the request; nothing is waited for but the rest of a frame.
+    pub(crate) fn read_some(
+        &mut self,
+        buffer: &mut Vec<u64>,
+        replies: &mut Replies,
+        most: u32,
+        keep: &mut impl FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Option<ExchangeEnd> {
+        let mut reader = self.area.reply_ring(self.lease.slot).reader();
+        for _ in 0..most {
+            // Before what it wrote is looked for: what it wrote before it went is there.
+            let gone = self.worker_gone();
+            if reader.available() == 0 {
+                if gone {
+                    return Some(self.stopped(Stop::WorkerGone, replies.last_words.take()));
+                }
+                break;
+            }
+            if let Some(ended) = self.read_reply(buffer, &mut reader, replies, keep) {
+                return Some(ended);
+            }
+        }
+        reader.release();
+        self.wake_worker();
+        None
+    }
+
+    /// One frame; Some: the answer ends with it.
+    #[inline]
+    fn read_reply(
+        &mut self,
+        buffer: &mut Vec<u64>,
+        reader: &mut Reader,
+        replies: &mut Replies,
+        keep: &mut impl FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Option<ExchangeEnd> {
+        let read = frame::read(reader, buffer, |_, reader| {
+            self.wake_worker();
+            self.wait(|| reader.available() > 0)
+        });
+        let (kind, length) = match read {
+            Ok(frame) => frame,
+            Err(Broken::Stopped(stop)) => return Some(self.stopped(stop, replies.last_words.take())),
+            Err(Broken::Malformed) => return Some(self.nonsense()),
+            Err(Broken::NoMemory(no)) => return Some(self.refuse(Report::out_of_memory(no))),
+        };
+        if reader.unreleased() >= self.area.reply_ring(self.lease.slot).words.len() / 4 {
+            reader.release();
+            self.wake_worker();
+        }
+        let frame = match Frame::decode(kind, buffer, length) {
+            Ok(frame) => frame,
+            Err(Unread::Malformed) => return Some(self.nonsense()),
+            Err(Unread::NoMemory(no)) => return Some(self.refuse(Report::out_of_memory(no))),
+        };
+        let kept = match frame {
+            Frame::Row(tuple) => keep(tuple),
+            Frame::Message(message) if message.severity >= Severity::Error => {
+                replies.last_words = Some(*message);
+                Ok(())
+            }
+            Frame::Message(message) => self.h.relay(&message).map_err(Error::from),
+            Frame::Done(ending) => {
+                self.release(reader, true);
+                return Some(ExchangeEnd::Done(ending));
+            }
+            Frame::Described(columns) => {
+                replies.described = true;
+                self.h.describe(&columns).map_err(Error::from)
+            }
+            Frame::Complete(ending) => {
+                reader.release();
+                self.ended.set(true);
+                return Some(ExchangeEnd::Complete(ending, replies.described));
+            }
+            Frame::Error(report) => {
+                self.release(reader, false);
+                return Some(ExchangeEnd::Failed(self.dress(*report).into()));
+            }
+            Frame::SettingsWanted => {
+                reader.release();
+                return Some(ExchangeEnd::SettingsWanted);
+            }
+            Frame::Batch(..) | Frame::Stamp(_) => return Some(self.nonsense()),
+        };
+        match kept {
+            Ok(()) => None,
+            Err(Error::Saved) => Some(self.stopped(Stop::Saved, replies.last_words.take())),
+            Err(Error::Report(report)) => Some(self.refuse(*report)),
+        }
+    }
+
+    /// Something has come that was not read.
+    pub(crate) fn has_reply(&self) -> bool {
+        self.area.reply_ring(self.lease.slot).reader().available() > 0
     }
 
     pub(super) fn wake_worker(&self) {
@@ -243,7 +305,7 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
         }
     }
 
-    pub(super) fn worker_gone(&self) -> bool {
+    pub(crate) fn worker_gone(&self) -> bool {
         let generation = self.lease.generation;
         if self.slot.state() != (SlotState::Busy, generation) {
             return true;
@@ -256,9 +318,9 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
         if self.terms.poller.poll(self.h, self.area.busy(), self.terms.poll_us, &mut ready) {
             return Ok(());
         }
-        self.slot.await_answer(self.lease.generation, true);
+        self.awaits(true);
         let ended = self.sleep_until(ready);
-        self.slot.await_answer(self.lease.generation, false);
+        self.awaits(false);
         ended
     }
 
@@ -278,21 +340,44 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
     /// Break a deadlock of which our worker's transaction is the victim. A body that traps the cancel
     /// finds the gate shut, and itself terminated if it goes on.
     fn look_for_deadlock(&self, watch: &mut Watch) -> Result<(), Saved> {
-        if self.slot.worker_pid.load(Acquire) == 0 {
-            return Ok(());
-        }
-        let now = self.h.now_us();
-        if let Some(since) = self.deadlock_us.get() {
-            let insists = now.saturating_sub(since) > SIGTERM_AFTER_US;
-            _ = self.slot.signal(self.lease.generation, |pid| self.h.interrupt(pid, insists));
-        } else if let Some(deadlock) = watch.look(self.h, self.area, self.terms.tasks.as_ref())?
-            && self.slot.gate.cancel(self.lease.generation, Why::Deadlock) != Stopped::TooLate
+        if self.slot.worker_pid.load(Acquire) != 0
+            && !self.insists_on_deadlock()
+            && let Some(deadlock) = watch.look(self.h, self.area, self.terms.tasks.as_ref())?
         {
-            self.deadlock_us.set(Some(now));
+            self.break_deadlock(deadlock);
+        }
+        Ok(())
+    }
+
+    /// Interrupt the victim of a deadlock again; false: it is none.
+    pub(crate) fn insists_on_deadlock(&self) -> bool {
+        let Some(since) = self.deadlock_us.get() else { return false };
+        let terminate = self.h.now_us().saturating_sub(since) > SIGTERM_AFTER_US;
+        _ = self.slot.signal(self.lease.generation, |pid| self.h.interrupt(pid, terminate));
+        true
+    }
+
+    pub(crate) fn break_deadlock(&self, deadlock: Deadlock) {
+        if self.slot.gate.cancel(self.lease.generation, Why::Deadlock) != Stopped::TooLate {
+            self.deadlock_us.set(Some(self.h.now_us()));
             *self.deadlock.borrow_mut() = Some(deadlock.detail);
             _ = self.slot.signal(self.lease.generation, |pid| self.h.interrupt(pid, false));
         }
-        Ok(())
+    }
+
+    pub(crate) fn is_run_by(&self, pid: u32) -> bool {
+        self.slot.worker_pid.load(Acquire) == pid
+    }
+
+    /// This process sleeps until the worker has said something.
+    pub(crate) fn awaits(&self, waits: bool) {
+        self.slot.await_answer(self.lease.generation, waits);
+    }
+
+    /// What runs commits nothing more, and is told so; its end is to be waited for.
+    pub(crate) fn shut(&self) {
+        _ = self.slot.gate.cancel(self.lease.generation, Why::GivenUp);
+        _ = self.slot.signal(self.lease.generation, |pid| self.h.interrupt(pid, false));
     }
 
     /// What a worker's error looks like to the caller.

@@ -59,7 +59,7 @@ impl Watch {
     /// The deadlock that this process is to break, if there is one.
     pub fn look<H: CallerHost>(&mut self, h: &H, area: &Area, tasks: Option<&Table>) -> Result<Option<Deadlock>, Saved> {
         let me = h.my_pid();
-        let own = own_worker(area, me).or_else(|| task_worker(area, tasks, me));
+        let own = own_worker(h, area, me).or_else(|| task_worker(area, tasks, me));
         if let Some(worker) = own
             && let Some(blockers) = self.blockers_of_own(h, area, worker)?
             && let Some(chain) = direct(area, me, worker, blockers)
@@ -133,15 +133,22 @@ fn direct(area: &Area, me: u32, worker: u32, blockers: Vec<Blocker>) -> Option<V
     Some(chain)
 }
 
-/// The process that runs what this one waits for.
-fn own_worker(area: &Area, pid: u32) -> Option<u32> {
-    area.slots.iter().find_map(|slot| {
+/// The process that runs what this one waits for; of several, one that waits itself.
+fn own_worker<H: CallerHost>(h: &H, area: &Area, pid: u32) -> Option<u32> {
+    let mut own = area.slots.iter().filter_map(|slot| {
         let (state, generation) = slot.state();
         let theirs = state == SlotState::Busy && slot.named(generation) && slot.caller_pid.load(Acquire) == pid;
         let waited_for = theirs && slot.awaited(generation) && !slot.abandoned(generation) && slot.finished(generation).is_none();
         let worker = slot.worker_pid.load(Acquire);
         (waited_for && worker != 0).then_some(worker)
-    })
+    });
+    let first = own.next()?;
+    let mut others = own.peekable();
+    if others.peek().is_none() {
+        return Some(first);
+    }
+    let waits = |worker: &u32| h.lock_wait(*worker).is_some() || h.pin_wait(*worker);
+    Some([first].into_iter().chain(others).find(waits).unwrap_or(first))
 }
 
 /// The worker of the one task that a process waits for, if it runs.
@@ -221,7 +228,7 @@ fn owner(area: &Area, worker: u32) -> Option<u32> {
 
 /// What a process waits for, as far as this pool and the server's lock table can tell.
 fn wait_of<H: CallerHost>(h: &H, area: &Area, tasks: Option<&Table>, pid: u32) -> Result<Wait, Saved> {
-    if let Some(worker) = own_worker(area, pid) {
+    if let Some(worker) = own_worker(h, area, pid) {
         return Ok(Wait::Worker(worker));
     }
     if area.waits_for_slot(pid) {

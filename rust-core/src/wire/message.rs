@@ -32,6 +32,8 @@ pub struct Request<'a> {
     pub caller_xid: u64,
     /// Where in the caller's code the call was made, if it says so.
     pub stack: Option<&'a [u8]>,
+    /// At which the command reads, and writes nothing, as the shims of both sides know it; None: it has its own.
+    pub snapshot: Option<&'a [u8]>,
     pub command: &'a [u8],
     /// A routine to run instead, as the shims of both sides know it; the command only names it.
     pub routine: Option<&'a [u8]>,
@@ -55,7 +57,7 @@ impl<'a> Request<'a> {
         let args = self.args.iter().map(|arg| arg.data.len() + 8);
         let columns = self.columns.iter().map(|column| column.name.len() + 16);
         let optional = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-        let optionals = [self.settings, self.origin, self.stack, self.routine].map(optional);
+        let optionals = [self.settings, self.origin, self.stack, self.snapshot, self.routine].map(optional);
         let fixed = [96, self.command.len()].into_iter().chain(optionals);
         reserve(buffer, fixed.chain(args).chain(columns), "a command and its arguments")?;
         let who = &self.identity;
@@ -79,6 +81,7 @@ impl<'a> Request<'a> {
         put_bytes(buffer, self.settings);
         put_bytes(buffer, self.origin);
         put_bytes(buffer, self.stack);
+        put_bytes(buffer, self.snapshot);
         put_bytes(buffer, Some(self.command));
         put_bytes(buffer, self.routine);
         put(buffer, self.args.len() as u64);
@@ -129,6 +132,7 @@ impl<'a> Request<'a> {
             settings: d.get_bytes()?,
             origin: d.get_bytes()?,
             stack: d.get_bytes()?,
+            snapshot: d.get_bytes()?,
             command: d.get_bytes()?.ok_or(Malformed)?,
             routine: d.get_bytes()?,
             ..Request::default()
@@ -293,6 +297,7 @@ mod tests {
             origin: Some(b"origin"),
             caller_xid: 12,
             stack: None,
+            snapshot: Some(b"snapshot"),
             command: b"SELECT $1",
             routine: Some(b"routine"),
             args: vec![

@@ -45,6 +45,9 @@ pub(super) fn execute<H: WorkerHost>(
 ) -> Result<(), Error> {
     // The caller's own timer runs for a single call; nobody's does for a task.
     h.begin(request.command, false, worker.running_task() != 0, request.timeout_ms)?;
+    if let Some(snapshot) = request.snapshot {
+        h.read_at(snapshot)?;
+    }
     worker.limit_result(h);
     let wanted = PlanRef {
         command: request.command,

@@ -158,6 +158,7 @@ impl Client {
             origin_version: u64::from(self.me.pid),
             xid: 0,
             stack: None,
+            snapshot: None,
             args: Vec::new(),
             columns: Vec::new(),
             routine: None,
@@ -376,6 +377,12 @@ impl CallerHost for Client {
         self.try_step("row")?;
         self.rows.borrow_mut().push(tuple.to_vec());
         Ok(())
+    }
+    fn texts(&self, tuple: &[u8], columns: usize) -> Result<Vec<Option<Vec<u8>>>, Saved> {
+        self.try_step("texts")?;
+        let mut texts: Vec<_> = tuple.split(|byte| *byte == b'|').map(|text| Some(text.to_vec())).collect();
+        texts.resize(columns, None);
+        Ok(texts)
     }
     fn describe(&self, columns: &[Column]) -> Result<(), Saved> {
         self.try_step("describe")?;

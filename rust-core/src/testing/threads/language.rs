@@ -64,6 +64,11 @@ impl FakeWorker<'_> {
         }
     }
 
+    fn answer(&self, row: &str, sink: &mut dyn RowSink) -> Result<(), Saved> {
+        self.try_step("sink")?;
+        sink.row(row.as_bytes()).or_else(|stop| self.stopped(stop))
+    }
+
     /// Run one statement; rows that it returned.
     pub(super) fn statement(&self, text: &str, sink: &mut dyn RowSink) -> Result<u64, Saved> {
         let words: Vec<&str> = text.split_whitespace().collect();
@@ -96,6 +101,20 @@ impl FakeWorker<'_> {
                 }
                 return Ok(number(1) as u64);
             }
+            "cut" => {
+                let (last, mut low) = (number(4), number(1));
+                for _ in 0..number(3) {
+                    if low > last {
+                        break;
+                    }
+                    let high = (low + number(2) - 1).min(last);
+                    self.answer(&format!("{low}|{high}|{}|{}", high + 1 - low, high + 1), sink)?;
+                    low = high + 1;
+                }
+            }
+            "answer" => words[1..].iter().try_for_each(|row| self.answer(row, sink))?,
+            "refuse" if words[1] == words[2] => return self.fail(SYNTAX_ERROR, words[1]),
+            "refuse" => {}
             "notice" => {
                 let notice = Report { severity: Severity::Notice, ..Report::error(0, words[1]) };
                 self.worker.message(self, notice, None);

@@ -14,6 +14,7 @@ mod interleavings;
 mod limits;
 mod memory;
 mod order;
+mod parallel;
 mod session_faults;
 mod sessions;
 mod task_faults;

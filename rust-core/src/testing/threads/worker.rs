@@ -252,6 +252,10 @@ impl WorkerHost for FakeWorker<'_> {
         self.in_session.set(session);
         self.try_step("begin")
     }
+    fn read_at(&self, snapshot: &[u8]) -> Result<(), Saved> {
+        self.note(&format!("read at {}", String::from_utf8_lossy(snapshot)));
+        self.try_step("read_at")
+    }
     fn timed_out(&self) -> bool {
         self.timed_out.get()
     }
@@ -339,10 +343,11 @@ impl WorkerHost for FakeWorker<'_> {
         self.hear("lock_plan");
         Ok(self.heard.get())
     }
-    fn run(&self, plan: usize, _: bool, _: &[Arg], output: Output, _: &[Column], sink: &mut dyn RowSink) -> Result<u64, Saved> {
+    fn run(&self, plan: usize, _: bool, args: &[Arg], output: Output, _: &[Column], sink: &mut dyn RowSink) -> Result<u64, Saved> {
         self.note("run");
         self.try_step("run")?;
-        let text = self.plans.borrow()[plan].clone();
+        let named = |text: String, (i, arg): (usize, &Arg)| text.replace(&format!("${}", i + 1), &String::from_utf8_lossy(arg.data));
+        let text = args.iter().enumerate().fold(self.plans.borrow()[plan].clone(), named);
         self.described.set(matches!(output, Output::Described | Output::Text));
         self.statement(&text, sink)
     }
