@@ -2,6 +2,7 @@
 #
 #   make, make install, make installcheck, make clean [PG_CONFIG=...]    as for any extension; need the server's PGXS
 #   make demo | test | server | bench | fmt | lint | setup | matrix      scripts/NAME: sets up what is missing, then builds
+#   make dist | deb | licenses | reference | drivers                     scripts/NAME: what is handed out, and pages made by tools
 #   make assert-server                                                   the tests on a server that checks its own assertions
 #   make help                                                            says so
 #
@@ -9,7 +10,7 @@
 # PG_CONFIG= chooses the server. Unset, `make` takes the pg_config on PATH, the daily commands the newest one supported.
 
 .DEFAULT_GOAL := all
-DAILY = setup demo test server bench fmt lint matrix assert-server
+DAILY = setup demo test server bench fmt lint matrix assert-server dist deb licenses reference drivers
 ASIDE_SCRIPTS = $(dir $(firstword $(MAKEFILE_LIST)))scripts
 .PHONY: $(DAILY) help
 $(filter-out assert-server,$(DAILY)):
@@ -46,8 +47,11 @@ endif
 EXTENSION = pg_aside $(patsubst $(SOURCE)/%.control,%,$(wildcard $(SOURCE)/sql/compat/*.control))
 # The extension's script is one file for the server, and one file a topic in sql/src, in the order of their numbers.
 SQL := sql/pg_aside--$(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(SOURCE)/pg_aside.control).sql
-DATA_built = $(SQL)
-DATA = $(patsubst $(SOURCE)/%,%,$(wildcard $(SOURCE)/sql/compat/*.sql))
+# From each version that was released there is one script to this one.
+RELEASED := $(patsubst $(SOURCE)/%,%,$(wildcard $(SOURCE)/sql/released/pg_aside--*.sql))
+UPGRADES := $(patsubst sql/released/%.sql,sql/%--$(lastword $(subst --, ,$(basename $(notdir $(SQL))))).sql,$(RELEASED))
+DATA_built = $(SQL) $(UPGRADES)
+DATA = $(RELEASED) $(patsubst $(SOURCE)/%,%,$(wildcard $(SOURCE)/sql/compat/*.sql))
 PGFILEDESC = "pg_aside - autonomous transactions"
 
 CARGO ?= cargo
@@ -56,10 +60,14 @@ CARGO ?= cargo
 PGRX ?= no
 CARGO_TARGET_DIR ?= target
 RUST_LIB = $(CARGO_TARGET_DIR)/release/libpg_aside.a
+# yes has nothing of the place where it is built get into the module, so that two builds make the same bytes.
+REMAP ?= yes
+CARGO_HOME ?= $(HOME)/.cargo
+REMAPPED = $(if $(filter yes,$(REMAP)),$(foreach place,$(abspath $(SOURCE))=. $(abspath $(CARGO_TARGET_DIR))=target $(CARGO_HOME)=cargo,--remap-path-prefix=$(place)))
 
 # The archive is no member of OBJS: PGXS would hand it to llvm-lto at `make install`.
 OBJS = $(patsubst $(SOURCE)/%.c,%.o,$(sort $(wildcard $(SOURCE)/c-shim/*/*.c)))
-PG_CPPFLAGS = -I$(srcdir)/ffi -I$(srcdir)/c-shim
+PG_CPPFLAGS = -I$(srcdir)/ffi -I$(srcdir)/c-shim $(if $(filter yes,$(REMAP)),-ffile-prefix-map=$(abspath $(SOURCE))=. -ffile-prefix-map=$(CURDIR)=.)
 SHLIB_LINK = $(RUST_LIB) -lpthread -ldl -lm
 # The server loads modules RTLD_GLOBAL: whatever else were exported could shadow another module's symbols.
 SHLIB_EXPORTS = c-shim/exports.txt
@@ -79,7 +87,7 @@ include $(PGXS)
 # of a module that is there asks nobody: it is often run as another user, who has no cargo, and installs what was built.
 .PHONY: rust rust-clean
 rust:
-	env -u MAKEFLAGS -u MFLAGS PGRX_PG_CONFIG_PATH="$$(command -v $(PG_CONFIG))" $(CARGO) build --release --locked --lib \
+	env -u MAKEFLAGS -u MFLAGS $(if $(REMAPPED),RUSTFLAGS="$(strip $(RUSTFLAGS) $(REMAPPED))") PGRX_PG_CONFIG_PATH="$$(command -v $(PG_CONFIG))" $(CARGO) build --release --locked --lib \
 		--manifest-path $(SOURCE)/Cargo.toml --package pg_aside $(if $(filter yes,$(PGRX)),--features pg$(MAJORVERSION)) --target-dir $(CARGO_TARGET_DIR)
 ifneq ($(filter-out install installdirs uninstall,$(or $(MAKECMDGOALS),all))$(if $(wildcard $(shlib)),,absent),)
 $(RUST_LIB): rust
@@ -90,6 +98,9 @@ $(shlib): $(RUST_LIB)
 $(SQL): $(sort $(wildcard $(SOURCE)/sql/src/*.sql))
 	@mkdir -p $(@D)
 	awk 'BEGIN { print "-- Made by make of the files in sql/src." } FNR == 1 { print "" } 1' $^ >$@.part && mv $@.part $@
+
+$(UPGRADES): sql/%--$(lastword $(subst --, ,$(basename $(notdir $(SQL))))).sql: sql/released/%.sql $(SQL) $(SOURCE)/scripts/upgrade-sql $(wildcard $(SOURCE)/sql/upgrade/*.sql)
+	$(SOURCE)/scripts/upgrade-sql $< $(SQL) $(SOURCE)/sql/upgrade/$(@F) >$@.part && mv $@.part $@
 
 clean: rust-clean
 rust-clean:
