@@ -48,7 +48,7 @@ $old =~ s/COMMENT ON COLUMN aside\.stat\..*?';//gs;
 change(qr/aside\.event_control \(partition int NOT NULL\)/, 'aside.event_control (partition smallint NOT NULL)', 'a column has another type');
 change(qr/COMMENT ON TABLE aside\.event_control IS '/, "COMMENT ON TABLE aside.event_control IS 'once ", 'a comment has other words');
 change(qr/COMMENT ON COLUMN aside\.event\.channel IS.*?';/s, "COMMENT ON TYPE aside.event IS 'old';", 'a comment is not there yet');
-change(qr/CREATE INDEX schedule_name ON aside\.schedule \(name\);/, "CREATE INDEX schedule_name ON aside.schedule (name, id);", 'an index is another');
+change(qr/(CREATE (?:UNIQUE )?INDEX \w+ ON aside\.schedule\w* \()/, sub { "$1(1), " }, 'an index is another');
 change(qr/(?=DO \$close\$)/, q{
 	CREATE TABLE aside.has_gone (n int);
 	COMMENT ON TABLE aside.has_gone IS 'a table';
