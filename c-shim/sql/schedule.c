@@ -24,6 +24,7 @@ PG_FUNCTION_INFO_V1(aside_schedule_rule);
 PG_FUNCTION_INFO_V1(aside_schedule_words);
 PG_FUNCTION_INFO_V1(aside_schedule_dues_sql);
 PG_FUNCTION_INFO_V1(aside_schedule_target);
+PG_FUNCTION_INFO_V1(aside_schedule_unreadable);
 PG_FUNCTION_INFO_V1(aside_schedule_forward);
 PG_FUNCTION_INFO_V1(aside_schedule_wait);
 PG_FUNCTION_INFO_V1(aside_schedules_changed);
@@ -116,6 +117,23 @@ aside_schedule_target(PG_FUNCTION_ARGS)
 
 	aside_check_reach(get_database_oid(name, false), name, PG_GETARG_OID(0), "schedule");
 	PG_RETURN_VOID();
+}
+
+/* aside.schedule_unreadable(rule text, timezone text) returns text: why; NULL: both can be read */
+Datum
+aside_schedule_unreadable(PG_FUNCTION_ARGS)
+{
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	pg_tz	   *zone = aside_zone_named(name);
+	int64_t		due;
+	size_t		found;
+
+	if (zone == NULL)
+		PG_RETURN_TEXT_P(cstring_to_text(psprintf("time zone \"%s\" is not known to the server any more", name)));
+	if (aside_schedule_dues(aside_get_caller_host(), aside_rules_of_zone(zone), zone, text_argument(PG_GETARG_DATUM(0)),
+							GetCurrentTimestamp(), &due, 0, &found) == ASIDE_OK)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(psprintf("its specification cannot be read any more: %s", aside_kept_error()->message)));
 }
 
 /* The coordinator hears of the change when the transaction commits. */

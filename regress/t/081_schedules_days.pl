@@ -78,6 +78,14 @@ my $goes_on = sub {
 sql('CREATE DATABASE own');
 sql(q{CREATE EXTENSION pg_aside; SELECT schedule_set('tick', '* * * * * *', 'SELECT 1')}, 'own');
 $goes_on->('own', 'it ticks');
+sql(q{ALTER SYSTEM SET aside.databases = 'postgres'});
+sql('SELECT pg_reload_conf()');
+until_true(q{SELECT EXISTS (SELECT FROM aside.settings_check() WHERE setting = 'aside.databases' AND problem ~ 'schedules')},
+	'aside.settings_check() says that schedules have no coordinator', 'own');
+sql('ALTER SYSTEM RESET aside.databases');
+sql('SELECT pg_reload_conf()');
+$goes_on->('own', 'it ticks again');
+is(sql(q{SELECT count(*) FROM aside.settings_check() WHERE setting = 'aside.databases'}, 'own'), '0', 'and nothing is wrong any more');
 sql('ALTER DATABASE own RENAME TO renamed');
 $goes_on->('renamed', 'renamed, it goes on');
 sql('CREATE DATABASE copied TEMPLATE renamed');

@@ -77,14 +77,21 @@ CREATE FUNCTION cron.set_job(jobid bigint, jobname text, schedule text, command 
 RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     before text := pg_catalog.current_setting('role');
+    spec text := cron.spec_of(schedule);
+    obstacle text;
 BEGIN
     IF username IS DISTINCT FROM current_user::text THEN
         IF NOT (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) current_user) THEN
             RAISE EXCEPTION 'must be superuser to create a job for another role' USING ERRCODE = '42501';
         END IF;
+        SELECT aside.definition_obstacle(r.oid) INTO obstacle FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) username::name;
+        IF obstacle IS NOT NULL THEN
+            RAISE EXCEPTION 'permission denied to create a job for role "%"', username USING ERRCODE = '42501',
+                DETAIL = pg_catalog.format('Nothing would run: %s.', obstacle);
+        END IF;
         PERFORM pg_catalog.set_config('role', username, true);
     END IF;
-    PERFORM cron.schedule_set('cron ' || jobid || coalesce(' ' || jobname, ''), cron.spec_of(schedule), command,
+    PERFORM cron.schedule_set('cron ' || jobid || coalesce(' ' || jobname, ''), spec, command,
         coalesce(nullif(pg_catalog.current_setting('cron.timezone', true), ''), 'GMT'), 'queue', 'skip', NULL, 1, '10 seconds', NULL, NULL, NULL, NULL, 0,
         database::name, 'all', active);
     PERFORM pg_catalog.set_config('role', before, true);
@@ -126,6 +133,13 @@ BEGIN
     END IF;
     NEW.jobid := coalesce(NEW.jobid, pg_catalog.nextval('cron.jobid_seq'));
     NEW.username := coalesce(NEW.username, current_user::text);
+    IF EXISTS (SELECT FROM cron.job j WHERE j.jobid = NEW.jobid AND (TG_OP = 'INSERT' OR NEW.jobid <> OLD.jobid)) THEN
+        RAISE EXCEPTION 'job % already exists', NEW.jobid USING ERRCODE = '23505';
+    END IF;
+    IF EXISTS (SELECT FROM cron.job j WHERE j.jobname = NEW.jobname AND j.username = NEW.username
+            AND (TG_OP = 'INSERT' OR (NEW.jobname, NEW.username) IS DISTINCT FROM (OLD.jobname, OLD.username))) THEN
+        RAISE EXCEPTION 'job "%" of role "%" already exists', NEW.jobname, NEW.username USING ERRCODE = '23505';
+    END IF;
     IF TG_OP = 'UPDATE' AND (NEW.jobid, NEW.jobname, NEW.username) IS DISTINCT FROM (OLD.jobid, OLD.jobname, OLD.username) THEN
         PERFORM cron.drop_job(OLD);
     END IF;
@@ -162,16 +176,25 @@ CREATE FUNCTION cron.schedule(schedule text, command text) RETURNS bigint LANGUA
     $$ SELECT cron.set_job(pg_catalog.nextval('cron.jobid_seq'), NULL, schedule, command, pg_catalog.current_database()::text, current_user::text, true) $$;
 COMMENT ON FUNCTION cron.schedule(text, text) IS 'make a job without a name; returns its number';
 
-CREATE FUNCTION cron.unschedule(job_id bigint) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+-- A user may give any name to a schedule. So several roles may have a schedule that looks like the job of this number.
+CREATE FUNCTION cron.job_of(job_id bigint, missing text) RETURNS cron.job LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    job cron.job;
+    jobs cron.job[] := (SELECT pg_catalog.array_agg(j) FROM cron.job j WHERE j.jobid OPERATOR(pg_catalog.=) job_id);
+    mine cron.job[] := (SELECT pg_catalog.array_agg(j) FROM pg_catalog.unnest(jobs) j WHERE j.username OPERATOR(pg_catalog.=) current_user::text);
 BEGIN
-    SELECT j.* INTO job FROM cron.job j WHERE j.jobid OPERATOR(pg_catalog.=) job_id;
-    IF job.jobid IS NULL THEN
-        RAISE EXCEPTION 'could not find valid entry for job %', job_id USING ERRCODE = 'XX000';
+    jobs := coalesce(mine, jobs);
+    IF jobs IS NULL THEN
+        RAISE EXCEPTION '%', missing USING ERRCODE = 'XX000';
     END IF;
-    RETURN cron.drop_job(job);
+    IF pg_catalog.cardinality(jobs) > 1 THEN
+        RAISE EXCEPTION 'job % is ambiguous', job_id USING ERRCODE = '42725', DETAIL = 'Several schedules look like that job.',
+            HINT = 'Use schedule_drop() as the owner of the schedule that you mean.';
+    END IF;
+    RETURN jobs[1];
 END $$;
+COMMENT ON FUNCTION cron.job_of(bigint, text) IS 'the job of that number: the current role''s, or else that of a role that it may act for';
+CREATE FUNCTION cron.unschedule(job_id bigint) RETURNS boolean LANGUAGE sql SET search_path = pg_catalog, pg_temp AS
+    $$ SELECT cron.drop_job(cron.job_of(job_id, pg_catalog.format('could not find valid entry for job %s', job_id))) $$;
 COMMENT ON FUNCTION cron.unschedule(bigint) IS 'drop the job of that number';
 CREATE FUNCTION cron.unschedule(job_name text) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -187,13 +210,18 @@ COMMENT ON FUNCTION cron.unschedule(text) IS 'drop the current role''s job of th
 
 CREATE FUNCTION cron.alter_job(job_id bigint, schedule text DEFAULT NULL, command text DEFAULT NULL, database text DEFAULT NULL,
     username text DEFAULT NULL, active boolean DEFAULT NULL) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    job cron.job := cron.job_of(job_id, pg_catalog.format('Job %s does not exist or you don''t own it', job_id));
 BEGIN
+    IF pg_catalog.num_nonnulls(schedule, command, database, username, active) OPERATOR(pg_catalog.=) 0 THEN
+        RAISE EXCEPTION 'no updates specified' USING ERRCODE = 'XX000', HINT = 'You must specify at least one job attribute to change when calling alter_job';
+    END IF;
+    IF username IS NOT NULL AND NOT (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) current_user) THEN
+        RAISE EXCEPTION 'must be superuser to alter username' USING ERRCODE = '42501';
+    END IF;
     UPDATE cron.job j SET schedule = coalesce(alter_job.schedule, j.schedule), command = coalesce(alter_job.command, j.command),
         database = coalesce(alter_job.database, j.database), username = coalesce(alter_job.username, j.username),
-        active = coalesce(alter_job.active, j.active) WHERE j.jobid OPERATOR(pg_catalog.=) job_id;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'job % does not exist or you don''t own it', job_id USING ERRCODE = 'XX000';
-    END IF;
+        active = coalesce(alter_job.active, j.active) WHERE j.jobid OPERATOR(pg_catalog.=) job_id AND j.username OPERATOR(pg_catalog.=) job.username;
 END $$;
 COMMENT ON FUNCTION cron.alter_job(bigint, text, text, text, text, boolean) IS 'change a job; an argument that is NULL changes nothing';
 

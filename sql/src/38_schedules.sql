@@ -11,6 +11,11 @@ CREATE FUNCTION aside.schedule_target(role oid, database name) RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'aside_schedule_target';
 COMMENT ON FUNCTION aside.schedule_target(oid, name) IS 'raises why commands of a role may not run in another database';
 
+CREATE FUNCTION aside.schedule_unreadable(rule text, timezone text) RETURNS text
+LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'aside_schedule_unreadable';
+COMMENT ON FUNCTION aside.schedule_unreadable(text, text) IS 'why a stored specification is never due: it, or its time zone, cannot be read; NULL if both can';
+GRANT EXECUTE ON FUNCTION aside.schedule_unreadable(text, text) TO aside_user;
+
 CREATE VIEW aside.schedule_owners AS
     SELECT s.*, aside.definition_owner('schedule', s.id, s.name) AS role FROM aside.schedule s;
 COMMENT ON VIEW aside.schedule_owners IS 'schedules, each with the role that the schedule acts for; NULL if the schedule has ended or belongs to nobody';
@@ -339,7 +344,7 @@ CREATE VIEW aside.schedules WITH (security_barrier) AS
         s.overlap, s.misfire, s.misfire_deadline, s.max_attempts, s.backoff, s.timeout, s.jitter, s.until, s.max_runs, s.priority, s.history,
         s.created,
         CASE WHEN s.inert THEN pg_catalog.format('its owner, role "%s", was lost in a restore: it belongs to nobody', s.owner)
-             ELSE aside.definition_obstacle(s.role) END AS reason
+             ELSE coalesce(aside.definition_obstacle(s.role), aside.schedule_unreadable(s.rule, s.timezone)) END AS reason
     FROM aside.schedule_owners s
         LEFT JOIN LATERAL (SELECT * FROM aside.schedule_run r WHERE r.schedule = s.id AND r.state <> 'skipped' ORDER BY r.id DESC, r.attempt DESC LIMIT 1) r ON true,
         LATERAL (SELECT coalesce(pg_catalog.pg_has_role(s.role, 'USAGE'), false)

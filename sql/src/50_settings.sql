@@ -22,9 +22,9 @@ BEGIN ATOMIC
     WHERE w.places < w.ours + w.parallel + w.logical
     UNION ALL
     SELECT 'aside.databases', pg_catalog.current_setting('aside.databases'),
-        'this database has handlers of events, but no coordinator runs in it',
+        'this database has handlers of events or schedules, but no coordinator runs in it',
         'Add it to aside.databases, or see the server log for what keeps its coordinator from running.'
-    WHERE aside.is_preloaded() AND NOT pg_catalog.pg_is_in_recovery() AND EXISTS (SELECT FROM aside.event_handler)
+    WHERE aside.is_preloaded() AND NOT pg_catalog.pg_is_in_recovery() AND (EXISTS (SELECT FROM aside.event_handler) OR EXISTS (SELECT FROM aside.schedule))
         AND NOT EXISTS (SELECT FROM aside.coordinator_rows() c WHERE c.database = current_database() AND c.state = 'running')
     UNION ALL
     SELECT 'aside.min_workers', pg_catalog.current_setting('aside.min_workers'),
