@@ -108,5 +108,14 @@ $node->command_ok(['psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', $dump, '-d
 is($node->safe_psql('copy', q{SELECT string_agg(concat_ws(' ', name, owner, spec, timezone, command), ', ' ORDER BY name) FROM aside.schedules}),
 	'last owner @yearly Europe/Berlin SELECT 2, theirs owner * * * * * * ' . $node->safe_psql('postgres', 'SHOW TimeZone') . ' SELECT 1', 'to whom they belonged');
 ok($node->poll_query_until('copy', q{SELECT count(*) > 0 FROM aside.schedule_runs WHERE schedule = 'theirs' AND state = 'done'}), 'and run there');
+
+# Without owners in the dump, and by another role: they are whose their rows say.
+$node->safe_psql('postgres', 'CREATE ROLE restorer SUPERUSER LOGIN; CREATE DATABASE restored');
+$node->command_ok(['pg_dump', '-O', '-f', $dump, '-d', 'postgres', '-p', $node->port, '-h', $node->host], 'they are dumped without their owners');
+$node->command_ok(['psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', $dump, '-d', 'restored', '-U', 'restorer', '-p', $node->port, '-h', $node->host],
+	'and restored by another role');
+is($node->safe_psql('restored', q{SELECT string_agg(concat_ws(' ', name, owner), ', ' ORDER BY name) FROM aside.schedules}), 'last owner, theirs owner',
+	'to whom they belonged, all the same');
+ok($node->poll_query_until('restored', q{SELECT count(*) > 0 FROM aside.schedule_runs WHERE schedule = 'theirs' AND state = 'done'}), 'and run there, too');
 $node->stop('fast');
 done_testing();
