@@ -215,13 +215,28 @@ SELECT count(*) AS dead FROM aside.dead_events;
 \echo '11. Schedules: one by the second, one that fails and is tried again, and when one is due across a change of the clock.'
 \echo
 CREATE TABLE ticks (at timestamptz DEFAULT clock_timestamp());
-SELECT schedule_set('tick', '* * * * * *', 'INSERT INTO ticks DEFAULT VALUES') > 0 AS "by the second",
-       schedule_set('flaky', '@yearly', 'SELECT 1 / (count(*) / 3) FROM ticks', max_attempts => 5, backoff => '500 ms') > 0 AS "may fail";
+\echo '   SELECT schedule_set(''tick'', ''* * * * * *'', ''INSERT INTO ticks DEFAULT VALUES'');'
+\echo '   SELECT schedule_set(''flaky'', ''@yearly'', ''SELECT 1 / (count(*) / 3) FROM ticks'', max_attempts => 9, backoff => ''500 ms'');'
+\echo '   SELECT schedule_run_now(''flaky'') AS run \\gset                     -- it fails until there are three ticks'
+\echo '   SELECT schedule_wait(:run, ''1 minute'');'
+\o /dev/null
+SELECT schedule_set('tick', '* * * * * *', 'INSERT INTO ticks DEFAULT VALUES');
+SELECT schedule_set('flaky', '@yearly', 'SELECT 1 / (count(*) / 3) FROM ticks', max_attempts => 9, backoff => '500 ms');
 SELECT schedule_run_now('flaky') AS run \gset
-SELECT schedule_wait(:run, '20 seconds');
-SELECT schedule, attempt, state, started - due < interval '1 second' AS punctual, rows, message FROM aside.schedule_runs ORDER BY run, attempt;
-SELECT schedule_explain('30 2 * * *'), p AS due FROM schedule_preview('30 2 * * *', 'Europe/Berlin', 3, '2024-03-30 12:00+01') p;
-SELECT count(schedule_drop(name)) AS dropped FROM aside.schedules;
+SELECT schedule_wait(:run, '1 minute');
+\o
+\echo
+\echo '   SELECT name, spec, state, last_state, consecutive_failures FROM aside.schedules;'
+SELECT name, spec, state, last_state, consecutive_failures FROM aside.schedules ORDER BY name;
+\echo '   SELECT schedule, attempt, state, rows, command_tag, message FROM aside.schedule_runs;'
+SELECT schedule, attempt, state, started - due < interval '1 second' AS at_once, rows, command_tag, message FROM aside.schedule_runs ORDER BY schedule, run, attempt;
+\echo '   SELECT * FROM schedule_preview(''30 2 * * *'', ''Europe/Berlin'', 3, ''2024-03-30 12:00+01'');   -- on March 31 there is no 2:30'
+SET TimeZone = 'Europe/Berlin';
+SELECT p AS due, schedule_explain('30 2 * * *') AS "30 2 * * *" FROM schedule_preview('30 2 * * *', 'Europe/Berlin', 3, '2024-03-30 12:00+01') p;
+RESET TimeZone;
+\o /dev/null
+SELECT count(schedule_drop(name)) FROM aside.schedules;
+\o
 \echo '12. The pool: a few workers serve every session, every task and every handler, borrowed for one piece of work each.'
 \echo
 SELECT slot, state, database, username, calls, errors FROM aside.workers WHERE pid IS NOT NULL ORDER BY slot;
