@@ -74,6 +74,20 @@ FROM (
         WHERE (m.part, m.peer, p.part, p.peer) = ('events, batches of 100', 'aside', 'events, batches, xmin pinned', 'aside')
 ) f ORDER BY ord;
 
+\echo 'schedules'
+WITH m AS (
+    SELECT part, peer, percentile_cont(0.5) WITHIN GROUP (ORDER BY value) AS v FROM result GROUP BY part, peer
+)
+SELECT what, round(v::numeric, 2) AS measured, target, CASE WHEN (better = 'less') = (v <= bound) THEN 'met' ELSE 'MISSED' END AS verdict
+FROM (
+    SELECT 1 AS ord, 'due to start, p50, us' AS what, v, 'under 5000' AS target, 5000::float8 AS bound, 'less' AS better FROM m WHERE part = 'due to start'
+    UNION ALL SELECT 2, 'due to start, p99, us', v, 'under 50000', 50000, 'less' FROM m WHERE part = 'due to start p99'
+    UNION ALL SELECT 3, 'due at once: times faster than pg_cron to start them all', p.v / m.v, 'at least 1', 1, 'more' FROM m, m p
+        WHERE (m.part, m.peer, p.part, p.peer) = ('due at once', 'aside', 'due at once', 'pg_cron')
+    UNION ALL SELECT 4, 'a minute with ' || peer || ' and none due: ms of a processor', v, 'at most 20', 20, 'less' FROM m WHERE part = 'none due'
+    UNION ALL SELECT 5, '1,000 times of schedule_preview, ms', v, 'under 10', 10, 'less' FROM m WHERE part = 'preview'
+) f ORDER BY ord;
+
 \echo 'memory: growth of private anonymous memory after warm-up'
 SELECT b.part, split_part(b.peer, ' ', 1) AS process, b.value AS before_kb, a.value AS after_kb, a.value - b.value AS growth_kb,
        'at most 1024' AS target, CASE WHEN a.value - b.value <= 1024 THEN 'met' ELSE 'MISSED' END AS verdict
