@@ -611,6 +611,8 @@ typedef struct aside_worker_host
 	 * rust-core/src/wire/batch.rs. Where it is OK, it may not have been done.
 	 */
 	aside_status (*run_events) (aside_bytes handler, aside_bytes batch, aside_ran *ran);
+	/* Record in the open transaction that this aside_chunk_attempt is done; an error if it is not the one any more. */
+	aside_status (*record_chunk) (aside_bytes attempt, uint64_t processed);
 	/* Before the next statement; controls: the last one ended or began a transaction. */
 	aside_status (*next_statement) (bool controls);
 	aside_status (*commit) (void);
@@ -869,6 +871,7 @@ typedef enum aside_topic
 	ASIDE_TOPIC_EVENTS = 1,
 	ASIDE_TOPIC_HANDLERS = 2,
 	ASIDE_TOPIC_SCHEDULES = 4,
+	ASIDE_TOPIC_JOBS = 8,
 } aside_topic;
 
 /* What becomes of the tables that a coordinator began with. */
@@ -1057,6 +1060,152 @@ typedef struct aside_run_look
 	uint32_t	database;
 	aside_status (*ended) (int64_t run, bool *ended);
 } aside_run_look;
+
+/* By which an attempt at a chunk of a job is named to its worker. */
+typedef struct aside_chunk_attempt
+{
+	int64_t		job;
+	int64_t		number;
+	int64_t		attempt;
+} aside_chunk_attempt;
+
+/* What a job waits for. */
+typedef enum aside_job_wait
+{
+	ASIDE_JOB_WAITS_NOT = 0,
+	ASIDE_JOB_WAITS_LAG = 1,
+	ASIDE_JOB_WAITS_SESSIONS = 2,
+	ASIDE_JOB_WAITS_WAL_RATE = 3,
+	ASIDE_JOB_WAITS_LOAD = 4,
+	ASIDE_JOB_WAITS_WINDOW = 5,
+} aside_job_wait;
+
+/* A job that has not ended, or of which something runs; see rust-core/src/chunk/host.rs. Limits may be ASIDE_NO_TIME. */
+typedef struct aside_job
+{
+	int64_t		id;
+	aside_bytes command;
+	const aside_bytes *parts;	/* how it is cut */
+	size_t		nparts;
+	uint32_t	low_type;
+	uint32_t	high_type;
+	aside_bytes frontier;		/* absent: nothing is cut off */
+	int64_t		chunk_rows;		/* 0: not given */
+	uint32_t	workers;
+	uint32_t	max_attempts;
+	int64_t		lag_us;
+	int64_t		lag_bytes;
+	int64_t		sessions;
+	int64_t		wal_rate;
+	int64_t		load_milli;
+	int64_t		window_from;
+	int64_t		window_to;
+	uint32_t	follow;
+	uint32_t	paused;
+	uint32_t	ended;
+	uint32_t	to_cancel;
+	uint32_t	cut;
+	uint32_t	more;
+	uint32_t	waits_for;		/* aside_job_wait */
+	uint32_t	reserved;
+} aside_job;
+
+/* A chunk that waits or runs. */
+typedef struct aside_chunk
+{
+	int64_t		job;
+	int64_t		number;
+	aside_bytes low;
+	aside_bytes high;
+	int64_t		rows;
+	uint32_t	attempt;
+	uint32_t	failures;
+	uint32_t	begun;
+	uint32_t	reserved;
+} aside_chunk;
+
+/* A new chunk. */
+typedef struct aside_chunk_cut
+{
+	aside_bytes low;
+	aside_bytes high;
+	int64_t		rows;
+	uint32_t	failures;
+	uint32_t	reserved;
+} aside_chunk_cut;
+
+typedef enum aside_job_entry_kind
+{
+	ASIDE_JOB_CUT = 0,
+	ASIDE_JOB_BEGUN = 1,
+	ASIDE_JOB_UNBEGUN = 2,
+	ASIDE_JOB_ENDED = 3,
+	ASIDE_JOB_GIVEN_UP = 4,
+	ASIDE_JOB_SPLIT = 5,
+	ASIDE_JOB_WAITS = 6,
+	ASIDE_JOB_OVER = 7,
+	ASIDE_JOB_BROKEN = 8,
+} aside_job_entry_kind;
+
+/* What becomes of a chunk after an attempt that failed. */
+typedef enum aside_chunk_fate
+{
+	ASIDE_CHUNK_WAITS = 0,
+	ASIDE_CHUNK_FAILED = 1,
+	ASIDE_CHUNK_JOB_FAILED = 2,
+} aside_chunk_fate;
+
+/* What has happened. */
+typedef struct aside_job_entry
+{
+	uint32_t	kind;			/* aside_job_entry_kind */
+	uint32_t	fate;			/* aside_chunk_fate; or aside_job_wait */
+	int64_t		job;
+	int64_t		number;
+	uint32_t	attempt;
+	uint32_t	failures;
+	aside_bytes from;
+	aside_bytes frontier;
+	const aside_chunk_cut *cuts;
+	size_t		ncuts;
+	uint32_t	last;
+	uint32_t	pid;			/* of an error that a worker has said; 0: not known */
+	int64_t		finished;
+	uint32_t	sqlstate;		/* 0: the worker was lost */
+	uint32_t	reserved;
+	aside_bytes message;
+	aside_bytes detail;
+	aside_bytes hint;
+	aside_bytes context;
+} aside_job_entry;
+
+/* How the server fares. */
+typedef struct aside_measured
+{
+	int64_t		lag_us;
+	int64_t		lag_bytes;
+	int64_t		sessions;
+	uint64_t	wal;
+	int64_t		load_milli;
+} aside_measured;
+
+/* What a coordinator asks of the jobs of its database. What is lent is so until the next call. */
+typedef struct aside_job_host
+{
+	uint32_t	abi_version;
+	uint32_t	reserved;
+	aside_status (*load) (const aside_job **jobs, size_t *njobs, const aside_chunk **chunks, size_t *nchunks);
+	aside_status (*standing) (const int64_t *jobs, size_t count, aside_standing *out);
+	/*
+	 * In one transaction. Of each: 0 if it is not written, because the tables say something else by now; ASIDE_ROW_LOCKED;
+	 * the number of the first new chunk; or any other number.
+	 */
+	aside_status (*record) (const aside_job_entry *entries, size_t count, int64_t *numbers);
+	/* And of each job the second of the day in its zone. */
+	aside_status (*measure) (const int64_t *jobs, size_t count, aside_measured *measured, int64_t *seconds);
+	/* A row that a worker has sent, of columns that are text: so many of them. */
+	aside_status (*row) (aside_bytes sent, aside_bytes *columns, size_t ncolumns);
+} aside_job_host;
 
 /* Processes that wait to be coordinators, at most. */
 #define ASIDE_RESERVE_PLACES 64
@@ -1285,7 +1434,8 @@ extern aside_coordinator *aside_coordinator_new(aside_registry *registry, uint32
 /* One turn. true: sleep so long, or until the latch is set; false: end, and kick the launcher. */
 extern bool aside_coordinator_turn(aside_coordinator *coordinator, aside_pool *pool, const aside_caller_host *host,
 								   const aside_coordinator_host *process, const aside_event_host *events,
-								   const aside_schedule_host *schedules, bool ends, int64_t *wait_us);
+								   const aside_schedule_host *schedules, const aside_job_host *jobs, bool ends,
+								   int64_t *wait_us);
 
 /* Read a specification at this time, and give it as it is stored. */
 extern aside_status aside_schedule_read(const aside_caller_host *host, const aside_schedule_rules *rules, aside_bytes spec,

@@ -79,11 +79,13 @@ const _: () = {
     assert!(Topics::EVENTS.bits() == aside_topic::ASIDE_TOPIC_EVENTS);
     assert!(Topics::HANDLERS.bits() == aside_topic::ASIDE_TOPIC_HANDLERS);
     assert!(Topics::SCHEDULES.bits() == aside_topic::ASIDE_TOPIC_SCHEDULES);
+    assert!(Topics::JOBS.bits() == aside_topic::ASIDE_TOPIC_JOBS);
 };
 
 const _: () = {
     use crate::abi;
     assert!(aside_core::schedule::host::LOCKED == abi::ASIDE_ROW_LOCKED as i64);
+    assert!(aside_core::chunk::host::LOCKED == abi::ASIDE_ROW_LOCKED as i64);
     assert!(aside_core::host::REFERENTIAL_ACTION == abi::ASIDE_REFERENTIAL_ACTION);
     assert!(aside_core::pool::stats::KINDS == aside_counts::ASIDE_KINDS as usize);
     assert!(aside_core::pool::stats::BUCKETS == abi::ASIDE_BUCKETS as usize);

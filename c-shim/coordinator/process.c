@@ -10,6 +10,7 @@
 #include "coordinator/coordinator.h"
 #include "coordinator/work.h"
 #include "events/events.h"
+#include "jobs/jobs.h"
 #include "schedules/schedules.h"
 
 #include "access/xact.h"
@@ -57,7 +58,7 @@ end_in_order(SIGNAL_ARGS)
 	errno = save_errno;
 }
 
-/* The partition that new events go to, and whether there is a handler or a schedule. */
+/* The partition that new events go to, and whether there is a handler, a schedule or a job that goes on. */
 static int
 read_partition(bool *needed)
 {
@@ -79,7 +80,8 @@ read_partition(bool *needed)
 	}
 	aside_enter_work();
 	*needed = false;
-	if (SPI_execute("SELECT partition, EXISTS (SELECT FROM aside.event_handler) OR EXISTS (SELECT FROM aside.schedule), greatest("
+	if (SPI_execute("SELECT partition, EXISTS (SELECT FROM aside.event_handler) OR EXISTS (SELECT FROM aside.schedule) OR "
+					"EXISTS (SELECT FROM aside.parallel_job WHERE state = 'running'), greatest("
 					"(SELECT max(id) FROM aside.event_0), (SELECT max(id) FROM aside.event_1), (SELECT max(id) FROM aside.event_2), "
 					"(SELECT max(id) FROM aside.event_dead), (SELECT max(since) FROM aside.event_handler)) FROM aside.event_control",
 					true, 1) == SPI_OK_SELECT &&
@@ -158,7 +160,7 @@ coordinate(const aside_assignment *assignment)
 	{
 		aside_serve_signals();
 		if (!aside_coordinator_turn(coordinator, aside_caller_pool(true)->handle, aside_get_caller_host(),
-									aside_get_coordinator_host(), aside_get_event_host(), aside_get_schedule_host(),
+									aside_get_coordinator_host(), aside_get_event_host(), aside_get_schedule_host(), aside_get_job_host(),
 									to_end, &wait))
 			proc_exit(exit_code);
 		sleeps = true;

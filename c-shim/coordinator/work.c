@@ -122,12 +122,17 @@ aside_lend_text(int row, int number)
 {
 	bool		null;
 	Datum		value = aside_value_at(row, number, &null);
-	aside_bytes bytes = {NULL, 0};
-	text	   *copy;
+	aside_bytes absent = {NULL, 0};
 
-	if (null)
-		return bytes;
-	copy = DatumGetTextPP(value);
+	return null ? absent : aside_lend_datum(value);
+}
+
+aside_bytes
+aside_lend_datum(Datum value)
+{
+	text	   *copy = DatumGetTextPP(value);
+	aside_bytes bytes;
+
 	bytes.len = VARSIZE_ANY_EXHDR(copy);
 	bytes.data = MemoryContextAlloc(aside_lent, bytes.len + 1);
 	memcpy(unconstify(uint8_t *, bytes.data), VARDATA_ANY(copy), bytes.len);

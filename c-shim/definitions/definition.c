@@ -303,3 +303,14 @@ aside_definition_keep_sql(PG_FUNCTION_ARGS)
 		depend_on_extension(proxy);
 	PG_RETURN_VOID();
 }
+
+/* May it run now, and as whom? */
+void
+aside_fill_standing(const AsideDefinition *definition, aside_standing *standing)
+{
+	standing->owner = aside_definition_owner(definition);
+	if (!OidIsValid(standing->owner))
+		return;
+	standing->superuser = aside_is_superuser(standing->owner);
+	standing->state = aside_definition_obstacle(standing->owner) == NULL ? ASIDE_DEFINITION_ACTS : ASIDE_DEFINITION_WAITS;
+}

@@ -24,6 +24,7 @@ extern void aside_end_definition(const AsideDefinition *definition);
 extern const char *aside_definition_obstacle(Oid owner);
 extern void aside_check_tables_owner(Oid owner);
 extern bool aside_is_proxy(Oid type);
+extern void aside_fill_standing(const AsideDefinition *definition, aside_standing *standing);
 
 /* definitions/owners.c */
 extern void aside_check_one_owner(Oid owner);

@@ -130,11 +130,7 @@ store_standing(const int64_t *schedules, size_t count, aside_standing *out)
 				.name = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 3),
 			};
 
-			standing->owner = aside_definition_owner(&definition);
-			if (!OidIsValid(standing->owner))
-				continue;
-			standing->superuser = aside_is_superuser(standing->owner);
-			standing->state = aside_definition_obstacle(standing->owner) == NULL ? ASIDE_DEFINITION_ACTS : ASIDE_DEFINITION_WAITS;
+			aside_fill_standing(&definition, standing);
 		}
 		aside_end_work();
 	}

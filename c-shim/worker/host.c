@@ -5,6 +5,7 @@
  */
 #include "call/call.h"
 #include "events/events.h"
+#include "jobs/jobs.h"
 #include "language/routine.h"
 #include "tasks/tasks.h"
 #include "worker/worker.h"
@@ -161,6 +162,7 @@ aside_get_worker_host(void)
 		.run = aside_host_run,
 		.run_routine = aside_host_run_routine,
 		.run_events = aside_host_run_events,
+		.record_chunk = aside_host_record_chunk,
 		.next_statement = aside_host_next_statement,
 		.commit = aside_host_commit,
 		.abort = aside_host_abort,

@@ -31,11 +31,11 @@ export! {
 }
 
 export! {
-    fn aside_coordinator_turn(coordinator: Handle<aside_coordinator>, pool: Handle<aside_pool>, host: Caller, process: Vtable<aside_coordinator_host>, events: Vtable<aside_event_host>, schedules: Vtable<aside_schedule_host>, ends: bool, wait_us: Out<i64>) -> bool, otherwise(false) {
+    fn aside_coordinator_turn(coordinator: Handle<aside_coordinator>, pool: Handle<aside_pool>, host: Caller, process: Vtable<aside_coordinator_host>, events: Vtable<aside_event_host>, schedules: Vtable<aside_schedule_host>, jobs: Vtable<aside_job_host>, ends: bool, wait_us: Out<i64>) -> bool, otherwise(false) {
         let (c, t) = (process.get(), events.get());
         let limits = limits_of(&c.limits).of_coordinator();
         let registry = coordinator.registry;
-        let world = Events { h: host, c, t, schedules: schedules.get(), area: &pool.area, caller: &pool.caller, limits, leases: &coordinator.leases, registry };
+        let world = Events { h: host, c, t, schedules: schedules.get(), jobs: jobs.get(), area: &pool.area, caller: &pool.caller, limits, leases: &coordinator.leases, registry };
         let turned = caught(|| {
             let mut process = coordinator.process.borrow_mut();
             process.set_rotation(t.rotation_bytes, t.rotation_us);

@@ -36,6 +36,7 @@ pub struct Events<'a> {
     pub c: &'a aside_coordinator_host,
     pub t: &'a aside_event_host,
     pub schedules: &'a aside_schedule_host,
+    pub jobs: &'a aside_job_host,
     pub area: &'a Area<'a>,
     pub caller: &'a CallerState,
     pub limits: Limits,

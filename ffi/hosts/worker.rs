@@ -211,6 +211,9 @@ impl WorkerHost for WorkerSide<'_> {
             _ => Ran::Unwanted,
         })
     }
+    fn record_chunk(&self, attempt: &[u8], processed: u64) -> Result<(), Saved> {
+        done(host_call!(self.t, record_chunk(lend(attempt), processed)))
+    }
     fn next_statement(&self, controls: bool) -> Result<(), Saved> {
         done(host_call!(self.t, next_statement(controls)))
     }

@@ -162,12 +162,14 @@ pub enum Mode {
     Events = 5,
     /// A command as a login of its owner runs it, for nobody who waits in a transaction.
     Command = 6,
+    /// The same for one chunk of a job, with the record that it is done.
+    Chunk = 7,
 }
 
 impl Mode {
     /// The worker acts as a login of its user, whose settings the server applies to a process once.
     pub fn is_a_login(self) -> bool {
-        matches!(self, Self::Events | Self::Command)
+        matches!(self, Self::Events | Self::Command | Self::Chunk)
     }
 }
 
@@ -373,6 +375,8 @@ pub trait WorkerHost: World {
     fn run_routine(&self, routine: &[u8], args: &[Arg], columns: &[Column], sink: &mut dyn RowSink) -> Result<(), Saved>;
     /// Have a handler handle a batch of events, and acknowledge them, in the transaction that is open.
     fn run_events(&self, handler: &[u8], batch: &[u8]) -> Result<Ran, Saved>;
+    /// Record, in the transaction that is open, that this attempt at a chunk is done; an error where it is not the one any more.
+    fn record_chunk(&self, attempt: &[u8], processed: u64) -> Result<(), Saved>;
     /// Make the effects of one statement visible to the next; one that controlled the transaction is
     /// carried out.
     fn next_statement(&self, controls: bool) -> Result<(), Saved>;

@@ -100,7 +100,7 @@ fn the_value_beside_the_signature_is_returned_for_a_null_and_on_a_panic() {
             aside_view_coordinator(null(), 0, null_mut()) => false;
             aside_view_tally(null(), 0, null_mut()) => false;
             aside_coordinator_new(null_mut(), 0, 0, true, 0) => null_mut();
-            aside_coordinator_turn(null_mut(), null_mut(), null(), null(), null(), null(), false, null_mut()) => false;
+            aside_coordinator_turn(null_mut(), null_mut(), null(), null(), null(), null(), null(), false, null_mut()) => false;
         }
         // These are given no pointer.
         panic_next();
@@ -223,7 +223,7 @@ fn a_table_of_functions_of_another_build_is_read_no_further_than_its_number() {
         let me = fork();
         let (host, mut wait) = (caller_host(me), 0);
         each! { "another build's coordinator":
-            aside_coordinator_turn(coordinator, pool, &host, other.cast(), other.cast(), other.cast(), false, &mut wait) => false;
+            aside_coordinator_turn(coordinator, pool, &host, other.cast(), other.cast(), other.cast(), other.cast(), false, &mut wait) => false;
         }
         // The first number is all that tells them apart.
         each!("this build": aside_worker_attach(pool, &worker_host(me), 0, 1) => LEAVE;);

@@ -204,6 +204,9 @@ unsafe extern "C" fn run_routine(
 unsafe extern "C" fn run_events(_: aside_bytes, _: aside_bytes, _: *mut aside_ran::Type) -> aside_status::Type {
     aside_status::ASIDE_OK
 }
+unsafe extern "C" fn record_chunk(_: aside_bytes, _: u64) -> aside_status::Type {
+    aside_status::ASIDE_OK
+}
 unsafe extern "C" fn next_statement(_: bool) -> aside_status::Type {
     aside_status::ASIDE_OK
 }
@@ -282,6 +285,7 @@ pub fn worker_host(me: &'static Process) -> aside_worker_host {
         run: Some(run),
         run_routine: Some(run_routine),
         run_events: Some(run_events),
+        record_chunk: Some(record_chunk),
         next_statement: Some(next_statement),
         commit: Some(commit),
         abort: Some(abort),

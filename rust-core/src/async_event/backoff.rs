@@ -8,7 +8,7 @@ const SERIALIZATION_FAILURE: u32 = sqlstate(b"40001");
 pub const FREE_RETRIES: u8 = 10;
 
 /// A conflict between transactions says nothing about the event.
-pub(super) fn conflict(sqlstate: u32) -> bool {
+pub fn conflict(sqlstate: u32) -> bool {
     matches!(sqlstate, SERIALIZATION_FAILURE | DEADLOCK_DETECTED)
 }
 

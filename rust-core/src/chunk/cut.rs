@@ -40,6 +40,8 @@ pub trait Split {
     /// Cuts off so many chunks at most, of about so many rows each, from what is behind the frontier. None: from the beginning.
     /// One that returns fewer is the last.
     fn step(&self, frontier: Option<&[u8]>, rows: u64, chunks: u32) -> Result<Vec<u8>, NoMemory>;
+    /// Can a chunk of several keys be divided?
+    fn divides(&self) -> bool;
     /// Divides a chunk that has several keys into two, at the key in its middle. None: chunks of this job cannot be divided.
     fn halves(&self, of: &Cut) -> Result<Option<Vec<u8>>, NoMemory>;
 }

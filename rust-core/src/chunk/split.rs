@@ -169,6 +169,10 @@ impl Split for Splitter<'_> {
         }
     }
 
+    fn divides(&self) -> bool {
+        matches!(self, Self::Key(_))
+    }
+
     fn halves(&self, of: &Cut) -> Result<Option<Vec<u8>>, NoMemory> {
         let (Self::Key(key), Some(low), Some(high)) = (self, &of.low, &of.high) else { return Ok(None) };
         let (low, high) = (key.literal(low)?, key.literal(high)?);

@@ -8,6 +8,8 @@ pub(super) struct Fairness {
     first: usize,
     /// The part that goes first in the next turn.
     next: Option<usize>,
+    /// A part got no worker in this turn.
+    waits: bool,
     /// Owners for whom there was no worker in this turn.
     refused: Vec<u32>,
 }
@@ -15,6 +17,7 @@ pub(super) struct Fairness {
 impl Fairness {
     pub fn begin_turn(&mut self) {
         self.refused.clear();
+        self.waits = false;
         self.first = self.next.take().unwrap_or(self.first);
     }
 
@@ -29,15 +32,20 @@ impl Fairness {
     }
 
     /// There was no worker for this owner.
-    pub fn refuse(&mut self, part: usize, owner: u32) {
+    pub fn refuse(&mut self, owner: u32) {
         if !self.refuses(owner) {
             self.refused.push(owner);
         }
-        self.went_without(part);
+    }
+
+    /// Did a part get no worker in this turn?
+    pub fn someone_waits(&self) -> bool {
+        self.waits
     }
 
     /// A part got no worker: the first such part after the one that went first is the next to go first.
     pub fn went_without(&mut self, part: usize) {
+        self.waits = true;
         if part != self.first && self.next.is_none() {
             self.next = Some(part);
         }

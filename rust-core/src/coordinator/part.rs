@@ -12,6 +12,7 @@ pub struct Context<'a, H> {
     /// The wall clock when the turn began.
     pub began: i64,
     pub(super) part: usize,
+    pub(super) urgent: bool,
     pub(super) numbers: &'a mut Numbers,
     pub(super) fairness: &'a mut Fairness,
 }
@@ -20,7 +21,7 @@ impl<H: Runner> Context<'_, H> {
     /// Have a worker do this for this owner: the number of the lease. None: no worker is to be had now.
     pub fn start(&mut self, owner: u32, work: &Work<'_>) -> Result<Option<u64>, Saved> {
         if self.refuses(owner) {
-            self.fairness.went_without(self.part);
+            self.went_without();
             return Ok(None);
         }
         let lease = self.numbers.next_of(self.part);
@@ -28,7 +29,7 @@ impl<H: Runner> Context<'_, H> {
             self.numbers.use_up();
             return Ok(Some(lease));
         }
-        self.fairness.refuse(self.part, owner);
+        self.refuse(owner);
         Ok(None)
     }
 
@@ -36,9 +37,14 @@ impl<H: Runner> Context<'_, H> {
     pub fn look_for(&mut self, owner: u32, superuser: bool) -> Result<bool, Saved> {
         let room = !self.refuses(owner) && self.host.room(owner, superuser)?;
         if !room {
-            self.fairness.refuse(self.part, owner);
+            self.refuse(owner);
         }
         Ok(room)
+    }
+
+    fn refuse(&mut self, owner: u32) {
+        self.fairness.refuse(owner);
+        self.went_without();
     }
 
     /// There was no worker for this owner in this turn: there is none now.
@@ -48,7 +54,14 @@ impl<H: Runner> Context<'_, H> {
 
     /// This part asked for no worker, for it knew that there is none.
     pub fn went_without(&mut self) {
-        self.fairness.went_without(self.part);
+        if self.urgent {
+            self.fairness.went_without(self.part);
+        }
+    }
+
+    /// Another part got no worker in this turn.
+    pub fn others_wait(&self) -> bool {
+        self.fairness.someone_waits()
     }
 }
 
@@ -57,6 +70,10 @@ impl<H: Runner> Context<'_, H> {
 pub trait Part<H> {
     /// As the server's log names it: "coordinator of ..."
     fn name(&self) -> &'static str;
+    /// Is somebody waiting for what it does? What nobody waits for takes workers that all others have left.
+    fn is_urgent(&self) -> bool {
+        true
+    }
     /// There may be something new. Told before each step, of all topics that anybody has spoken of.
     fn tell(&mut self, topics: Topics);
     /// The wall clock was set back by so many microseconds, and says this now.

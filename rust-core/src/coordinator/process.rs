@@ -10,14 +10,12 @@
 //!                         no extension             --> absent
 //! ```
 
-use super::Coordinator;
 use super::health::Health;
 use super::host::{Host, Line, Lost};
-use crate::async_event::EventHost;
+use super::{Coordinator, Database};
 use crate::launcher::cedes;
 use crate::launcher::registry::{CoordinatorState, DatabaseEntry, Registry};
 use crate::launcher::tallies::Teller;
-use crate::schedule::part::ScheduleStore;
 
 /// What is not told is found this long after something was, or while workers run something.
 const POLL_US: u64 = 1_000_000;
@@ -71,7 +69,7 @@ impl Process {
     }
 
     /// `ends`: the process was told to end.
-    pub fn turn<H: EventHost + ScheduleStore>(&mut self, h: &H, registry: &Registry, ends: bool) -> Next {
+    pub fn turn<H: Database>(&mut self, h: &H, registry: &Registry, ends: bool) -> Next {
         let Some(entry) = registry.entries.get(self.entry) else { return Next::End };
         let leaves = entry.leaves(h.timestamp());
         if ends || leaves {
@@ -117,7 +115,7 @@ impl Process {
 
     /// What an earlier coordinator had begun may still commit: its events are given to nobody else before it is known
     /// whether it did. None: it has begun.
-    fn begin<H: EventHost + ScheduleStore>(&mut self, h: &H, registry: &Registry, entry: &DatabaseEntry) -> Option<Next> {
+    fn begin<H: Database>(&mut self, h: &H, registry: &Registry, entry: &DatabaseEntry) -> Option<Next> {
         if std::mem::take(&mut self.asks_reserve) && cedes(registry, entry, h.timestamp()) {
             return Some(Next::End);
         }
@@ -133,21 +131,21 @@ impl Process {
 
     /// What workers run for it ends with it, and will not have been an attempt. Whether that could be written down or not,
     /// it ends.
-    fn close<H: EventHost + ScheduleStore>(&mut self, h: &H) {
+    fn close<H: Database>(&mut self, h: &H) {
         if self.runs {
             h.hurry();
             _ = self.coordinator.close(h);
         }
     }
 
-    fn breathe<H: EventHost + ScheduleStore>(&mut self, h: &H) {
+    fn breathe<H: Database>(&mut self, h: &H) {
         if self.turned.is_some_and(|turned| h.now_us().saturating_sub(turned) < BUSY_US) {
             h.breathe(if self.coordinator.looked_in_vain(h) { LONG_BREATH_US } else { BREATH_US });
         }
     }
 
     /// Also while parts pause, so that what is heard is out of the server's way. Microseconds until it is tried again.
-    fn hear<H: EventHost + ScheduleStore>(&mut self, h: &H) -> u64 {
+    fn hear<H: Database>(&mut self, h: &H) -> u64 {
         let now = h.now_us();
         if self.hearing.pause(now) > 0 {
             return self.hearing.pause(now);
@@ -168,7 +166,7 @@ impl Process {
         }
     }
 
-    fn rest<H: EventHost + ScheduleStore>(&mut self, h: &H, entry: &DatabaseEntry) -> Option<Next> {
+    fn rest<H: Database>(&mut self, h: &H, entry: &DatabaseEntry) -> Option<Next> {
         let left_us = self.coordinator.rests(h)?;
         entry.becomes_idle(self.coordinator.events.age_us(h.now_us()), left_us, h.timestamp());
         Some(Next::End)

@@ -1,7 +1,7 @@
 //! How a coordinator has workers run something: leases, several at a time, of which nobody waits for one.
 
 use crate::async_event::spec::{Batch, Spec};
-use crate::host::{Bounds, Saved};
+use crate::host::{Arg, Bounds, Saved};
 use crate::lease::work::LeaseUpdate;
 
 /// What a worker is to do in one lease.
@@ -12,6 +12,9 @@ pub enum Work<'a> {
     /// A command, as a client of its owner would send it: at top level, with the settings of a login. It may take so
     /// long, 0 is no limit; what traps the cancel at its timeout ends with its worker.
     Command { database: u32, owner: u32, superuser: bool, text: &'a [u8], timeout_ms: u32, keep: Bounds },
+    /// A command for one chunk of a job, in one transaction with the record that it is done. The attempt is named as the
+    /// shims of both sides know it.
+    Chunk { owner: u32, superuser: bool, text: &'a [u8], bounds: &'a [Arg<'a>; 2], attempt: &'a [u8] },
 }
 
 pub trait Runner {

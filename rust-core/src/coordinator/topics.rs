@@ -16,6 +16,8 @@ impl Topics {
     pub const HANDLERS: Self = Self(2);
     /// Schedules may have changed.
     pub const SCHEDULES: Self = Self(4);
+    /// Jobs may have changed.
+    pub const JOBS: Self = Self(8);
     /// It is to leave the database. Unlike the others this is so until it is taken back.
     pub const LEAVE: Self = Self(1 << 31);
 

@@ -38,10 +38,13 @@ impl Turn {
         let topics = std::mem::take(&mut self.topics);
         parts.iter_mut().for_each(|part| part.tell(topics));
         self.hear(h, parts);
-        for index in self.fairness.order(parts.len()) {
+        let urgent = |index: &usize| parts.get(*index).is_some_and(|part| part.is_urgent());
+        let order = self.fairness.order(parts.len());
+        let (first, last): (Vec<usize>, Vec<usize>) = order.partition(urgent);
+        for index in first.into_iter().chain(last) {
             let pauses = self.health.get(index).is_some_and(|health| health.pause(h.now_us()) > 0);
             if let Some(part) = parts.get_mut(index).filter(|_| !pauses) {
-                let stepped = part.step(&mut self.context(h, index));
+                let stepped = part.step(&mut self.context(h, index, part.is_urgent()));
                 if stepped.is_err() && h.short_of_memory() {
                     part.shed(h);
                 }
@@ -109,7 +112,7 @@ impl Turn {
         self.hear(h, parts);
         let mut closed = Ok(());
         for (index, part) in parts.iter_mut().enumerate() {
-            closed = closed.and(part.close(&mut self.context(h, index)));
+            closed = closed.and(part.close(&mut self.context(h, index, part.is_urgent())));
         }
         closed
     }
@@ -120,8 +123,8 @@ impl Turn {
         parts.iter().map(|part| part.rests(h)).fold(nothing_new.then_some(u64::MAX), |most, rest| Some(most?.min(rest?)))
     }
 
-    fn context<'a, H: Host>(&'a mut self, h: &'a H, part: usize) -> Context<'a, H> {
-        Context { host: h, began: h.timestamp(), part, numbers: &mut self.numbers, fairness: &mut self.fairness }
+    fn context<'a, H: Host>(&'a mut self, h: &'a H, part: usize, urgent: bool) -> Context<'a, H> {
+        Context { host: h, began: h.timestamp(), part, urgent, numbers: &mut self.numbers, fairness: &mut self.fairness }
     }
 
     fn look_at_clock<H: Host>(&mut self, h: &H, parts: &mut [&mut dyn Part<H>]) {
@@ -140,7 +143,8 @@ impl Turn {
             let index = Numbers::part_of(lease);
             if let Some(part) = parts.get_mut(index) {
                 let (numbers, fairness) = (&mut self.numbers, &mut self.fairness);
-                part.hear(&mut Context { host: h, began, part: index, numbers, fairness }, lease, said);
+                let urgent = part.is_urgent();
+                part.hear(&mut Context { host: h, began, part: index, urgent, numbers, fairness }, lease, said);
             }
         }
     }

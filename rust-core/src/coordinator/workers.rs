@@ -50,6 +50,10 @@ impl<H: CallerHost> Workers<'_, H> {
             Work::Command { database, owner, superuser, text, timeout_ms, keep } => {
                 self.borrow(lease, &Errand { database, owner, superuser, timeout_ms, work: work::Work::Command { text, keep } })
             }
+            Work::Chunk { owner, superuser, text, bounds, attempt } => {
+                let work = work::Work::Chunk { text, bounds, attempt };
+                self.borrow(lease, &Errand { database: self.database, owner, superuser, timeout_ms: 0, work })
+            }
         }
     }
 

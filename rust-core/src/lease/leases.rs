@@ -98,7 +98,7 @@ impl Leases {
         if sent.is_err() {
             return Ok(false);
         }
-        let command = matches!(errand.work, Work::Command { .. }).then(|| Box::new(CommandResult::of(h.timestamp())));
+        let command = matches!(errand.work, Work::Command { .. } | Work::Chunk { .. }).then(|| Box::new(CommandResult::of(h.timestamp())));
         let open = Open { number, lease: borrowed.lease, launched: borrowed.launched, last_words: None, command, cancel: None };
         #[expect(clippy::disallowed_methods, reason = "room was made before")]
         self.open.borrow_mut().push(open);
@@ -215,6 +215,14 @@ fn request<'a>(errand: &Errand<'a>) -> Result<Request<'a>, Error> {
             bounds: keep,
             output: if keep.row_bytes > 0 { Output::Text } else { Output::None },
             command: text,
+            ..common
+        },
+        Work::Chunk { text, bounds, attempt } => Request {
+            mode: Mode::Chunk,
+            bounds: Bounds { row_bytes: 0, message_bytes: 0 },
+            command: text,
+            routine: Some(attempt),
+            args: memory::copy(bounds, LEASE)?,
             ..common
         },
     })

@@ -1,6 +1,6 @@
 //! What a worker is given to do, as whom, and what comes of it.
 
-use crate::host::Bounds;
+use crate::host::{Arg, Bounds};
 use crate::report::Report;
 use crate::wire::batch::BatchEnd;
 
@@ -22,6 +22,8 @@ pub enum Work<'a> {
     Batches { title: &'a [u8], handler: &'a [u8], batches: &'a [Vec<u8>] },
     /// As the owner's client would send it, with the settings of a login; what it says is kept within the bounds.
     Command { text: &'a [u8], keep: Bounds },
+    /// The same for one chunk, in one transaction, which also records that this attempt is done.
+    Chunk { text: &'a [u8], bounds: &'a [Arg<'a>; 2], attempt: &'a [u8] },
 }
 
 impl Work<'_> {
@@ -29,7 +31,7 @@ impl Work<'_> {
     pub fn parts(&self) -> usize {
         match self {
             Self::Batches { batches, .. } => batches.len(),
-            Self::Command { .. } => 1,
+            Self::Command { .. } | Self::Chunk { .. } => 1,
         }
     }
 
@@ -37,7 +39,7 @@ impl Work<'_> {
     pub fn shown(&self) -> &[u8] {
         match self {
             Self::Batches { title, .. } => title,
-            Self::Command { text, .. } => text,
+            Self::Command { text, .. } | Self::Chunk { text, .. } => text,
         }
     }
 }

@@ -123,6 +123,7 @@ impl<'a> Request<'a> {
                 4 => Mode::Close,
                 5 => Mode::Events,
                 6 => Mode::Command,
+                7 => Mode::Chunk,
                 _ => return Err(Malformed.into()),
             },
             settings_hash: [d.get()?, d.get()?],

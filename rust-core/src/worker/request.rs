@@ -9,10 +9,14 @@ use super::process::Worker;
 use super::reply::Rows;
 use crate::error::Error;
 use crate::host::*;
+use crate::memory;
 use crate::pool::slot::Slot;
 use crate::report::*;
 use crate::wire::frame::Kind;
 use crate::wire::message::{Ending, Request};
+
+/// What the server says of a COMMIT in a transaction block.
+const INVALID_TRANSACTION_TERMINATION: u32 = sqlstate(b"2D000");
 
 impl Error {
     /// The error, after the host has written it to the server's log, as a client's backend does: while the command
@@ -95,6 +99,34 @@ pub(super) fn execute_command<H: WorkerHost>(h: &H, worker: &Worker, slot: &Slot
     commit(h, worker, request, Ending { processed, last: true, tag: Some(h.tag()) })
 }
 
+/// Run the command of a job for one chunk, in one transaction with the record that the chunk is done.
+pub(super) fn execute_chunk<H: WorkerHost>(h: &H, worker: &Worker, slot: &Slot, request: &Request) -> Result<(), Error> {
+    if !slot.begin_batch(worker.generation.get(), 0) {
+        return Ok(());
+    }
+    worker.begin_stamps(h);
+    h.begin(request.command, false, true, request.timeout_ms)?;
+    let types = request.args.iter().map(|arg| arg.type_oid);
+    let wanted = PlanRef { command: request.command, types, user: request.identity.current_user, parse_hash: 0 };
+    let processed = run_all(h, worker, &mut PlanCache::default(), request, &wanted, 0).map_err(|error| of_chunk(h, error))?;
+    h.record_chunk(request.routine.unwrap_or_default(), processed)?;
+    commit(h, worker, request, Ending { processed, last: true, tag: None })
+}
+
+/// A routine that ends its transaction is refused in other words by the server, which sees a transaction block only.
+fn of_chunk<H: WorkerHost>(h: &H, error: Error) -> Error {
+    match error {
+        Error::Saved if h.error().sqlstate == INVALID_TRANSACTION_TERMINATION => {
+            let (said, refusal) = (h.error(), refused(Refusal::Transaction, Mode::Chunk, 0, 0));
+            match said.get(Field::Context).map(|context| memory::copy(context, "an error")) {
+                Some(Ok(context)) => refusal.with(Field::Context, context).into(),
+                _ => refusal.into(),
+            }
+        }
+        error => error,
+    }
+}
+
 /// By the plan that is kept for the command, if there is one and it says what the text says now.
 fn run_kept_or_all<H: WorkerHost, T: Iterator<Item = u32> + Clone>(
     h: &H,
@@ -127,6 +159,7 @@ fn run_all<H: WorkerHost, T: Iterator<Item = u32> + Clone>(
 ) -> Result<u64, Error> {
     let mut rows = Rows { worker, h };
     let count = h.parse(request.command)?;
+    let one_block = count > 1 || request.mode == Mode::Chunk;
     let mut processed = 0;
     let mut params = 0;
     for index in 0..count {
@@ -136,7 +169,7 @@ fn run_all<H: WorkerHost, T: Iterator<Item = u32> + Clone>(
         }
         params = params.max(statement.params);
         let last = index + 1 == count;
-        if last && request.args.len() > params as usize {
+        if last && request.args.len() > params as usize && request.mode != Mode::Chunk {
             return Err(too_many(request.args.len(), params).into());
         }
         let keeps = count == 1 && statement.cacheable && plans.takes(request.command, capacity);
@@ -153,7 +186,7 @@ fn run_all<H: WorkerHost, T: Iterator<Item = u32> + Clone>(
         }
         let output = if last || request.tells_statements_apart() { request.output } else { Output::None };
         let columns = if last { request.columns.as_slice() } else { &[] };
-        processed = h.run(statement.plan, count > 1, &request.args, output, columns, &mut rows)?;
+        processed = h.run(statement.plan, one_block, &request.args, output, columns, &mut rows)?;
         complete(h, worker, request, processed, last);
         if !last {
             h.next_statement(statement.refused == Some(Refusal::Transaction))?;
@@ -178,7 +211,7 @@ fn allows(request: &Request, what: Refusal) -> bool {
         Refusal::Transaction => matches!(request.mode, Mode::Session | Mode::Command),
         Refusal::Listen => request.mode == Mode::Session,
         // Where the caller does not wait.
-        Refusal::Concurrently => request.tells_statements_apart() || request.mode == Mode::Command,
+        Refusal::Concurrently => request.tells_statements_apart() || matches!(request.mode, Mode::Command | Mode::Chunk),
         Refusal::Copy => false,
     }
 }
@@ -209,6 +242,9 @@ fn last_commit<H: WorkerHost>(h: &H, worker: &Worker) -> Result<(), Saved> {
 
 fn refused(what: Refusal, mode: Mode, worker: u32, caller: u32) -> Report {
     match what {
+        Refusal::Transaction if mode == Mode::Chunk => Report::error(FEATURE_NOT_SUPPORTED, "transaction control is not allowed in the command of a job")
+            .with(Field::Detail, "The command is one transaction with the record that its chunk is done.")
+            .with(Field::Hint, "Leave COMMIT and ROLLBACK out: each chunk commits by itself. Smaller chunks make smaller transactions."),
         Refusal::Transaction => Report::error(FEATURE_NOT_SUPPORTED, "transaction control is not allowed in an autonomous command")
             .with(Field::Detail, "The command is one transaction, which commits when the command succeeds.")
             .with(Field::Hint, "For a transaction across several calls, open a session with autonomous_session_open."),

@@ -5,7 +5,7 @@ use super::main_loop::TICK_MS;
 use super::plan_cache::PlanCache;
 use super::process::Worker;
 use super::reply::{Reply, Rows};
-use super::request::{execute, execute_command, execute_in_session};
+use super::request::{execute, execute_chunk, execute_command, execute_in_session};
 use crate::error::Error;
 use crate::host::{Mode, Slept, WorkerHost};
 use crate::memory::{self, SMALL};
@@ -59,7 +59,7 @@ impl Worker<'_> {
                     break Err(Some(Box::new(Report::error(PROTOCOL_VIOLATION, "worker received a request that it does not understand"))));
                 }
             };
-            if matches!(request.mode, Mode::OneShot | Mode::Open | Mode::Events | Mode::Command) {
+            if matches!(request.mode, Mode::OneShot | Mode::Open | Mode::Events | Mode::Command | Mode::Chunk) {
                 // An owner that went in the middle of opening a session.
                 fit &= self.end_session(h, slot);
                 if slot.settings() != request.settings_hash && request.settings.is_none() {
@@ -160,7 +160,7 @@ impl Worker<'_> {
         let result = match request.mode {
             // Who cancels without waiting signals once, and that may have been before this request was begun.
             mode if mode != Mode::Close && slot.gate.cancelled(generation) => Err(cancelled().into()),
-            Mode::OneShot | Mode::Open | Mode::Events | Mode::Command => {
+            Mode::OneShot | Mode::Open | Mode::Events | Mode::Command | Mode::Chunk => {
                 h.adopt(&request.identity, settings).map_err(Error::from).and_then(|()| {
                     if settings.is_some() {
                         slot.set_settings(request.settings_hash);
@@ -173,6 +173,7 @@ impl Worker<'_> {
                     match request.mode {
                         Mode::Events => return execute_events(h, self, slot, request, fit),
                         Mode::Command => return execute_command(h, self, slot, request),
+                        Mode::Chunk => return execute_chunk(h, self, slot, request),
                         _ => {}
                     }
                     execute(h, self, plans, request, h.config().plan_cache_size as usize)
@@ -205,7 +206,8 @@ impl Worker<'_> {
                     *fit = false;
                 }
                 // Who reads the results of what was sent before does not have the command any more.
-                if request.mode == Mode::Session && request.tells_statements_apart() || request.mode == Mode::Command {
+                if request.mode == Mode::Session && request.tells_statements_apart() || matches!(request.mode, Mode::Command | Mode::Chunk)
+                {
                     report = Box::new(report.within(request.command));
                 }
                 Err(report)

@@ -83,6 +83,8 @@ impl Runner for Database {
 
 impl crate::schedule::part::ScheduleStore for Database {}
 
+impl crate::chunk::part::ChunkStore for Database {}
+
 impl EventStore for Database {
     fn handlers(&self) -> Result<Vec<Spec>, Saved> {
         self.call("handlers").map(|()| self.handlers.borrow().clone())

@@ -164,6 +164,8 @@ impl Runner for World {
 
 impl crate::schedule::part::ScheduleStore for World {}
 
+impl crate::chunk::part::ChunkStore for World {}
+
 impl EventStore for World {
     fn handlers(&self) -> Result<Vec<Spec>, Saved> {
         self.call("handlers", false, |state| state.specs.clone())

@@ -231,6 +231,8 @@ impl Runner for Bulk {
 
 impl crate::schedule::part::ScheduleStore for Bulk {}
 
+impl crate::chunk::part::ChunkStore for Bulk {}
+
 impl EventStore for Bulk {
     fn handlers(&self) -> Result<Vec<Spec>, Saved> {
         Ok(self.handlers.borrow().clone())

@@ -366,6 +366,13 @@ impl WorkerHost for FakeWorker<'_> {
         self.pending.borrow_mut().push(format!("{batch:?}"));
         Ok(Ran::Done)
     }
+    fn record_chunk(&self, attempt: &[u8], processed: u64) -> Result<(), Saved> {
+        self.note("record_chunk");
+        self.pass("record_chunk");
+        self.try_step("record_chunk")?;
+        self.pending.borrow_mut().push(format!("{} is done, {processed} rows", String::from_utf8_lossy(attempt)));
+        Ok(())
+    }
     fn next_statement(&self, _: bool) -> Result<(), Saved> {
         self.note("next_statement");
         self.try_step("next_statement")?;

@@ -1,0 +1,64 @@
+/*
+ * jobs/done.c
+ *	  A worker records that a chunk is done, in the transaction of the command.
+ *
+ * The search_path is the owner's, so the query names each object and each
+ * operator with its schema.
+ */
+#include "events/handler.h"
+#include "jobs/jobs.h"
+#include "worker/worker.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/snapmgr.h"
+
+#define EQUALS " OPERATOR(pg_catalog.=) "
+
+/* An attempt that was taken for lost has another number by now. What was cancelled commits nothing more. */
+static const char *const done =
+"UPDATE aside.parallel_chunk c SET state = 'done', finished = pg_catalog.clock_timestamp(), pid = pg_catalog.pg_backend_pid(), rows = $4, "
+"sqlstate = NULL, message = NULL, detail = NULL, hint = NULL, context = NULL "
+"FROM aside.parallel_job j WHERE c.job" EQUALS "$1 AND c.number" EQUALS "$2 AND c.attempt" EQUALS "$3 AND c.state" EQUALS "'running' "
+"AND j.id" EQUALS "c.job AND j.state OPERATOR(pg_catalog.<>) 'cancelled'";
+
+aside_status
+aside_host_record_chunk(aside_bytes attempt, uint64_t processed)
+{
+	static SPIPlanPtr plan = NULL;
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		MemoryContext old = MemoryContextSwitchTo(aside_request_context);
+		Oid			types[4] = {INT8OID, INT8OID, INT4OID, INT8OID};
+		Datum		values[4];
+		aside_chunk_attempt its;
+		AsideUser	before;
+
+		if (attempt.len != sizeof(its))
+			elog(ERROR, "request for a chunk makes no sense");
+		memcpy(&its, attempt.data, sizeof(its));
+		values[0] = Int64GetDatum(its.job);
+		values[1] = Int64GetDatum(its.number);
+		values[2] = Int32GetDatum(its.attempt);
+		values[3] = Int64GetDatum(processed);
+		PushActiveSnapshot(GetTransactionSnapshot());
+		before = aside_act_as(aside_events_owner());
+		if (SPI_connect() != SPI_OK_CONNECT)
+			elog(ERROR, "could not connect to SPI");
+		aside_execute_by_place(&plan, done, 4, types, values);
+		if (SPI_processed != 1)
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("chunk %lld of job %lld is not for this attempt any more", (long long) its.number, (long long) its.job),
+					 errdetail("The job was cancelled or dropped, or another attempt has begun.")));
+		SPI_finish();
+		aside_act_again(before);
+		PopActiveSnapshot();
+		MemoryContextSwitchTo(old);
+	}
+	ASIDE_END_TRY();
+	return status;
+}

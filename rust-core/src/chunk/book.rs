@@ -1,0 +1,730 @@
+//! The book has all jobs of a database that go on, and their chunks that wait or run. It decides what is cut off next and
+//! which chunk begins, and in which order that is written down. An attempt is on disk before it begins; that it is done, the
+//! worker writes in the same transaction.
+
+use super::bisect::{failures_of, is_the_jobs, is_used_up, judge, pause_us};
+use super::cut::{self, Cut, Row, Split};
+use super::host::{Chunk, ChunkHost, End, Entry, Errand, Fate, Job, LOCKED, Outcome};
+use super::size::Size;
+use super::throttle::{Gauge, LOOK_EVERY_US};
+use crate::async_event::backoff::conflict;
+use crate::definition::{LOOK_AGAIN_US, Standing};
+use crate::host::Saved;
+use crate::memory::{self, Grows};
+use std::collections::{BTreeMap, BTreeSet};
+
+const WHAT: &str = "the jobs of a coordinator";
+/// If no worker was free and nothing happens, the next look for one comes after this time.
+const START_RETRY_US: u64 = 50_000;
+/// What a row locked by somebody kept from being written down is tried again after this time.
+const LOCKED_AGAIN_US: u64 = 250_000;
+/// A step or a division that lost its worker so often is given up.
+const MOST_LOSSES: u32 = 10;
+/// A step that failed is tried again after this time.
+const STEP_RETRY_US: u64 = 500_000;
+/// So many chunks are cut off at a time for each worker of the job.
+const AHEAD: u32 = 2;
+/// A job that has so many chunks that are not done gets no further ones.
+const MOST_OPEN: usize = 256;
+
+/// What is done about a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Waits {
+        from_us: u64,
+    },
+    Runs {
+        lease: u64,
+    },
+    /// It is being divided.
+    Divides {
+        lease: u64,
+    },
+    /// What has happened to it is not written down yet.
+    Settles,
+}
+
+struct Open {
+    chunk: Chunk,
+    state: State,
+    /// Divisions that failed.
+    failed: u32,
+}
+
+/// The step that a worker takes for a job.
+#[derive(Clone, Copy)]
+enum Step {
+    None,
+    Runs {
+        lease: u64,
+        chunks: u32,
+        /// No chunk waited or ran when it began.
+        alone: bool,
+    },
+    Settles,
+}
+
+struct Held {
+    job: Job,
+    chunks: BTreeMap<i64, Open>,
+    step: Step,
+    size: Size,
+    /// The last step has come to the end of what there is.
+    reached: bool,
+    /// The same, and no chunk was left.
+    at_end: bool,
+    step_failures: u32,
+    step_losses: u32,
+    step_from_us: u64,
+    /// Its owner may not act, or its server has enough to do, until then.
+    held_up_us: u64,
+    /// The second of the day in its zone, when the server was last looked at.
+    second: Option<i64>,
+}
+
+impl Held {
+    fn new(job: Job) -> Self {
+        let (chunks, step, size) = (BTreeMap::new(), Step::None, Size::default());
+        Self {
+            job,
+            chunks,
+            step,
+            size,
+            reached: false,
+            at_end: false,
+            step_failures: 0,
+            step_losses: 0,
+            step_from_us: 0,
+            held_up_us: 0,
+            second: None,
+        }
+    }
+
+    fn leases(&self) -> impl Iterator<Item = u64> + '_ {
+        let of_chunk = |open: &Open| match open.state {
+            State::Runs { lease } | State::Divides { lease } => Some(lease),
+            State::Waits { .. } | State::Settles => None,
+        };
+        let step = match self.step {
+            Step::Runs { lease, .. } => Some(lease),
+            Step::None | Step::Settles => None,
+        };
+        self.chunks.values().filter_map(of_chunk).chain(step)
+    }
+
+    fn waiting(&self) -> usize {
+        self.chunks.values().filter(|open| matches!(open.state, State::Waits { .. })).count()
+    }
+
+    fn stands_still(&self) -> bool {
+        self.job.paused || self.job.ended
+    }
+
+    fn wants_step(&self, now: u64) -> bool {
+        let ended = self.job.cut || self.at_end || self.reached && !self.chunks.is_empty();
+        let ready = self.chunks.values().filter(|open| matches!(open.state, State::Waits { from_us } if from_us <= now)).count();
+        let few = ready < self.job.workers as usize && self.chunks.len() < MOST_OPEN.max(self.job.workers as usize * 2);
+        !ended && !self.job.more && matches!(self.step, Step::None) && few
+    }
+
+    /// The chunk that is next, when its time has come.
+    fn next(&self, now: u64) -> Option<&Open> {
+        self.chunks.values().find(|open| matches!(open.state, State::Waits { from_us } if from_us <= now))
+    }
+
+    fn is_over(&self) -> bool {
+        let cut = self.job.cut || self.at_end;
+        cut && !self.job.ended && !self.job.more && self.chunks.is_empty() && matches!(self.step, Step::None)
+    }
+}
+
+/// What a job wants of a worker.
+#[derive(Clone, Copy)]
+enum Want {
+    Step,
+    Divide(i64),
+    Run(i64),
+}
+
+/// The jobs of one database.
+pub struct Book {
+    jobs: BTreeMap<i64, Held>,
+    /// What workers have said, and is not taken in yet.
+    heard: Vec<Outcome>,
+    /// Entries that are not written down yet.
+    pending: Vec<Entry>,
+    /// The first ones of them wait for rows that somebody has locked, until that time.
+    locked: usize,
+    locked_until: u64,
+    /// Jobs or chunks may have changed since they were read.
+    told: bool,
+    retry_us: u64,
+    gauge: Gauge,
+}
+
+impl Default for Book {
+    fn default() -> Self {
+        Self {
+            jobs: BTreeMap::new(),
+            heard: Vec::new(),
+            pending: Vec::new(),
+            locked: 0,
+            locked_until: 0,
+            told: true,
+            retry_us: 0,
+            gauge: Gauge::default(),
+        }
+    }
+}
+
+impl Book {
+    /// Jobs may have changed.
+    pub fn reload(&mut self) {
+        self.told = true;
+    }
+
+    /// What this lease's worker said is lost. So is its attempt, which is found when all is read anew.
+    pub fn lose(&mut self, lease: u64) {
+        for held in self.jobs.values_mut() {
+            held.chunks.retain(|_, open| open.state != State::Runs { lease } && open.state != State::Divides { lease });
+            if matches!(held.step, Step::Runs { lease: its, .. } if its == lease) {
+                held.step = Step::None;
+            }
+        }
+        self.told = true;
+    }
+
+    /// Is there nothing to do until somebody says so?
+    pub fn rests(&self) -> bool {
+        let busy = |held: &Held| !held.stands_still() || held.leases().next().is_some();
+        !self.told && self.heard.is_empty() && self.pending.is_empty() && !self.jobs.values().any(busy)
+    }
+
+    /// The leases that run something.
+    pub fn leases(&self) -> impl Iterator<Item = u64> + '_ {
+        self.jobs.values().flat_map(Held::leases)
+    }
+
+    /// Do what can be done now. Returns the microseconds until the next step is needed, if nothing happens before.
+    pub fn step<H: ChunkHost>(&mut self, h: &H) -> Result<u64, Saved> {
+        self.hear(h)?;
+        self.write_down(h)?;
+        self.load(h)?;
+        self.write_down(h)?;
+        self.begin(h)?;
+        self.end()?;
+        self.write_down(h)?;
+        Ok(if self.told { 0 } else { self.wait_us(h.now_us()) })
+    }
+
+    fn note(&mut self, entry: Entry) -> Result<(), Saved> {
+        let noted = memory::push(&mut self.pending, entry, WHAT);
+        noted.map_err(|_| self.no_memory())
+    }
+
+    /// All is read anew.
+    fn no_memory(&mut self) -> Saved {
+        self.told = true;
+        Saved
+    }
+
+    /// Take in what workers have said.
+    fn hear<H: ChunkHost>(&mut self, h: &H) -> Result<(), Saved> {
+        if self.heard.is_empty() {
+            self.heard = h.outcomes();
+        }
+        while !self.heard.is_empty() {
+            // With room for what follows from it, so that it is taken in whole or not at all.
+            self.pending.room(1, WHAT).map_err(|_| self.no_memory())?;
+            let Some(Outcome { lease, end }) = self.heard.pop() else { break };
+            let now = h.now_us();
+            let entry = self.jobs.values_mut().find_map(|held| {
+                let runs = |open: &Open| [State::Runs { lease }, State::Divides { lease }].contains(&open.state);
+                let number = held.chunks.iter().find(|(_, open)| runs(open)).map(|(number, _)| *number);
+                match (number, held.step) {
+                    (Some(number), _) => Some(held.hear_of_chunk(number, lease, &end, now)),
+                    (None, Step::Runs { lease: its, chunks, alone }) if its == lease => {
+                        Some(held.hear_of_step(lease, &end, chunks, alone, now))
+                    }
+                    _ => None,
+                }
+            });
+            if end == End::Unbegun {
+                self.retry_us = now.saturating_add(START_RETRY_US);
+            } else {
+                self.retry_us = 0;
+            }
+            if let Some(entry) = entry.flatten() {
+                self.note(entry)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_down<H: ChunkHost>(&mut self, h: &H) -> Result<(), Saved> {
+        let now = h.now_us();
+        let from = if now < self.locked_until { self.locked } else { 0 };
+        if from == self.pending.len() {
+            return Ok(());
+        }
+        let numbers = h.record(&self.pending[from..])?;
+        let mut written = std::mem::take(&mut self.pending);
+        let mut answers = std::iter::repeat_n(LOCKED, from).chain(numbers);
+        let mut stay = 0;
+        // Those that stay move to the front, and no memory is needed.
+        for index in 0..written.len() {
+            let answer = answers.next().unwrap_or(0);
+            if answer == LOCKED {
+                written.swap(stay, index);
+                stay += 1;
+            } else if let Some(entry) = written.get(index) {
+                self.wrote(entry, answer, now);
+            }
+        }
+        written.truncate(stay);
+        if from == 0 || stay > from {
+            self.locked_until = now.saturating_add(LOCKED_AGAIN_US);
+        }
+        self.pending = written;
+        self.locked = stay;
+        Ok(())
+    }
+
+    /// An entry is written down, or, with 0, the tables say something else.
+    fn wrote(&mut self, entry: &Entry, answer: i64, now: u64) {
+        self.told |= answer == 0;
+        let Some(held) = self.jobs.get_mut(&entry.job()) else { return };
+        let max_attempts = held.job.max_attempts;
+        match entry {
+            Entry::Cut { frontier, cuts, last, .. } => {
+                held.step = Step::None;
+                if answer != 0 {
+                    held.job.cut = *last;
+                    held.job.frontier = frontier.clone();
+                    held.add(answer, cuts, |_| 0);
+                }
+            }
+            Entry::Begun { .. } => {}
+            Entry::Unbegun { number, .. } => held.waits(*number, None, now.saturating_add(START_RETRY_US)),
+            Entry::Ended { number, failures, fate: Fate::Waits, .. } if answer != 0 => {
+                let pause = held.chunks.get(number).map_or(0, |open| pause_us(&open.chunk, *failures));
+                let used_up = *failures >= max_attempts;
+                held.waits(*number, Some(*failures), if used_up { now } else { now.saturating_add(pause) });
+            }
+            Entry::Ended { number, fate, .. } => {
+                held.chunks.remove(number);
+                self.told |= *fate == Fate::JobFailed;
+            }
+            Entry::GivenUp { number, .. } => _ = held.chunks.remove(number),
+            Entry::Split { number, parts, .. } => {
+                held.chunks.remove(number);
+                if answer != 0 {
+                    held.add(answer, parts, |part| failures_of(part, max_attempts));
+                }
+            }
+            Entry::Waits { why, .. } => held.job.waits_for = *why,
+            Entry::Over { job } | Entry::Broken { job, .. } if answer != 0 => {
+                let gone = self.jobs.remove(job);
+                // What still runs of a broken job ends, and is read anew.
+                self.told |= gone.is_some_and(|held| !held.chunks.is_empty());
+            }
+            Entry::Over { .. } | Entry::Broken { .. } => held.step = Step::None,
+        }
+    }
+
+    /// Read everything anew. A chunk that has begun without a lease of this book was lost with the coordinator that began it.
+    #[expect(clippy::disallowed_methods, reason = "nodes of a tree; they are as many as what the host has already lent")]
+    fn load<H: ChunkHost>(&mut self, h: &H) -> Result<(), Saved> {
+        if !self.told {
+            return Ok(());
+        }
+        let (jobs, chunks) = h.load()?;
+        let stuck: BTreeSet<(i64, Option<i64>)> = self.pending.iter().map(|entry| (entry.job(), entry.number())).collect();
+        let mut before = std::mem::take(&mut self.jobs);
+        for job in jobs {
+            let mut held = before.remove(&job.id).unwrap_or_else(|| Held::new(Job::default()));
+            let settles = stuck.iter().any(|(its, number)| *its == job.id && number.is_none());
+            if matches!(held.step, Step::Settles) && !settles {
+                held.step = Step::None;
+            }
+            held.job = job;
+            if held.job.to_cancel {
+                held.leases().for_each(|lease| h.cancel(lease));
+            }
+            // What waits is what the tables say.
+            held.chunks.retain(|number, open| match open.state {
+                State::Waits { .. } => false,
+                State::Settles => stuck.contains(&(held.job.id, Some(*number))),
+                State::Runs { .. } | State::Divides { .. } => true,
+            });
+            self.jobs.insert(held.job.id, held);
+        }
+        before.values().flat_map(Held::leases).for_each(|lease| h.cancel(lease));
+        let mut lost = Vec::new();
+        for chunk in chunks {
+            let Some(held) = self.jobs.get_mut(&chunk.job) else { continue };
+            let number = chunk.number;
+            if held.chunks.contains_key(&number) {
+                continue;
+            }
+            let state = if chunk.begun { State::Settles } else { State::Waits { from_us: 0 } };
+            if chunk.begun {
+                let divides = held.job.splitter().is_some_and(|splitter| splitter.divides());
+                let (failures, fate) = judge(&chunk, held.job.max_attempts, divides, None);
+                let entry = Entry::Ended { job: chunk.job, number, attempt: chunk.attempt, failures, fate, lease: None };
+                memory::push(&mut lost, entry, WHAT).map_err(|_| Saved)?;
+            }
+            held.chunks.insert(number, Open { chunk, state, failed: 0 });
+        }
+        self.pending.room(lost.len(), WHAT).map_err(|_| Saved)?;
+        lost.into_iter().for_each(|entry| self.pending.push(entry));
+        self.told = false;
+        Ok(())
+    }
+
+    /// Begin what the jobs want and workers can take.
+    fn begin<H: ChunkHost>(&mut self, h: &H) -> Result<(), Saved> {
+        let now = h.now_us();
+        if now < self.retry_us {
+            return Ok(());
+        }
+        let ready = |held: &&Held| held.held_up_us <= now && held.wish(now, 0).is_some();
+        let mut ids = memory::collect(self.jobs.values().filter(ready).map(|held| (held.leases().count(), held.job.id)), WHAT)
+            .map_err(|_| self.no_memory())?;
+        if ids.is_empty() {
+            return Ok(());
+        }
+        // Who has the fewest goes first.
+        ids.sort_unstable();
+        let ids = memory::collect(ids.into_iter().map(|(_, id)| id), WHAT).map_err(|_| self.no_memory())?;
+        let ids = self.unthrottled(h, &ids, now)?;
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let standing = h.standing(&ids)?;
+        let mut going = Vec::new();
+        for (id, standing) in ids.into_iter().zip(standing) {
+            match standing {
+                Standing::Acts { .. } => memory::push(&mut going, (id, standing), WHAT).map_err(|_| self.no_memory())?,
+                Standing::Waits => self.hold_up(id, now.saturating_add(LOOK_AGAIN_US)),
+                Standing::Ended => {
+                    self.told = true;
+                    self.hold_up(id, now.saturating_add(LOOK_AGAIN_US));
+                }
+            }
+        }
+        let runs = self.choose(h, &going, now)?;
+        self.run(h, &runs)
+    }
+
+    fn hold_up(&mut self, id: i64, until: u64) {
+        self.jobs.get_mut(&id).into_iter().for_each(|held| held.held_up_us = until);
+    }
+
+    /// Those of these jobs that nothing of the server's holds back.
+    fn unthrottled<H: ChunkHost>(&mut self, h: &H, ids: &[i64], now: u64) -> Result<Vec<i64>, Saved> {
+        let throttle = |id: &&i64| self.jobs.get(id).is_some_and(|held| !held.job.throttle.is_none());
+        let throttled = memory::collect(ids.iter().filter(throttle).copied(), WHAT).map_err(|_| self.no_memory())?;
+        let mut free = memory::copy(ids, WHAT).map_err(|_| self.no_memory())?;
+        if throttled.is_empty() {
+            return Ok(free);
+        }
+        if self.gauge.is_due(now) {
+            let (measured, seconds) = h.measure(&throttled)?;
+            self.gauge.take(measured, now);
+            for (id, second) in throttled.iter().zip(seconds) {
+                self.jobs.get_mut(id).into_iter().for_each(|held| held.second = Some(second));
+            }
+        }
+        for id in throttled {
+            let Some(held) = self.jobs.get_mut(&id) else { continue };
+            let why = match held.second {
+                Some(second) => self.gauge.obstacle(&held.job.throttle, second),
+                None => held.job.waits_for,
+            };
+            if why.is_some() || held.second.is_none() {
+                held.held_up_us = now.saturating_add(LOOK_EVERY_US);
+                free.retain(|other| *other != id);
+            }
+            let said = held.job.waits_for;
+            let noted = self.pending.iter().any(|entry| matches!(entry, Entry::Waits { job, .. } if *job == id));
+            if why != said && !noted {
+                self.note(Entry::Waits { job: id, why })?;
+            }
+        }
+        Ok(free)
+    }
+
+    /// Steps and divisions begin; the chunks that are to run are noted as begun.
+    fn choose<H: ChunkHost>(&mut self, h: &H, going: &[(i64, Standing)], now: u64) -> Result<Vec<(i64, i64, Standing)>, Saved> {
+        let mut runs = Vec::new();
+        let most = going.iter().filter_map(|(id, _)| self.jobs.get(id)).map(|held| held.job.workers).max().unwrap_or(0);
+        let mut all = self.leases().count();
+        for round in 0..most {
+            let mut some = false;
+            for (id, standing) in going {
+                let chosen = runs.iter().filter(|(its, _, _)| its == id).count();
+                let Some(held) = self.jobs.get_mut(id).filter(|held| round < held.job.workers) else { continue };
+                let Some(want) = held.wish(now, chosen) else { continue };
+                if !h.room(*standing, all)? {
+                    self.retry_us = now.saturating_add(START_RETRY_US);
+                    return Ok(runs);
+                }
+                if let Want::Run(number) = want {
+                    memory::push(&mut runs, (*id, number, *standing), WHAT).map_err(|_| Saved)?;
+                    held.chunks.get_mut(&number).into_iter().for_each(|open| open.state = State::Settles);
+                } else if !held.begin(h, want, *standing)? {
+                    self.retry_us = now.saturating_add(START_RETRY_US);
+                    return Ok(runs);
+                }
+                (some, all) = (true, all + 1);
+            }
+            if !some {
+                break;
+            }
+        }
+        Ok(runs)
+    }
+
+    /// Write down that these begin, and begin them.
+    fn run<H: ChunkHost>(&mut self, h: &H, runs: &[(i64, i64, Standing)]) -> Result<(), Saved> {
+        if runs.is_empty() {
+            return Ok(());
+        }
+        let attempt = |job: &i64, number: &i64| self.jobs.get(job)?.chunks.get(number).map(|open| open.chunk.attempt + 1);
+        let entry = |(job, number, _): &(i64, i64, Standing)| {
+            let attempt = attempt(job, number).unwrap_or(1);
+            Entry::Begun { job: *job, number: *number, attempt }
+        };
+        let entries = memory::collect(runs.iter().map(entry), WHAT).map_err(|_| Saved);
+        // Whatever is not known to have begun is read anew.
+        let numbers = entries.and_then(|entries| h.record(&entries)).inspect_err(|_| self.told = true)?;
+        let now = h.now_us();
+        let mut none = false;
+        for ((job, number, standing), answer) in runs.iter().zip(numbers) {
+            let Some(held) = self.jobs.get_mut(job) else { continue };
+            if answer == LOCKED {
+                held.waits(*number, None, now.saturating_add(LOCKED_AGAIN_US));
+                continue;
+            }
+            if answer == 0 {
+                held.chunks.remove(number);
+                self.told = true;
+                continue;
+            }
+            let Some(open) = held.chunks.get_mut(number) else { continue };
+            open.chunk.attempt += 1;
+            open.chunk.begun = true;
+            let started = if none { Ok(None) } else { h.start(&held.job, &Errand::Run(&open.chunk), *standing) };
+            match started {
+                Ok(Some(lease)) => open.state = State::Runs { lease },
+                Ok(None) | Err(Saved) => {
+                    none = true;
+                    self.retry_us = now.saturating_add(START_RETRY_US);
+                    let attempt = open.chunk.attempt;
+                    self.note(Entry::Unbegun { job: *job, number: *number, attempt })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Jobs of which nothing is left.
+    fn end(&mut self) -> Result<(), Saved> {
+        let noted = |id: i64| self.pending.iter().any(|entry| entry.job() == id);
+        let over = self.jobs.values().filter(|held| held.is_over() && !noted(held.job.id)).map(|held| held.job.id);
+        let over = memory::collect(over, WHAT).map_err(|_| self.no_memory())?;
+        over.into_iter().try_for_each(|job| self.note(Entry::Over { job }))?;
+        // More of its chunks wait than were read.
+        self.told |= self.jobs.values().any(|held| held.job.more && held.waiting() == 0 && !held.stands_still());
+        Ok(())
+    }
+
+    fn wait_us(&self, now: u64) -> u64 {
+        let mut earliest = u64::MAX;
+        if !self.pending.is_empty() {
+            earliest = self.locked_until;
+        }
+        for held in self.jobs.values().filter(|held| !held.stands_still()) {
+            if held.leases().count() >= held.job.workers as usize {
+                continue;
+            }
+            let waits = held.chunks.values().filter_map(|open| match open.state {
+                State::Waits { from_us } => Some(from_us),
+                _ => None,
+            });
+            let step = held.wants_step(now).then_some(held.step_from_us);
+            let next = waits.chain(step).min().map(|at| at.max(held.held_up_us).max(self.retry_us));
+            earliest = next.map_or(earliest, |at| earliest.min(at));
+        }
+        if earliest == u64::MAX { u64::MAX } else { earliest.saturating_sub(now) }
+    }
+}
+
+impl Held {
+    /// What it wants next of a worker, when so many chunks are chosen that do not run yet.
+    fn wish(&self, now: u64, chosen: usize) -> Option<Want> {
+        if self.stands_still() || self.leases().count() + chosen >= self.job.workers as usize {
+            return None;
+        }
+        if self.wants_step(now) && self.step_from_us <= now {
+            return Some(Want::Step);
+        }
+        let open = self.next(now)?;
+        let number = open.chunk.number;
+        Some(if is_used_up(&open.chunk, self.job.max_attempts) { Want::Divide(number) } else { Want::Run(number) })
+    }
+
+    /// Begin a step or a division. False: there is no worker.
+    fn begin<H: ChunkHost>(&mut self, h: &H, want: Want, standing: Standing) -> Result<bool, Saved> {
+        match want {
+            Want::Step => {
+                let chunks = self.job.workers.saturating_mul(AHEAD).max(1);
+                let alone = self.chunks.is_empty();
+                let rows = self.size.rows(self.job.chunk_rows);
+                let errand = Errand::Step { rows, chunks };
+                let Some(lease) = h.start(&self.job, &errand, standing)? else { return Ok(false) };
+                self.step = Step::Runs { lease, chunks, alone };
+            }
+            Want::Divide(number) => {
+                let Some(open) = self.chunks.get_mut(&number) else { return Ok(true) };
+                let Some(lease) = h.start(&self.job, &Errand::Halves(&open.chunk.cut), standing)? else { return Ok(false) };
+                open.state = State::Divides { lease };
+            }
+            Want::Run(_) => {}
+        }
+        Ok(true)
+    }
+
+    fn waits(&mut self, number: i64, failures: Option<u32>, from_us: u64) {
+        if let Some(open) = self.chunks.get_mut(&number) {
+            open.state = State::Waits { from_us };
+            open.chunk.begun = false;
+            open.chunk.failures = failures.unwrap_or(open.chunk.failures);
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "nodes of a tree, of chunks for which there was room in an entry")]
+    fn add(&mut self, first: i64, cuts: &[Cut], failures: impl Fn(&Cut) -> u32) {
+        for (number, cut) in (first..).zip(cuts) {
+            let chunk = Chunk { job: self.job.id, number, cut: cut.clone(), failures: failures(cut), ..Chunk::default() };
+            self.chunks.insert(number, Open { chunk, state: State::Waits { from_us: 0 }, failed: 0 });
+        }
+    }
+
+    /// What a worker has said of a chunk: what is to be written down.
+    fn hear_of_chunk(&mut self, number: i64, lease: u64, end: &End, now: u64) -> Option<Entry> {
+        let job = self.job.id;
+        let open = self.chunks.get_mut(&number)?;
+        let attempt = open.chunk.attempt;
+        if open.state == (State::Divides { lease }) {
+            return self.hear_of_division(number, end, now);
+        }
+        let ended = |failures, fate, lease| Entry::Ended { job, number, attempt, failures, fate, lease };
+        let divides = self.job.splitter().is_some_and(|splitter| splitter.divides());
+        let judged = |chunk: &Chunk, code| judge(chunk, self.job.max_attempts, divides, code);
+        let entry = match *end {
+            End::Done { took_us, .. } => {
+                self.size.learn(open.chunk.cut.rows, took_us);
+                self.chunks.remove(&number);
+                return None;
+            }
+            End::Unbegun => Entry::Unbegun { job, number, attempt },
+            End::Refused => {
+                self.held_up_us = now.saturating_add(LOOK_AGAIN_US);
+                Entry::Unbegun { job, number, attempt }
+            }
+            End::Cancelled => ended(open.chunk.failures, Fate::Waits, Some(lease)),
+            End::Failed { sqlstate } => {
+                let (failures, fate) = judged(&open.chunk, Some(sqlstate));
+                ended(failures, fate, Some(lease))
+            }
+            End::Lost => {
+                let (failures, fate) = judged(&open.chunk, None);
+                ended(failures, fate, Some(lease))
+            }
+        };
+        open.state = State::Settles;
+        Some(entry)
+    }
+
+    fn hear_of_division(&mut self, number: i64, end: &End, now: u64) -> Option<Entry> {
+        let job = self.job.id;
+        let max_attempts = self.job.max_attempts;
+        let open = self.chunks.get_mut(&number)?;
+        let again = |open: &mut Open| {
+            open.state = State::Waits { from_us: now.saturating_add(START_RETRY_US) };
+            None
+        };
+        let parts = match end {
+            End::Done { rows, .. } => cut::cuts(rows).unwrap_or_default(),
+            End::Failed { sqlstate } if !conflict(*sqlstate) => {
+                open.failed += 1;
+                if open.failed < max_attempts {
+                    return again(open);
+                }
+                Vec::new()
+            }
+            End::Lost => {
+                open.failed += 1;
+                if open.failed < MOST_LOSSES {
+                    return again(open);
+                }
+                Vec::new()
+            }
+            End::Failed { .. } | End::Cancelled | End::Unbegun | End::Refused => return again(open),
+        };
+        open.state = State::Settles;
+        if parts.len() < 2 {
+            return Some(Entry::GivenUp { job, number });
+        }
+        let Ok(failures) = memory::collect(parts.iter().map(|part| failures_of(part, max_attempts)), WHAT) else { return again(open) };
+        Some(Entry::Split { job, number, parts, failures })
+    }
+
+    fn hear_of_step(&mut self, lease: u64, end: &End, chunks: u32, alone: bool, now: u64) -> Option<Entry> {
+        let job = self.job.id;
+        self.step = Step::None;
+        self.step_from_us = now.saturating_add(START_RETRY_US);
+        match end {
+            End::Done { rows, .. } => self.cut_off(rows, chunks, alone),
+            End::Failed { sqlstate } => {
+                self.step_from_us = now.saturating_add(STEP_RETRY_US);
+                self.step_failures += u32::from(!conflict(*sqlstate));
+                let broken = is_the_jobs(*sqlstate) || self.step_failures >= self.job.max_attempts;
+                broken.then(|| {
+                    self.step = Step::Settles;
+                    Entry::Broken { job, lease }
+                })
+            }
+            End::Lost => {
+                self.step_losses += 1;
+                (self.step_losses >= MOST_LOSSES).then(|| {
+                    self.step = Step::Settles;
+                    Entry::Broken { job, lease }
+                })
+            }
+            End::Refused => {
+                self.held_up_us = now.saturating_add(LOOK_AGAIN_US);
+                None
+            }
+            End::Cancelled | End::Unbegun => None,
+        }
+    }
+
+    /// A step has returned these.
+    fn cut_off(&mut self, rows: &[Row], chunks: u32, alone: bool) -> Option<Entry> {
+        let Ok(step) = cut::step(self.job.frontier.as_deref(), rows, chunks) else {
+            self.step_failures += 1;
+            return None;
+        };
+        (self.step_failures, self.step_losses, self.step_from_us, self.reached) = (0, 0, 0, step.last);
+        let last = step.last && !self.job.follow;
+        if step.cuts.is_empty() && !last {
+            self.at_end = step.last && alone;
+            return None;
+        }
+        self.step = Step::Settles;
+        Some(Entry::Cut { job: self.job.id, from: self.job.frontier.clone(), frontier: step.frontier, cuts: step.cuts, last })
+    }
+}

@@ -1,0 +1,3 @@
+//! What the jobs of a coordinator do in a simulated world.
+
+mod sim;
