@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 /* First member of each table of functions and of each shared segment, and compared wherever one is handed over. */
-#define ASIDE_ABI_VERSION 2
+#define ASIDE_ABI_VERSION 3
 
 /* What a call across the boundary came to. */
 typedef enum aside_status
@@ -280,7 +280,9 @@ typedef struct aside_call
 	uint32_t	depth;			/* autonomous transactions above this process */
 	uint32_t	max_depth;
 	uint32_t	poll_us;
+	uint32_t	nap_ms;
 	uint32_t	authenticated_superuser;	/* is it a superuser? always 0 from PostgreSQL 17 on */
+	uint32_t	reserved;
 	aside_limits limits;
 	aside_identity identity;
 	aside_bytes command;		/* NULL raises 22004 */
@@ -424,7 +426,7 @@ typedef struct aside_worker_config
 	uint32_t	session_idle_ms;	/* after which a session ends that runs nothing; 0: never */
 	uint32_t	block_idle_ms;	/* the same within a transaction block */
 	uint32_t	in_block;
-	uint32_t	reserved;
+	uint32_t	nap_ms;
 	uint64_t	result_bytes;	/* longest result of a task */
 	uint64_t	role_bytes;		/* all results of a role's tasks; 0: no limit */
 } aside_worker_config;
@@ -479,6 +481,10 @@ typedef struct aside_world
 	/* Sleep on the latch, serve nothing: OK or TIMEOUT. */
 	aside_status (*doze) (uint32_t timeout_ms);
 	void		(*wake) (uint32_t proc);
+	/* Forget that one's own latch was set. */
+	void		(*clear_latch) (void);
+	/* This process begins to wait for a peer without its latch, or does no more: for pg_stat_activity. */
+	void		(*show_nap) (bool naps);
 	int64_t		(*timestamp) (void);
 	/* Keep this error, to be thrown or reported. */
 	void		(*fail) (const aside_report *error);

@@ -112,6 +112,7 @@ pub unsafe fn call_of(raw: &aside_call) -> Result<Call<'_>, NoMemory> {
             max_depth: raw.max_depth,
             limits: limits_of(&raw.limits),
             poll_us: raw.poll_us,
+            nap_ms: raw.nap_ms,
             identity: Identity {
                 session_user: raw.identity.session_user,
                 role: raw.identity.role,

@@ -57,6 +57,7 @@ aside_fill_call(const AsideRequest *request, aside_call *out)
 		.max_depth = aside_max_depth,
 		.limits = aside_current_limits(),
 		.poll_us = aside_poll_time,
+		.nap_ms = aside_nap_time,
 		.command = request->command,
 		.args = request->arguments == NULL ? NULL : request->arguments->args,
 		.nargs = request->arguments == NULL ? 0 : request->arguments->count,

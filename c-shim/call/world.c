@@ -5,6 +5,7 @@
 #include "call/call.h"
 
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "storage/latch.h"
 #include "storage/procsignal.h"
 #include "utils/timestamp.h"
@@ -58,6 +59,25 @@ world_wake(uint32_t proc)
 		SetLatch(&ProcGlobal->allProcs[proc].procLatch);
 }
 
+static void
+world_clear_latch(void)
+{
+	if (MyLatch->is_set)
+		ResetLatch(MyLatch);
+}
+
+/* Registering a wait event may fail: it is not done while a process waits. */
+static uint32 nap_event = 0;
+
+static void
+world_show_nap(bool naps)
+{
+	if (naps)
+		pgstat_report_wait_start(nap_event);
+	else
+		pgstat_report_wait_end();
+}
+
 static int64_t
 world_timestamp(void)
 {
@@ -68,6 +88,7 @@ void
 aside_fill_world(aside_world *world)
 {
 	StaticAssertStmt(sizeof(sig_atomic_t) == sizeof(int32_t), "server flags are read as int32");
+	nap_event = ASIDE_WAIT_EVENT("AsideTransaction");
 	world->abi_version = ASIDE_ABI_VERSION;
 	world->my_pid = MyProcPid;
 	world->my_proc = aside_proc_number(MyProc);
@@ -76,6 +97,8 @@ aside_fill_world(aside_world *world)
 	world->sleep = world_sleep;
 	world->doze = world_doze;
 	world->wake = world_wake;
+	world->clear_latch = world_clear_latch;
+	world->show_nap = world_show_nap;
 	world->timestamp = world_timestamp;
 	world->fail = aside_keep_report;
 	world->pins_wanted = aside_host_pins_wanted;

@@ -19,6 +19,7 @@ int			aside_checkout_timeout = 10000;
 int			aside_worker_idle_timeout = 60000;
 int			aside_max_depth = 16;
 int			aside_poll_time = 50;
+int			aside_nap_time = 10;
 int			aside_queue_size = 256;
 int			aside_plan_cache_size = 128;
 int			aside_max_tasks = 2000;
@@ -116,8 +117,13 @@ aside_define_settings(void)
 	DefineCustomIntVariable("aside.poll_time",
 							"Time in microseconds to poll for an answer before sleeping.",
 							"Zero means never to poll. Nobody polls while processors are short.",
-							&aside_poll_time, 50, 0, 10000,
+							&aside_poll_time, 50, 0, 60000000,
 							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("aside.nap_time",
+							"Time to sleep on a word of shared memory before sleeping on the latch.",
+							"Zero means to sleep on the latch at once. Only Linux has the other way to sleep.",
+							&aside_nap_time, 10, 0, 60000,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("aside.plan_cache_size",
 							"Number of plans that each worker keeps for repeated commands.",
 							NULL,

@@ -58,6 +58,7 @@ extern int	aside_checkout_timeout;
 extern int	aside_worker_idle_timeout;
 extern int	aside_max_depth;
 extern int	aside_poll_time;
+extern int	aside_nap_time;
 extern int	aside_queue_size;
 extern int	aside_plan_cache_size;
 extern int	aside_max_tasks;

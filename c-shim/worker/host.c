@@ -25,6 +25,7 @@ host_config(aside_worker_config *out)
 	out->idle_timeout_ms = aside_worker_idle_timeout;
 	out->min_workers = aside_min_workers;
 	out->poll_us = aside_poll_time;
+	out->nap_ms = aside_nap_time;
 	out->plan_cache_size = aside_plan_cache_size;
 	out->session_idle_ms = aside_session_idle_timeout;
 	out->block_idle_ms = IdleInTransactionSessionTimeout;

@@ -5,6 +5,7 @@ use crate::bytes::slice;
 use crate::convert::{stat_row, worker_row};
 use crate::export;
 use crate::export::{Handle, Out, Vtable};
+use crate::hosts::world::{Bystander, Table};
 use crate::memory::allocator::{self, when_out};
 use crate::memory::pool::{self, aside_pool};
 use std::ffi::c_void;
@@ -62,7 +63,8 @@ export! {
 
 export! {
     fn aside_pool_retire(pool: Handle<aside_pool>, world: Vtable<aside_world>, database: u32) -> u32, otherwise(0) {
-        pool.area.retire(database, |proc| crate::host_call!(world.get(), wake(proc)))
+        let world = Bystander { t: Table { world: world.get() } };
+        pool.area.retire(database, |slot| slot.wake_worker(&world))
     }
 }
 

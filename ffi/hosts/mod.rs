@@ -3,7 +3,9 @@
 pub mod caller;
 pub mod chunk;
 pub mod event;
+pub mod futex;
 pub mod launcher;
+pub mod processors;
 pub mod schedule;
 pub mod worker;
 pub mod world;

@@ -61,6 +61,7 @@ impl WorkerHost for WorkerSide<'_> {
             idle_timeout_ms: out.idle_timeout_ms,
             min_workers: out.min_workers,
             poll_us: out.poll_us,
+            nap_ms: out.nap_ms,
             plan_cache_size: out.plan_cache_size,
             session_idle_ms: out.session_idle_ms,
             block_idle_ms: if out.in_block == 0 { 0 } else { out.block_idle_ms },

@@ -108,12 +108,47 @@ macro_rules! impl_world {
                 let count = $crate::host_call!(self.t.world, pins_wanted(waiters.as_mut_ptr(), waiters.len()));
                 waiters[..count.min(waiters.len())].to_vec()
             }
+            fn clear_latch(&self) {
+                $crate::host_call!(self.t.world, clear_latch());
+            }
+            fn naps(&self) -> bool {
+                $crate::hosts::futex::AVAILABLE
+            }
+            fn nap(&self, word: &std::sync::atomic::AtomicU32, is: u32, timeout_ms: u32) -> aside_core::host::Slept {
+                $crate::host_call!(self.t.world, show_nap(true));
+                let slept = $crate::hosts::futex::wait(word, is, timeout_ms);
+                $crate::host_call!(self.t.world, show_nap(false));
+                slept
+            }
+            fn rouse(&self, word: &std::sync::atomic::AtomicU32) {
+                $crate::hosts::futex::wake(word);
+            }
+            fn processor(&self) -> Option<u32> {
+                $crate::hosts::processors::mine()
+            }
+            fn allowed(&self, pid: u32) -> Option<aside_core::pool::place::Processors> {
+                $crate::hosts::processors::allowed(pid)
+            }
+            fn allow(&self, pid: u32, processors: &aside_core::pool::place::Processors) {
+                $crate::hosts::processors::allow(pid, processors);
+            }
             fn relax(&self) {
                 std::hint::spin_loop();
             }
         }
     };
 }
+
+/// The world of a process that is on neither side of a lease.
+pub struct Bystander<'a> {
+    pub t: Table<'a>,
+}
+
+pub struct Table<'a> {
+    pub world: &'a aside_world,
+}
+
+impl_world!(Bystander<'_>);
 
 #[cfg(test)]
 mod tests {

@@ -88,7 +88,7 @@ SELECT name, boot_val, unit, context
 FROM pg_settings
 WHERE name IN ('aside.checkout_timeout', 'aside.worker_idle_timeout', 'aside.max_depth',
                'aside.max_workers_per_role', 'aside.max_workers_per_session', 'aside.min_workers',
-               'aside.poll_time', 'aside.plan_cache_size')
+               'aside.nap_time', 'aside.poll_time', 'aside.plan_cache_size')
 ORDER BY name COLLATE "C";
 SET aside.no_such_setting = 1;
 

@@ -2,9 +2,11 @@
 //! a simulated world in the tests. No member throws: an error that the host met stays with the
 //! host, and [`Saved`] says that one is kept there.
 
+use crate::pool::place::Processors;
 use crate::pool::slot::Key;
 use crate::pool::waits::Blocker;
 use crate::report::Report;
+use std::sync::atomic::AtomicU32;
 
 /// The host keeps an error that is to be rethrown (caller) or reported (worker).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,28 @@ pub trait World {
     fn doze(&self, timeout_ms: u32) -> Slept;
     /// Set another process's latch.
     fn wake(&self, proc: u32);
+    /// Clear one's own.
+    fn clear_latch(&self) {}
+    /// May this process sleep on a word of shared memory?
+    fn naps(&self) -> bool {
+        false
+    }
+    /// Sleep for as long as a word is what it is, until somebody rouses who sleeps there, until a signal comes, or until the
+    /// time has passed. Serves nothing.
+    fn nap(&self, _word: &AtomicU32, _is: u32, _timeout_ms: u32) -> Slept {
+        Slept::Woken
+    }
+    /// The processor that this process runs on, where the host can tell, and keep processes where they are to be.
+    fn processor(&self) -> Option<u32> {
+        None
+    }
+    /// The processors that a process may use.
+    fn allowed(&self, _pid: u32) -> Option<Processors> {
+        None
+    }
+    fn allow(&self, _pid: u32, _processors: &Processors) {}
+    /// Rouse who sleeps on a word.
+    fn rouse(&self, _word: &AtomicU32) {}
     /// The processes that wait for a buffer that this process has pinned.
     fn pins_wanted(&self) -> Vec<u32> {
         Vec::new()
@@ -260,6 +284,7 @@ pub struct WorkerConfig {
     pub idle_timeout_ms: u32,
     pub min_workers: u32,
     pub poll_us: u32,
+    pub nap_ms: u32,
     pub plan_cache_size: u32,
     /// After which a session ends that runs nothing; and where its transaction block is open. 0: never.
     pub session_idle_ms: u32,

@@ -60,6 +60,11 @@ impl Process {
             self.set.notify_one();
         }
     }
+    fn clear(&self) {
+        if let Ok(mut latch) = self.latch.lock() {
+            *latch = false;
+        }
+    }
     fn nap(&self) -> aside_status::Type {
         let Ok(latch) = self.latch.lock() else { return aside_status::ASIDE_TIMEOUT };
         match self.set.wait_timeout_while(latch, Duration::from_millis(2), |set| !*set) {
@@ -183,6 +188,10 @@ unsafe extern "C" fn wake(number: u32) {
         other.wake();
     }
 }
+pub unsafe extern "C" fn clear_latch() {
+    me().clear();
+}
+pub unsafe extern "C" fn show_nap(_: bool) {}
 unsafe extern "C" fn timestamp() -> i64 {
     42
 }
@@ -198,6 +207,8 @@ pub fn world(me: &'static Process) -> aside_world {
         sleep: Some(sleep),
         doze: Some(doze),
         wake: Some(wake),
+        clear_latch: Some(clear_latch),
+        show_nap: Some(show_nap),
         timestamp: Some(timestamp),
         fail: Some(fail),
         pins_wanted: Some(nobody_waits),
@@ -359,6 +370,7 @@ pub fn call(command: &'static str) -> aside_call {
         max_depth: 8,
         limits: aside_limits { checkout_timeout_ms: 10_000, ..aside_limits::default() },
         poll_us: 20,
+        nap_ms: 10,
         identity: aside_identity { session_user: 10, role: 0, current_user: 10, security_context: 0, database: 5, reserved: 0 },
         command: pg_aside::bytes::lend(command.as_bytes()),
         settings_version: 1,

@@ -42,6 +42,7 @@ unsafe extern "C" fn config(out: *mut aside_worker_config) {
             idle_timeout_ms: 3_600_000,
             min_workers: 1,
             poll_us: 20,
+            nap_ms: 10,
             plan_cache_size: 4,
             result_bytes: u64::MAX,
             ..aside_worker_config::default()

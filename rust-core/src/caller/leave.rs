@@ -28,8 +28,8 @@ pub fn leave<H: CallerHost>(h: &H, area: &Area, caller: &CallerState) {
         if slot.state() == (SlotState::Dead, generation) {
             area.release(slot, generation);
             h.signal_slot();
-        } else if let Some(proc) = slot.worker_proc() {
-            h.wake(proc);
+        } else {
+            slot.wake_worker(h);
         }
     }
 }
@@ -38,9 +38,5 @@ pub fn leave<H: CallerHost>(h: &H, area: &Area, caller: &CallerState) {
 pub fn close<H: CallerHost>(h: &H, area: &Area, caller: &CallerState) {
     area.header.closing.store(1, SeqCst);
     task::close(h, area, caller);
-    for slot in area.slots {
-        if let Some(proc) = slot.worker_proc() {
-            h.wake(proc);
-        }
-    }
+    area.slots.iter().for_each(|slot| slot.wake_worker(h));
 }

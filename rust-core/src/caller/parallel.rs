@@ -213,7 +213,7 @@ impl<H: CallerHost> Run<'_, H> {
             })
         };
         self.lanes.iter().for_each(|lane| lane.exchange.awaits(true));
-        let woken = wait::sleep_until(self.h, self.area, self.call.limits.deadlock_ms, look, |watch| self.look_for_deadlock(watch));
+        let woken = wait::sleep_until(self.h, self.area, self.call.limits.deadlock_ms, None, look, |watch| self.look_for_deadlock(watch));
         self.lanes.iter().for_each(|lane| lane.exchange.awaits(false));
         woken
     }

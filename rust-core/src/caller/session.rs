@@ -333,9 +333,7 @@ pub fn cancel<H: CallerHost>(h: &H, area: &Area, caller: &CallerState, name: Opt
         return Ok(false);
     }
     let due = slot.signal(generation, |pid| h.interrupt(pid, false));
-    if let Some(proc) = slot.worker_proc() {
-        h.wake(proc);
-    }
+    slot.wake_worker(h);
     Ok(due)
 }
 

@@ -108,6 +108,7 @@ impl<H: CallerHost> Exchange<'_, H> {
     }
 
     pub(super) fn stopped(&mut self, stop: Stop, last_words: Option<Report>) -> ExchangeEnd {
+        self.slot.spread(self.h);
         match stop {
             Stop::Saved => {
                 if let Some(detail) = self.cancel() {

@@ -81,6 +81,7 @@ pub struct Terms<'a> {
     /// Where there are tasks, a deadlock may lead through one.
     pub tasks: Option<Table<'a>>,
     pub poll_us: u32,
+    pub nap_ms: u32,
     pub deadlock_ms: u32,
     /// Autonomous transactions that the worker's is part of, itself included.
     pub depth: u32,
@@ -130,6 +131,7 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
 
     /// Post the request and see it through.
     pub fn run(&mut self, request: &mut Vec<u64>, rows: &mut u64) -> ExchangeEnd {
+        self.place();
         match self.post(request) {
             Ok(()) => self.read_replies(request, rows),
             Err(ended) => ended,
@@ -138,6 +140,7 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
 
     /// Post the request; the answer is for another exchange to read.
     pub fn send(mut self, request: &[u64]) -> Result<(), ExchangeEnd> {
+        self.slot.spread(self.h);
         self.post(request)?;
         self.ended.set(true);
         Ok(())
@@ -299,10 +302,18 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
         self.area.reply_ring(self.lease.slot).reader().available() > 0
     }
 
-    pub(super) fn wake_worker(&self) {
-        if let Some(proc) = self.slot.worker_proc() {
-            self.h.wake(proc);
+    /// Where the worker is to run while this process waits for it: on this process's processor, unless both poll.
+    fn place(&self) {
+        let polls = self.terms.poller.pays(self.h, self.area.busy(), self.terms.poll_us);
+        match self.slot.worker_pid.load(Acquire) {
+            0 => {}
+            _ if polls || self.terms.nap_ms == 0 || !self.h.naps() => self.slot.spread(self.h),
+            pid => self.slot.place.keep(self.h, pid),
         }
+    }
+
+    pub(super) fn wake_worker(&self) {
+        self.slot.wake_worker(self.h);
     }
 
     pub(crate) fn worker_gone(&self) -> bool {
@@ -315,7 +326,9 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
 
     /// Poll, then sleep, until `ready`.
     fn wait(&self, mut ready: impl FnMut() -> bool) -> Result<(), Stop> {
-        if self.terms.poller.poll(self.h, self.area.busy(), self.terms.poll_us, &mut ready) {
+        if self.slot.place.is_kept() {
+            self.terms.poller.rest();
+        } else if self.terms.poller.poll(self.h, self.area.busy(), self.terms.poll_us, &mut ready) {
             return Ok(());
         }
         self.awaits(true);
@@ -334,7 +347,9 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
             }
             Ok(Continue(u32::MAX))
         };
-        wait::sleep_until(self.h, self.area, self.terms.deadlock_ms, look, |watch| Ok(self.look_for_deadlock(watch)?))
+        wait::sleep_until(self.h, self.area, self.terms.deadlock_ms, Some((self.slot, self.terms.nap_ms)), look, |watch| {
+            Ok(self.look_for_deadlock(watch)?)
+        })
     }
 
     /// Break a deadlock of which our worker's transaction is the victim. A body that traps the cancel

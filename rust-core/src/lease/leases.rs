@@ -89,8 +89,15 @@ impl Leases {
         let Lease { slot, generation } = borrowed.lease;
         area.slots[slot as usize].let_batches(generation, errand.work.parts());
         let mut buffer = self.buffer.take();
-        let terms =
-            Terms { poller: &self.poller, tasks, poll_us: 0, deadlock_ms: limits.deadlock_ms, depth: 1, command: errand.work.shown() };
+        let terms = Terms {
+            poller: &self.poller,
+            tasks,
+            poll_us: 0,
+            nap_ms: 0,
+            deadlock_ms: limits.deadlock_ms,
+            depth: 1,
+            command: errand.work.shown(),
+        };
         let exchange = Exchange::new(h, area, borrowed, terms, Keep::Nothing);
         encode(&request, &mut buffer)?;
         let sent = exchange.send(&buffer);
@@ -393,9 +400,7 @@ fn hear<H: CallerHost>(h: &H, area: &Area, open: &mut Open, said: &mut Vec<(u64,
         }
         let read = frame::read(&mut reader, &mut buffer, |_, reader| {
             // Half a frame: the other half comes at once, unless its writer is no more.
-            if let Some(proc) = slot.worker_proc() {
-                h.wake(proc);
-            }
+            slot.wake_worker(h);
             if reader.available() == 0 && slot.state() != (SlotState::Busy, generation) {
                 return Err(());
             }
@@ -422,9 +427,7 @@ fn hear<H: CallerHost>(h: &H, area: &Area, open: &mut Open, said: &mut Vec<(u64,
             return false;
         }
     }
-    if let Some(proc) = slot.worker_proc() {
-        h.wake(proc);
-    }
+    slot.wake_worker(h);
     if gone && said.room(1, LEASE).is_err() {
         return true;
     }

@@ -166,12 +166,12 @@ impl<'a> Area<'a> {
 
     /// Ask the idle workers of a database (0: of all) to leave; how many have not gone yet. A worker that nobody works with
     /// any more becomes idle in a moment, and so does one that starts: whoever asks again then asks that worker, too.
-    pub fn retire(&self, database: u32, mut wake: impl FnMut(u32)) -> u32 {
+    pub fn retire(&self, database: u32, mut wake: impl FnMut(&Slot)) -> u32 {
         let mut left = 0;
         for slot in self.slots.iter().filter(|s| database == 0 || s.key().database == database) {
             let (state, generation) = slot.state();
             if state == SlotState::Idle && slot.change(generation, SlotState::Idle, SlotState::Retiring) {
-                slot.worker_proc().into_iter().for_each(&mut wake);
+                wake(slot);
             }
             let (state, generation) = slot.state();
             let leaves_soon = state == SlotState::Busy && slot.abandoned(generation);

@@ -220,7 +220,9 @@ fn claim_idle<H: World>(h: &H, area: &Area, index: u32, key: Key, limits: &Limit
     if role_exceeds(area, key.user, limits.per_role) {
         area.release(slot, generation);
         // It may have looked for a task meanwhile.
-        slot.worker_proc().filter(|_| area.tasks_wait()).into_iter().for_each(|proc| h.wake(proc));
+        if area.tasks_wait() {
+            slot.wake_worker(h);
+        }
         return None;
     }
     Some(Lease { slot: index, generation })
@@ -358,11 +360,8 @@ pub(crate) fn retire_one<H: CallerHost>(h: &H, area: &Area, which: impl Fn(Key) 
     let idle = area.slots.iter().filter(|s| s.state().0 == SlotState::Idle && which(s.key()));
     if let Some(slot) = idle.min_by_key(|s| s.last_used.load(Relaxed)) {
         let (state, generation) = slot.state();
-        if state == SlotState::Idle
-            && slot.change(generation, SlotState::Idle, SlotState::Retiring)
-            && let Some(proc) = slot.worker_proc()
-        {
-            h.wake(proc);
+        if state == SlotState::Idle && slot.change(generation, SlotState::Idle, SlotState::Retiring) {
+            slot.wake_worker(h);
         }
     }
 }

@@ -54,6 +54,6 @@ impl Area<'_> {
             (SlotState::Busy, generation) => slot.finished(generation).is_some(),
             _ => false,
         };
-        self.slots.iter().filter(rests).filter_map(Slot::worker_proc).for_each(|proc| h.wake(proc));
+        self.slots.iter().filter(rests).for_each(|slot| slot.wake_worker(h));
     }
 }

@@ -10,40 +10,71 @@ use std::cell::Cell;
 
 /// How often to look at the clock while polling.
 const CLOCK_EVERY: u32 = 64;
-/// After this many failures in a row only every PROBE-th wait polls.
+/// After so many failures in a row polling rests,
 const PATIENCE: u32 = 4;
-const PROBE: u32 = 16;
+/// for so many waits at first, and for twice as many each time that it has not paid again.
+const REST: u32 = 16;
+const LONGEST_REST: u32 = 4096;
 
 /// What one process has learned about polling for one kind of wait.
 #[derive(Debug, Default)]
 pub struct Poller {
     failures: Cell<u32>,
+    /// Waits that do not poll, and how many it will be next time.
+    rests: Cell<u32>,
+    next: Cell<u32>,
 }
 
 impl Poller {
+    /// Would a wait poll now?
+    pub fn pays(&self, world: &impl World, busy: u32, budget_us: u32) -> bool {
+        self.rests.get() == 0 && budget_us > 0 && busy.saturating_mul(2) <= world.cpus()
+    }
+
+    /// What was learned holds no longer.
+    pub fn begin_anew(&self) {
+        self.failures.set(0);
+        self.rests.set(0);
+        self.next.set(0);
+    }
+
+    /// A wait that does not poll.
+    pub fn rest(&self) {
+        self.rests.set(self.rests.get().saturating_sub(1));
+    }
+
     /// Poll for at most `budget_us`; true as soon as `ready` holds.
     pub fn poll(&self, world: &impl World, busy: u32, budget_us: u32, mut ready: impl FnMut() -> bool) -> bool {
-        if budget_us == 0 || busy.saturating_mul(2) > world.cpus() {
-            return false;
-        }
-        let failures = self.failures.get();
-        if failures >= PATIENCE && !failures.is_multiple_of(PROBE) {
-            self.failures.set(failures.wrapping_add(1).max(PATIENCE));
+        if !self.pays(world, busy, budget_us) {
+            self.rest();
             return false;
         }
         let start = world.now_us();
         loop {
             for _ in 0..CLOCK_EVERY {
                 if ready() {
-                    self.failures.set(0);
+                    // Who lost the processor meanwhile has waited longer than a sleep would have lasted.
+                    self.learn(world.now_us().saturating_sub(start) <= 2 * u64::from(budget_us));
                     return true;
                 }
                 world.relax();
             }
             if world.interrupt_pending() || world.now_us().saturating_sub(start) >= u64::from(budget_us) {
-                self.failures.set(failures.saturating_add(1));
+                self.learn(false);
                 return false;
             }
+        }
+    }
+
+    fn learn(&self, paid: bool) {
+        let failures = if paid { 0 } else { self.failures.get() + 1 };
+        self.failures.set(failures % PATIENCE);
+        if paid {
+            self.next.set(0);
+        } else if failures == PATIENCE {
+            let rests = self.next.get().clamp(REST, LONGEST_REST);
+            self.rests.set(rests);
+            self.next.set(rests * 2);
         }
     }
 }
@@ -114,7 +145,7 @@ mod tests {
             poller.poll(&clock, 1, 50, || false);
         }
         assert!(clock.now.get() < 1_000 * 66 / 8, "polled {} us", clock.now.get());
-        assert!((0..PROBE + 1).any(|_| poller.poll(&clock, 1, 50, || true)));
+        assert!((0..LONGEST_REST + 1).any(|_| poller.poll(&clock, 1, 50, || true)));
         assert!(poller.poll(&clock, 1, 50, || true));
     }
 }

@@ -24,7 +24,10 @@
 //! A lease of batches of events has one word more: how many the worker may begin, and how many it has. The worker
 //! counts up the second before it begins one, the coordinator takes back the first.
 
+use super::bell::Bell;
 use super::gate::Gate;
+use super::place::Place;
+use crate::host::World;
 use crate::wire::ring::Ends;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::*};
 
@@ -118,7 +121,11 @@ pub struct Slot {
     signals: AtomicU64,
     /// The task of a tasked slot: its entry.
     pub task: AtomicU32,
-    pad_post: [u32; 7],
+    /// The worker's, while it waits for a request.
+    pub worker_bell: Bell,
+    /// The caller's, while it waits for an answer.
+    pub caller_bell: Bell,
+    pad_post: [u32; 5],
 
     // Written by both.
     pub gate: Gate,
@@ -156,6 +163,9 @@ pub struct Slot {
     /// Generation of the session that was idle for too long.
     expired: AtomicU64,
     pad_worker: [u64; 2],
+
+    /// Written by the caller and the worker, when their ways of waiting change.
+    pub place: Place,
 
     pub request: Ends,
     pub reply: Ends,
@@ -234,6 +244,7 @@ impl Slot {
         self.worker_proc.store(0, Relaxed);
         self.set_settings([0, 0]);
         self.set_origin(0);
+        self.place.forget();
         self.database.store(key.database, Relaxed);
         self.user.store(key.user, Relaxed);
         self.superuser.store(u32::from(key.superuser), Relaxed);
@@ -363,6 +374,23 @@ impl Slot {
         self.caller_proc.load(Acquire)
     }
 
+    /// Have the worker look, if it is there.
+    pub fn wake_worker(&self, world: &impl World) {
+        if let Some(proc) = self.worker_proc() {
+            self.worker_bell.ring(world, proc);
+        }
+    }
+
+    /// The worker may run wherever it likes.
+    pub fn spread(&self, world: &impl World) {
+        self.place.let_go(world, self.worker_pid.load(Acquire));
+    }
+
+    /// Have the caller look.
+    pub fn wake_caller(&self, world: &impl World) {
+        self.caller_bell.ring(world, self.caller_proc());
+    }
+
     /// The worker takes its place; false if the slot is no longer meant for it.
     pub fn attach(&self, generation: u64, pid: u32, proc: u32, now: i64) -> bool {
         let (state, current) = self.state();
@@ -472,7 +500,7 @@ mod tests {
             line((&raw const slot.settings).cast()),
             line((&raw const slot.request).cast()),
         ];
-        assert_eq!(lines, [0, 1, 2, 3, 4, 5]);
+        assert_eq!(lines, [0, 1, 2, 3, 4, 8]);
         assert_eq!(line((&raw const slot.user).cast()), 0);
         assert_eq!(line((&raw const slot.orphan).cast()), 1);
         assert_eq!(line((&raw const slot.batches).cast()), 2);

@@ -114,7 +114,7 @@ pub fn give_up_turn<H: World>(h: &H, area: &Area, table: &Table) {
     if table.leave_turn(h.my_pid()) {
         expect_queued(area, table, true);
         let idle = area.slots.iter().filter(|slot| slot.state().0 == SlotState::Idle);
-        idle.filter_map(Slot::worker_proc).for_each(|proc| h.wake(proc));
+        idle.for_each(|slot| slot.wake_worker(h));
     }
 }
 
@@ -202,10 +202,9 @@ fn lend<H: CallerHost>(h: &H, area: &Area, table: &Table, card: &Card, index: us
     }
     slot.task.store(card.ticket.index, Relaxed);
     if take(h, table, card.ticket, slot, Lease { slot: index as u32, generation }) {
+        slot.spread(h);
         slot.post_unless_later(generation);
-        if let Some(proc) = slot.worker_proc() {
-            h.wake(proc);
-        }
+        slot.wake_worker(h);
     } else {
         table.expect_queued(true);
         area.untask(slot, generation, SlotState::Idle);

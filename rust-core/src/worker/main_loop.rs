@@ -1,12 +1,13 @@
 //! A worker's life: wait for a request, serve it, clean up, wait again; leave when idle for long,
 //! when retired, when told to.
 //!
-//! It sleeps on its latch and nothing else. Whoever posts a request, retires it, abandons a lease or
-//! closes the pool sets that latch after having written the word it is to see.
+//! It polls, naps, and then sleeps on its latch and nothing else. Whoever posts a request, retires it, abandons a lease or
+//! closes the pool rings its bell after having written the word it is to see.
 
 use super::plan_cache::PlanCache;
 use super::process::Worker;
-use crate::host::{WorkerConfig, WorkerHost};
+use crate::host::{Slept, WorkerConfig, WorkerHost};
+use crate::pool::bell::NAP_MS;
 use crate::pool::slot::{Slot, SlotState};
 use std::sync::atomic::Ordering::*;
 
@@ -50,7 +51,10 @@ impl Worker<'_> {
         self.poll_us.set(config.poll_us);
         let idle_since = h.now_us();
         let posted = || slot.posted() > served;
-        if !posted() {
+        if slot.place.is_kept() {
+            // The caller decides when both poll again.
+            self.poller.begin_anew();
+        } else if !posted() {
             self.poller.poll(h, self.area.busy().max(1), config.poll_us, posted);
         }
         loop {
@@ -80,6 +84,18 @@ impl Worker<'_> {
             if posted() {
                 continue;
             }
+            let queued = || self.tasks.get().is_some_and(|tasks| tasks.some_queued());
+            let napping = h.naps() && h.now_us().saturating_sub(idle_since) < u64::from(config.nap_ms) * 1000;
+            if napping && !queued() {
+                let changed = || slot.state() != (state, generation) || slot.abandoned(generation);
+                if slot.worker_bell.nap(h, NAP_MS, || posted() || changed() || queued()) == Slept::TimedOut {
+                    h.doze(0);
+                }
+                if !h.interrupt_pending() {
+                    continue;
+                }
+            }
+            slot.spread(h);
             if !h.idle(true) {
                 return None;
             }

@@ -202,7 +202,7 @@ impl<'a> Worker<'a> {
                 if slot.abandoned(generation) {
                     self.area.release(slot, generation);
                 }
-                h.wake(slot.caller_proc());
+                slot.wake_caller(h);
             }
             break;
         }

@@ -52,6 +52,7 @@ impl<H: WorkerHost> Rows<'_, '_, H> {
                 }
                 if writer.unpublished() >= BATCH_WORDS {
                     writer.publish();
+                    self.worker.spread(self.h);
                     self.worker.wake_caller(self.h);
                 }
                 Ok(())
@@ -91,9 +92,16 @@ fn take(left: &mut u32, bytes: usize) -> bool {
 }
 
 impl Worker<'_> {
+    /// Caller and worker both run from now on.
+    fn spread(&self, h: &impl World) {
+        if let Some(slot) = self.slot() {
+            slot.spread(h);
+        }
+    }
+
     pub(super) fn wake_caller(&self, h: &impl World) {
         if let Some(slot) = self.slot() {
-            h.wake(slot.caller_proc());
+            slot.wake_caller(h);
         }
     }
 

@@ -36,7 +36,7 @@ impl Worker<'_> {
         let mut fit = true;
         let answer = loop {
             let read = frame::read(&mut reader, buffer, |_, reader| {
-                h.wake(slot.caller_proc());
+                slot.wake_caller(h);
                 while reader.available() == 0 {
                     if slot.abandoned(generation) || slot.gate.cancelled(generation) || h.terminating() {
                         return Err(());
@@ -91,7 +91,7 @@ impl Worker<'_> {
         slot.finish(generation, ended);
         // Who waits for this has cancelled; who got an answer may be asleep over something else by now.
         if slot.gate.cancelled(generation) {
-            h.wake(slot.caller_proc());
+            slot.wake_caller(h);
         }
         if slot.gate.cancelled(generation) || slot.signalled(generation) {
             self.outlast_cancel(h, slot, generation);
@@ -233,7 +233,7 @@ impl Worker<'_> {
         let waits = || !slot.abandoned(generation) && !slot.signalled(generation) && !h.terminating();
         while (slot.state() == (SlotState::Busy, generation) && waits()) || slot.signals_coming(generation) {
             if h.doze(TICK_MS) == Slept::TimedOut {
-                h.wake(slot.caller_proc());
+                slot.wake_caller(h);
             }
         }
         h.forget_cancel();

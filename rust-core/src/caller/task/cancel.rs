@@ -49,9 +49,7 @@ pub fn cancel<H: CallerHost>(
         return Ok(false);
     }
     let due = slot.signal(lease.generation, |pid| h.interrupt(pid, false));
-    if let Some(proc) = slot.worker_proc() {
-        h.wake(proc);
-    }
+    slot.wake_worker(h);
     if let Some(grace) = grace_us
         && wait(h, area, caller, call, &[id], Some(grace))?.is_none()
     {

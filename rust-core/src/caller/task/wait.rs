@@ -104,7 +104,7 @@ fn sleep_until<H: CallerHost>(
         })
     };
     let deadlock_ms = call.limits.deadlock_ms;
-    wait::sleep_until(h, area, deadlock_ms, look, |watch| look_for_deadlock(h, area, caller, table, tickets, watch, &mut victim))
+    wait::sleep_until(h, area, deadlock_ms, None, look, |watch| look_for_deadlock(h, area, caller, table, tickets, watch, &mut victim))
 }
 
 /// Break a deadlock that this wait is part of: the task that is in the way is its victim; where it has not

@@ -8,13 +8,14 @@ use crate::caller::process::CallerState;
 use crate::error::Error;
 use crate::host::{World as World_, *};
 use crate::pool::borrow::Limits;
+use crate::pool::place::Processors;
 use crate::pool::slot::{Key, Lease, SlotState};
 use crate::pool::waits::Blocker;
 use crate::report::{Field, Report};
 use crate::wire::message::Ending;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::*;
+use std::sync::atomic::{AtomicU32, Ordering::*};
 
 /// Sleeps of one call that count as a hang.
 const TOO_MANY_NAPS: u32 = 20_000;
@@ -150,6 +151,7 @@ impl Client {
             max_depth: 8,
             limits: self.limits,
             poll_us: 0,
+            nap_ms: 10,
             identity: Identity { session_user: user, role: 0, current_user: user, security_context: 0, database: self.key.database },
             command: Some(command.as_bytes()),
             settings: &settings,
@@ -270,6 +272,27 @@ impl World_ for Client {
         if let Some(other) = self.world.by_latch(proc) {
             other.wake();
         }
+    }
+    fn clear_latch(&self) {
+        self.me.clear();
+    }
+    fn naps(&self) -> bool {
+        self.world.naps.load(SeqCst)
+    }
+    fn nap(&self, word: &AtomicU32, is: u32, timeout_ms: u32) -> Slept {
+        self.world.nap(&self.me, word, is, timeout_ms)
+    }
+    fn processor(&self) -> Option<u32> {
+        Some(self.me.pid % 2)
+    }
+    fn allowed(&self, pid: u32) -> Option<Processors> {
+        Some(self.world.allowed(pid))
+    }
+    fn allow(&self, pid: u32, processors: &Processors) {
+        self.world.kept.lock().unwrap().insert(pid, *processors);
+    }
+    fn rouse(&self, _: &AtomicU32) {
+        self.world.rouse();
     }
     fn pins_wanted(&self) -> Vec<u32> {
         self.world.pins_wanted(self.me.pid)

@@ -178,6 +178,7 @@ fn run(seed: u64) {
     world.config.lock().unwrap().min_workers = 1;
     world.config.lock().unwrap().idle_timeout_ms = 5_000;
     world.config.lock().unwrap().poll_us = (seed % 2) as u32 * 30;
+    world.naps.store(!seed.is_multiple_of(3), SeqCst);
     world.faults.lock().unwrap().chaos = Some(fastrand::Rng::with_seed(seed));
     let model = Arc::new(Model { world: world.clone(), fates: Mutex::default(), wrong: Mutex::default(), ended: AtomicU32::new(0) });
     for n in 0..CALLERS {
@@ -191,6 +192,7 @@ fn run(seed: u64) {
         let key = Key { database: 100 + n, user: 10, superuser: false };
         Client::of(&world, world.fork(), key).call(&format!("put last{n}")).unwrap();
     }
+    until(|| world.bound().is_empty(), || format!("workers {:?} may run everywhere again", world.bound()));
     world.shut_down();
     assert_eq!(*model.wrong.lock().unwrap(), Vec::<String>::new());
     let commits = world.commits.lock().unwrap();

@@ -250,6 +250,7 @@ fn idle_workers_leave_after_their_time_but_for_those_that_are_to_stay() {
                 idle_timeout_ms: 5_000,
                 min_workers,
                 poll_us: 0,
+                nap_ms: 10,
                 plan_cache_size: 8,
                 session_idle_ms: 0,
                 block_idle_ms: 0,
@@ -272,7 +273,7 @@ fn retiring_a_database_takes_its_idle_workers_and_no_others() {
     client(&world, elsewhere).call("put a").unwrap();
     client(&world, ALICE).call("put b").unwrap();
     let held = hold(&world, BOB, "free");
-    let retire = || world.area.retire(5, |proc| world.by_latch(proc).unwrap().wake());
+    let retire = || world.area.retire(5, |slot| world.by_latch(slot.worker_proc().unwrap()).unwrap().wake());
     until(|| retire() == 0, || "the idle worker of the database has gone".into());
     assert_eq!((world.count(SlotState::Idle), world.count(SlotState::Busy), world.count(SlotState::Free)), (1, 1, 1));
     world.open("free");

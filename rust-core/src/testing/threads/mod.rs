@@ -13,6 +13,7 @@ mod faults;
 mod interleavings;
 mod limits;
 mod memory;
+mod naps;
 mod order;
 mod parallel;
 mod session_faults;

@@ -240,6 +240,7 @@ fn compare(world: &Arc<World>, model: &Model) {
 
 fn run(seed: u64) {
     let world = World::with_tasks(2 + (seed % 2) as usize, 300, 600);
+    world.naps.store(!seed.is_multiple_of(3), SeqCst);
     world.config.lock().unwrap().min_workers = (seed % 3) as u32;
     world.config.lock().unwrap().idle_timeout_ms = 5_000;
     world.faults.lock().unwrap().chaos = Some(fastrand::Rng::with_seed(seed));

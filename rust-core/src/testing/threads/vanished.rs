@@ -128,7 +128,7 @@ fn a_worker_quicker_than_the_caller_that_launched_it_is_heard() {
 fn what_an_earlier_lease_left_on_the_ring_is_not_read_by_the_next() {
     let world = World::new(1);
     Client::new(&world).call("rows 3 400 secret").unwrap();
-    world.area.retire(0, |proc| world.by_latch(proc).unwrap().wake());
+    world.area.retire(0, |slot| world.by_latch(slot.worker_proc().unwrap()).unwrap().wake());
     until(|| world.count(SlotState::Free) == 1, || "the worker has left".into());
     let client = Client::new(&world);
     let (other, born) = (world.clone(), std::rc::Rc::new(std::cell::Cell::new(None)));

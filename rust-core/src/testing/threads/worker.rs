@@ -4,12 +4,13 @@ use super::caller::Client;
 use super::world::{Fault, Proc, World, parked};
 use crate::caller::task;
 use crate::host::{World as World_, *};
+use crate::pool::place::Processors;
 use crate::pool::slot::{Key, Lease};
 use crate::report::*;
 use crate::worker::process::Worker;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::*;
+use std::sync::atomic::{AtomicU32, Ordering::*};
 
 pub struct FakeWorker<'a> {
     pub world: Arc<World>,
@@ -196,6 +197,27 @@ impl World_ for FakeWorker<'_> {
         if let Some(other) = self.world.by_latch(proc) {
             other.wake();
         }
+    }
+    fn clear_latch(&self) {
+        self.me.clear();
+    }
+    fn naps(&self) -> bool {
+        self.world.naps.load(SeqCst)
+    }
+    fn nap(&self, word: &AtomicU32, is: u32, timeout_ms: u32) -> Slept {
+        self.world.nap(&self.me, word, is, timeout_ms)
+    }
+    fn processor(&self) -> Option<u32> {
+        Some(self.me.pid % 2)
+    }
+    fn allowed(&self, pid: u32) -> Option<Processors> {
+        Some(self.world.allowed(pid))
+    }
+    fn allow(&self, pid: u32, processors: &Processors) {
+        self.world.kept.lock().unwrap().insert(pid, *processors);
+    }
+    fn rouse(&self, _: &AtomicU32) {
+        self.world.rouse();
     }
     fn pins_wanted(&self) -> Vec<u32> {
         self.world.pins_wanted(self.me.pid)

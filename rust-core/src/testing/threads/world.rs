@@ -4,6 +4,7 @@
 use crate::host::{Slept, WorkerConfig};
 use crate::memory::tests::Refusal;
 use crate::pool::area::{Area, tests::leak};
+use crate::pool::place::Processors;
 use crate::pool::slot::SlotState;
 use crate::task::{Table, TaskState, tests::leak as leak_tasks};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -18,6 +19,9 @@ const LONG_MS: u32 = 60_000;
 const LONG_SLICE: Duration = Duration::from_millis(20);
 /// When a condition that is waited for counts as never.
 const NEVER: Duration = Duration::from_secs(20);
+
+/// All that there are.
+const PROCESSORS: Processors = [3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// One server process.
 pub struct Proc {
@@ -57,6 +61,10 @@ impl Proc {
     pub fn wake(&self) {
         *self.latch.lock().unwrap() = true;
         self.set.notify_one();
+    }
+
+    pub fn clear(&self) {
+        *self.latch.lock().unwrap() = false;
     }
 
     /// Sleep until the latch is set, however long that takes.
@@ -134,6 +142,13 @@ pub struct World {
     pub groups: Mutex<HashMap<u32, Vec<u32>>>,
     /// Memory that workers do not get.
     pub refusal: Mutex<Refusal>,
+    /// Who may not use all processors, and what they may use.
+    pub kept: Mutex<HashMap<u32, Processors>>,
+    /// Processes nap on words before they sleep on their latches.
+    pub naps: AtomicBool,
+    /// Who sleeps on whatever word.
+    napping: Mutex<()>,
+    roused: Condvar,
 }
 
 impl World {
@@ -154,6 +169,7 @@ impl World {
                 idle_timeout_ms: u32::MAX,
                 min_workers: 0,
                 poll_us: 0,
+                nap_ms: 10,
                 plan_cache_size: 8,
                 session_idle_ms: 0,
                 block_idle_ms: 0,
@@ -170,6 +186,10 @@ impl World {
             locks: Mutex::default(),
             groups: Mutex::default(),
             refusal: Mutex::default(),
+            kept: Mutex::default(),
+            naps: AtomicBool::new(false),
+            napping: Mutex::default(),
+            roused: Condvar::new(),
         })
     }
 
@@ -226,7 +246,38 @@ impl World {
         if let Some(proc) = self.by_pid(pid) {
             if terminate { &proc.die } else { &proc.cancel }.store(true, SeqCst);
             proc.wake();
+            self.rouse();
         }
+    }
+
+    /// Sleep on a word. A signal that came before is not noticed, one that comes meanwhile ends it.
+    pub fn nap(&self, me: &Proc, word: &AtomicU32, is: u32, timeout_ms: u32) -> Slept {
+        let napping = self.napping.lock().unwrap();
+        let signals = || (me.cancel.load(SeqCst), me.die.load(SeqCst));
+        let before = signals();
+        let longest = if self.is_open("nap soundly") { NEVER } else { SLICE };
+        let stays = |_: &mut ()| word.load(SeqCst) == is && signals() == before;
+        if self.roused.wait_timeout_while(napping, longest, stays).unwrap().1.timed_out() {
+            me.pass_us(u64::from(timeout_ms) * 1000);
+            return Slept::TimedOut;
+        }
+        Slept::Woken
+    }
+
+    /// The processors that a process may use.
+    pub fn allowed(&self, pid: u32) -> Processors {
+        self.kept.lock().unwrap().get(&pid).copied().unwrap_or(PROCESSORS)
+    }
+
+    /// Workers that sleep on their latches, or serve who does not wait for them, and may not run everywhere.
+    pub fn bound(&self) -> Vec<u32> {
+        let kept = self.kept.lock().unwrap();
+        kept.iter().filter(|(pid, allowed)| self.alive(**pid) && **allowed != PROCESSORS).map(|(pid, _)| *pid).collect()
+    }
+
+    pub fn rouse(&self) {
+        drop(self.napping.lock().unwrap());
+        self.roused.notify_all();
     }
 
     /// Who waits for a pin of this process.
