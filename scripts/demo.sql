@@ -229,7 +229,7 @@ SELECT schedule_wait(:run, '1 minute');
 \echo '   SELECT name, spec, state, last_state, consecutive_failures FROM aside.schedules;'
 SELECT name, spec, state, last_state, consecutive_failures FROM aside.schedules ORDER BY name;
 \echo '   SELECT schedule, attempt, state, rows, command_tag, message FROM aside.schedule_runs;'
-SELECT schedule, attempt, state, started - due < interval '1 second' AS at_once, rows, command_tag, message FROM aside.schedule_runs ORDER BY schedule, run, attempt;
+SELECT schedule, attempt, state, rows, command_tag, message FROM aside.schedule_runs ORDER BY schedule, run, attempt;
 \echo '   SELECT * FROM schedule_preview(''30 2 * * *'', ''Europe/Berlin'', 3, ''2024-03-30 12:00+01'');   -- on March 31 there is no 2:30'
 SET TimeZone = 'Europe/Berlin';
 SELECT p AS due, schedule_explain('30 2 * * *') AS "30 2 * * *" FROM schedule_preview('30 2 * * *', 'Europe/Berlin', 3, '2024-03-30 12:00+01') p;
