@@ -40,6 +40,28 @@ CALL until('(SELECT value FROM counted WHERE type = ''total'') = 15');
 SELECT count(*) FROM counted;
 SELECT async_event_off('deltas');
 SELECT count(schedule_drop(name)) FROM aside.schedules;
+-- jobs of pg_cron
+CREATE TABLE jobs (jobid bigint, schedule text, command text, nodename text, nodeport int, database text, username text, active boolean, jobname text);
+INSERT INTO jobs VALUES (1, '0 10 * * *', 'VACUUM', 'localhost', 5432, current_database(), current_user, true, NULL),
+    (7, '30 seconds', 'SELECT 1', 'localhost', 5432, current_database(), current_user, false, 'often'),
+    (8, '0 0 $ * *', 'SELECT 2', '', 5432, current_database(), current_user, true, 'last day');
+SET client_min_messages = warning;
+\o /dev/null
+CREATE EXTENSION aside_cron;
+INSERT INTO cron.job SELECT * FROM jobs;
+SELECT jobid, jobname, schedule, username, active FROM cron.job ORDER BY jobid;
+\o
+SELECT jobid, jobname, schedule, active FROM cron.job ORDER BY jobid;
+DELETE FROM cron.job;
+DROP EXTENSION aside_cron;
+\o /dev/null
+SELECT schedule_set(coalesce(jobname, 'job ' || jobid), CASE WHEN schedule ~* 'second' THEN 'every ' || schedule ELSE replace(schedule, '$', 'L') END,
+    command, timezone => 'GMT', overlap => 'queue', misfire => 'skip', database => database, enabled => active)
+FROM jobs WHERE username = current_user;
+\o
+SELECT name, spec, command, timezone, state FROM aside.schedules ORDER BY id;
+SELECT count(schedule_drop(name)) FROM aside.schedules;
+DROP TABLE jobs;
 DROP TABLE counted;
 DROP FUNCTION tell(), sum_up_event(jsonb), sum_up();
 DROP PROCEDURE refresh();
