@@ -7,6 +7,9 @@
 -- A job behaves as in pg_cron. Its times are read in cron.timezone, by default GMT. If a job comes due while it runs, it runs once
 -- more when it ends. A run that the server missed does not take place.
 
+-- Nothing that this script names is looked for where users make things. A type of a function's name would stand for the function.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 CREATE SCHEMA cron;
 COMMENT ON SCHEMA cron IS 'jobs, as pg_cron has them';
 CREATE SEQUENCE cron.jobid_seq;
@@ -22,6 +25,8 @@ COMMENT ON FUNCTION cron.schedule_set(text, text, text, text, text, text, interv
 CREATE FUNCTION cron.schedule_drop(name text) RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_schedule_forward';
 COMMENT ON FUNCTION cron.schedule_drop(text) IS 'schedule_drop of pg_aside';
+CREATE FUNCTION cron.schedule_explain(spec text) RETURNS text LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_schedule_words';
+COMMENT ON FUNCTION cron.schedule_explain(text) IS 'schedule_explain of pg_aside';
 
 -- A user sees the jobs of the roles that the user may act for.
 CREATE VIEW cron.job WITH (security_barrier) AS
@@ -91,13 +96,16 @@ BEGIN
         END IF;
         PERFORM pg_catalog.set_config('role', username, true);
     END IF;
+    -- What is wrong takes no number.
+    PERFORM cron.schedule_explain(spec);
+    jobid := coalesce(jobid, pg_catalog.nextval('cron.jobid_seq'));
     PERFORM cron.schedule_set('cron ' || jobid || coalesce(' ' || jobname, ''), spec, command,
         coalesce(nullif(pg_catalog.current_setting('cron.timezone', true), ''), 'GMT'), 'queue', 'skip', NULL, 1, '10 seconds', NULL, NULL, NULL, NULL, 0,
         database::name, 'all', active);
     PERFORM pg_catalog.set_config('role', before, true);
     RETURN jobid;
 END $$;
-COMMENT ON FUNCTION cron.set_job(bigint, text, text, text, text, text, boolean) IS 'makes or replaces the schedule of a job';
+COMMENT ON FUNCTION cron.set_job(bigint, text, text, text, text, text, boolean) IS 'makes or replaces the schedule of a job; a job without a number gets one';
 
 CREATE FUNCTION cron.drop_job(job cron.job) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -166,14 +174,14 @@ DECLARE
     known bigint;
 BEGIN
     SELECT j.jobid INTO known FROM cron.job j WHERE j.jobname OPERATOR(pg_catalog.=) job_name AND j.username OPERATOR(pg_catalog.=) of_user;
-    RETURN cron.set_job(coalesce(known, pg_catalog.nextval('cron.jobid_seq')), job_name, schedule, command, database, of_user, active);
+    RETURN cron.set_job(known, job_name, schedule, command, database, of_user, active);
 END $$;
 COMMENT ON FUNCTION cron.schedule_in_database(text, text, text, text, text, boolean) IS 'make or replace the job of that name, in a database, as a role; returns its number';
 CREATE FUNCTION cron.schedule(job_name text, schedule text, command text) RETURNS bigint LANGUAGE sql SET search_path = pg_catalog, pg_temp AS
     $$ SELECT cron.schedule_in_database(job_name, schedule, command, pg_catalog.current_database()::text) $$;
 COMMENT ON FUNCTION cron.schedule(text, text, text) IS 'make or replace the job of that name; returns its number';
 CREATE FUNCTION cron.schedule(schedule text, command text) RETURNS bigint LANGUAGE sql SET search_path = pg_catalog, pg_temp AS
-    $$ SELECT cron.set_job(pg_catalog.nextval('cron.jobid_seq'), NULL, schedule, command, pg_catalog.current_database()::text, current_user::text, true) $$;
+    $$ SELECT cron.set_job(NULL, NULL, schedule, command, pg_catalog.current_database()::text, current_user::text, true) $$;
 COMMENT ON FUNCTION cron.schedule(text, text) IS 'make a job without a name; returns its number';
 
 -- A user may give any name to a schedule. So several roles may have a schedule that looks like the job of this number.
@@ -211,7 +219,7 @@ COMMENT ON FUNCTION cron.unschedule(text) IS 'drop the current role''s job of th
 CREATE FUNCTION cron.alter_job(job_id bigint, schedule text DEFAULT NULL, command text DEFAULT NULL, database text DEFAULT NULL,
     username text DEFAULT NULL, active boolean DEFAULT NULL) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    job cron.job := cron.job_of(job_id, pg_catalog.format('Job %s does not exist or you don''t own it', job_id));
+    job cron.job;
 BEGIN
     IF pg_catalog.num_nonnulls(schedule, command, database, username, active) OPERATOR(pg_catalog.=) 0 THEN
         RAISE EXCEPTION 'no updates specified' USING ERRCODE = 'XX000', HINT = 'You must specify at least one job attribute to change when calling alter_job';
@@ -219,6 +227,7 @@ BEGIN
     IF username IS NOT NULL AND NOT (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) current_user) THEN
         RAISE EXCEPTION 'must be superuser to alter username' USING ERRCODE = '42501';
     END IF;
+    job := cron.job_of(job_id, pg_catalog.format('Job %s does not exist or you don''t own it', job_id));
     UPDATE cron.job j SET schedule = coalesce(alter_job.schedule, j.schedule), command = coalesce(alter_job.command, j.command),
         database = coalesce(alter_job.database, j.database), username = coalesce(alter_job.username, j.username),
         active = coalesce(alter_job.active, j.active) WHERE j.jobid OPERATOR(pg_catalog.=) job_id AND j.username OPERATOR(pg_catalog.=) job.username;
