@@ -13,6 +13,6 @@ assert.deepEqual(rows[0], { n: 3, body: 'node' });
 const task = (await c.query("SELECT async_exec('SELECT 40 + $1', $1::int) AS id", [2])).rows[0].id;
 assert.equal((await c.query('SELECT n FROM async_result($1) AS r(n int)', [task])).rows[0].n, 42);
 await assert.rejects(c.query("SELECT autonomous_exec('INSERT INTO driven VALUES (1, $1)', $1)", ['untyped']),
-	(e) => e.code === '42P18' && e.hint);
+	(e) => e.code === '42P18' && /::text/.test(e.hint));
 await c.end();
 console.log('ok');
