@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, clippy::disallowed_macros)]
 
 mod boundary;
+mod coordinator;
 mod parts;
 mod shim;
 mod worker;

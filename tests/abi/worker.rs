@@ -10,7 +10,7 @@ use pg_aside::exports::worker::*;
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::ptr::null_mut;
-use std::sync::atomic::Ordering::*;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
 
 thread_local! {
     static COMMAND: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -202,7 +202,17 @@ unsafe extern "C" fn run_routine(
     // SAFETY: the sink is the one that this call was given; the row is lent.
     unsafe { aside_sink_row(sink, pg_aside::bytes::lend(&row)) }
 }
-unsafe extern "C" fn run_events(_: aside_bytes, _: aside_bytes, _: *mut aside_ran::Type) -> aside_status::Type {
+/// Batches that were run, and is the next one not where it was looked for?
+pub static EVENTS_RUN: AtomicU32 = AtomicU32::new(0);
+pub static MISPLACE_NEXT: AtomicBool = AtomicBool::new(false);
+
+unsafe extern "C" fn run_events(_: aside_bytes, _: aside_bytes, ran: *mut aside_ran::Type) -> aside_status::Type {
+    if MISPLACE_NEXT.swap(false, SeqCst) {
+        // SAFETY: writable.
+        unsafe { *ran = aside_ran::ASIDE_MISPLACED };
+    } else {
+        EVENTS_RUN.fetch_add(1, SeqCst);
+    }
     aside_status::ASIDE_OK
 }
 unsafe extern "C" fn record_chunk(_: aside_bytes, _: u64) -> aside_status::Type {

@@ -1,11 +1,9 @@
 //! The book has all schedules of a database, and all runs that have not ended. It decides which schedule fires, which run
 //! begins, and in which order that is written down. Before a run begins, the run and the next due time are on disk.
 
-use super::firing::{self, Open};
-use super::host::{AttemptEnd, Due, LOCKED, Misfire, Overlap, Record, Run, RunState, Schedule, ScheduleHost};
-use super::spec::Spec;
+use super::host::{AttemptEnd, LOCKED, Misfire, Overlap, Record, Run, Schedule, ScheduleHost};
 use crate::async_event::backoff;
-use crate::definition::{LOOK_AGAIN_US, Standing};
+use crate::definition::LOOK_AGAIN_US;
 use crate::host::Saved;
 use crate::lease::work::CommandEnd;
 use crate::memory::{self, Grows};
@@ -16,35 +14,35 @@ const LONGEST_WAIT_US: i64 = 24 * 3600 * 1_000_000;
 /// A wait for a time of the wall clock is no longer than this, because the clock may be set forward.
 const CLOCK_EVERY_US: i64 = 5_000_000;
 /// If no worker was free and nothing happens, the next look for one comes after this time.
-const START_RETRY_US: i64 = 50_000;
+pub(super) const START_RETRY_US: i64 = 50_000;
 /// How many due times are written down at a time.
-const BATCH: usize = 500;
+pub(super) const BATCH: usize = 500;
 /// How many runs wait for workers. Further due times stay in their schedules.
-const WINDOW: usize = 2000;
+pub(super) const WINDOW: usize = 2000;
 /// A run that takes its worker or the server with it may have at least this many attempts.
 const LOST_ATTEMPTS: u32 = 3;
 /// The process of a run is written down when the run has gone on for this long.
-const SHOWN_AFTER_US: i64 = 500_000;
+pub(super) const SHOWN_AFTER_US: i64 = 500_000;
 /// What a row locked by somebody kept from being written down is tried again after this time.
 const LOCKED_AGAIN_US: i64 = 250_000;
 const LONGEST_BACKOFF_US: i64 = 24 * 3600 * 1_000_000;
 
 /// Is it still before `until`, which was at most `most` microseconds ahead when it was set? If more is left, the clock has
 /// been set back since, and nobody waits for it to catch up.
-fn still(until: i64, now: i64, most: i64) -> bool {
+pub(super) fn still(until: i64, now: i64, most: i64) -> bool {
     (1..=most).contains(&until.saturating_sub(now))
 }
 
-struct Held {
-    run: Run,
-    lease: Option<u64>,
-    cancelled: bool,
-    shown: Shown,
+pub(super) struct Held {
+    pub(super) run: Run,
+    pub(super) lease: Option<u64>,
+    pub(super) cancelled: bool,
+    pub(super) shown: Shown,
 }
 
 /// The process of a run, and since when the run goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shown {
+pub(super) enum Shown {
     /// Its worker is heard again then.
     Unknown {
         look_at: i64,
@@ -58,20 +56,20 @@ enum Shown {
 
 /// The schedules of one database.
 pub struct Book {
-    schedules: BTreeMap<i64, Schedule>,
-    runs: BTreeMap<i64, Held>,
+    pub(super) schedules: BTreeMap<i64, Schedule>,
+    pub(super) runs: BTreeMap<i64, Held>,
     /// What workers have said, and is not taken in yet.
-    heard: Vec<AttemptEnd>,
+    pub(super) heard: Vec<AttemptEnd>,
     /// Entries that are not written down yet.
-    pending: Vec<Record>,
+    pub(super) pending: Vec<Record>,
     /// So many of them, the first ones, wait for rows that somebody has locked, until that time.
-    locked: usize,
-    locked_until: i64,
+    pub(super) locked: usize,
+    pub(super) locked_until: i64,
     /// Schedules or runs may have changed since they were read.
-    told: bool,
+    pub(super) told: bool,
     /// Schedules whose owners could not act or whose rows were locked, and when to ask again.
-    held_up: BTreeMap<i64, i64>,
-    retry_at: i64,
+    pub(super) held_up: BTreeMap<i64, i64>,
+    pub(super) retry_at: i64,
 }
 
 impl Default for Book {
@@ -125,12 +123,12 @@ impl Book {
         Ok(if more { 0 } else { self.wait_us(h) })
     }
 
-    fn no_memory(&mut self) -> Saved {
+    pub(super) fn no_memory(&mut self) -> Saved {
         self.told = true;
         Saved
     }
 
-    fn note(&mut self, entry: Record) -> Result<(), Saved> {
+    pub(super) fn note(&mut self, entry: Record) -> Result<(), Saved> {
         memory::push(&mut self.pending, entry, "ends of scheduled runs").map_err(|_| self.no_memory())
     }
 
@@ -150,7 +148,7 @@ impl Book {
     }
 
     /// Runs of which the tables do not say what has happened, because somebody has locked rows of theirs.
-    fn locked_runs(&self) -> BTreeSet<i64> {
+    pub(super) fn locked_runs(&self) -> BTreeSet<i64> {
         let run = |entry: &Record| match *entry {
             Record::Fired { .. } | Record::Moved { .. } => None,
             Record::Begun { run, .. }
@@ -212,7 +210,7 @@ impl Book {
     }
 
     /// A run that was to begin did not begin.
-    fn comes_back(&mut self, id: i64, now: i64) -> Result<(), Saved> {
+    pub(super) fn comes_back(&mut self, id: i64, now: i64) -> Result<(), Saved> {
         let Some(held) = self.runs.get_mut(&id) else { return Ok(()) };
         (held.run.begun, held.lease, held.cancelled) = (false, None, false);
         let (run, attempt) = (held.run.id, held.run.attempt);
@@ -221,7 +219,7 @@ impl Book {
     }
 
     /// The owner of a run may not act. The other runs do not wait for the owner.
-    fn waits_for_owner(&mut self, id: i64, now: i64) -> Result<(), Saved> {
+    pub(super) fn waits_for_owner(&mut self, id: i64, now: i64) -> Result<(), Saved> {
         let Some(held) = self.runs.get_mut(&id) else { return Ok(()) };
         held.run.begun = false;
         let (run, attempt, schedule) = (held.run.id, held.run.attempt, held.run.schedule);
@@ -230,20 +228,20 @@ impl Book {
     }
 
     #[expect(clippy::disallowed_methods, reason = "nodes of a tree, of schedules that are in one already")]
-    fn hold_up(&mut self, schedule: i64, now: i64) {
+    pub(super) fn hold_up(&mut self, schedule: i64, now: i64) {
         self.held_up.insert(schedule, now.saturating_add_unsigned(LOOK_AGAIN_US));
     }
 
-    fn held_up_until(&self, schedule: i64, now: i64) -> i64 {
+    pub(super) fn held_up_until(&self, schedule: i64, now: i64) -> i64 {
         self.held_up.get(&schedule).copied().filter(|until| still(*until, now, LOOK_AGAIN_US as i64)).unwrap_or(i64::MIN)
     }
 
-    fn is_held_up(&self, schedule: i64, now: i64) -> bool {
+    pub(super) fn is_held_up(&self, schedule: i64, now: i64) -> bool {
         self.held_up_until(schedule, now) > now
     }
 
     /// An attempt has ended. Decide whether another one follows.
-    fn ended(&mut self, run: Run, end: CommandEnd, lease: Option<u64>, now: i64) -> Result<(), Saved> {
+    pub(super) fn ended(&mut self, run: Run, end: CommandEnd, lease: Option<u64>, now: i64) -> Result<(), Saved> {
         let again = match self.schedules.get(&run.schedule) {
             None => None,
             Some(schedule) => match end {
@@ -265,7 +263,7 @@ impl Book {
     }
 
     #[expect(clippy::disallowed_methods, reason = "nodes of a tree, a window of them")]
-    fn hold(&mut self, run: Run) -> Result<(), Saved> {
+    pub(super) fn hold(&mut self, run: Run) -> Result<(), Saved> {
         self.runs.insert(run.id, Held { run, lease: None, cancelled: false, shown: Shown::WrittenDown });
         Ok(())
     }
@@ -309,297 +307,6 @@ impl Book {
         }
         self.told = false;
         self.held_up.clear();
-        Ok(())
-    }
-
-    fn open_of(&self) -> BTreeMap<i64, Open> {
-        let mut open: BTreeMap<i64, Open> = BTreeMap::new();
-        for held in self.runs.values() {
-            #[expect(clippy::disallowed_methods, reason = "nodes of a tree, a window of them")]
-            let of = open.entry(held.run.schedule).or_default();
-            match held.run.begun {
-                true => of.running += 1,
-                false => of.waiting += 1,
-            }
-        }
-        open
-    }
-
-    /// Schedules that have something to do now, the most urgent first.
-    fn due(&self, now: i64) -> Result<Vec<i64>, memory::NoMemory> {
-        let may = |schedule: &&Schedule| !schedule.paused && !self.is_held_up(schedule.id, now);
-        let due = self.schedules.values().filter(may).filter(|schedule| schedule.next.is_some_and(|next| next.at <= now));
-        let mut due =
-            memory::collect(due.map(|schedule| (-i64::from(schedule.priority), schedule.next.map(|n| n.at), schedule.id)), "due")?;
-        due.sort_unstable();
-        due.truncate(BATCH.min(WINDOW.saturating_sub(self.runs.len())));
-        memory::collect(due.into_iter().map(|(_, _, id)| id), "due")
-    }
-
-    /// Write down which schedules fire and which runs begin, and then begin the runs. Returns whether there is more to do.
-    fn fire_and_begin<H: ScheduleHost>(&mut self, h: &H) -> Result<bool, Saved> {
-        let now = h.timestamp();
-        self.cancel(h)?;
-        self.follow(h, now)?;
-        let due = self.due(now).map_err(|_| self.no_memory())?;
-        let open = self.open_of();
-        let mut entries = Vec::new();
-        let full = due.len() == BATCH;
-        if !due.is_empty() {
-            let standing = h.standing(&due)?;
-            for (id, standing) in due.iter().zip(standing) {
-                match standing {
-                    Standing::Acts { .. } => {
-                        let of = open.get(id).copied().unwrap_or_default();
-                        if let Some((entry, cancels)) = self.firing(h, *id, of, now) {
-                            memory::push(&mut entries, entry, "due times").map_err(|_| self.no_memory())?;
-                            if cancels {
-                                self.runs
-                                    .values_mut()
-                                    .filter(|held| held.run.schedule == *id && held.run.begun)
-                                    .for_each(|held| held.run.to_cancel = true);
-                            }
-                        }
-                    }
-                    Standing::Waits => self.hold_up(*id, now),
-                    Standing::Ended => self.told = true,
-                }
-            }
-        }
-        let begun = self.choose(h, &mut entries, &open, now)?;
-        if entries.is_empty() && begun.is_empty() {
-            return Ok(false);
-        }
-        let fired = entries.len();
-        for id in &begun {
-            let attempt = self.runs.get(id).map_or(1, |held| held.run.attempt);
-            memory::push(&mut entries, Record::Begun { run: *id, attempt }, "runs that begin").map_err(|_| self.no_memory())?;
-        }
-        let numbers = h.record(&entries).inspect_err(|_| self.told = true)?;
-        let mut to_start = Vec::new();
-        for (id, number) in begun.iter().zip(&numbers[fired..]) {
-            match self.runs.get_mut(id) {
-                Some(held) if *number == LOCKED => {
-                    let schedule = held.run.schedule;
-                    self.hold_up(schedule, now);
-                }
-                Some(held) if *number != 0 => {
-                    held.run.begun = true;
-                    memory::push(&mut to_start, *id, "runs that begin").map_err(|_| self.no_memory())?;
-                }
-                _ => {
-                    self.runs.remove(id);
-                    self.told = true;
-                }
-            }
-        }
-        for (entry, number) in entries.iter().zip(&numbers).take(fired) {
-            match (*number, entry) {
-                (0, _) => self.told = true,
-                (LOCKED, Record::Fired { schedule, .. }) => self.hold_up(*schedule, now),
-                (run, entry) => {
-                    if self.fired(run, entry)? {
-                        memory::push(&mut to_start, run, "runs that begin").map_err(|_| self.no_memory())?;
-                    }
-                }
-            }
-        }
-        self.cancel(h)?;
-        self.start(h, &to_start)?;
-        Ok(full || self.told)
-    }
-
-    /// Find the next due time where it is not known: after the last run, after a start of the server, after a step of the clock.
-    fn follow<H: ScheduleHost>(&mut self, h: &H, now: i64) -> Result<(), Saved> {
-        let mut moved = Vec::new();
-        for schedule in self.schedules.values() {
-            let spec = schedule.spec.as_slice();
-            let ahead = schedule.last_due.is_some_and(|last| last > now);
-            if !(schedule.next.is_none() && (spec.starts_with(b"after") || spec == b"reboot") || ahead) || self.is_held_up(schedule.id, now)
-            {
-                continue;
-            }
-            let Some((spec, zone)) = self.rules(h, schedule) else { continue };
-            let next = match spec {
-                Spec::After(_) if self.runs.values().any(|held| held.run.schedule == schedule.id) => None,
-                Spec::After(_) => firing::next_due(schedule, &spec, &zone, now, schedule.fired).filter(|_| schedule.next.is_none()),
-                Spec::Reboot if schedule.last_due.is_none_or(|last| last < h.started()) && !limit_met(schedule, now) => {
-                    Some(Due { due: h.started(), at: h.started() })
-                }
-                _ => firing::corrected(schedule, &spec, &zone, now),
-            };
-            if next.is_some() {
-                let entry = Record::Moved {
-                    schedule: schedule.id,
-                    revision: schedule.revision,
-                    last_due: schedule.last_due.map(|last| last.min(now)),
-                    next,
-                };
-                memory::push(&mut moved, entry, "due times").map_err(|_| Saved)?;
-            }
-        }
-        if moved.is_empty() {
-            return Ok(());
-        }
-        let numbers = h.record(&moved).inspect_err(|_| self.told = true)?;
-        for (entry, number) in moved.into_iter().zip(numbers) {
-            let Record::Moved { schedule, last_due, next, .. } = entry else { continue };
-            match self.schedules.get_mut(&schedule) {
-                _ if number == LOCKED => self.hold_up(schedule, now),
-                Some(of) if number != 0 => (of.next, of.last_due) = (next, last_due),
-                _ => self.told = true,
-            }
-        }
-        Ok(())
-    }
-
-    fn rules<H: ScheduleHost>(&self, h: &H, schedule: &Schedule) -> Option<(Spec, H::Zone)> {
-        let spec = std::str::from_utf8(&schedule.spec).ok().and_then(|text| Spec::restored(text).ok())?;
-        Some((spec, h.zone(&schedule.zone)?))
-    }
-
-    fn firing<H: ScheduleHost>(&self, h: &H, id: i64, open: Open, now: i64) -> Option<(Record, bool)> {
-        let schedule = self.schedules.get(&id)?;
-        let (spec, zone) = self.rules(h, schedule)?;
-        let firing = match spec {
-            // The due time of @reboot is always in the past.
-            Spec::Reboot => firing::fire(&Schedule { misfire: Misfire::Once, ..schedule.clone() }, &spec, &zone, open, now)?,
-            _ => firing::fire(schedule, &spec, &zone, open, now)?,
-        };
-        let fired = schedule.fired + i64::from(!matches!(firing.state, RunState::Skipped(_)));
-        let entry = Record::Fired {
-            schedule: id,
-            revision: schedule.revision,
-            due: firing.due,
-            missed: firing.missed,
-            state: firing.state,
-            next: firing.next,
-            fired,
-        };
-        Some((entry, firing.cancels))
-    }
-
-    /// A due time is written down. Returns whether its run begins now.
-    fn fired(&mut self, run: i64, entry: &Record) -> Result<bool, Saved> {
-        let Record::Fired { schedule, due, state, next, fired, .. } = entry else { return Ok(false) };
-        if let Some(of) = self.schedules.get_mut(schedule) {
-            (of.next, of.fired, of.last_due) = (*next, *fired, Some(*due));
-        }
-        if matches!(state, RunState::Skipped(_)) {
-            return Ok(false);
-        }
-        let begun = *state == RunState::Running;
-        self.hold(Run { id: run, schedule: *schedule, attempt: 1, due: *due, manual: false, begun, not_before: *due, to_cancel: false })?;
-        Ok(begun)
-    }
-
-    /// Choose which runs begin now, of those that wait and of those that have just come due. Marks the entries of the latter.
-    fn choose<H: ScheduleHost>(&mut self, h: &H, entries: &mut [Record], open: &BTreeMap<i64, Open>, now: i64) -> Result<Vec<i64>, Saved> {
-        let room = if still(self.retry_at, now, START_RETRY_US) { 0 } else { h.room() };
-        let urgency = |schedule: i64| self.schedules.get(&schedule).map_or(0, |of| -i64::from(of.priority));
-        let mut wanted: Vec<(i64, i64, i64, Option<usize>)> = Vec::new();
-        let mut busy = open.iter().filter(|(_, of)| of.running > 0).map(|(id, _)| *id);
-        let mut taken: BTreeSet<i64> = BTreeSet::new();
-        #[expect(clippy::disallowed_methods, reason = "nodes of a tree, a window of them")]
-        busy.by_ref().for_each(|id| _ = taken.insert(id));
-        let locked = self.locked_runs();
-        let waits = |held: &&Held| !held.run.begun && !held.run.to_cancel && held.run.not_before <= now && !locked.contains(&held.run.id);
-        for held in self.runs.values().filter(waits) {
-            let paused = self.schedules.get(&held.run.schedule).is_none_or(|of| of.paused && !held.run.manual);
-            if !paused && !self.is_held_up(held.run.schedule, now) {
-                memory::push(&mut wanted, (urgency(held.run.schedule), held.run.due, held.run.id, None), "runs that wait")
-                    .map_err(|_| Saved)?;
-            }
-        }
-        for (index, entry) in entries.iter().enumerate() {
-            if let Record::Fired { schedule, due, state: RunState::Waiting, .. } = entry {
-                memory::push(&mut wanted, (urgency(*schedule), *due, i64::MAX, Some(index)), "runs that wait").map_err(|_| Saved)?;
-            }
-        }
-        wanted.sort_unstable();
-        let mut begun = Vec::new();
-        let mut count = 0;
-        for (_, _, id, index) in wanted {
-            if count >= room {
-                if !still(self.retry_at, now, START_RETRY_US) {
-                    self.retry_at = now.saturating_add(START_RETRY_US);
-                }
-                break;
-            }
-            let schedule = match (index, self.runs.get(&id)) {
-                (Some(index), _) => match &entries[index] {
-                    Record::Fired { schedule, .. } => *schedule,
-                    _ => continue,
-                },
-                (None, Some(held)) => held.run.schedule,
-                (None, None) => continue,
-            };
-            let alone = self.schedules.get(&schedule).is_none_or(|of| of.overlap != Overlap::Allow);
-            #[expect(clippy::disallowed_methods, reason = "nodes of a tree, a window of them")]
-            if !taken.insert(schedule) && alone {
-                continue;
-            }
-            count += 1;
-            match index {
-                Some(index) => {
-                    if let Record::Fired { state, .. } = &mut entries[index] {
-                        *state = RunState::Running;
-                    }
-                }
-                None => memory::push(&mut begun, id, "runs that begin").map_err(|_| Saved)?,
-            }
-        }
-        Ok(begun)
-    }
-
-    /// Begin the runs that are written down as begun.
-    fn start<H: ScheduleHost>(&mut self, h: &H, runs: &[i64]) -> Result<(), Saved> {
-        // Each run is started with the standing of its own schedule: what is no more is in neither list.
-        let runs = memory::collect(runs.iter().copied().filter(|id| self.runs.contains_key(id)), "runs").map_err(|_| self.no_memory())?;
-        let schedules = memory::collect(runs.iter().filter_map(|id| self.runs.get(id)).map(|held| held.run.schedule), "runs")
-            .map_err(|_| self.no_memory())?;
-        let standing = if runs.is_empty() { Vec::new() } else { h.standing(&schedules).inspect_err(|_| self.told = true)? };
-        let mut none = false;
-        for (id, standing) in runs.iter().zip(standing) {
-            let Some(held) = self.runs.get_mut(id) else { continue };
-            if !matches!(standing, Standing::Acts { .. }) {
-                self.waits_for_owner(*id, h.timestamp())?;
-                continue;
-            }
-            let started = if none { Ok(None) } else { h.start(&held.run, standing) };
-            match started {
-                Ok(Some(lease)) => {
-                    held.lease = Some(lease);
-                    held.shown = Shown::Unknown { look_at: h.timestamp().saturating_add(SHOWN_AFTER_US) };
-                }
-                Ok(None) | Err(Saved) => {
-                    none = true;
-                    self.comes_back(*id, h.timestamp())?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Cancel the runs that a user or a later run no longer wants.
-    fn cancel<H: ScheduleHost>(&mut self, h: &H) -> Result<(), Saved> {
-        let now = h.timestamp();
-        let mut gone = Vec::new();
-        for held in self.runs.values_mut().filter(|held| held.run.to_cancel && !held.cancelled) {
-            match held.lease {
-                Some(lease) => {
-                    held.cancelled = true;
-                    h.cancel(lease);
-                }
-                None if !held.run.begun => memory::push(&mut gone, held.run.id, "cancelled runs").map_err(|_| Saved)?,
-                None => {}
-            }
-        }
-        for id in gone {
-            if let Some(held) = self.runs.remove(&id) {
-                self.ended(held.run, CommandEnd::Cancelled, None, now)?;
-            }
-        }
         Ok(())
     }
 
@@ -651,8 +358,4 @@ fn lost_runs_again(schedule: &Schedule, run: &Run, now: i64) -> bool {
         Misfire::Once => schedule.paused || schedule.next.is_none_or(|next| next.at > now),
     };
     by_rule && in_time && run.attempt < schedule.max_attempts.max(LOST_ATTEMPTS)
-}
-
-fn limit_met(schedule: &Schedule, now: i64) -> bool {
-    schedule.max_runs.is_some_and(|most| schedule.fired >= most) || schedule.until.is_some_and(|until| until < now)
 }

@@ -1,6 +1,7 @@
 //! Schedules: when a schedule fires, and what becomes of each due time. The code is pure. It reaches the clock, the zones
 //! and the tables through traits.
 
+mod begin;
 pub mod book;
 pub mod civil;
 pub mod cron;

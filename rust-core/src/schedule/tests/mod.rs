@@ -2,4 +2,5 @@
 
 mod sim;
 mod specs;
+mod world;
 mod zones;

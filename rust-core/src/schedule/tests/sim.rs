@@ -4,270 +4,10 @@
 use super::super::book::Book;
 use super::super::host::*;
 use super::super::spec::{Interval, SECOND_US, Spec};
-use super::super::zone::Fixed;
-use crate::definition::Standing;
+use super::world::{Fault, Row, World};
 use crate::host::Saved;
 use crate::lease::work::CommandEnd;
-use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-
-#[derive(Clone, Debug)]
-struct Row {
-    schedule: i64,
-    due: i64,
-    missed: u32,
-    manual: bool,
-    begun: bool,
-    ended: Option<CommandEnd>,
-    skipped: bool,
-    to_cancel: bool,
-    not_before: i64,
-}
-
-#[derive(Clone, Debug)]
-struct Worker {
-    lease: u64,
-    run: i64,
-    attempt: u32,
-    ends_at: i64,
-    end: CommandEnd,
-    /// It says that it could not begin.
-    unborn: bool,
-}
-
-/// What may go wrong at the next call.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-enum Fault {
-    #[default]
-    None,
-    RecordFails,
-    /// It is written, but nobody hears that.
-    RecordIsNotHeard,
-    LoadFails,
-}
-
-struct World {
-    now: Cell<i64>,
-    schedules: RefCell<BTreeMap<i64, Schedule>>,
-    rows: RefCell<BTreeMap<(i64, u32), Row>>,
-    workers: RefCell<Vec<Worker>>,
-    begun: RefCell<BTreeSet<(i64, u32)>>,
-    last_run: Cell<i64>,
-    last_lease: Cell<u64>,
-    slots: Cell<usize>,
-    fault: Cell<Fault>,
-    random: RefCell<fastrand::Rng>,
-    waits: Cell<bool>,
-    /// Schedules that somebody's open transaction has locked, and their runs.
-    locked: RefCell<BTreeSet<i64>>,
-    started: Cell<i64>,
-}
-
-impl World {
-    fn new(seed: u64) -> Self {
-        Self {
-            now: Cell::new(0),
-            schedules: RefCell::default(),
-            rows: RefCell::default(),
-            workers: RefCell::default(),
-            begun: RefCell::default(),
-            last_run: Cell::new(0),
-            last_lease: Cell::new(0),
-            slots: Cell::new(4),
-            fault: Cell::default(),
-            random: RefCell::new(fastrand::Rng::with_seed(seed)),
-            waits: Cell::new(false),
-            locked: RefCell::default(),
-            started: Cell::new(0),
-        }
-    }
-
-    fn one_in(&self, n: u32) -> bool {
-        self.random.borrow_mut().u32(0..n) == 0
-    }
-
-    fn faulty(&self, fault: Fault) -> bool {
-        self.fault.get() == fault && {
-            self.fault.set(Fault::None);
-            true
-        }
-    }
-
-    fn is_locked(&self, entry: &Record) -> bool {
-        let of = |run: i64| self.rows.borrow().get(&(run, 1)).map(|row| row.schedule);
-        let schedule = match *entry {
-            Record::Fired { schedule, .. } | Record::Moved { schedule, .. } => Some(schedule),
-            Record::Begun { run, .. }
-            | Record::Runs { run, .. }
-            | Record::Unbegun { run, .. }
-            | Record::Ended { run, .. }
-            | Record::Again { run, .. } => of(run),
-        };
-        schedule.is_some_and(|schedule| self.locked.borrow().contains(&schedule))
-    }
-
-    fn apply(&self, entry: &Record) -> i64 {
-        let (mut schedules, mut rows) = (self.schedules.borrow_mut(), self.rows.borrow_mut());
-        match entry {
-            Record::Fired { schedule, revision, due, missed, state, next, fired } => {
-                let Some(of) = schedules.get_mut(schedule).filter(|of| of.revision == *revision) else { return 0 };
-                (of.next, of.fired, of.last_due) = (*next, *fired, Some(*due));
-                self.last_run.set(self.last_run.get() + 1);
-                let row = Row {
-                    schedule: *schedule,
-                    due: *due,
-                    missed: *missed,
-                    manual: false,
-                    begun: *state == RunState::Running,
-                    ended: None,
-                    skipped: matches!(state, RunState::Skipped(_)),
-                    to_cancel: false,
-                    not_before: *due,
-                };
-                rows.insert((self.last_run.get(), 1), row);
-                self.last_run.get()
-            }
-            Record::Moved { schedule, revision, last_due, next } => {
-                let Some(of) = schedules.get_mut(schedule).filter(|of| of.revision == *revision) else { return 0 };
-                (of.next, of.last_due) = (*next, *last_due);
-                1
-            }
-            Record::Begun { run, attempt } => {
-                let Some(row) = rows.get_mut(&(*run, *attempt)).filter(|row| row.ended.is_none()) else { return 0 };
-                assert!(!row.begun);
-                row.begun = true;
-                *run
-            }
-            Record::Runs { run, .. } => *run,
-            Record::Unbegun { run, attempt } => {
-                rows.get_mut(&(*run, *attempt)).unwrap().begun = false;
-                *run
-            }
-            Record::Ended { run, attempt, end, .. } => {
-                let row = rows.get_mut(&(*run, *attempt)).unwrap();
-                assert!(row.ended.is_none_or(|before| before == *end), "an attempt ended twice");
-                row.ended = Some(*end);
-                *run
-            }
-            Record::Again { run, attempt, not_before } => {
-                let before = rows.get(&(*run, attempt - 1)).unwrap().clone();
-                assert!(before.ended.is_some());
-                let row = Row { begun: false, ended: None, to_cancel: false, missed: 0, not_before: *not_before, ..before };
-                rows.entry((*run, *attempt)).or_insert(row);
-                *run
-            }
-        }
-    }
-
-    fn crash(&self) {
-        self.workers.borrow_mut().clear();
-        self.started.set(self.now.get());
-    }
-}
-
-impl ScheduleHost for World {
-    type Zone = Fixed;
-
-    fn timestamp(&self) -> i64 {
-        self.now.get()
-    }
-
-    fn started(&self) -> i64 {
-        self.started.get()
-    }
-
-    fn zone(&self, name: &[u8]) -> Option<Fixed> {
-        (name != b"Gone/With_An_Update").then_some(Fixed(0))
-    }
-
-    fn load(&self) -> Result<(Vec<Schedule>, Vec<Run>), Saved> {
-        if self.faulty(Fault::LoadFails) {
-            return Err(Saved);
-        }
-        let rows = self.rows.borrow();
-        let runs = rows.iter().filter(|(_, row)| row.ended.is_none() && !row.skipped).map(|((id, attempt), row)| Run {
-            id: *id,
-            schedule: row.schedule,
-            attempt: *attempt,
-            due: row.due,
-            manual: row.manual,
-            begun: row.begun,
-            not_before: row.not_before,
-            to_cancel: row.to_cancel,
-        });
-        Ok((self.schedules.borrow().values().cloned().collect(), runs.collect()))
-    }
-
-    fn standing(&self, schedules: &[i64]) -> Result<Vec<Standing>, Saved> {
-        let standing = |id: &i64| if self.waits.get() { Standing::Waits } else { Standing::Acts { owner: *id as u32, superuser: false } };
-        Ok(schedules.iter().map(standing).collect())
-    }
-
-    fn record(&self, entries: &[Record]) -> Result<Vec<i64>, Saved> {
-        if self.faulty(Fault::RecordFails) {
-            return Err(Saved);
-        }
-        let numbers = entries.iter().map(|entry| if self.is_locked(entry) { LOCKED } else { self.apply(entry) }).collect();
-        if self.faulty(Fault::RecordIsNotHeard) {
-            return Err(Saved);
-        }
-        Ok(numbers)
-    }
-
-    fn room(&self) -> usize {
-        self.slots.get().saturating_sub(self.workers.borrow().len())
-    }
-
-    fn start(&self, run: &Run, owner: Standing) -> Result<Option<u64>, Saved> {
-        assert_eq!(owner, Standing::Acts { owner: run.schedule as u32, superuser: false }, "a run acts for its own schedule's owner");
-        if self.workers.borrow().len() >= self.slots.get() || self.one_in(20) {
-            return Ok(None);
-        }
-        let rows = self.rows.borrow();
-        let row = &rows[&(run.id, run.attempt)];
-        assert!(row.begun && row.ended.is_none(), "it is written down before it begins");
-        let unborn = self.one_in(20);
-        assert!(unborn || self.begun.borrow_mut().insert((run.id, run.attempt)), "an attempt begins once");
-        let schedules = self.schedules.borrow();
-        if schedules.get(&row.schedule).is_some_and(|of| of.overlap != Overlap::Allow) {
-            let others = self.workers.borrow().iter().filter(|worker| rows[&(worker.run, worker.attempt)].schedule == row.schedule).count();
-            assert_eq!(others, 0, "runs of one schedule overlap");
-        }
-        self.last_lease.set(self.last_lease.get() + 1);
-        let mut random = self.random.borrow_mut();
-        let end = match random.u32(0..12) {
-            0 => CommandEnd::Failed,
-            1 => CommandEnd::TimedOut,
-            2 => CommandEnd::Lost,
-            _ => CommandEnd::Done,
-        };
-        let takes = random.i64(0..4 * SECOND_US);
-        self.workers.borrow_mut().push(Worker {
-            lease: self.last_lease.get(),
-            run: run.id,
-            attempt: run.attempt,
-            ends_at: self.now.get() + takes,
-            end,
-            unborn,
-        });
-        Ok(Some(self.last_lease.get()))
-    }
-
-    fn cancel(&self, lease: u64) {
-        if let Some(worker) = self.workers.borrow_mut().iter_mut().find(|worker| worker.lease == lease) {
-            (worker.end, worker.ends_at) = (CommandEnd::Cancelled, i64::MIN);
-        }
-    }
-
-    fn outcomes(&self) -> Vec<AttemptEnd> {
-        let now = self.now.get();
-        let mut workers = self.workers.borrow_mut();
-        let (ended, running) = workers.drain(..).partition(|worker| worker.ends_at <= now);
-        *workers = running;
-        let ended: Vec<Worker> = ended;
-        ended.into_iter().map(|worker| AttemptEnd { lease: worker.lease, end: (!worker.unborn).then_some(worker.end) }).collect()
-    }
-}
 
 fn every(seconds: i64, anchor: i64) -> Vec<u8> {
     let interval = Interval { months: 0, days: 0, us: seconds * SECOND_US };
@@ -362,7 +102,7 @@ fn live(seed: u64) {
             }
             2 => world.now.set(world.now.get() + random.i64(0..100 * SECOND_US)),
             3 => world.now.set(world.now.get() - random.i64(0..30 * SECOND_US)),
-            4 => world.fault.set([Fault::RecordFails, Fault::RecordIsNotHeard, Fault::LoadFails][random.usize(0..3)]),
+            4 => world.fault.set([Fault::RecordFails, Fault::RecordIsNotHeard, Fault::LoadFails, Fault::StartFails][random.usize(0..4)]),
             5 => {
                 if let Some(of) = world.schedules.borrow_mut().values_mut().next() {
                     (of.paused, of.revision) = (!of.paused, of.revision + 1);
@@ -709,6 +449,20 @@ fn a_run_that_found_no_worker_does_not_wait_for_a_clock_that_was_set_back() {
         settle_once(&mut book, &world);
     }
     assert!(world.rows.borrow()[&(1, 1)].begun);
+}
+
+#[test]
+fn an_error_that_keeps_a_run_from_starting_is_the_parts_and_the_run_comes_back() {
+    let world = World::new(12);
+    world.schedules.borrow_mut().insert(1, Schedule { next: None, ..schedule(1, 1) });
+    let row =
+        Row { schedule: 1, due: 0, missed: 0, manual: true, begun: false, ended: None, skipped: false, to_cancel: false, not_before: 0 };
+    world.rows.borrow_mut().insert((1, 1), row);
+    world.fault.set(Fault::StartFails);
+    let mut book = Book::default();
+    assert!(book.step(&world).is_err(), "else the part would neither pause nor be heard of");
+    settle(&mut book, &world);
+    assert_eq!(world.rows.borrow()[&(1, 1)].ended, Some(CommandEnd::Done));
 }
 
 #[test]
