@@ -24,6 +24,20 @@ COMMENT ON FUNCTION aside.follow_definition() IS 'Creates, renames or drops the 
 CREATE FUNCTION aside.check_writer() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'aside_check_writer';
 COMMENT ON FUNCTION aside.check_writer() IS 'Refuses writes to a table by roles that lack its owner''s privileges.';
 
+-- Each option is its name, its value, whether the value is allowed, and what it must be.
+CREATE FUNCTION aside.check_options(whose text, options text[]) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    one text[];
+BEGIN
+    FOREACH one SLICE 1 IN ARRAY options LOOP
+        IF one[3]::boolean IS NOT TRUE THEN
+            RAISE EXCEPTION 'invalid value for option "%" of %: %', one[1], whose, coalesce('"' || one[2] || '"', 'NULL')
+                USING ERRCODE = '22023', DETAIL = format('The option must be %s.', one[4]);
+        END IF;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION aside.check_options(text, text[]) IS 'Raises an error (22023) that names the first option of a definition whose value is not allowed.';
+
 -- The views of users ask these.
 GRANT EXECUTE ON FUNCTION
     aside.definition_owner(text, bigint, text), aside.definition_obstacle(oid)

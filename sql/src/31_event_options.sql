@@ -2,8 +2,6 @@
 
 CREATE FUNCTION aside.event_check_options(wanted aside.event_handler, handler regprocedure, command text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    wrong record;
 BEGIN
     IF wanted.channel IS NULL OR wanted.channel = '' THEN
         RAISE EXCEPTION 'channel of an event handler must not be null or empty' USING ERRCODE = '22004';
@@ -27,20 +25,15 @@ BEGIN
         RAISE EXCEPTION 'an event handler must have either a function or a command' USING ERRCODE = '22023',
             HINT = 'Give exactly one of the arguments "handler" and "command".';
     END IF;
-    SELECT * INTO wrong FROM (VALUES
-            ('concurrency', wanted.concurrency::text, wanted.concurrency >= 1, 'at least 1'),
-            ('batch_size', wanted.batch_size::text, wanted.batch_size >= 1, 'at least 1'),
-            ('max_attempts', wanted.max_attempts::text, wanted.max_attempts >= 1, 'at least 1'),
-            ('backoff', wanted.backoff::text, wanted.backoff >= interval '0', 'zero or longer'),
-            ('backoff_cap', wanted.backoff_cap::text, wanted.backoff_cap >= interval '0', 'zero or longer'),
-            ('timeout', wanted.timeout::text, wanted.timeout IS NULL OR wanted.timeout > interval '0', 'longer than zero, or null for no timeout'),
-            ('ordered', wanted.ordered::text, wanted.ordered IS NOT NULL, 'true or false'),
-            ('durable', wanted.durable::text, wanted.durable IS NOT NULL, 'true or false')) o (option, value, allowed, range)
-        WHERE allowed IS NOT TRUE LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'option "%" of an event handler is out of range', wrong.option USING ERRCODE = '22023',
-            DETAIL = format('It is %s, but must be %s.', coalesce(wrong.value, 'null'), wrong.range);
-    END IF;
+    PERFORM aside.check_options(format('event handler "%s"', wanted.name), ARRAY[
+        ['concurrency', wanted.concurrency::text, (wanted.concurrency >= 1)::text, 'at least 1'],
+        ['batch_size', wanted.batch_size::text, (wanted.batch_size >= 1)::text, 'at least 1'],
+        ['max_attempts', wanted.max_attempts::text, (wanted.max_attempts >= 1)::text, 'at least 1'],
+        ['backoff', wanted.backoff::text, (wanted.backoff >= interval '0')::text, 'zero or longer'],
+        ['backoff_cap', wanted.backoff_cap::text, (wanted.backoff_cap >= interval '0')::text, 'zero or longer'],
+        ['timeout', wanted.timeout::text, (wanted.timeout IS NULL OR wanted.timeout > interval '0')::text, 'longer than zero, or null for no timeout'],
+        ['ordered', wanted.ordered::text, (wanted.ordered IS NOT NULL)::text, 'true or false'],
+        ['durable', wanted.durable::text, (wanted.durable IS NOT NULL)::text, 'true or false']]);
 END $$;
 COMMENT ON FUNCTION aside.event_check_options(aside.event_handler, regprocedure, text) IS 'Raises an error if no handler can have these options.';
 

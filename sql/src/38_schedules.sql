@@ -106,7 +106,6 @@ DECLARE
     before aside.schedule;
     row aside.schedule;
     obstacle text;
-    wrong record;
     quota int;
 BEGIN
     IF name IS NULL OR spec IS NULL OR command IS NULL OR timezone IS NULL THEN
@@ -120,25 +119,20 @@ BEGIN
     IF command ~ '^\s*$' THEN
         RAISE EXCEPTION 'command of schedule "%" is empty', name USING ERRCODE = '22023';
     END IF;
-    SELECT * INTO wrong FROM (VALUES
-        ('name', name, name <> '', 'any text that is not empty'),
-        ('overlap', overlap, overlap IN ('skip', 'queue', 'allow', 'cancel_running'), 'skip, queue, allow or cancel_running'),
-        ('misfire', misfire, misfire IN ('once', 'skip', 'all'), 'once, skip or all'),
-        ('history', history, history IN ('all', 'failures', 'none'), 'all, failures or none'),
-        ('misfire_deadline', misfire_deadline::text, misfire_deadline IS NULL OR misfire_deadline > interval '0', 'NULL or a positive interval'),
-        ('max_attempts', max_attempts::text, max_attempts >= 1, '1 or more'),
-        ('backoff', backoff::text, backoff >= interval '0', 'an interval that is not negative'),
-        ('timeout', timeout::text, timeout IS NULL OR timeout > interval '0', 'NULL or a positive interval'),
-        ('jitter', jitter::text, jitter IS NULL OR jitter >= interval '0', 'NULL or an interval that is not negative'),
-        ('max_runs', max_runs::text, max_runs IS NULL OR max_runs >= 1, 'NULL, or 1 or more'),
-        ('priority', priority::text, priority IS NOT NULL, 'any integer'),
-        ('enabled', enabled::text, enabled IS NOT NULL, 'true or false'),
-        ('until', until::text, until IS NULL OR until > at, 'NULL or a time to come')
-        ) o (option, value, valid, may_be) WHERE o.valid IS NOT TRUE LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'invalid value for option "%" of schedule "%": %', wrong.option, name, coalesce('"' || wrong.value || '"', 'NULL')
-            USING ERRCODE = '22023', DETAIL = format('The option may be %s.', wrong.may_be);
-    END IF;
+    PERFORM aside.check_options(format('schedule "%s"', name), ARRAY[
+        ['name', name, (name <> '')::text, 'a text that is not empty'],
+        ['overlap', overlap, (overlap IN ('skip', 'queue', 'allow', 'cancel_running'))::text, 'skip, queue, allow or cancel_running'],
+        ['misfire', misfire, (misfire IN ('once', 'skip', 'all'))::text, 'once, skip or all'],
+        ['history', history, (history IN ('all', 'failures', 'none'))::text, 'all, failures or none'],
+        ['misfire_deadline', misfire_deadline::text, (misfire_deadline IS NULL OR misfire_deadline > interval '0')::text, 'NULL or a positive interval'],
+        ['max_attempts', max_attempts::text, (max_attempts >= 1)::text, '1 or more'],
+        ['backoff', backoff::text, (backoff >= interval '0')::text, 'an interval that is not negative'],
+        ['timeout', timeout::text, (timeout IS NULL OR timeout > interval '0')::text, 'NULL or a positive interval'],
+        ['jitter', jitter::text, (jitter IS NULL OR jitter >= interval '0')::text, 'NULL or an interval that is not negative'],
+        ['max_runs', max_runs::text, (max_runs IS NULL OR max_runs >= 1)::text, 'NULL, or 1 or more'],
+        ['priority', priority::text, (priority IS NOT NULL)::text, 'an integer'],
+        ['enabled', enabled::text, (enabled IS NOT NULL)::text, 'true or false'],
+        ['until', until::text, (until IS NULL OR until > at)::text, 'NULL or a time to come']]);
     IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = caller AND r.rolcanlogin) THEN
         RAISE EXCEPTION 'the owner of a schedule must be able to log in' USING ERRCODE = '0A000',
             DETAIL = format('The command runs as the owner, and role "%s" cannot log in.', caller_name),
