@@ -520,7 +520,7 @@ typedef struct aside_caller_host
 	 * Lent until the next call of a member.
 	 */
 	aside_status (*blockers) (uint32_t pid, const aside_blocker **blockers, size_t *count);
-	/* Does it wait for pins of others to go?  Whose, they say: pins_wanted. */
+	/* Does it wait for others to unpin a buffer? The others say so themselves: pins_wanted. */
 	bool		(*pin_wait) (uint32_t pid);
 	/* The parallel workers that it waits for; how many, up to max. */
 	size_t		(*group) (uint32_t pid, uint32_t *members, size_t max);
@@ -846,7 +846,7 @@ typedef struct aside_event_host
 	/* Events of these transactions; NULL: what is open. Commands and so many rows at most, and the snapshot that saw them. */
 	aside_status (*fetch) (const aside_unseen *unseen, size_t limit, const aside_fetched **events, size_t *count,
 						   aside_snapshot *snapshot);
-	/* What fetches went by, above this id, of channels of handlers that were made after it. */
+	/* Events above this id that earlier fetches left out, of channels whose handlers were made after it. */
 	aside_status (*refetch) (int64_t since, const aside_unseen *unseen, const aside_fetched **events, size_t *count);
 	/* Where all events lie now. */
 	aside_status (*places) (const aside_place **places, size_t *count);
@@ -861,7 +861,7 @@ typedef struct aside_event_host
 	/* Tell the log that a handler failed for so many notifications, the last time like this; 0: that they are dropped. */
 	void		(*complain) (aside_bytes handler, uint64_t times, uint32_t sqlstate, aside_bytes message);
 	aside_status (*rotate) (uint32_t to);
-	/* Not where it holds events of these transactions. */
+	/* Leaves the partition alone if it holds events of these transactions. */
 	aside_status (*truncate) (uint32_t partition, const aside_unseen *unseen, bool *done);
 	aside_status (*carry_over) (uint32_t partition, const int64_t *events, size_t count);
 	aside_status (*compact_keys) (void);
@@ -880,7 +880,7 @@ typedef enum aside_topic
 	ASIDE_TOPIC_JOBS = 8,
 } aside_topic;
 
-/* What becomes of the tables that a coordinator began with. */
+/* Are the tables with which a coordinator began still there? */
 typedef enum aside_tables
 {
 	ASIDE_TABLES_OURS = 0,
@@ -908,7 +908,7 @@ typedef struct aside_coordinator_host
 	void		(*breathe) (uint32_t us);
 	/* It ends: no lock is waited for long. */
 	void		(*hurry) (void);
-	/* What was needed for much is not any more. */
+	/* Give back memory: much was needed, and is not any more. */
 	void		(*give_back) (void);
 } aside_coordinator_host;
 

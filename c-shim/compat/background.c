@@ -170,7 +170,7 @@ aside_background_result(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("results are disabled for PID %d (submitted via submit_v2)", handle->pid)));
-	/* Whoever is cancelled while it waits may come again. */
+	/* A caller that is cancelled while it waits may call again. */
 	(void) wait_for(task, -1);
 	handle->consumed = true;
 	fcinfo->args[0].value = Int64GetDatum(task);

@@ -74,7 +74,7 @@ host_breathe(uint32_t us)
 	pg_usleep(us);
 }
 
-/* Whoever ended it does not want to wait. */
+/* The process that ended the coordinator does not want to wait. */
 static void
 host_hurry(void)
 {

@@ -126,7 +126,7 @@ aside_event_type(void)
 	return event_type;
 }
 
-/* Invalid: there is none.  Whoever emits may have no rights in the schema: hence not by RangeVarGetRelid. */
+/* Invalid: there is none. Not by RangeVarGetRelid, because the emitter may have no rights in the schema. */
 static Oid
 find_handlers(void)
 {

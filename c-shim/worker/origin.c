@@ -1,12 +1,12 @@
 /*
  * worker/origin.c
- *	  Who is behind autonomous work, as its worker knows it, and where the
- *	  server and its functions look for that.
+ *	  What a worker knows of its caller, and the places where the server and
+ *	  its functions look for that.
  *
- * A worker has a Port, as a client's backend has. log_line_prefix and the
- * log's other formats read it, and so do inet_client_addr() and its like, and
- * sslinfo, which does not ask whether there is one. The Port has no socket.
- * The functions that handle a socket's keepalives do not touch the socket if
+ * A worker has a Port, as a client's backend has. These read it:
+ * log_line_prefix and the log's other formats, inet_client_addr() and its
+ * like, and sslinfo, which does not ask whether there is a Port. The Port has
+ * no socket. The functions for a socket's keepalives leave the socket alone if
  * the defaults are unknown.
  */
 #include "call/call.h"
@@ -39,7 +39,7 @@ static StringInfoData caller_stack;
 
 static Port port;
 
-/* The worker's Port, for as long as it has no caller of whom it knows. */
+/* The worker's Port while the worker has no caller, or knows nothing of it. */
 static void
 clear_port(void)
 {
@@ -56,7 +56,7 @@ clear_port(void)
 	port.default_tcp_user_timeout = -1;
 }
 
-/* In a transaction: this worker has connected, and its log lines say as whom. */
+/* Called in a transaction. This worker has connected, and its log lines say as which user. */
 void
 aside_have_port(void)
 {
@@ -69,7 +69,7 @@ aside_have_port(void)
 	MemoryContextSwitchTo(old);
 	clear_port();
 	MyProcPort = &port;
-	/* Whose the process is, as ps shows it of a backend. */
+	/* The user and database, as ps shows them for a backend. */
 	set_ps_display(psprintf("%s %s", port.user_name, port.database_name));
 }
 
@@ -134,7 +134,7 @@ aside_host_call_site(uint64_t xid, aside_bytes stack)
 	ASIDE_END_TRY();
 }
 
-/* The statement of a client from which this work comes; NULL if it comes from none. */
+/* The client's statement that caused this work; NULL if none did. */
 const char *
 aside_caller_query(void)
 {
@@ -176,7 +176,7 @@ put_name(Oid role, Datum *value, bool *null)
 		*value = DirectFunctionCall1(namein, CStringGetDatum(name));
 }
 
-/* aside.caller(): one row, all NULL where no autonomous work is done for a caller. */
+/* aside.caller(): one row. All its columns are NULL if this process works for no caller. */
 Datum
 aside_caller(PG_FUNCTION_ARGS)
 {

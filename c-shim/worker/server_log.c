@@ -1,10 +1,10 @@
 /*
  * worker/server_log.c
- *	  What the server's log says of autonomous work: the worker writes all
- *	  that a client's backend would have written, once.
+ *	  Writes to the server's log what a client's backend would write.
  *
- * The caller passes a worker's messages on to its client, and not to the log.
- * What a worker writes says for whom it works.
+ * The worker logs each message once. The caller passes a worker's messages on
+ * to its client, and does not log them. Each line says for whom the worker
+ * works.
  */
 #include "call/call.h"
 #include "worker/worker.h"
@@ -22,7 +22,7 @@
 
 static emit_log_hook_type prev_emit_log_hook = NULL;
 
-/* The text of the running command, as log_statement and its like show it; NULL: a routine, which they do not speak of. */
+/* The running command, as log_statement and its like show it; NULL for a routine, which they do not show. */
 static const char *running = NULL;
 static bool logged = false;
 static const char *parameters = NULL;
@@ -30,7 +30,7 @@ static const char *parameters = NULL;
 /* The error that is reported now is for the log, and not for the caller. */
 bool		aside_only_logs = false;
 
-/* For whom this worker works; NULL: for nobody. Allocated. */
+/* The work of this worker, in words; NULL if it has none. Allocated. */
 static char *
 work_in_words(void)
 {
@@ -48,7 +48,7 @@ work_in_words(void)
 	return psprintf("autonomous transaction of process %d", pid);
 }
 
-/* The log's CONTEXT names the work, and the client's does not: aside_unname_work() takes that line away again. */
+/* The log's CONTEXT names the work, the client's does not: aside_unname_work() removes that line. */
 static void
 name_work(ErrorData *edata)
 {
@@ -103,9 +103,9 @@ aside_install_log_hook(void)
 }
 
 /*
- * Write the error that ended a command to the log, as PostgresMain() does.
- * The caller gets the error in another way. If nobody catches it there, it is
- * the error of another statement, and is logged for that one.
+ * Log the error that ended a command, as PostgresMain() does. The caller gets
+ * the error in another way. If the caller does not catch it, the server logs
+ * it a second time, as the error of the caller's statement.
  */
 static void
 write_error(const aside_report *report, ErrorData *saved)
@@ -181,7 +181,7 @@ append_parameter(StringInfo to, const aside_arg *arg)
 	appendStringInfoStringQuoted(to, text, log_parameter_max_length);
 }
 
-/* As the server writes those of a client's statement. */
+/* The parameters, as the server writes those of a client's statement. */
 static char *
 describe_parameters(const aside_arg *args, size_t nargs)
 {
@@ -196,7 +196,7 @@ describe_parameters(const aside_arg *args, size_t nargs)
 	return text.data;
 }
 
-/* A command with this text, or without one, begins or goes on. */
+/* A command begins, or goes on. A routine has no text. */
 void
 aside_log_command(const char *text)
 {

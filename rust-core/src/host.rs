@@ -107,9 +107,9 @@ pub trait CallerHost: World {
     /// Names the wait for a lock, or for a safe snapshot, that a process is in, if it is in one. Costs nothing,
     /// unlike `blockers`, which locks the whole lock table.
     fn lock_wait(&self, pid: u32) -> Option<u64>;
-    /// Who keeps a process from what it waits for so; None if it waits for no such thing.
+    /// The processes that block such a wait; None if the process waits for no such thing.
     fn blockers(&self, pid: u32) -> Result<Option<Vec<Blocker>>, Saved>;
-    /// Does a process wait for others to unpin a buffer? Who they are they say themselves: [`World::pins_wanted`].
+    /// Does a process wait for others to unpin a buffer? The others say so themselves: [`World::pins_wanted`].
     fn pin_wait(&self, pid: u32) -> bool;
     /// The parallel workers that a process waits for.
     fn group(&self, pid: u32) -> Vec<u32>;

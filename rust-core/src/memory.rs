@@ -1,9 +1,9 @@
-//! Room is asked for before it is used: what follows a user's input, or the number of anything that users make, is
-//! allocated by the functions here, which can fail. The standard library ends the process where an allocation fails,
-//! and the end of one process restarts the cluster.
+//! Allocations that can fail. These functions make every allocation whose size depends on a user's input, or on the number
+//! of anything that users make. The standard library ends the process if an allocation fails, and the end of one process
+//! restarts the cluster.
 //!
-//! What is left is small and of fixed size: the node of a tree, the box of an error. The allocator of the ffi crate has
-//! a reserve for that. Once the reserve has been used, who begins something first sees whether there is room ([`look_for`]).
+//! All other allocations are small and of fixed size: the node of a tree, the box of an error. The allocator of the ffi crate
+//! has a reserve for them. Once the reserve has been used, each new call first looks whether there is room ([`look_for`]).
 
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
@@ -24,17 +24,17 @@ thread_local! {
     static MAY_FAIL: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The reserve may not be whole from now on. For the allocator.
+/// Called by the allocator: from now on the reserve may not be whole.
 pub fn reserve_used() {
     RESERVE_USED.store(true, Relaxed);
 }
 
-/// Is the allocation that is under way one that can be refused? For the allocator.
+/// Asked by the allocator: can the allocation under way be refused?
 pub fn may_fail() -> bool {
     MAY_FAIL.get()
 }
 
-/// Allocate something that can be refused.
+/// Make an allocation that can be refused.
 fn asking<T, E>(what: &'static str, allocate: impl FnOnce() -> Result<T, E>) -> Result<T, NoMemory> {
     #[cfg(test)]
     if tests::refused() {
@@ -46,9 +46,9 @@ fn asking<T, E>(what: &'static str, allocate: impl FnOnce() -> Result<T, E>) -> 
     result.map_err(|_| NoMemory(what))
 }
 
-/// What grows.
+/// A collection that grows.
 pub trait Grows {
-    /// See to it that so many more fit without an allocation.
+    /// Make room for so many more elements.
     fn room(&mut self, more: usize, what: &'static str) -> Result<(), NoMemory>;
 }
 

@@ -100,7 +100,7 @@ impl Events {
         if barred { self.look_again_at.saturating_sub(mono) } else { u64::MAX }
     }
 
-    /// Whoever has something to start, and for whom there is no worker, is refused.
+    /// Every handler that has something to start, and for which there is no worker, counts as refused.
     fn look_for_workers<H: EventHost>(&self, cx: &mut Context<'_, H>) -> Result<(), Saved> {
         let mut asked = BTreeSet::new();
         for spec in self.handlers.values().filter(|handler| handler.may_start()).map(|handler| &handler.spec) {

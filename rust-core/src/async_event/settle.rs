@@ -102,7 +102,7 @@ impl Handler {
         if crash {
             item.solo = Solo::Lease;
         }
-        // Who went down among others gets one attempt more, alone.
+        // An event that was in a batch when its worker died gets one attempt more, alone.
         let last = if several { attempt > max_attempts } else { attempt >= max_attempts };
         if counted && last {
             self.tally.dead(sqlstate, message);

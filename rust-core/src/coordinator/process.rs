@@ -88,7 +88,7 @@ impl Process {
         if pause > 0 {
             return Next::Sleep(pause);
         }
-        // Whoever finds it said already sets no latch: so what comes meanwhile does not cut a pause short.
+        // A process that finds its bit set already sets no latch. So news does not cut a pause short.
         if !self.coordinator.turn.pauses(h.now_us()) {
             self.coordinator.tell(entry.hear());
         }

@@ -1,5 +1,5 @@
-//! What a coordinator is told: that there may be something new, and of which kind. Whoever says it sets a bit in the
-//! registry's entry of the database; the coordinator takes all bits at once when it begins a turn.
+//! What a coordinator is told: that there may be something new, and of which kind. A process that has news sets a bit in
+//! the registry's entry of the database. The coordinator takes all bits at once when it begins a turn.
 
 use std::ops::{BitOr, BitOrAssign};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
@@ -18,7 +18,7 @@ impl Topics {
     pub const SCHEDULES: Self = Self(4);
     /// Jobs may have changed.
     pub const JOBS: Self = Self(8);
-    /// It is to leave the database. Unlike the others this is so until it is taken back.
+    /// The coordinator is to leave the database. This bit stays until somebody takes it back; a turn takes the others.
     pub const LEAVE: Self = Self(1 << 31);
 
     pub const fn bits(self) -> u32 {
@@ -29,7 +29,7 @@ impl Topics {
         Self(bits)
     }
 
-    /// What a database without anything to do is to have a coordinator for at once. Events can wait there.
+    /// Does this news start the coordinator of an idle database at once? Events can wait there.
     pub fn rouses(self) -> bool {
         self.0 & !(Self::EVENTS.0 | Self::LEAVE.0) != 0
     }

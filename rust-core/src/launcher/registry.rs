@@ -372,7 +372,7 @@ impl Registry {
         let (_, entry) = self.find(database)?;
         let new = entry.say(topics);
         if !topics.rouses() {
-            // Whoever finds it said already need not set the latch again.
+            // The bit was set already, and with it the latch.
             return new.then(|| entry.proc()).flatten();
         }
         if entry.rouse(CoordinatorState::Idle, now) { self.kick() } else { entry.proc() }

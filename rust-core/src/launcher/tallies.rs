@@ -86,7 +86,7 @@ impl Tallies {
         let place = self.places.get(index)?;
         let before = place.owner.load(Acquire);
         let counts = place.read();
-        // Whose it was all the while; else it is nobody's now.
+        // Read only if it had the same owner all the while.
         let owner = if place.owner.load(Acquire) == before { before } else { 0 };
         Some(((owner >> 32) as u32, owner as u32, counts))
     }

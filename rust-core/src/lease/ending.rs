@@ -1,5 +1,5 @@
-//! How a lease ends otherwise than by the worker's answer: this side gives up, or the worker is gone.
-//! Whatever it is, the slot is given back, and the caller is told what has been committed.
+//! How a lease ends without the worker's answer: the caller gives up, or the worker has gone. In either case the slot is
+//! given back, and the caller's error says what has been committed.
 //!
 //! When this side gives up, the gate decides. If the worker has not begun to commit it never will; if it has,
 //! that commit is its last, and the caller waits for the end and says so. The worker gets SIGINT again and again,

@@ -61,7 +61,7 @@ fn sleep_and_watch<H: CallerHost, T, E: From<Saved>>(
             naps.into_iter().for_each(|(slot, _)| slot.spread(h));
             h.sleep(tick.min(most))?;
         }
-        // Who is woken often, for others' sake, looks all the same.
+        // A process that others wake often looks all the same.
         if h.now_us().saturating_sub(looked) >= u64::from(tick) * 1000 {
             looked = h.now_us();
             tick = (tick * 2).min(LONGEST_TICK_MS);

@@ -103,7 +103,7 @@ impl Cron {
         self.pattern.describe()
     }
 
-    /// The first time on the wall that matches, from `from` to before `end`.
+    /// The first matching time of a wall clock, not before `from`, and before `end`.
     pub fn first(&self, from: i64, end: i64) -> Option<i64> {
         let day = from.div_euclid(DAY);
         let last = Date::of_days(end.saturating_sub(1).div_euclid(DAY).min(day + CYCLE_YEARS * 366) + 1);
@@ -117,7 +117,7 @@ impl Cron {
         Some(date.days() * DAY + time?).filter(|found| *found < end)
     }
 
-    /// The first day that matches, of those before `end`.
+    /// The first matching day before `end`.
     fn next_day(&self, from: Date, end: Date) -> Option<Date> {
         let mut date = from;
         while date < end {

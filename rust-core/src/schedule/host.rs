@@ -47,7 +47,7 @@ pub struct Schedule {
     pub max_runs: Option<i64>,
     pub priority: i32,
     pub paused: bool,
-    /// The due time that comes next, and when the run begins: that, and the jitter.
+    /// The next due time, and when the run begins: the due time plus the jitter.
     pub next: Option<Due>,
     pub last_due: Option<i64>,
     /// Due times that became runs.
@@ -92,7 +92,7 @@ pub enum RunState {
     Skipped(Skipped),
 }
 
-/// What a worker says at the end. What it printed and counted is the host's.
+/// How an attempt ended, as its worker says. The host keeps what the command printed and counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttemptEnd {
     pub lease: u64,
@@ -172,9 +172,9 @@ pub trait ScheduleHost {
     /// Write these in one transaction, durable before this returns. Of each: the number of the run that it is about; 0: it
     /// is not written, because its schedule has another revision, or is no more; [`LOCKED`].
     fn record(&self, entries: &[Record]) -> Result<Vec<i64>, Saved>;
-    /// How many workers could be had now.
+    /// For how many workers it makes sense to ask now.
     fn room(&self) -> usize;
-    /// Have a worker run it: the number of the lease; None where no worker is to be had now.
+    /// Have a worker run it. Returns the number of the lease; None if there is no worker now.
     fn start(&self, run: &Run, owner: Standing) -> Result<Option<u64>, Saved>;
     /// Cancel what a worker runs. The lease's outcome says how the run ended.
     fn cancel(&self, lease: u64);

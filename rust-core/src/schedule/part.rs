@@ -49,7 +49,7 @@ pub trait ScheduleStore {
         _ = schedules;
         Err(Saved)
     }
-    /// What workers have said of the leases that entries name goes along.
+    /// `said`: what workers have said of the leases that the entries name.
     fn record(&self, entries: &[Record], said: &BTreeMap<u64, Box<CommandResult>>) -> Result<Vec<i64>, Saved> {
         _ = (entries, said);
         Err(Saved)

@@ -11,9 +11,9 @@ pub const FORMS: &str =
     "Write a cron pattern, \"every <interval> [from <timestamp>]\", \"after <interval>\", \"at <timestamp>\" or \"@reboot\".";
 
 pub const SECOND_US: i64 = 1_000_000;
-/// Nothing fires more often.
+/// The shortest interval of a schedule.
 const LEAST_US: i64 = SECOND_US;
-/// Thousand years: what is longer never fires in anybody's life.
+/// The longest interval: a thousand years.
 const MOST_MONTHS: i64 = 12_000;
 const MOST_DAYS: i64 = 366_000;
 const MOST_US: i64 = MOST_DAYS * 86_400 * SECOND_US;

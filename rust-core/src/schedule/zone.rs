@@ -7,13 +7,13 @@
 pub struct Span {
     /// Seconds that they are ahead of UTC.
     pub offset: i64,
-    /// The first instant at which it is otherwise, or may be; `i64::MAX`: never.
+    /// The first instant at which the offset changes, or may change; `i64::MAX`: never.
     pub until: i64,
 }
 
 /// A zone's rules and history.
 pub trait Zone {
-    /// What is so at an instant. `until` is later than the instant.
+    /// The stretch at an instant. Its `until` is later than the instant.
     fn span(&self, at: i64) -> Span;
 }
 
@@ -32,7 +32,7 @@ impl Zone for Fixed {
     }
 }
 
-/// No two offsets of a zone that is in use differ by more, nor does an offset from UTC.
+/// Two offsets of a zone in use differ by at most this, and so does an offset from UTC.
 pub const LOOK_BACK: i64 = 8 * super::civil::DAY;
 
 /// A stretch of time with one offset, and what wall clocks have shown before it.
@@ -55,7 +55,7 @@ impl Stretch {
     }
 }
 
-/// All stretches, beginning in the midst of one that is some days before the instant.
+/// All stretches, from the one that holds a time some days before the instant.
 pub fn stretches(zone: &dyn Zone, around: i64) -> impl Iterator<Item = Stretch> + '_ {
     let mut next = Some((around.saturating_sub(LOOK_BACK), None::<i64>));
     std::iter::from_fn(move || {
@@ -73,7 +73,7 @@ pub fn shown_at(zone: &dyn Zone, at: i64) -> i64 {
     at.saturating_add(zone.span(at).offset)
 }
 
-/// When they show a time: for the first time, or if never, the first instant after the gap.
+/// The first instant at which wall clocks show a time. If they never show it, the first instant after the gap.
 pub fn instant_of(zone: &dyn Zone, shown: i64) -> i64 {
     for stretch in stretches(zone, shown) {
         if shown < stretch.first_shown() {

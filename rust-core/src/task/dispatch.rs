@@ -83,7 +83,7 @@ fn assign_some<H: CallerHost>(h: &H, area: &Area, table: &Table) -> bool {
                 within_quotas.borrow_mut().clear();
             }
             Found::NotNow if memory::push(&mut passed_over, (card.key, card.prefer), "queued tasks").is_ok() => {}
-            // Whoever has memory goes on.
+            // Another process that has memory goes on.
             Found::NotNow | Found::Exhausted => return assigned,
         }
     }
@@ -118,7 +118,7 @@ pub fn give_up_turn<H: World>(h: &H, area: &Area, table: &Table) {
     }
 }
 
-/// Quotas count what runs, and are the submitter's. Who waits for a worker comes first, but not so that no task ever runs.
+/// Quotas are the submitter's, and count running tasks. Calls that wait for a worker come first, but one task may always run.
 fn may_run(area: &Area, table: &Table, card: &Card) -> bool {
     let of_role = || area.slots.iter().filter(|slot| leased(slot) && slot.key().user == card.key.user).count() as u32;
     let of_session = || table.count(TaskState::Running, |other| other.submitter == card.submitter) as u32;

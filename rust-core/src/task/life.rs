@@ -125,7 +125,7 @@ impl Table<'_> {
         entry.message.set(outcome.message);
         counter.fetch_add(1, Relaxed);
         entry.change(ticket.id, TaskState::Ending, state);
-        // Who detaches marks first and looks for the end after; we the other way round.
+        // The process that detaches a task first marks it, and then looks whether it has ended. Here it is the other way round.
         match entry.held(ticket.id) {
             Some(hold) if hold & DETACHED != 0 => match self.doom(ticket) {
                 TaskChange::Ignored => TaskChange::Kept,

@@ -82,7 +82,7 @@ impl<'a> Table<'a> {
         self.header.queued.load(SeqCst) != 0
     }
 
-    /// Whoever queues a task says so afterwards; who looks through the table denies it first.
+    /// A process that queues a task sets this afterwards. A process that looks through the table clears it before.
     pub fn expect_queued(&self, some: bool) {
         self.header.queued.store(u32::from(some), SeqCst);
     }

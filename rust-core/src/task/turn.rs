@@ -1,7 +1,8 @@
 //! One process at a time gives workers to tasks, for all that want it: two that each see the same free place would
 //! both fill it, beyond a quota, and a younger task could overtake an older one.
 //!
-//! Nobody waits for a turn. Who cannot have it has asked, and who has it looks again before it goes if anybody has.
+//! Nobody waits for a turn. A process that cannot have the turn leaves a mark. The process that has the turn looks for
+//! that mark before it gives the turn back.
 
 use super::Table;
 use std::sync::atomic::Ordering::*;

@@ -89,7 +89,7 @@ impl Worker<'_> {
         self.reply.take();
         slot.last_used.store(h.timestamp(), Relaxed);
         slot.finish(generation, ended);
-        // Who waits for this has cancelled; who got an answer may be asleep over something else by now.
+        // A caller that has cancelled waits for this. One that got its answer may sleep for another reason by now.
         if slot.gate.cancelled(generation) {
             slot.wake_caller(h);
         }
@@ -158,7 +158,7 @@ impl Worker<'_> {
         self.told.set(false);
         self.committed.set(false);
         let result = match request.mode {
-            // Who cancels without waiting signals once, and that may have been before this request was begun.
+            // A caller that cancels without waiting signals once, perhaps before this request began.
             mode if mode != Mode::Close && slot.gate.cancelled(generation) => Err(cancelled().into()),
             Mode::OneShot | Mode::Open | Mode::Events | Mode::Command | Mode::Chunk => {
                 h.adopt(&request.identity, settings).map_err(Error::from).and_then(|()| {
@@ -205,7 +205,7 @@ impl Worker<'_> {
                 if report.severity >= Severity::Fatal {
                     *fit = false;
                 }
-                // Who reads the results of what was sent before does not have the command any more.
+                // The reader of a sent command's results does not have the command any more.
                 if request.mode == Mode::Session && request.tells_statements_apart() || matches!(request.mode, Mode::Command | Mode::Chunk)
                 {
                     report = Box::new(report.within(request.command));

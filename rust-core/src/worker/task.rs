@@ -33,7 +33,7 @@ impl Worker<'_> {
             h.find_tasks();
         }
         let table = self.tasks.get();
-        // Who lost a lease of this slot may have named another entry after all.
+        // A process that lost a lease of this slot may have named another entry after all.
         let running = |t: &Table| t.running_at(slot.task.load(std::sync::atomic::Ordering::Relaxed), lease).or_else(|| t.running_on(lease));
         let found = table.and_then(|t| running(&t).map(|ticket| (t, ticket)));
         let mut fit = self.end_session(h, slot);

@@ -15,7 +15,7 @@ pub enum Seen {
     Row(View, u32),
     /// No task, or somebody else's.
     Hidden,
-    /// Nor is there a later one.
+    /// No task, and none at a later index.
     Over,
 }
 
