@@ -143,7 +143,6 @@ DECLARE
     number bigint;
     obstacle text;
     limits jsonb;
-    wrong record;
 BEGIN
     IF name IS NULL OR command IS NULL THEN
         RAISE EXCEPTION '% of a job must not be null', CASE WHEN name IS NULL THEN 'name' ELSE 'command' END USING ERRCODE = '22004';
@@ -160,18 +159,13 @@ BEGIN
             USING ERRCODE = '22023', DETAIL = 'Each chunk would do the work of all.',
             HINT = 'The bounds of a chunk are $1 and $2, both inclusive: WHERE key BETWEEN $1 AND $2.';
     END IF;
-    SELECT * INTO wrong FROM (VALUES
-        ('name', name, name <> '', 'any text that is not empty'),
-        ('chunk_rows', chunk_rows::text, chunk_rows IS NULL OR chunk_rows >= 1, 'NULL, or 1 or more'),
-        ('workers', workers::text, workers >= 1, '1 or more'),
-        ('max_attempts', max_attempts::text, max_attempts >= 1, '1 or more'),
-        ('follow', follow::text, follow IS NOT NULL, 'true or false'),
-        ('dry_run', dry_run::text, dry_run IS NOT NULL, 'true or false')
-        ) o (option, value, valid, may_be) WHERE o.valid IS NOT TRUE LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'invalid value for option "%" of job "%": %', wrong.option, name, coalesce('"' || wrong.value || '"', 'NULL')
-            USING ERRCODE = '22023', DETAIL = format('The option may be %s.', wrong.may_be);
-    END IF;
+    PERFORM aside.check_options(format('job "%s"', name), ARRAY[
+        ['name', name, (name <> '')::text, 'a text that is not empty'],
+        ['chunk_rows', chunk_rows::text, (chunk_rows IS NULL OR chunk_rows >= 1)::text, 'NULL, or 1 or more'],
+        ['workers', workers::text, (workers >= 1)::text, '1 or more'],
+        ['max_attempts', max_attempts::text, (max_attempts >= 1)::text, '1 or more'],
+        ['follow', follow::text, (follow IS NOT NULL)::text, 'true or false'],
+        ['dry_run', dry_run::text, (dry_run IS NOT NULL)::text, 'true or false']]);
     IF workers > most THEN
         RAISE EXCEPTION 'invalid value for option "workers" of job "%": "%"', name, workers USING ERRCODE = '22023',
             DETAIL = format('The pool has %s.', most), HINT = 'Consider increasing "aside.max_workers".';

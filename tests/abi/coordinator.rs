@@ -255,6 +255,25 @@ unsafe extern "C" fn span(_: *const c_void, _: i64, offset: *mut i64, until: *mu
 }
 unsafe extern "C" fn give(_: aside_bytes) {}
 
+unsafe extern "C" fn load_jobs(
+    jobs: *mut *const aside_job,
+    njobs: *mut usize,
+    chunks: *mut *const aside_chunk,
+    nchunks: *mut usize,
+) -> aside_status::Type {
+    // SAFETY: writable.
+    step("jobs: load", |_| unsafe { (*jobs, *njobs, *chunks, *nchunks) = (null(), 0, null(), 0) })
+}
+unsafe extern "C" fn write_jobs(_: *const aside_job_entry, _: usize, _: *mut i64) -> aside_status::Type {
+    step("jobs: record", |_| {})
+}
+unsafe extern "C" fn measure(_: *const i64, _: usize, _: *mut aside_measured, _: *mut i64) -> aside_status::Type {
+    step("jobs: measure", |_| {})
+}
+unsafe extern "C" fn no_row(_: aside_bytes, _: *mut aside_bytes, _: usize) -> aside_status::Type {
+    step("jobs: row", |_| {})
+}
+
 fn ended(store: &Store) -> bool {
     let last = store.run.last().copied();
     last.is_some_and(|state| state != aside_run_state::ASIDE_RUN_RUNNING && state != aside_run_state::ASIDE_RUN_WAITING)
@@ -325,6 +344,18 @@ fn schedule_host() -> aside_schedule_host {
     }
 }
 
+fn job_host() -> aside_job_host {
+    aside_job_host {
+        abi_version: ASIDE_ABI_VERSION,
+        reserved: 0,
+        load: Some(load_jobs),
+        standing: Some(schedules_stand),
+        record: Some(write_jobs),
+        measure: Some(measure),
+        row: Some(no_row),
+    }
+}
+
 /// One life of a coordinator with that fault: was it met?
 fn live(fault: Fault) -> bool {
     STORE.take();
@@ -336,13 +367,13 @@ fn live(fault: Fault) -> bool {
     let mut session = Session::new(Memory::pool(3));
     session.host.world.timestamp = Some(clock);
     let registry = Memory::registry().registry_handle();
-    let (process, events, schedules, mut wait) = (process_host(), event_host(), schedule_host(), -1);
+    let (process, events, schedules, jobs, mut wait) = (process_host(), event_host(), schedule_host(), job_host(), -1);
     // SAFETY: the registry is laid out and never freed.
     let coordinator = unsafe { aside_coordinator_new(registry, 0, 0, true, clock()) };
     assert_ne!(coordinator, null_mut());
     let mut turn = |ends: bool| {
         // SAFETY: the coordinator and the pool are this thread's, the tables complete, the output writable.
-        unsafe { aside_coordinator_turn(coordinator, session.pool, &session.host, &process, &events, &schedules, ends, &mut wait) }
+        unsafe { aside_coordinator_turn(coordinator, session.pool, &session.host, &process, &events, &schedules, &jobs, ends, &mut wait) }
     };
     let start = Instant::now();
     let done = || {
@@ -375,7 +406,7 @@ fn live(fault: Fault) -> bool {
 fn whichever_call_of_the_shim_fails_the_coordinator_goes_on_and_nothing_is_done_twice() {
     test(|| {
         let events = ["hear", "handlers", "standing", "fetch", "record", "listen", "spill", "places", "rotate", "truncate"];
-        let schedules = ["load", "schedules: standing", "schedules: record", "command"];
+        let schedules = ["load", "schedules: standing", "schedules: record", "command", "jobs: load"];
         for name in events.into_iter().chain(schedules) {
             for after in [false, true] {
                 // A partition is changed once.

@@ -19,6 +19,9 @@ impl Split for Numbers {
         let from = String::from_utf8_lossy(frontier.unwrap_or(b"1"));
         Ok(format!("cut {from} {rows} {chunks} {}", self.0).into_bytes())
     }
+    fn divides(&self) -> bool {
+        false
+    }
     fn halves(&self, _: &Cut) -> Result<Option<Vec<u8>>, NoMemory> {
         Ok(None)
     }
