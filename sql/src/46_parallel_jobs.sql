@@ -5,7 +5,7 @@ CREATE VIEW aside.parallel_owners AS
     SELECT j.*, aside.definition_owner('job', j.id, j.name) AS role FROM aside.parallel_job j;
 COMMENT ON VIEW aside.parallel_owners IS 'jobs, each with the role that the job acts for; NULL if the job has ended or belongs to nobody';
 
-CREATE FUNCTION aside.parallel_of(caller oid, wanted text) RETURNS aside.parallel_job LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION aside.parallel_of(caller oid, wanted text) RETURNS aside.parallel_job LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     found aside.parallel_job;
     ids bigint[];
@@ -246,7 +246,8 @@ BEGIN
     END IF;
     RETURN number;
 END $$;
-CREATE FUNCTION aside.parallel_ended(caller oid, name text) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+-- Stable: it sees what whoever calls it sees, who may look past the snapshot of a transaction.
+CREATE FUNCTION aside.parallel_ended(caller oid, name text) RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     its aside.parallel_job := aside.parallel_of(caller, name);
 BEGIN

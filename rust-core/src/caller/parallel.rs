@@ -166,7 +166,7 @@ impl<H: CallerHost> Run<'_, H> {
         request.origin = (slot.origin() != request.origin_version).then_some(self.call.origin);
         encode(&request, &mut buffer)?;
         drop(request);
-        let posted = exchange.post(&buffer);
+        let posted = exchange.post_apart(&buffer);
         self.caller.buffer.keep(&mut buffer);
         match posted {
             Ok(()) => Ok(memory::push(&mut self.lanes, Lane { exchange, replies: Replies::default(), job }, CHUNKS)?),

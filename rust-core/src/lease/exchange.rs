@@ -140,13 +140,18 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
 
     /// Post the request; the answer is for another exchange to read.
     pub fn send(mut self, request: &[u64]) -> Result<(), ExchangeEnd> {
-        self.slot.spread(self.h);
-        self.post(request)?;
+        self.post_apart(request)?;
         self.ended.set(true);
         Ok(())
     }
 
-    pub(crate) fn post(&mut self, request: &[u64]) -> Result<(), ExchangeEnd> {
+    /// Post the request of one of several workers, or of one that nobody waits for: it may run on any processor.
+    pub(crate) fn post_apart(&mut self, request: &[u64]) -> Result<(), ExchangeEnd> {
+        self.slot.spread(self.h);
+        self.post(request)
+    }
+
+    fn post(&mut self, request: &[u64]) -> Result<(), ExchangeEnd> {
         let generation = self.lease.generation;
         let mut writer = self.area.request_ring(self.lease.slot).writer();
         let fits = request.len() < writer.space();
