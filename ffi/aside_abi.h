@@ -73,15 +73,22 @@ typedef struct aside_bytes
 	X(PROTOCOL_VIOLATION, PROTOCOL_VIOLATION, '0', '8', 'P', '0', '1') \
 	X(INTERNAL_ERROR, INTERNAL_ERROR, 'X', 'X', '0', '0', '0')
 
-#define ASIDE_PACK_SQLSTATE(name, server, a, b, c, d, e) \
-	ASIDE_SQLSTATE_##name = ((((a) - '0') & 0x3F) | ((((b) - '0') & 0x3F) << 6) | ((((c) - '0') & 0x3F) << 12) | \
-							 ((((d) - '0') & 0x3F) << 18) | ((((e) - '0') & 0x3F) << 24)),
+#define ASIDE_PACKED(a, b, c, d, e) \
+	((((a) - '0') & 0x3F) | ((((b) - '0') & 0x3F) << 6) | ((((c) - '0') & 0x3F) << 12) | (((d) - '0') & 0x3F) << 18 | \
+	 (((e) - '0') & 0x3F) << 24)
+#define ASIDE_PACK_SQLSTATE(name, server, a, b, c, d, e) ASIDE_SQLSTATE_##name = ASIDE_PACKED(a, b, c, d, e),
 #define ASIDE_COUNT_SQLSTATE(name, server, a, b, c, d, e) +1
 
 typedef enum aside_sqlstate
 {
 	ASIDE_SQLSTATES(ASIDE_PACK_SQLSTATE)
 } aside_sqlstate;
+
+/* One that the server does not know: a handler gives up an event. */
+typedef enum aside_own_sqlstate
+{
+	ASIDE_SQLSTATE_EVENT_DISCARDED = ASIDE_PACKED('P', 'A', '0', '0', '1'),
+} aside_own_sqlstate;
 
 enum aside_sqlstate_count
 {
@@ -557,6 +564,13 @@ typedef enum aside_ran
 	ASIDE_UNWANTED = 2,			/* nothing: the handler is paused, gone, or another one */
 } aside_ran;
 
+/* A handler has put an event off until then: what it did is committed, and no attempt is counted. */
+typedef struct aside_put_off
+{
+	int64_t		event;
+	int64_t		until;
+} aside_put_off;
+
 /* What a worker's main loop asks of its process. */
 typedef struct aside_worker_host
 {
@@ -616,7 +630,8 @@ typedef struct aside_worker_host
 	 * Have a handler handle and acknowledge a batch of events; see
 	 * rust-core/src/wire/batch.rs. Where it is OK, it may not have been done.
 	 */
-	aside_status (*run_events) (aside_bytes handler, aside_bytes batch, aside_ran *ran);
+	/* Of a batch that ran, with the events that it has put off: lent until the next call. */
+	aside_status (*run_events) (aside_bytes handler, aside_bytes batch, aside_ran *ran, const aside_put_off **put_off, size_t *count);
 	/* Record in the open transaction that this aside_chunk_attempt is done; an error if it is not the one any more. */
 	aside_status (*record_chunk) (aside_bytes attempt, uint64_t processed);
 	/* Before the next statement; controls: the last one ended or began a transaction. */
@@ -693,7 +708,17 @@ typedef struct aside_known
 	uint32_t	paused;			/* the handler was, when this was read */
 	uint32_t	unfinished;		/* an attempt began, and nothing came of it */
 	int64_t		next_at;		/* 0: none */
+	uint32_t	asked;			/* somebody asked for that time */
+	uint32_t	put_offs;		/* times that the handler has put it off */
 } aside_known;
+
+/* What transactions of a handler have committed for an event. */
+typedef struct aside_committed
+{
+	uint32_t	done;
+	uint32_t	put_offs;
+	int64_t		until;			/* the last time */
+} aside_committed;
 
 /* An event that has become visible. */
 typedef struct aside_fetched
@@ -708,7 +733,12 @@ typedef struct aside_fetched
 	int64_t		cancelled;
 	int64_t		run_at;			/* microseconds since 2000-01-01 */
 	uint32_t	timed;			/* somebody asked for that time */
+	uint32_t	max_attempts;	/* of this event alone; 0: as the handler says */
+	uint32_t	timeout_ms;		/* the same */
 	uint32_t	reserved;
+	int64_t		expires;		/* it ends then if it has not begun; 0: never */
+	uint64_t	first_txid;		/* it was changed, and this transaction had written it; 0: never */
+	uint64_t	timed_txid;		/* this transaction has changed its time; 0: none */
 	aside_bytes channel;
 	aside_bytes key;
 	const aside_known *known;
@@ -748,6 +778,8 @@ typedef struct aside_batch
 	uint32_t	attempt;
 	uint32_t	count;
 	uint64_t	key;			/* hash of the key; 0: none */
+	uint32_t	timeout_ms;		/* 0: as the handler says */
+	uint32_t	reserved;
 } aside_batch;
 
 /* In front of the channel and the payload of a notification, each of which is padded to 8 bytes. */
@@ -798,6 +830,9 @@ typedef struct aside_note
 #define ASIDE_LETTER_FAILED 'f' /* to be tried again */
 #define ASIDE_LETTER_DEAD 'x'	/* not to be tried again */
 #define ASIDE_LETTER_CANCELLED 'c'
+#define ASIDE_LETTER_PUT_OFF 's'	/* by the handler, in its own transaction */
+#define ASIDE_LETTER_RETIMED 'u'	/* somebody has asked for another time */
+#define ASIDE_LETTER_EXPIRED 'e'	/* its time was over before it began */
 
 /* Such a letter within the text of a query. */
 #define ASIDE_QUOTED(letter) ASIDE_QUOTED_(letter)
@@ -808,6 +843,9 @@ typedef struct aside_note
 #define ASIDE_SQL_FAILED ASIDE_QUOTED(ASIDE_LETTER_FAILED)
 #define ASIDE_SQL_DEAD ASIDE_QUOTED(ASIDE_LETTER_DEAD)
 #define ASIDE_SQL_CANCELLED ASIDE_QUOTED(ASIDE_LETTER_CANCELLED)
+#define ASIDE_SQL_PUT_OFF ASIDE_QUOTED(ASIDE_LETTER_PUT_OFF)
+#define ASIDE_SQL_RETIMED ASIDE_QUOTED(ASIDE_LETTER_RETIMED)
+#define ASIDE_SQL_EXPIRED ASIDE_QUOTED(ASIDE_LETTER_EXPIRED)
 
 typedef enum aside_log_kind
 {
@@ -817,6 +855,7 @@ typedef enum aside_log_kind
 	ASIDE_LOG_FAILED = ASIDE_LETTER_FAILED,
 	ASIDE_LOG_DEAD = ASIDE_LETTER_DEAD,
 	ASIDE_LOG_CANCELLED = ASIDE_LETTER_CANCELLED,
+	ASIDE_LOG_EXPIRED = ASIDE_LETTER_EXPIRED,
 } aside_log_kind;
 
 /* A line of the log.  An error's message may be followed by its DETAIL, its HINT and its CONTEXT, each after a NUL. */
@@ -855,15 +894,15 @@ typedef struct aside_event_host
 	/* Some of those that have come, in their order: are there more? */
 	bool		(*notifications) (const aside_note **notes, size_t *count);
 	aside_status (*spill) (const aside_note *notes, size_t count);
-	/* Has this handler acknowledged these events? */
-	aside_status (*acknowledged) (uint32_t handler, uint32_t partition, const int64_t *events,
-								  size_t count, bool *are);
+	/* What this handler has committed for each of these events. */
+	aside_status (*committed) (uint32_t handler, uint32_t partition, const int64_t *events, size_t count, aside_committed *out);
 	/* Tell the log that a handler failed for so many notifications, the last time like this; 0: that they are dropped. */
 	void		(*complain) (aside_bytes handler, uint64_t times, uint32_t sqlstate, aside_bytes message);
 	aside_status (*rotate) (uint32_t to);
 	/* Leaves the partition alone if it holds events of these transactions. */
 	aside_status (*truncate) (uint32_t partition, const aside_unseen *unseen, bool *done);
-	aside_status (*carry_over) (uint32_t partition, const int64_t *events, size_t count);
+	/* Into `carried`, which has room for all: those that were, now or before. */
+	aside_status (*carry_over) (uint32_t partition, const int64_t *events, size_t count, int64_t *carried, size_t *ncarried);
 	aside_status (*compact_keys) (void);
 	uint64_t	(*size) (uint32_t partition);
 	/* A partition takes events until it is this large, or this old. */

@@ -97,6 +97,7 @@ const _: () = {
     assert!(batch::EVENTS == abi::aside_batch_kind::ASIDE_BATCH_EVENTS);
     assert!(batch::NOTIFICATIONS == abi::aside_batch_kind::ASIDE_BATCH_NOTIFICATIONS);
     sqlstates!(same_as_the_abis);
+    assert!(report::EVENT_DISCARDED == abi::aside_own_sqlstate::ASIDE_SQLSTATE_EVENT_DISCARDED);
     // None is left out.
     assert!(report::SQLSTATES.len() == ASIDE_SQLSTATE_COUNT as usize);
 };

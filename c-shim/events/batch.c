@@ -23,7 +23,6 @@
 #include "utils/typcache.h"
 
 static SPIPlanPtr read_plans[ASIDE_PARTITIONS];
-static SPIPlanPtr log_plans[ASIDE_PARTITIONS];
 static SPIPlanPtr free_key_plan = NULL;
 
 static Datum
@@ -166,31 +165,59 @@ free_keys(Datum *ids, int count)
 						  types, values);
 }
 
-/* Done as the owner of the tables. When this commits, the batch is done and its unique keys are free. */
-void
-aside_acknowledge_events(uint32 handler, const aside_batch *batch, const AsideEvent *events)
+/* Write one line of the log. */
+static void
+log_events(uint32 handler, const aside_batch *batch, char kind, Datum *ids, int count, TimestampTz next_at)
 {
-	Oid			types[3] = {INT8OID, INT8ARRAYOID, INT4OID};
-	Datum	   *ids = palloc(sizeof(Datum) * batch->count);
-	Datum	   *unique = palloc(sizeof(Datum) * batch->count);
-	Datum		values[3];
-	int			count = 0;
+	static SPIPlanPtr plans[ASIDE_PARTITIONS];
+	Oid			types[5] = {INT8OID, INT8ARRAYOID, INT4OID, CHAROID, TIMESTAMPTZOID};
+	Datum		values[5] = {
+		Int64GetDatum(handler),
+		PointerGetDatum(construct_array(ids, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)),
+		Int32GetDatum(batch->attempt), CharGetDatum(kind), TimestampTzGetDatum(next_at)
+	};
+	char		nulls[6] = {' ', ' ', ' ', ' ', next_at == 0 ? 'n' : ' ', '\0'};
 
+	if (plans[batch->partition] == NULL)
+		plans[batch->partition] =
+			aside_prepare_kept(psprintf("INSERT INTO aside.event_log_%u (handler, kind, events, attempt, next_at) "
+										"VALUES ($1, $4, $2, $3, $5)", batch->partition), 5, types);
+	aside_execute_plan(plans[batch->partition], values, nulls);
+}
+
+/*
+ * Done as the owner of the tables. When this commits, the batch is done and
+ * its unique keys are free, but for the events that the handler has put off.
+ * Returns those.
+ */
+const aside_put_off *
+aside_acknowledge_events(uint32 handler, const aside_batch *batch, const AsideEvent *events, size_t *nput_off)
+{
+	Datum	   *done = palloc(sizeof(Datum) * batch->count);
+	Datum	   *unique = palloc(sizeof(Datum) * batch->count);
+	aside_put_off *put_off = palloc(sizeof(aside_put_off) * batch->count);
+	int			ndone = 0;
+	int			nunique = 0;
+
+	*nput_off = 0;
 	for (uint32 i = 0; i < batch->count; i++)
 	{
-		ids[i] = Int64GetDatum(events[i].id);
+		Datum		id = Int64GetDatum(events[i].id);
+		TimestampTz until;
+
+		if (aside_was_put_off(i, &until))
+		{
+			log_events(handler, batch, ASIDE_LETTER_PUT_OFF, &id, 1, until);
+			put_off[(*nput_off)++] = (aside_put_off) {.event = events[i].id, .until = until};
+			continue;
+		}
+		done[ndone++] = id;
 		if (events[i].unique)
-			unique[count++] = ids[i];
+			unique[nunique++] = id;
 	}
-	values[0] = Int64GetDatum(handler);
-	values[1] = PointerGetDatum(construct_array(ids, batch->count, INT8OID, sizeof(int64),
-												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	values[2] = Int32GetDatum(batch->attempt);
-	if (log_plans[batch->partition] == NULL)
-		log_plans[batch->partition] =
-			aside_prepare_kept(psprintf("INSERT INTO aside.event_log_%u (handler, kind, events, attempt) "
-								  "VALUES ($1, " ASIDE_SQL_DONE ", $2, $3)", batch->partition), 3, types);
-	aside_execute_plan(log_plans[batch->partition], values, NULL);
-	if (count > 0)
-		free_keys(unique, count);
+	if (ndone > 0)
+		log_events(handler, batch, ASIDE_LETTER_DONE, done, ndone, 0);
+	if (nunique > 0)
+		free_keys(unique, nunique);
+	return put_off;
 }

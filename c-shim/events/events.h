@@ -49,18 +49,18 @@ extern aside_status aside_event_places(const aside_place **places, size_t *count
 /* events/record.c */
 extern aside_status aside_event_record(const aside_log_entry *entries, size_t count);
 extern aside_status aside_event_spill(const aside_note *notes, size_t count);
-extern aside_status aside_event_acknowledged(uint32_t handler, uint32_t partition, const int64_t *events, size_t count, bool *are);
+extern aside_status aside_event_committed(uint32_t handler, uint32_t partition, const int64_t *events, size_t count, aside_committed *out);
 extern void aside_event_complain(aside_bytes handler, uint64_t times, uint32_t sqlstate, aside_bytes message);
 
 /* events/tables.c */
 extern aside_status aside_event_rotate(uint32_t to);
 extern aside_status aside_event_truncate(uint32_t partition, const aside_unseen *unseen, bool *done);
-extern aside_status aside_event_carry_over(uint32_t partition, const int64_t *events, size_t count);
+extern aside_status aside_event_carry_over(uint32_t partition, const int64_t *events, size_t count, int64_t *carried, size_t *ncarried);
 extern aside_status aside_event_compact_keys(void);
 extern uint64_t aside_event_size(uint32_t partition);
 
 /* events/handler.c */
-extern aside_status aside_host_run_events(aside_bytes name, aside_bytes batch, aside_ran *ran);
+extern aside_status aside_host_run_events(aside_bytes name, aside_bytes batch, aside_ran *ran, const aside_put_off **put_off, size_t *count);
 
 /* sql/event.c */
 extern void aside_check_ready(const char *what);

@@ -47,7 +47,11 @@ lend_snapshot(aside_snapshot *seen)
 #define FETCHED_COLUMNS(n) \
 	"SELECT e.id, e.ctid, " n "::int8, coalesce(e.target, 0)::int8, e.priority::int8, " \
 	"coalesce(e.run_at, e.emitted), e.channel, " SAME_KEY ", " \
-	"e.command, CASE WHEN e.command = 'cancel' THEN (e.payload #>> '{}')::int8 END, (e.run_at IS NOT NULL)::int::int8, e.txid"
+	"e.command, CASE WHEN e.command = 'cancel' THEN (e.payload #>> '{}')::int8 END, (e.run_at IS NOT NULL)::int::int8, e.txid, coalesce(e.max_attempts, 0)::int8, coalesce(e.timeout_ms, 0)::int8, e.expires, " \
+	"e.first_txid, e.timed_txid"
+
+/* The columns above. */
+#define NFETCHED 17
 
 /* Events that a handler takes. An event without a handler costs little. */
 #define FOR_SOMEBODY \
@@ -69,24 +73,29 @@ lend_snapshot(aside_snapshot *seen)
  */
 #define OPEN_EVENTS(n) \
 	FETCHED_COLUMNS(n) ", k.handler::int8, k.attempts::int8, k.paused::int::int8, k.unfinished::int::int8, k.next_at, " \
+	"k.asked::int::int8, k.put_offs::int8, " \
 	"(k.paused OR (NOT k.ordered AND coalesce(k.next_at, e.run_at, e.emitted) > now() + interval '10 minutes'))::int::int8 " \
 	"FROM aside.event_" n " e JOIN (" \
 	"SELECT p.id, h.handler, coalesce(l.attempts, 0) + p.attempts AS attempts, " \
-	"coalesce(l.unfinished, false) AS unfinished, l.next_at, h.paused, h.ordered " \
+	"coalesce(l.unfinished, false) AS unfinished, l.next_at, coalesce(l.asked, false) AS asked, coalesce(l.put_offs, 0) AS put_offs, " \
+	"h.paused, h.ordered " \
 	"FROM aside.event_" n " p JOIN aside.event_addresses h ON h.since < p.id AND p.id <= h.until AND " \
 	"h.by = aside.event_by(p.channel, p.target) LEFT JOIN (" \
 	"SELECT o.handler, ev, count(*) FILTER (WHERE o.kind = " ASIDE_SQL_ATTEMPT ") " \
-	"- count(*) FILTER (WHERE o.kind = " ASIDE_SQL_WITHDRAWN " OR (o.kind = " ASIDE_SQL_FAILED " AND o.attempt IS NULL)) AS attempts, " \
+	"- count(*) FILTER (WHERE o.kind IN (" ASIDE_SQL_WITHDRAWN ", " ASIDE_SQL_PUT_OFF ") OR (o.kind = " ASIDE_SQL_FAILED " AND o.attempt IS NULL)) AS attempts, " \
 	"bool_or(aside.event_kind_ends(o.kind)) AS ended, " \
-	"count(*) FILTER (WHERE o.kind = " ASIDE_SQL_ATTEMPT ") > count(*) FILTER (WHERE o.kind IN (" ASIDE_SQL_WITHDRAWN ", " ASIDE_SQL_FAILED ", " ASIDE_SQL_DEAD ", " ASIDE_SQL_DONE ")) AS unfinished, " \
-	"max(o.next_at) AS next_at " \
+	"count(*) FILTER (WHERE o.kind = " ASIDE_SQL_ATTEMPT ") > count(*) FILTER (WHERE o.kind IN (" ASIDE_SQL_WITHDRAWN ", " ASIDE_SQL_FAILED ", " ASIDE_SQL_DEAD ", " ASIDE_SQL_DONE ", " ASIDE_SQL_PUT_OFF ")) AS unfinished, " \
+	"(max(ARRAY[o.at, o.next_at]) FILTER (WHERE o.next_at IS NOT NULL))[2] AS next_at, " \
+	"max(o.at) FILTER (WHERE o.kind IN (" ASIDE_SQL_PUT_OFF ", " ASIDE_SQL_RETIMED ")) " \
+	"= max(o.at) FILTER (WHERE o.next_at IS NOT NULL) AS asked, " \
+	"count(*) FILTER (WHERE o.kind = " ASIDE_SQL_PUT_OFF ") AS put_offs " \
 	"FROM aside.event_log_" n " o, unnest(o.events) ev GROUP BY o.handler, ev) l " \
 	"ON l.ev = p.id AND l.handler = h.handler " \
 	"WHERE (p.command IS NULL OR p.command = 'notify') AND l.ended IS NOT TRUE) k ON k.id = e.id"
 
 /* Commands to the coordinator, which have no handlers. */
 #define COMMANDS(n) \
-	FETCHED_COLUMNS(n) ", NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::timestamptz, 0::int8 " \
+	FETCHED_COLUMNS(n) ", NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::timestamptz, NULL::int8, NULL::int8, 0::int8 " \
 	"FROM aside.event_" n " e WHERE e.command = 'cancel'"
 
 /* Block and offset in one word. */
@@ -116,6 +125,11 @@ fill_fetched(aside_fetched *event, int row)
 	event->cancelled = aside_number_at(row, 10);
 	event->timed = aside_number_at(row, 11);
 	event->txid = aside_number_at(row, 12);
+	event->max_attempts = aside_number_at(row, 13);
+	event->timeout_ms = aside_number_at(row, 14);
+	event->expires = aside_number_at(row, 15);
+	event->first_txid = aside_number_at(row, 16);
+	event->timed_txid = aside_number_at(row, 17);
 }
 
 /* Rows of one event, one for each of its handlers, follow each other. */
@@ -133,14 +147,16 @@ group_rows(aside_fetched *events, aside_known *known)
 			events[count].known = known;
 			count++;
 		}
-		(void) aside_value_at(row, 13, &no_handler);
+		(void) aside_value_at(row, NFETCHED + 1, &no_handler);
 		if (no_handler)
 			continue;
-		known->handler = aside_number_at(row, 13);
-		known->attempts = aside_number_at(row, 14);
-		known->paused = aside_number_at(row, 15);
-		known->unfinished = aside_number_at(row, 16);
-		known->next_at = aside_number_at(row, 17);
+		known->handler = aside_number_at(row, NFETCHED + 1);
+		known->attempts = aside_number_at(row, NFETCHED + 2);
+		known->paused = aside_number_at(row, NFETCHED + 3);
+		known->unfinished = aside_number_at(row, NFETCHED + 4);
+		known->next_at = aside_number_at(row, NFETCHED + 5);
+		known->asked = aside_number_at(row, NFETCHED + 6);
+		known->put_offs = aside_number_at(row, NFETCHED + 7);
 		known++;
 		events[count - 1].nknown++;
 	}
@@ -160,7 +176,7 @@ fetch_open(size_t limit, const aside_fetched **events, size_t *count)
 	/* Read-only: by the snapshot that the core is told of.  Commands come first, and all of them. */
 	if (SPI_execute_with_args("SELECT * FROM (" COMMANDS("0") " UNION ALL " COMMANDS("1") " UNION ALL " COMMANDS("2")
 					" UNION ALL (SELECT * FROM (" OPEN_EVENTS("0") " UNION ALL " OPEN_EVENTS("1") " UNION ALL " OPEN_EVENTS("2")
-					") o ORDER BY 18, 1, 3 LIMIT $1)) c", 1, types, values, NULL, true, 0) != SPI_OK_SELECT)
+					") o ORDER BY 25, 1, 3 LIMIT $1)) c", 1, types, values, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not look for open events");
 	all = MemoryContextAllocHuge(aside_lent, sizeof(aside_fetched) * Max(SPI_processed, 1));
 	known = MemoryContextAllocHuge(aside_lent, sizeof(aside_known) * Max(SPI_processed, 1));

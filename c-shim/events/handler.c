@@ -16,7 +16,7 @@
 #include "utils/snapmgr.h"
 
 static aside_ran
-run(const aside_handler_name *name, const aside_batch *batch)
+run(const aside_handler_name *name, const aside_batch *batch, const aside_put_off **put_off, size_t *count)
 {
 	Oid			owner = GetUserId();
 	AsideUser	before;
@@ -41,20 +41,23 @@ run(const aside_handler_name *name, const aside_batch *batch)
 		SPI_finish();
 		return ASIDE_MISPLACED;
 	}
-	aside_call_handler(events, batch->count);
+	aside_begin_verdicts(batch->kind == ASIDE_BATCH_EVENTS ? batch->count : 0);
+	aside_call_handler(events, batch->count, batch->key != 0);
+	aside_end_verdicts();
 	(void) aside_act_as(aside_events_owner());
 	if (batch->kind == ASIDE_BATCH_EVENTS)
-		aside_acknowledge_events(name->id, batch, events);
+		*put_off = aside_acknowledge_events(name->id, batch, events, count);
 	aside_act_again(before);
 	SPI_finish();
 	return ASIDE_RAN;
 }
 
 aside_status
-aside_host_run_events(aside_bytes name, aside_bytes batch, aside_ran *ran)
+aside_host_run_events(aside_bytes name, aside_bytes batch, aside_ran *ran, const aside_put_off **put_off, size_t *count)
 {
 	aside_status status = ASIDE_OK;
 
+	aside_forget_verdicts();
 	aside_handler_runs = true;
 	ASIDE_TRY(status);
 	{
@@ -68,7 +71,8 @@ aside_host_run_events(aside_bytes name, aside_bytes batch, aside_ran *ran)
 		if (XactReadOnly)
 			(void) set_config_option("transaction_read_only", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 		PushActiveSnapshot(GetTransactionSnapshot());
-		*ran = run(&copy, (const aside_batch *) batch.data);
+		*count = 0;
+		*ran = run(&copy, (const aside_batch *) batch.data, put_off, count);
 		PopActiveSnapshot();
 		MemoryContextSwitchTo(old);
 	}

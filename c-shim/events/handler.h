@@ -7,6 +7,7 @@
 
 #include "events/events.h"
 
+#include "datatype/timestamp.h"
 #include "executor/spi.h"
 
 /* What a handler takes, or is: aside.event_handler.form. */
@@ -42,11 +43,19 @@ extern void aside_execute_by_place(SPIPlanPtr *plan, const char *query, int narg
 /* events/handler_call.c */
 extern bool aside_load_handler(const aside_handler_name *name);
 extern bool aside_handler_may_run(Oid owner);
-extern void aside_call_handler(const AsideEvent *events, uint32 count);
+extern void aside_call_handler(const AsideEvent *events, uint32 count, bool ordered);
 
 /* events/batch.c */
 extern AsideEvent *aside_read_events(const aside_batch *batch);
 extern AsideEvent *aside_read_notifications(const aside_batch *batch);
-extern void aside_acknowledge_events(uint32 handler, const aside_batch *batch, const AsideEvent *events);
+extern const aside_put_off *aside_acknowledge_events(uint32 handler, const aside_batch *batch, const AsideEvent *events, size_t *nput_off);
+
+/* events/verdicts.c */
+extern void aside_forget_verdicts(void);
+extern void aside_begin_verdicts(uint32 count);
+extern void aside_judge_events(uint32 first, uint32 count);
+extern void aside_end_verdicts(void);
+extern void aside_put_off_rest(uint32 from);
+extern bool aside_was_put_off(uint32 event, TimestampTz *until);
 
 #endif							/* ASIDE_EVENT_HANDLER_H */

@@ -387,11 +387,23 @@ call_with_array(const AsideEvent *events, uint32 count)
 
 /* Call the handler. The events are either all recorded, or all notifications. */
 void
-aside_call_handler(const AsideEvent *events, uint32 count)
+aside_call_handler(const AsideEvent *events, uint32 count, bool ordered)
 {
 	if (handler.form == ASIDE_FORM_ARRAY)
+	{
+		aside_judge_events(0, count);
 		call_with_array(events, count);
+	}
 	else
 		for (uint32 i = 0; i < count; i++)
+		{
+			aside_judge_events(i, 1);
 			call_with_one(&events[i]);
+			/* Those of its key that follow it wait for it. */
+			if (ordered && aside_was_put_off(i, NULL))
+			{
+				aside_put_off_rest(i + 1);
+				break;
+			}
+		}
 }

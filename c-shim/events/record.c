@@ -18,8 +18,8 @@
 
 #define BURY \
 	"INSERT INTO aside.event_dead (id, handler, channel, payload, key, priority, headers, emitted, " \
-	"emitted_by, unique_key, attempts, sqlstate, message, detail, hint, context) SELECT id, $2, channel, payload, key, priority, headers, " \
-	"emitted, CASE WHEN emitted_by <> 0 THEN pg_get_userbyid(emitted_by) END, unique_key, $3, $4, $5, $7, $8, $9 FROM aside.event_%u WHERE id = $6"
+	"emitted_by, unique_key, max_attempts, timeout_ms, attempts, sqlstate, message, detail, hint, context) SELECT id, $2, channel, payload, key, priority, headers, " \
+	"emitted, CASE WHEN emitted_by <> 0 THEN pg_get_userbyid(emitted_by) END, unique_key, max_attempts, timeout_ms, $3, $4, $5, $7, $8, $9 FROM aside.event_%u WHERE id = $6"
 #define NAMED " ON CONFLICT DO NOTHING RETURNING (SELECT h.name FROM aside.event_handler h WHERE h.id = $2)"
 
 /* The texts of an error, in the order in which they come. */
@@ -163,7 +163,7 @@ write_entry(const aside_log_entry *entry)
 			  10, types, values, nulls, SPI_OK_INSERT);
 	if (entry->kind == ASIDE_LOG_DEAD)
 		bury_event(entry);
-	if (entry->kind == ASIDE_LOG_DEAD || entry->kind == ASIDE_LOG_CANCELLED)
+	if (entry->kind == ASIDE_LOG_DEAD || entry->kind == ASIDE_LOG_CANCELLED || entry->kind == ASIDE_LOG_EXPIRED)
 		aside_run_query(FREE_KEYS, 1, &types[2], &values[2], NULL, SPI_OK_DELETE);
 }
 
@@ -224,9 +224,9 @@ aside_event_spill(const aside_note *notes, size_t count)
 	return status;
 }
 
-/* Has a worker that is gone acknowledged these events? This is asked so rarely that the log needs no index. */
+/* What a worker that is gone has committed for these events. This is asked so rarely that the log needs no index. */
 aside_status
-aside_event_acknowledged(uint32_t handler, uint32_t partition, const int64_t *events, size_t count, bool *are)
+aside_event_committed(uint32_t handler, uint32_t partition, const int64_t *events, size_t count, aside_committed *out)
 {
 	aside_status status = ASIDE_OK;
 
@@ -238,9 +238,15 @@ aside_event_acknowledged(uint32_t handler, uint32_t partition, const int64_t *ev
 		aside_begin_work();
 		values[0] = Int64GetDatum(handler);
 		values[1] = aside_event_array(events, count);
-		aside_run_query(psprintf("SELECT 1 FROM aside.event_log_%u WHERE handler = $1 AND kind = " ASIDE_SQL_DONE " AND events @> $2 LIMIT 1",
-						   partition), 2, types, values, NULL, SPI_OK_SELECT);
-		*are = SPI_processed > 0;
+		aside_run_query(psprintf("SELECT count(*) FILTER (WHERE l.kind = " ASIDE_SQL_DONE "), count(*) FILTER (WHERE l.kind = " ASIDE_SQL_PUT_OFF "), "
+								 "(max(ARRAY[l.at, l.next_at]) FILTER (WHERE l.kind = " ASIDE_SQL_PUT_OFF "))[2] "
+								 "FROM unnest($2) WITH ORDINALITY e (id, n) LEFT JOIN aside.event_log_%u l ON l.handler = $1 AND l.events && $2 "
+								 "AND e.id = ANY (l.events) AND l.kind IN (" ASIDE_SQL_DONE ", " ASIDE_SQL_PUT_OFF ") GROUP BY e.n ORDER BY e.n",
+								 partition), 2, types, values, NULL, SPI_OK_SELECT);
+		if (SPI_processed != count)
+			elog(ERROR, "could not look for what was committed");
+		for (size_t i = 0; i < count; i++)
+			out[i] = (aside_committed) {.done = aside_number_at(i, 1) > 0, .put_offs = aside_number_at(i, 2), .until = aside_number_at(i, 3)};
 		aside_end_work();
 	}
 	ASIDE_END_TRY();

@@ -25,7 +25,12 @@
 	COLUMN(TARGET, "target", INT8OID) \
 	COLUMN(ATTEMPTS, "attempts", INT4OID) \
 	COLUMN(COMMAND, "command", TEXTOID) \
-	COLUMN(DEPTH, "depth", INT4OID)
+	COLUMN(DEPTH, "depth", INT4OID) \
+	COLUMN(MAX_ATTEMPTS, "max_attempts", INT4OID) \
+	COLUMN(TIMEOUT_MS, "timeout_ms", INT4OID) \
+	COLUMN(EXPIRES, "expires", TIMESTAMPTZOID) \
+	COLUMN(FIRST_TXID, "first_txid", XID8OID) \
+	COLUMN(TIMED_TXID, "timed_txid", XID8OID)
 
 #define ASIDE_EVENT_COLUMN(name, sql, type) EVENT_##name,
 enum

@@ -157,7 +157,7 @@ aside_get_event_host(void)
 		.listen = host_listen,
 		.notifications = aside_lend_notifications,
 		.spill = aside_event_spill,
-		.acknowledged = aside_event_acknowledged,
+		.committed = aside_event_committed,
 		.complain = aside_event_complain,
 		.rotate = aside_event_rotate,
 		.truncate = aside_event_truncate,

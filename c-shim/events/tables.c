@@ -141,31 +141,50 @@ aside_event_truncate(uint32_t partition, const aside_unseen *unseen, bool *done)
 	return unless_locked(status);
 }
 
+/* Of these, the ids of a query's rows. */
+static Datum
+found_ids(int64_t *ids, size_t *count)
+{
+	*count = SPI_processed;
+	for (size_t i = 0; i < *count; i++)
+		ids[i] = aside_number_at(i, 1);
+	return aside_event_array(ids, *count);
+}
+
+/* What somebody else has locked stays where it is. What was carried over before stays as it is. */
 aside_status
-aside_event_carry_over(uint32_t partition, const int64_t *events, size_t count)
+aside_event_carry_over(uint32_t partition, const int64_t *events, size_t count, int64_t *carried, size_t *ncarried)
 {
 	aside_status status = ASIDE_OK;
 
+	*ncarried = 0;
 	ASIDE_TRY(status);
 	{
 		Oid			types[1] = {INT8ARRAYOID};
 		int			to = aside_current_partition();
+		Datum		all;
 		Datum		values[1];
 
 		aside_begin_work();
-		values[0] = aside_event_array(events, count);
+		all = aside_event_array(events, count);
+		aside_run_query(psprintf("SELECT id FROM aside.event_%u WHERE id = ANY ($1) AND command IS DISTINCT FROM 'moved' FOR UPDATE SKIP LOCKED",
+								 partition), 1, types, &all, NULL, SPI_OK_SELECT);
+		values[0] = found_ids(carried, ncarried);
 		aside_run_query(psprintf("INSERT INTO aside.event_log_%d (handler, kind, events, attempt, at, next_at, sqlstate, message, "
 						   "detail, hint, context) "
 						   "SELECT handler, kind, ARRAY(SELECT unnest(events) INTERSECT SELECT unnest($1)), attempt, at, next_at, "
 						   "sqlstate, message, detail, hint, context FROM aside.event_log_%u WHERE events && $1", to, partition),
 				  1, types, values, NULL, SPI_OK_INSERT);
 		aside_run_query(psprintf("INSERT INTO aside.event_%d (id, txid" ASIDE_EVENT_CONTENT_NAMES ") "
-								 "SELECT id, pg_current_xact_id()" ASIDE_EVENT_CONTENT_NAMES " FROM aside.event_%u WHERE id = ANY ($1)",
-								 to, partition),
+								 "SELECT id, pg_current_xact_id()" ASIDE_EVENT_CONTENT_NAMES " FROM aside.event_%u WHERE id = ANY ($1) "
+								 "AND command IS DISTINCT FROM 'moved'", to, partition),
 				  1, types, values, NULL, SPI_OK_INSERT);
 		/* The old copies do not belong to a channel any more. */
-		aside_run_query(psprintf("UPDATE aside.event_%u SET channel = '', command = 'moved' WHERE id = ANY ($1)", partition),
-				  1, types, values, NULL, SPI_OK_UPDATE);
+		aside_run_query(psprintf("UPDATE aside.event_%u SET channel = '', command = 'moved' WHERE id = ANY ($1) AND command IS DISTINCT FROM 'moved'",
+								 partition), 1, types, values, NULL, SPI_OK_UPDATE);
+		aside_run_query(psprintf("SELECT DISTINCT id FROM aside.event_%u WHERE id = ANY ($1) AND command = 'moved'", partition), 1, types, &all,
+						NULL, SPI_OK_SELECT);
+		(void) found_ids(carried, ncarried);
 		aside_end_work();
 	}
 	ASIDE_END_TRY();

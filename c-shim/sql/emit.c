@@ -2,6 +2,7 @@
  * sql/emit.c
  *	  async_event_emit(). It must cost little more than an INSERT.
  */
+#include "call/call.h"
 #include "coordinator/coordinator.h"
 #include "definitions/definition.h"
 #include "events/row.h"
@@ -62,6 +63,19 @@ due_at(FunctionCallInfo fcinfo, TimestampTz now, bool *none)
 	if (TIMESTAMP_IS_NOEND(due))
 		refuse(ERRCODE_INVALID_PARAMETER_VALUE, "time of an event must not be infinity");
 	return due;
+}
+
+/* What holds for this event instead of its handlers' options. */
+static void
+check_limits(FunctionCallInfo fcinfo)
+{
+	if (!PG_ARGISNULL(9) && PG_GETARG_INT32(9) < 1)
+		refuse(ERRCODE_INVALID_PARAMETER_VALUE, "argument \"max_attempts\" of an event must be at least 1");
+	for (int i = 10; i < 12; i++)
+		if (!PG_ARGISNULL(i) && aside_patience(fcinfo, i) <= 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("argument \"%s\" of an event must be longer than zero", i == 10 ? "timeout" : "expires")));
 }
 
 /* Longer ones do not fit into their index. */
@@ -157,7 +171,7 @@ check_quota(Oid role)
 
 /*
  * async_event_emit(channel text, payload jsonb, key text, delay interval, run_at timestamptz, priority int,
- * unique_key text, on_conflict text, headers jsonb) returns bigint
+ * unique_key text, on_conflict text, headers jsonb, max_attempts int, timeout interval, expires interval) returns bigint
  */
 Datum
 aside_async_event_emit(PG_FUNCTION_ARGS)
@@ -167,7 +181,7 @@ aside_async_event_emit(PG_FUNCTION_ARGS)
 		int			argument;
 		int			column;
 	}			taken[] = {
-		{1, EVENT_PAYLOAD}, {2, EVENT_KEY}, {5, EVENT_PRIORITY}, {6, EVENT_UNIQUE_KEY}, {8, EVENT_HEADERS},
+		{1, EVENT_PAYLOAD}, {2, EVENT_KEY}, {5, EVENT_PRIORITY}, {6, EVENT_UNIQUE_KEY}, {8, EVENT_HEADERS}, {9, EVENT_MAX_ATTEMPTS},
 	};
 	TimestampTz now = GetCurrentTimestamp();
 	const char *conflict = PG_ARGISNULL(7) ? "reject" : text_to_cstring(PG_GETARG_TEXT_PP(7));
@@ -193,6 +207,7 @@ aside_async_event_emit(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(6))
 		check_unique_key(PG_GETARG_DATUM(0), PG_GETARG_DATUM(6));
 	due = due_at(fcinfo, now, &at_once);
+	check_limits(fcinfo);
 	tables = aside_event_tables();
 	aside_check_tables_owner(tables.owner);
 	partition = aside_current_partition();
@@ -213,6 +228,10 @@ aside_async_event_emit(PG_FUNCTION_ARGS)
 			aside_set_event(&row, taken[i].column, PG_GETARG_DATUM(taken[i].argument));
 	if (!at_once)
 		aside_set_event(&row, EVENT_RUN_AT, TimestampTzGetDatum(due));
+	if (!PG_ARGISNULL(10))
+		aside_set_event(&row, EVENT_TIMEOUT_MS, Int32GetDatum(Min((aside_patience(fcinfo, 10) + 999) / 1000, INT_MAX)));
+	if (!PG_ARGISNULL(11))
+		aside_set_event(&row, EVENT_EXPIRES, DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(now), PG_GETARG_DATUM(11)));
 	aside_set_event(&row, EVENT_EMITTED, TimestampTzGetDatum(now));
 	aside_set_event(&row, EVENT_EMITTED_BY, ObjectIdGetDatum(GetUserId()));
 	aside_set_event(&row, EVENT_DEPTH, Int32GetDatum(aside_event_depth + 1));

@@ -8,7 +8,7 @@ use crate::hosts::world::{done, no_memory};
 use aside_core::async_event::EventStore;
 use aside_core::async_event::complaints::Complaint;
 use aside_core::async_event::host::Ask;
-use aside_core::async_event::spec::{Command, EventPlace, Fetched, Former, Known, LogEntry, Notification, Spec};
+use aside_core::async_event::spec::{Command, Committed, EventPlace, Fetched, Former, Known, LogEntry, Notification, Spec};
 use aside_core::caller::process::CallerState;
 use aside_core::coordinator::host::{Host, Line, Lost};
 use aside_core::coordinator::runner::{Runner, Work};
@@ -95,6 +95,10 @@ fn logged<'e>(entry: &'e LogEntry, one: &'e mut [i64; 1]) -> aside_log_entry {
             out.tid = *tid;
             one[0] = *event;
         }
+        LogEntry::Expired { handler, partition, event } => {
+            (out.kind, out.handler, out.partition) = (aside_log_kind::ASIDE_LOG_EXPIRED, *handler, u32::from(*partition));
+            one[0] = *event;
+        }
         LogEntry::Cancelled { partition, event, handler } => {
             (out.kind, out.handler, out.partition) = (aside_log_kind::ASIDE_LOG_CANCELLED, handler.unwrap_or(0), u32::from(*partition));
             one[0] = *event;
@@ -117,6 +121,8 @@ unsafe fn fetched(data: *const aside_fetched, count: usize) -> Result<Vec<Fetche
         handler: k.handler,
         attempts: k.attempts,
         next_at: (k.next_at != 0).then_some(k.next_at),
+        asked: k.asked != 0,
+        put_offs: k.put_offs,
         unfinished: k.unfinished != 0,
         paused: k.paused != 0,
     };
@@ -133,6 +139,11 @@ unsafe fn fetched(data: *const aside_fetched, count: usize) -> Result<Vec<Fetche
             priority: e.priority,
             run_at: e.run_at,
             timed: e.timed != 0,
+            max_attempts: (e.max_attempts != 0).then_some(e.max_attempts),
+            timeout_ms: (e.timeout_ms != 0).then_some(e.timeout_ms),
+            expires: (e.expires != 0).then_some(e.expires),
+            first_txid: (e.first_txid != 0).then_some(e.first_txid),
+            timed_txid: (e.timed_txid != 0).then_some(e.timed_txid),
             known: memory::collect(slice(e.known, e.nknown).iter().map(known), WHAT)?,
             command: (e.cancels != 0).then_some(Command::Cancel(e.cancelled)),
         })
@@ -286,9 +297,13 @@ impl EventStore for Events<'_> {
         let places = places.iter().map(|place| EventPlace { id: place.id, partition: place.partition as u8, tid: place.tid });
         memory::collect(places, WHAT).map_err(|no| self.no_memory(no))
     }
-    fn acknowledged(&self, handler: u32, partition: u8, events: &[i64]) -> Result<bool, Saved> {
-        let mut are = false;
-        done(host_call!(self.t, acknowledged(handler, u32::from(partition), events.as_ptr(), events.len(), &mut are))).map(|()| are)
+    fn committed(&self, handler: u32, partition: u8, events: &[i64]) -> Result<Vec<Committed>, Saved> {
+        let no = |no| self.no_memory(no);
+        let mut out = Vec::new();
+        memory::extend(&mut out, events.len(), aside_committed::default(), WHAT).map_err(no)?;
+        done(host_call!(self.t, committed(handler, u32::from(partition), events.as_ptr(), events.len(), out.as_mut_ptr())))?;
+        let committed = |c: &aside_committed| Committed { done: c.done != 0, put_offs: c.put_offs, until: c.until };
+        memory::collect(out.iter().map(committed), WHAT).map_err(no)
     }
     fn record(&self, entries: &[LogEntry]) -> Result<(), Saved> {
         let no = |no| self.no_memory(no);
@@ -345,8 +360,12 @@ impl EventStore for Events<'_> {
         let mut truncated = false;
         done(host_call!(self.t, truncate(u32::from(partition), &unseen(transactions), &mut truncated))).map(|()| truncated)
     }
-    fn carry_over(&self, partition: u8, events: &[i64]) -> Result<(), Saved> {
-        done(host_call!(self.t, carry_over(u32::from(partition), events.as_ptr(), events.len())))
+    fn carry_over(&self, partition: u8, events: &[i64]) -> Result<Vec<i64>, Saved> {
+        let (mut carried, mut count) = (Vec::new(), 0);
+        memory::extend(&mut carried, events.len(), 0i64, WHAT).map_err(|no| self.no_memory(no))?;
+        done(host_call!(self.t, carry_over(u32::from(partition), events.as_ptr(), events.len(), carried.as_mut_ptr(), &mut count)))?;
+        carried.truncate(count);
+        Ok(carried)
     }
     fn compact_keys(&self) -> Result<(), Saved> {
         done(host_call!(self.t, compact_keys()))

@@ -1,7 +1,7 @@
 //! The core's `WorkerHost` over `aside_worker_host`.
 
-use crate::abi::{self, aside_output, aside_ran, aside_refusal, aside_status, aside_worker_host};
-use crate::bytes::{lend, lend_optional, optional};
+use crate::abi::{self, aside_output, aside_put_off, aside_ran, aside_refusal, aside_status, aside_worker_host};
+use crate::bytes::{lend, lend_optional, optional, slice};
 use crate::convert::{copied, lent};
 use crate::export::{FromC, Refused, Vtable};
 use crate::hosts::world::{done, no_memory};
@@ -205,12 +205,18 @@ impl WorkerHost for WorkerSide<'_> {
         done(host_call!(self.t, run_routine(lend(routine), args.as_ptr(), args.len(), columns.as_ptr(), columns.len(), sink.cast())))
     }
     fn run_events(&self, handler: &[u8], batch: &[u8]) -> Result<Ran, Saved> {
-        let mut ran = aside_ran::ASIDE_RAN;
-        done(host_call!(self.t, run_events(lend(handler), lend(batch), &mut ran))).map(|()| match ran {
-            aside_ran::ASIDE_RAN => Ran::Done,
-            aside_ran::ASIDE_MISPLACED => Ran::Misplaced,
-            _ => Ran::Unwanted,
-        })
+        let (mut ran, mut data, mut count) = (aside_ran::ASIDE_RAN, std::ptr::null(), 0);
+        done(host_call!(self.t, run_events(lend(handler), lend(batch), &mut ran, &mut data, &mut count)))?;
+        match ran {
+            aside_ran::ASIDE_RAN => {
+                // SAFETY: on ASIDE_OK the shim lends the array until its next call.
+                let put_off: &[aside_put_off] = unsafe { slice(data, count) };
+                let put_off = put_off.iter().map(|p| PutOff { event: p.event, until: p.until });
+                memory::collect(put_off, "events that were put off").map(Ran::Done).map_err(|no| no_memory(&self.t.world, no))
+            }
+            aside_ran::ASIDE_MISPLACED => Ok(Ran::Misplaced),
+            _ => Ok(Ran::Unwanted),
+        }
     }
     fn record_chunk(&self, attempt: &[u8], processed: u64) -> Result<(), Saved> {
         done(host_call!(self.t, record_chunk(lend(attempt), processed)))

@@ -56,6 +56,25 @@ CALL until('(SELECT count(*) FROM aside.events WHERE handler = ''poison'' AND st
 SELECT payload, headers, state FROM aside.events WHERE handler = 'poison' ORDER BY id;
 SELECT count(*) FROM aside.dead_events WHERE handler = 'poison';
 
+-- What a handler says of an event
+CREATE FUNCTION bill(e aside.event) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF e.payload ? 'closed' THEN
+        PERFORM async_event_discard('the account is closed');
+    ELSIF NOT EXISTS (SELECT FROM parcel WHERE customer = e.payload ->> 'customer') THEN
+        PERFORM async_event_snooze('50 ms');                  -- or until => a time
+    END IF;
+END $$;
+SELECT async_event_on('bill', 'bill(aside.event)');
+SELECT async_event_emit('bill', '{"customer": "carol"}');
+SELECT async_event_emit('bill', '{"customer": "dave", "closed": true}', max_attempts => 20, expires => '1 hour');
+CALL until('EXISTS (SELECT FROM aside.dead_events WHERE handler = ''bill'')');
+SELECT attempts, sqlstate, message FROM aside.dead_events WHERE handler = 'bill';
+INSERT INTO parcel VALUES ('carol', 1);
+CALL until('EXISTS (SELECT FROM aside.events WHERE handler = ''bill'' AND state = ''done'')');
+SELECT payload, state, attempts FROM aside.events WHERE handler = 'bill' ORDER BY id;
+SELECT async_event_off('bill');
+
 SELECT async_event_off('order'), async_event_off('poison');
 DROP TABLE parcel;
-DROP FUNCTION ship, ship_all, poison;
+DROP FUNCTION ship, ship_all, poison, bill;

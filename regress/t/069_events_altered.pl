@@ -1,5 +1,6 @@
 # Claim: while handlers are altered and replaced at random, every event is handled once by each handler that it is for, and events
 # of one key in the order of their ids; neither a killed worker nor a killed coordinator changes that.
+# Nor does it matter to events that are put off, given up, changed or expire.
 # ASIDE_TEST_EVENTS: how many are emitted; 6000 unless told.
 
 use strict;
@@ -85,6 +86,43 @@ is($mon->value(q{SELECT count(*) FROM (SELECT id, lag(id) OVER (PARTITION BY key
 is($mon->value('SELECT count(*) FROM aside.dead_events'), 0, 'and none is dead');
 # What "moved" left: nothing that came while the channel was its own.
 is($mon->value(q{SELECT count(*) FROM aside.event_handler WHERE former @> '[{"until": null}]'}), 0, 'no channel that was left is open for ever');
+
+# What handlers and emitters say of events, while workers and coordinators end.
+$mon->value(<<'SQL');
+CREATE TABLE effects (n serial, id bigint, what text, snoozes int);
+GRANT ALL ON effects, effects_n_seq TO other;
+CREATE FUNCTION judge(e aside.event) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE so_far int := (SELECT count(*) FROM public.effects f WHERE f.id = e.id);
+BEGIN
+	IF so_far < (e.payload ->> 'snoozes')::int THEN
+		INSERT INTO public.effects (id, what) VALUES (e.id, 'snoozed');
+		PERFORM async_event_snooze(random() * interval '100 ms');
+		RETURN;
+	END IF;
+	IF e.payload ? 'discard' THEN PERFORM async_event_discard('no'); END IF;
+	INSERT INTO public.effects (id, what, snoozes) VALUES (e.id, 'done', (e.payload ->> 'snoozes')::int);
+END $$;
+SELECT async_event_on('judged', 'judge(aside.event)', name => 'one', max_attempts => 100, backoff => '10 ms', batch_size => 5, concurrency => 2);
+SQL
+my ($judged, $rounds) = (0, 12);
+for my $round (1 .. $rounds)
+{
+	$mon->value(qq{SELECT count(async_event_emit('judged', jsonb_build_object('snoozes', i % 3) || CASE WHEN i % 7 = 0 THEN '{"discard": 1}'::jsonb ELSE '{}' END,
+		expires => CASE WHEN i % 11 = 0 THEN interval '5 ms' END, delay => CASE WHEN i % 5 = 0 THEN interval '200 ms' END)) FROM generate_series(1, 40) i});
+	$judged += 40;
+	$mon->value(q{SELECT count(async_event_update(id, run_at => now() + random() * interval '300 ms', priority => 1))
+		FROM aside.events WHERE channel = 'judged' AND state IN ('waiting', 'delayed', 'retrying') AND id % 4 = 0});
+	$mon->value(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type ~ '^pg_aside' AND backend_type !~ 'launcher'
+		ORDER BY random() LIMIT 1}) if $round % 3 == 0;
+}
+ok($mon->until(q{SELECT NOT EXISTS (SELECT FROM aside.events WHERE channel = 'judged' AND state NOT IN ('done', 'dead', 'expired'))}, 120),
+	'every event that is put off, given up, changed or expires comes to an end');
+is($mon->value(q{SELECT count(*) - count(DISTINCT id) FROM effects WHERE what = 'done'}), 0, 'what is done was done once');
+is($mon->value(q{SELECT count(*) FROM effects f WHERE what = 'done' AND snoozes <> (SELECT count(*) FROM effects s WHERE s.id = f.id AND s.what = 'snoozed')}),
+	0, 'each time that one was put off what it did is there');
+is($mon->value(q{SELECT count(*) FROM aside.dead_events WHERE handler = 'one' AND (sqlstate <> 'PA001' OR NOT payload ? 'discard')}), 0,
+	'only what was given up is dead');
+is($mon->value(q{SELECT count(*) FROM aside.dead_events d JOIN effects f ON f.id = d.id AND f.what = 'done'}), 0, 'and none of that is done');
 finish_all(@emitters, $mon);
 $node->stop;
 done_testing();

@@ -315,10 +315,18 @@ pub enum SinkStop {
     CallerGone,
 }
 
-/// What a handler has done about a batch of events.
+/// A handler has put an event off until then: what it did is committed, and no attempt is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PutOff {
+    pub event: i64,
+    pub until: i64,
+}
+
+/// What a handler has done about a batch of events.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ran {
-    Done,
+    /// All of it, but for these.
+    Done(Vec<PutOff>),
     /// Nothing: the events are not where they were looked for.
     Misplaced,
     /// Nothing: the handler is paused, gone, or another one than it was.

@@ -54,6 +54,9 @@ sqlstates! {
     INTERNAL_ERROR = b"XX000";
 }
 
+/// A handler gives up an event. The server does not know this one.
+pub const EVENT_DISCARDED: u32 = sqlstate(b"PA001");
+
 /// How grave; the order is the server's and that of `aside_severity`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 #[repr(u32)]

@@ -72,7 +72,12 @@ CREATE TABLE aside.event_0 (
     target bigint,
     attempts int NOT NULL DEFAULT 0,
     command text,
-    depth int NOT NULL DEFAULT 0
+    depth int NOT NULL DEFAULT 0,
+    max_attempts int,
+    timeout_ms int,
+    expires timestamptz,
+    first_txid xid8,
+    timed_txid xid8
 ) WITH (autovacuum_enabled = false);
 CREATE INDEX event_0_txid ON aside.event_0 (txid);
 CREATE INDEX event_0_id ON aside.event_0 (id);
@@ -98,8 +103,8 @@ CREATE TABLE aside.event_log_0 (
 ) WITH (autovacuum_enabled = false);
 CREATE TABLE aside.event_log_1 (LIKE aside.event_log_0 INCLUDING ALL) WITH (autovacuum_enabled = false);
 CREATE TABLE aside.event_log_2 (LIKE aside.event_log_0 INCLUDING ALL) WITH (autovacuum_enabled = false);
--- Done, dead or cancelled.
-CREATE FUNCTION aside.event_kind_ends(kind "char") RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN kind IN ('d', 'x', 'c');
+-- Done, dead, cancelled or expired.
+CREATE FUNCTION aside.event_kind_ends(kind "char") RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN kind IN ('d', 'x', 'c', 'e');
 COMMENT ON FUNCTION aside.event_kind_ends("char") IS 'Does this kind of line in the log mean that the event has ended for the handler?';
 CREATE FUNCTION aside.event_by(channel text, target bigint) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
     RETURN CASE WHEN target IS NULL THEN 'channel ' || channel ELSE 'handler ' || target END;
@@ -116,11 +121,13 @@ CREATE VIEW aside.event_addresses AS
     UNION ALL SELECT aside.event_by(NULL, h.id), 0, 9223372036854775807, h.id, NULL, h.paused, h.ordered FROM aside.event_handler h;
 COMMENT ON VIEW aside.event_addresses IS
     'Maps the address of an event, a channel or one handler, to the handlers that handle it: those with ids above "since", up to "until".';
+COMMENT ON COLUMN aside.event_0.first_txid IS 'The transaction that wrote the event first, if it was changed since.';
+COMMENT ON COLUMN aside.event_0.timed_txid IS 'The transaction that changed its time.';
 COMMENT ON TABLE aside.event_0 IS 'Emitted events: one of three partitions that are used in turn.';
 COMMENT ON TABLE aside.event_1 IS 'Emitted events: a partition, like aside.event_0.';
 COMMENT ON TABLE aside.event_2 IS 'Emitted events: a partition, like aside.event_0.';
 COMMENT ON TABLE aside.event_log_0 IS
-    'What happened to the events of the partition of the same number. Kind: a = an attempt begins, w = the attempt was not made after all, d = done, f = failed and will be retried, x = dead, c = cancelled.';
+    'What happened to the events of the partition of the same number. Kind: a = an attempt begins, w = the attempt was not made after all, d = done, f = failed and will be retried, x = dead, c = cancelled, s = put off by the handler, u = another time was asked for, e = expired.';
 COMMENT ON TABLE aside.event_log_1 IS 'What happened to the events of the partition of the same number, like aside.event_log_0.';
 COMMENT ON TABLE aside.event_log_2 IS 'What happened to the events of the partition of the same number, like aside.event_log_0.';
 
@@ -143,6 +150,8 @@ CREATE TABLE aside.event_dead (
     died timestamptz NOT NULL DEFAULT clock_timestamp(),
     errors jsonb,
     unique_key text,
+    max_attempts int,
+    timeout_ms int,
     PRIMARY KEY (id, handler)
 );
 COMMENT ON COLUMN aside.event_dead.emitted_by IS 'Name of the role that emitted the event. NULL for a notification.';

@@ -1,15 +1,15 @@
 -- Role: events are emitted, cancelled and emitted again. What users call is in c-shim/sql/emit.c and c-shim/sql/event.c.
 
 CREATE FUNCTION aside.event_put(channel text, payload jsonb, key text, priority int, headers jsonb, emitted_by oid, target bigint,
-    command text, unique_key text DEFAULT NULL, id bigint DEFAULT aside.event_next_id()) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+    command text, unique_key text DEFAULT NULL, id bigint DEFAULT aside.event_next_id(), max_attempts int DEFAULT NULL, timeout_ms int DEFAULT NULL) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    EXECUTE format('INSERT INTO aside.event_%s (id, txid, channel, payload, key, priority, headers, emitted, emitted_by, target, command, unique_key)
-        VALUES ($1, pg_current_xact_id(), $2, $3, $4, $5, $6, clock_timestamp(), $7, $8, $9, $10)',
+    EXECUTE format('INSERT INTO aside.event_%s (id, txid, channel, payload, key, priority, headers, emitted, emitted_by, target, command, unique_key, max_attempts, timeout_ms)
+        VALUES ($1, pg_current_xact_id(), $2, $3, $4, $5, $6, clock_timestamp(), $7, $8, $9, $10, $11, $12)',
         (SELECT c.partition FROM aside.event_control c))
-    USING id, channel, payload, key, priority, headers, emitted_by, target, command, unique_key;
+    USING id, channel, payload, key, priority, headers, emitted_by, target, command, unique_key, max_attempts, timeout_ms;
     RETURN id;
 END $$;
-COMMENT ON FUNCTION aside.event_put(text, jsonb, text, int, jsonb, oid, bigint, text, text, bigint) IS
+COMMENT ON FUNCTION aside.event_put(text, jsonb, text, int, jsonb, oid, bigint, text, text, bigint, int, int) IS
     'Emits events that async_event_emit does not: commands to the coordinator, and dead events again.';
 
 -- Plans are kept: one that was made while the table was small must not scan it when it is large.
@@ -161,11 +161,65 @@ BEGIN
         DELETE FROM aside.event_dead d WHERE d.id = dead.id AND d.handler = found.id;
         PERFORM aside.event_put(dead.channel, dead.payload, dead.key, dead.priority,
             coalesce(dead.headers, '{}') || jsonb_build_object('redriven', dead.id), emitter, found.id,
-            CASE WHEN dead.emitted_by IS NULL THEN 'notify' END, dead.unique_key, new_id);
+            CASE WHEN dead.emitted_by IS NULL THEN 'notify' END, dead.unique_key, new_id, dead.max_attempts, dead.timeout_ms);
         count := count + 1;
     END LOOP;
     RETURN count;
 END $$;
+
+-- The row stays in its partition, and with it what the log says of it.
+CREATE FUNCTION aside.async_event_update(caller oid, id bigint, payload jsonb, run_at timestamptz, priority int) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+DECLARE
+    emitter oid;
+    its_channel text;
+    its_target bigint;
+    partition int;
+    tried bigint[];
+BEGIN
+    IF id IS NULL THEN
+        RAISE EXCEPTION 'event id must not be null' USING ERRCODE = '22004';
+    END IF;
+    IF NOT isfinite(run_at) THEN
+        RAISE EXCEPTION 'time of an event must not be infinity' USING ERRCODE = '22023';
+    END IF;
+    -- The coordinator may carry it over meanwhile.
+    FOR attempt IN 0 .. 1 LOOP
+        FOR i IN 0 .. 2 LOOP
+            EXECUTE format('SELECT e.emitted_by, e.channel, e.target FROM aside.event_%s e WHERE e.id = $1 AND e.command IS NULL FOR UPDATE', i)
+                INTO emitter, its_channel, its_target USING id;
+            IF emitter IS NOT NULL THEN
+                partition := i;
+                EXIT;
+            END IF;
+        END LOOP;
+        EXIT WHEN partition IS NOT NULL;
+    END LOOP;
+    IF partition IS NULL THEN
+        RETURN false;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = caller AND (r.rolsuper OR pg_has_role(caller, emitter, 'USAGE'))) THEN
+        RAISE EXCEPTION 'permission denied for event %', id USING ERRCODE = '42501', DETAIL = 'Another role emitted it.';
+    END IF;
+    SELECT array_agg(h.handler_id) FILTER (WHERE f.next_at IS NOT NULL) INTO tried
+        FROM aside.event_handled_by h LEFT JOIN aside.event_fates f ON f.of_event = async_event_update.id AND f.by_handler = h.handler_id
+        WHERE h.by = aside.event_by(its_channel, its_target) AND h.since < async_event_update.id AND async_event_update.id <= h.until
+            AND aside.event_state(f.done, f.dead, f.cancelled, f.expired, f.begun, f.ended, f.failed, NULL) IN ('waiting', 'retrying')
+        HAVING count(*) > 0;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('UPDATE aside.event_%s e SET payload = coalesce($2, e.payload), run_at = coalesce($3, e.run_at), priority = coalesce($4, e.priority),
+            txid = pg_current_xact_id(), first_txid = coalesce(e.first_txid, e.txid),
+            timed_txid = CASE WHEN $3 IS NULL THEN e.timed_txid ELSE pg_current_xact_id() END
+        WHERE e.id = $1 AND e.command IS NULL', partition) USING id, payload, run_at, priority;
+    IF run_at IS NOT NULL AND tried IS NOT NULL THEN
+        EXECUTE format('INSERT INTO aside.event_log_%s (handler, kind, events, next_at) SELECT h, ''u'', ARRAY[$1], $2 FROM unnest($3) h', partition)
+            USING id, run_at, tried;
+    END IF;
+    RETURN true;
+END $$;
+COMMENT ON FUNCTION aside.async_event_update(oid, bigint, jsonb, timestamptz, int) IS 'Does the work of async_event_update for the role given first.';
 
 CREATE FUNCTION aside.async_event_purge(caller oid, name text, older interval) RETURNS bigint LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
@@ -187,8 +241,14 @@ COMMENT ON FUNCTION aside.async_event_purge(oid, text, interval) IS 'Does the wo
 
 CREATE FUNCTION async_event_emit(channel text, payload jsonb DEFAULT NULL, key text DEFAULT NULL, delay interval DEFAULT NULL,
     run_at timestamptz DEFAULT NULL, priority int DEFAULT 0, unique_key text DEFAULT NULL, on_conflict text DEFAULT 'reject',
-    headers jsonb DEFAULT NULL) RETURNS bigint
+    headers jsonb DEFAULT NULL, max_attempts int DEFAULT NULL, timeout interval DEFAULT NULL, expires interval DEFAULT NULL) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_async_event_emit';
+CREATE FUNCTION async_event_update(id bigint, payload jsonb DEFAULT NULL, run_at timestamptz DEFAULT NULL, priority int DEFAULT NULL) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
+CREATE FUNCTION async_event_snooze(delay interval DEFAULT NULL, until timestamptz DEFAULT NULL) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_async_event_snooze';
+CREATE FUNCTION async_event_discard(reason text) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_async_event_discard';
 CREATE FUNCTION async_event_cancel(id bigint) RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
 CREATE FUNCTION async_event_redrive(name text, ids bigint[] DEFAULT NULL) RETURNS bigint
@@ -196,7 +256,13 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
 CREATE FUNCTION async_event_purge(name text, older interval DEFAULT NULL) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
 
-COMMENT ON FUNCTION async_event_emit(text, jsonb, text, interval, timestamptz, int, text, text, jsonb) IS
+COMMENT ON FUNCTION async_event_update(bigint, jsonb, timestamptz, int) IS
+    'Changes payload, time or priority of an event that waits. NULL means unchanged. Returns false if it waits for no handler. An attempt that has begun goes on with what it has.';
+COMMENT ON FUNCTION async_event_snooze(interval, timestamptz) IS
+    'Within a handler: the event comes again after the delay, or at the time. What the handler does commits, and no attempt is counted.';
+COMMENT ON FUNCTION async_event_discard(text) IS
+    'Within a handler: raises an error, and the event is dead at once, whatever attempts are left.';
+COMMENT ON FUNCTION async_event_emit(text, jsonb, text, interval, timestamptz, int, text, text, jsonb, int, interval, interval) IS
     'Emits an event, which takes effect when the transaction commits: each handler of the channel then handles it, with its effects exactly once. Returns the event''s id.';
 COMMENT ON FUNCTION async_event_cancel(bigint) IS
     'Cancels an event when the transaction commits, and frees its unique key. Returns false if the event has ended, or does not exist.';
@@ -208,6 +274,7 @@ COMMENT ON FUNCTION async_event_purge(text, interval) IS
     'Deletes the dead events of a handler that died longer ago than that. NULL means all of them. Returns how many.';
 
 GRANT EXECUTE ON FUNCTION
-    async_event_emit(text, jsonb, text, interval, timestamptz, int, text, text, jsonb),
+    async_event_emit(text, jsonb, text, interval, timestamptz, int, text, text, jsonb, int, interval, interval),
+    async_event_update(bigint, jsonb, timestamptz, int), async_event_snooze(interval, timestamptz), async_event_discard(text),
     async_event_cancel(bigint), async_event_redrive(text, bigint[]), async_event_purge(text, interval)
 TO aside_user;

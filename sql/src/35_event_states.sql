@@ -27,30 +27,33 @@ CREATE VIEW aside.event_handled_by AS
 -- What the log says of each event for each handler.
 CREATE VIEW aside.event_fates AS
     SELECT o.event AS of_event, o.handler AS by_handler, bool_or(o.kind = 'd') AS done, bool_or(o.kind = 'x') AS dead,
-        bool_or(o.kind = 'c') AS cancelled, count(*) FILTER (WHERE o.kind = 'a') AS begun,
-        count(*) FILTER (WHERE o.kind IN ('w', 'd', 'f', 'x', 'c')) AS ended, count(*) FILTER (WHERE o.kind = 'f') AS failed,
+        bool_or(o.kind = 'c') AS cancelled, bool_or(o.kind = 'e') AS expired, count(*) FILTER (WHERE o.kind = 'a') AS begun,
+        count(*) FILTER (WHERE o.kind IN ('w', 'd', 'f', 'x', 'c', 's')) AS ended, count(*) FILTER (WHERE o.kind = 'f') AS failed,
+        -- somebody asked for that time
+        (max(ARRAY[o.at, o.next_at]) FILTER (WHERE o.kind IN ('s', 'u')))[2] AS asked_for,
         -- one that was not made is the last that was begun
-        max(o.attempt) - ((pg_catalog.array_agg(o.kind ORDER BY o.at DESC))[1] = 'w')::int AS counted, max(o.next_at) AS next_at, max(o.at) AS changed,
+        max(o.attempt) - ((pg_catalog.array_agg(o.kind ORDER BY o.at DESC) FILTER (WHERE o.kind <> 'u'))[1] IN ('w', 's'))::int AS counted,
+        (max(ARRAY[o.at, o.next_at]) FILTER (WHERE o.next_at IS NOT NULL))[2] AS next_at, max(o.at) AS changed,
         (pg_catalog.array_agg(o.sqlstate ORDER BY o.at DESC) FILTER (WHERE o.sqlstate IS NOT NULL))[1] AS sqlstate,
         -- the last one, without holding all
         (max(ARRAY[pg_catalog.to_char(o.at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'), o.message]) FILTER (WHERE o.message IS NOT NULL))[2] AS message
     FROM aside.event_log o GROUP BY o.event, o.handler;
-CREATE FUNCTION aside.event_state(done boolean, dead boolean, cancelled boolean, begun bigint, ended bigint, failed bigint, run_at timestamptz)
+CREATE FUNCTION aside.event_state(done boolean, dead boolean, cancelled boolean, expired boolean, begun bigint, ended bigint, failed bigint, run_at timestamptz)
 RETURNS text LANGUAGE sql VOLATILE AS $$
-    SELECT CASE WHEN done THEN 'done' WHEN dead THEN 'dead' WHEN cancelled THEN 'cancelled' WHEN begun OPERATOR(pg_catalog.>) ended THEN 'running'
+    SELECT CASE WHEN done THEN 'done' WHEN dead THEN 'dead' WHEN cancelled THEN 'cancelled' WHEN expired THEN 'expired' WHEN begun OPERATOR(pg_catalog.>) ended THEN 'running'
         WHEN failed OPERATOR(pg_catalog.>) 0 THEN 'retrying' WHEN run_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp() THEN 'delayed' ELSE 'waiting' END $$;
-COMMENT ON FUNCTION aside.event_state(boolean, boolean, boolean, bigint, bigint, bigint, timestamptz) IS
+COMMENT ON FUNCTION aside.event_state(boolean, boolean, boolean, boolean, bigint, bigint, bigint, timestamptz) IS
     'Returns the state of an event for one handler, given the event''s row in aside.event_fates. NULLs mean that the log has no line of it.';
 -- The tables have no statistics, and are guessed to be small. A full join, kept apart from all conditions, is never a nested loop.
 CREATE VIEW aside.event_states AS
     SELECT s.*,
-        CASE WHEN s.handler_id IS NOT NULL THEN aside.event_state(s.done, s.dead, s.cancelled, s.begun, s.ended, s.failed, s.run_at) END AS state,
+        CASE WHEN s.handler_id IS NOT NULL THEN aside.event_state(s.done, s.dead, s.cancelled, s.expired, s.begun, s.ended, s.failed, coalesce(s.asked_for, s.run_at)) END AS state,
         CASE WHEN s.handler_id IS NOT NULL THEN coalesce(s.counted, 0)::int END AS attempts
     FROM (
         SELECT p.*, l.*
         FROM (
             SELECT e.id, e.channel, e.payload, e.key, e.priority, e.run_at, e.unique_key, e.headers, e.emitted, e.emitted_by,
-                h.handler_id, h.handler, h.handler_owner
+                e.max_attempts, e.timeout_ms, e.expires, h.handler_id, h.handler, h.handler_owner
             FROM aside.event_rows e
             LEFT JOIN aside.event_handled_by h ON h.since < e.id AND e.id <= h.until
                 AND h.by = aside.event_by(e.channel, e.target)
@@ -87,7 +90,7 @@ BEGIN
         RAISE EXCEPTION 'event id must not be null' USING ERRCODE = '22004';
     END IF;
     RETURN QUERY SELECT s.handler, s.state, s.attempts, CASE WHEN s.may THEN s.sqlstate END, CASE WHEN s.may THEN s.message END, s.next_at
-        FROM (SELECT h.handler, aside.event_state(f.done, f.dead, f.cancelled, f.begun, f.ended, f.failed, e.run_at) AS state,
+        FROM (SELECT h.handler, aside.event_state(f.done, f.dead, f.cancelled, f.expired, f.begun, f.ended, f.failed, coalesce(f.asked_for, e.run_at)) AS state,
                   coalesce(f.counted, 0)::int AS attempts, f.sqlstate, f.message, f.next_at, e.emitted_by,
                   super OR coalesce(pg_has_role(caller, h.handler_owner, 'USAGE'), false) AS may
               FROM aside.event_rows e JOIN aside.event_handled_by h ON h.since < e.id AND e.id <= h.until
@@ -116,5 +119,5 @@ COMMENT ON FUNCTION async_event_state(bigint) IS
 -- The views of users ask aside.event_state.
 GRANT EXECUTE ON FUNCTION
     async_event_state(bigint),
-    aside.event_state(boolean, boolean, boolean, bigint, bigint, bigint, timestamptz)
+    aside.event_state(boolean, boolean, boolean, boolean, bigint, bigint, bigint, timestamptz)
 TO aside_user;

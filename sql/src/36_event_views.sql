@@ -16,7 +16,8 @@ CREATE VIEW aside.handlers AS
 CREATE VIEW aside.events WITH (security_barrier) AS
     SELECT s.id, s.channel, s.payload, s.key, s.priority, s.run_at, s.unique_key, s.headers, s.emitted,
         pg_catalog.pg_get_userbyid(s.emitted_by) AS emitted_by, s.handler, s.state, s.attempts, s.next_at,
-        CASE WHEN a.may THEN s.sqlstate END AS sqlstate, CASE WHEN a.may THEN s.message END AS message, s.changed
+        CASE WHEN a.may THEN s.sqlstate END AS sqlstate, CASE WHEN a.may THEN s.message END AS message, s.changed,
+        s.max_attempts, s.timeout_ms * interval '1 millisecond' AS timeout, s.expires
     FROM aside.event_states s, LATERAL (SELECT pg_catalog.pg_has_role(s.handler_owner, 'USAGE')
         OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user) AS may) a
     WHERE pg_catalog.pg_has_role(s.emitted_by, 'USAGE') OR pg_catalog.pg_has_role(s.handler_owner, 'USAGE')
@@ -33,11 +34,13 @@ CREATE VIEW aside.dead_events WITH (security_barrier) AS
 CREATE VIEW aside.event_runs WITH (security_barrier) AS
     SELECT l.event, h.name AS handler, l.attempt, max(l.at) FILTER (WHERE l.kind = 'a') AS started,
         max(l.at) FILTER (WHERE l.kind NOT IN ('a', 'w')) AS finished,
-        coalesce(max(CASE l.kind WHEN 'd' THEN 'done' WHEN 'f' THEN 'failed' WHEN 'x' THEN 'dead' WHEN 'c' THEN 'cancelled' END), 'running') AS state,
+        -- one that was put off comes again under its number
+        coalesce(max(CASE l.kind WHEN 'd' THEN 'done' WHEN 'f' THEN 'failed' WHEN 'x' THEN 'dead' WHEN 'c' THEN 'cancelled' WHEN 'e' THEN 'expired' END),
+            CASE WHEN count(*) FILTER (WHERE l.kind = 'a') > count(*) FILTER (WHERE l.kind IN ('w', 's')) THEN 'running' ELSE 'snoozed' END) AS state,
         max(l.sqlstate) AS sqlstate, max(l.message) AS message, max(l.detail) AS detail, max(l.hint) AS hint, max(l.context) AS context,
         max(l.next_at) AS next_at
     FROM aside.event_log l JOIN aside.event_handlers h ON h.id = l.handler
-    WHERE pg_catalog.pg_has_role(h.role, 'USAGE') OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user)
+    WHERE l.kind <> 'u' AND (pg_catalog.pg_has_role(h.role, 'USAGE') OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user))
     GROUP BY l.event, h.name, l.attempt, CASE WHEN l.attempt IS NULL THEN l.at END
     HAVING count(*) FILTER (WHERE l.kind <> 'w') > count(*) FILTER (WHERE l.kind = 'w');
 
@@ -106,7 +109,7 @@ COMMENT ON COLUMN aside.handlers.paused IS 'True if async_event_pause has paused
 COMMENT ON COLUMN aside.handlers.created IS 'Time when the handler was defined.';
 COMMENT ON COLUMN aside.handlers.exists IS 'True if the function exists. NULL for a command.';
 COMMENT ON COLUMN aside.handlers.reason IS 'Why the handler cannot run now. NULL if it can.';
-COMMENT ON VIEW aside.events IS 'Events, each with its state for each handler: waiting, delayed, running, retrying, done, dead, or cancelled. An event is shown until its partition is emptied.';
+COMMENT ON VIEW aside.events IS 'Events, each with its state for each handler: waiting, delayed, running, retrying, done, dead, cancelled, or expired. An event is shown until its partition is emptied.';
 COMMENT ON COLUMN aside.events.id IS 'Number of the event, as async_event_emit returned it.';
 COMMENT ON COLUMN aside.events.channel IS 'Channel that the event was emitted to.';
 COMMENT ON COLUMN aside.events.payload IS 'What the event carries.';
@@ -118,12 +121,15 @@ COMMENT ON COLUMN aside.events.headers IS 'What the emitter said about the event
 COMMENT ON COLUMN aside.events.emitted IS 'Time when the event was emitted.';
 COMMENT ON COLUMN aside.events.emitted_by IS 'Role that emitted the event.';
 COMMENT ON COLUMN aside.events.handler IS 'Handler that this row is about. NULL if no handler gets the event.';
-COMMENT ON COLUMN aside.events.state IS 'State for this handler: waiting, delayed, running, retrying, done, dead, or cancelled.';
+COMMENT ON COLUMN aside.events.state IS 'State for this handler: waiting, delayed, running, retrying, done, dead, cancelled, or expired.';
 COMMENT ON COLUMN aside.events.attempts IS 'Attempts of this handler that count.';
-COMMENT ON COLUMN aside.events.next_at IS 'Time of the next attempt after a failed one.';
+COMMENT ON COLUMN aside.events.next_at IS 'Time of the next attempt, after a failed one, or as the handler or somebody else asked for it.';
 COMMENT ON COLUMN aside.events.sqlstate IS 'SQLSTATE of the last error of this handler. Shown to those who may act as its owner.';
 COMMENT ON COLUMN aside.events.message IS 'Message of the last error of this handler. Shown to those who may act as its owner.';
 COMMENT ON COLUMN aside.events.changed IS 'Time of the last change of the state.';
+COMMENT ON COLUMN aside.events.max_attempts IS 'Number of attempts after which this event is dead. NULL if that is as the handler says.';
+COMMENT ON COLUMN aside.events.timeout IS 'Time that an attempt of this event may take. NULL if that is as the handler says.';
+COMMENT ON COLUMN aside.events.expires IS 'Time by which the event must have begun. If it has not, it ends as expired.';
 COMMENT ON VIEW aside.dead_events IS 'Events that a handler failed to handle in all of its attempts. async_event_redrive emits them again.';
 COMMENT ON COLUMN aside.dead_events.id IS 'Number of the event.';
 COMMENT ON COLUMN aside.dead_events.handler IS 'Handler that failed to handle the event.';
@@ -149,7 +155,7 @@ COMMENT ON COLUMN aside.event_runs.handler IS 'Handler that made the attempt.';
 COMMENT ON COLUMN aside.event_runs.attempt IS 'Number of the attempt. NULL if it does not count.';
 COMMENT ON COLUMN aside.event_runs.started IS 'Time when the attempt was given to a worker.';
 COMMENT ON COLUMN aside.event_runs.finished IS 'Time when the attempt ended.';
-COMMENT ON COLUMN aside.event_runs.state IS 'State of the attempt: running, done, failed, dead, or cancelled.';
+COMMENT ON COLUMN aside.event_runs.state IS 'State of the attempt: running, done, failed, dead, cancelled, snoozed, or expired.';
 COMMENT ON COLUMN aside.event_runs.sqlstate IS 'SQLSTATE of the error.';
 COMMENT ON COLUMN aside.event_runs.message IS 'Message of the error.';
 COMMENT ON COLUMN aside.event_runs.detail IS 'Detail of the error.';

@@ -162,9 +162,9 @@ unsafe extern "C" fn notes(notes: *mut *const aside_note, count: *mut usize) -> 
 unsafe extern "C" fn spill(_: *const aside_note, count: usize) -> aside_status::Type {
     step("spill", |store| store.spilled += count as u32)
 }
-unsafe extern "C" fn acknowledged(_: u32, _: u32, _: *const i64, _: usize, are: *mut bool) -> aside_status::Type {
-    // SAFETY: writable.
-    step("acknowledged", |_| unsafe { *are = false })
+unsafe extern "C" fn committed(_: u32, _: u32, _: *const i64, count: usize, out: *mut aside_committed) -> aside_status::Type {
+    // SAFETY: there is room for so many.
+    step("committed", |_| (0..count).for_each(|n| unsafe { *out.add(n) = aside_committed::default() }))
 }
 unsafe extern "C" fn complain(_: aside_bytes, _: u64, _: u32, _: aside_bytes) {}
 unsafe extern "C" fn rotate(_: u32) -> aside_status::Type {
@@ -174,7 +174,7 @@ unsafe extern "C" fn truncate(_: u32, _: *const aside_unseen, done: *mut bool) -
     // SAFETY: writable.
     step("truncate", |_| unsafe { *done = true })
 }
-unsafe extern "C" fn carry_over(_: u32, _: *const i64, _: usize) -> aside_status::Type {
+unsafe extern "C" fn carry_over(_: u32, _: *const i64, _: usize, _: *mut i64, _: *mut usize) -> aside_status::Type {
     step("carry_over", |_| {})
 }
 unsafe extern "C" fn compact_keys() -> aside_status::Type {
@@ -318,7 +318,7 @@ fn event_host() -> aside_event_host {
         listen: Some(listen),
         notifications: Some(notes),
         spill: Some(spill),
-        acknowledged: Some(acknowledged),
+        committed: Some(committed),
         complain: Some(complain),
         rotate: Some(rotate),
         truncate: Some(truncate),

@@ -206,7 +206,13 @@ unsafe extern "C" fn run_routine(
 pub static EVENTS_RUN: AtomicU32 = AtomicU32::new(0);
 pub static MISPLACE_NEXT: AtomicBool = AtomicBool::new(false);
 
-unsafe extern "C" fn run_events(_: aside_bytes, _: aside_bytes, ran: *mut aside_ran::Type) -> aside_status::Type {
+unsafe extern "C" fn run_events(
+    _: aside_bytes,
+    _: aside_bytes,
+    ran: *mut aside_ran::Type,
+    _: *mut *const aside_put_off,
+    _: *mut usize,
+) -> aside_status::Type {
     if MISPLACE_NEXT.swap(false, SeqCst) {
         // SAFETY: writable.
         unsafe { *ran = aside_ran::ASIDE_MISPLACED };

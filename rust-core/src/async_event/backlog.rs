@@ -81,6 +81,10 @@ impl Events {
         let (mut fetched, snapshot) = h.fetch(Ask::New(&self.unseen), self.backlog.most + 1)?;
         let all = fetched.len() <= self.backlog.most;
         fetched.retain(|event| self.unseen.has(event.txid));
+        for event in &mut fetched {
+            event.first_txid = event.first_txid.filter(|txid| !self.unseen.has(*txid));
+            event.timed_txid = event.timed_txid.filter(|txid| self.unseen.has(*txid));
+        }
         if !all || self.held() + self.pairs(&fetched) > self.backlog.limit {
             // What is due first is looked for among all that is open.
             self.look_through(mono);
@@ -220,13 +224,22 @@ impl Events {
                     let Some(handler) = self.handlers.get_mut(&known.handler).filter(|handler| !handler.removed) else { continue };
                     if all || !handler.spec.paused && !known.paused {
                         handler.admit(event, known, &mut self.ledger, now)?;
+                        let asked = handler.asked_time(event, known);
+                        handler.queue.change(event.id, event.priority, asked, now);
                     } else {
                         handler.shed(&mut self.ledger);
                     }
                 }
             }
-            // It has only moved.
-            None if known_here.is_some() => {}
+            // It has moved, or was changed.
+            None if known_here.is_some() => {
+                let asked = event.timed_txid.map(|_| event.run_at);
+                for handler in self.handlers.values_mut() {
+                    handler.queue.change(event.id, event.priority, asked, now);
+                }
+            }
+            // It was changed when it had ended.
+            None if event.first_txid.is_some() => {}
             None => {
                 let of_channel = event.target.is_none().then(|| takers(&self.by_channel, &self.by_former, &event.channel));
                 for id in event.target.into_iter().chain(of_channel.into_iter().flatten()) {

@@ -1,6 +1,6 @@
 //! When a failed event is tried again, and what counts as a failure.
 
-use crate::report::{CONFIGURATION_LIMIT_EXCEEDED, DEADLOCK_DETECTED, sqlstate};
+use crate::report::{CONFIGURATION_LIMIT_EXCEEDED, DEADLOCK_DETECTED, EVENT_DISCARDED, sqlstate};
 
 const SERIALIZATION_FAILURE: u32 = sqlstate(b"40001");
 
@@ -15,6 +15,11 @@ pub fn conflict(sqlstate: u32) -> bool {
 /// After a shortage: at first up to this long, up to twice as long each time, up to that.
 pub const SHORTAGE_US: i64 = 100_000;
 pub const LONGEST_SHORTAGE_US: i64 = 30_000_000;
+
+/// The handler gives the event up, whatever attempts are left.
+pub(super) fn discarded(sqlstate: u32) -> bool {
+    sqlstate == EVENT_DISCARDED
+}
 
 /// There was too little of something that the server shares out, workers above all: this too says nothing about the event.
 pub fn shortage(sqlstate: u32) -> bool {

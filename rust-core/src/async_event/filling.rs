@@ -22,6 +22,7 @@ impl Filling {
     /// key; else any that has room.
     pub fn add(&mut self, id: i64, item: &Item, key: Option<u64>) {
         let attempt = item.attempts.saturating_add(1);
+        let timeout_ms = Some(item.timeout_ms).filter(|ms| *ms > 0);
         let open = item.solo == Solo::No && self.batch_size > 1;
         let looked_at = if !open {
             0
@@ -34,6 +35,7 @@ impl Filling {
             if *open
                 && batch.attempt == attempt
                 && batch.key == key
+                && batch.timeout_ms == timeout_ms
                 && let Work::Events { partition, tids, ids } = &mut batch.work
                 && *partition == item.partition
                 && ids.len() < self.batch_size
@@ -44,7 +46,7 @@ impl Filling {
             }
         }
         let work = Work::Events { partition: item.partition, tids: vec![item.tid], ids: vec![id] };
-        self.batches.push(Batch { work, attempt, key });
+        self.batches.push(Batch { work, attempt, key, timeout_ms });
         self.open.push(open);
     }
 }

@@ -105,7 +105,7 @@ impl Handler {
             return Ok(());
         }
         self.queue.room()?;
-        if known.unfinished && known.attempts > self.spec.max_attempts {
+        if known.unfinished && known.attempts > event.max_attempts.unwrap_or(self.spec.max_attempts) {
             self.tally.dead(CONNECTION_FAILURE, CRASHED);
             ledger.pending.push(self.epitaph(event.id, (event.partition, event.tid), known.attempts, CONNECTION_FAILURE, CRASHED));
             return Ok(());
@@ -131,15 +131,20 @@ impl Handler {
             0 => 0,
             attempts => ceiling_us(attempts, self.spec.backoff_us, self.spec.cap_us),
         };
-        let timed = event.timed && known.attempts == 0 && known.next_at.is_none();
+        let asked = self.asked_time(event, known);
+        let begun = known.attempts > 0 || known.unfinished || known.next_at.is_some();
         Item {
             tid: event.tid,
+            max_attempts: event.max_attempts.unwrap_or(0),
+            timeout_ms: event.timeout_ms.unwrap_or(0),
+            expires: event.expires.filter(|_| !begun),
+            put_offs: known.put_offs,
             due: match known.next_at {
+                _ if asked.is_some() => asked.unwrap_or_default(),
                 Some(next_at) => next_at.min(now.saturating_add(longest)),
-                None if timed => event.run_at,
                 None => event.run_at.min(now),
             },
-            timed,
+            timed: asked.is_some(),
             key: key_of(event.key.as_deref()),
             priority: event.priority,
             attempts: known.attempts,
@@ -148,6 +153,12 @@ impl Handler {
             spilled,
             ..Item::default()
         }
+    }
+
+    /// Somebody asked for this time, and nothing has happened since.
+    pub fn asked_time(&self, event: &Fetched, known: &Known) -> Option<i64> {
+        let first = (event.timed && known.attempts == 0 && known.next_at.is_none()).then_some(event.run_at);
+        if known.asked { known.next_at } else { first }
     }
 
     pub(super) fn epitaph(&self, event: i64, (partition, tid): (u8, u64), attempt: u32, sqlstate: u32, message: &[u8]) -> LogEntry {
@@ -163,6 +174,23 @@ impl Handler {
             self.notes.spilled -= usize::from(item.spilled);
             ledger.end(id, item.partition);
         }
+    }
+
+    /// Those that have not begun when their time is over end.
+    pub fn expire(&mut self, ledger: &mut Ledger, now: i64) {
+        for id in self.queue.expired(now) {
+            let Some(item) = self.queue.get_mut(id) else { continue };
+            let (handler, partition) = (self.spec.id, item.partition);
+            self.unlog(id, ledger);
+            ledger.pending.push(LogEntry::Expired { handler, partition, event: id });
+            self.tally.expired += 1;
+            self.end(id, ledger, now);
+        }
+    }
+
+    /// When the next one expires, whatever else the handler waits for.
+    pub fn next_expiry(&self) -> Option<i64> {
+        self.queue.next_expiry().filter(|_| !self.removed)
     }
 
     fn could_run(&self) -> bool {

@@ -2,7 +2,7 @@
 //! have made it: the coordinator asks again.
 
 use super::complaints::Complaint;
-use super::spec::{EventPlace, Fetched, LogEntry, Notification, Spec};
+use super::spec::{Committed, EventPlace, Fetched, LogEntry, Notification, Spec};
 use crate::coordinator::host::Host;
 use crate::coordinator::runner::Runner;
 use crate::coordinator::unseen::{Snapshot, Unseen};
@@ -45,10 +45,11 @@ pub trait EventStore {
     fn places(&self) -> Result<Vec<EventPlace>, Saved> {
         Ok(Vec::new())
     }
-    /// Has this handler acknowledged all of these? Of a worker that went without a word: it may have done so before.
-    fn acknowledged(&self, handler: u32, partition: u8, events: &[i64]) -> Result<bool, Saved> {
-        _ = (handler, partition, events);
-        Ok(false)
+    /// What has this handler committed for these, in their order? Of a worker that went without a word: it may have done so
+    /// before.
+    fn committed(&self, handler: u32, partition: u8, events: &[i64]) -> Result<Vec<Committed>, Saved> {
+        _ = (handler, partition);
+        Ok(events.iter().map(|_| Committed::default()).collect())
     }
     /// Write these in one transaction, durable before this returns.
     fn record(&self, entries: &[LogEntry]) -> Result<(), Saved>;
@@ -84,10 +85,11 @@ pub trait EventStore {
         Ok(true)
     }
     /// Copy events from an old partition into the current one, with all that the log says of them. The next fetch
-    /// returns them, under their ids; what remains of them in the old partition is as if ended.
-    fn carry_over(&self, partition: u8, events: &[i64]) -> Result<(), Saved> {
+    /// returns them, under their ids; what remains of them in the old partition is as if ended. Which were carried over: not those
+    /// that somebody is changing.
+    fn carry_over(&self, partition: u8, events: &[i64]) -> Result<Vec<i64>, Saved> {
         _ = (partition, events);
-        Ok(())
+        Ok(Vec::new())
     }
     /// Give back what unique keys that are free again still take, if it is much and nobody is in the way.
     fn compact_keys(&self) -> Result<(), Saved> {

@@ -50,6 +50,13 @@ pub(super) struct Item {
     pub priority: i32,
     /// Attempts that have failed and count.
     pub attempts: u32,
+    /// Its own, where it has one; 0: the handler's.
+    pub max_attempts: u32,
+    pub timeout_ms: u32,
+    /// It ends then, unless an attempt has begun.
+    pub expires: Option<i64>,
+    /// How often the log has it as put off.
+    pub put_offs: u32,
     /// Conflicts in a row.
     pub free: u8,
     /// Shortages in a row.

@@ -34,6 +34,7 @@ impl Events {
         let now = h.timestamp();
         let mono = h.now_us();
         for handler in self.handlers.values_mut() {
+            handler.expire(&mut self.ledger, now);
             handler.queue.promote(now);
             handler.held_until = handler.held_until.filter(|until| *until > mono);
             handler.width.widen(mono);
@@ -224,9 +225,9 @@ impl Events {
             LeaseUpdate::Batch(index, became) => {
                 let Some(batch) = lease.batches.get_mut(index).and_then(Option::take) else { return };
                 match became {
-                    BatchEnd::Done => {
+                    BatchEnd::Done(put_off) => {
                         handler.refusals = 0;
-                        handler.done(&batch, ledger, now);
+                        handler.done(&batch, &put_off, ledger, now);
                     }
                     BatchEnd::Failed { sqlstate, message } => {
                         if shortage(sqlstate) {
@@ -256,7 +257,7 @@ impl Events {
             }
             LeaseUpdate::Lost { begun } | LeaseUpdate::TimedOut { begun, .. } => {
                 let index = lease.batches.iter().take(begun).position(Option::is_some);
-                let Ok(done) = lease.acknowledged(h, index) else {
+                let Ok(done) = lease.committed(h, index, &handler.queue) else {
                     self.unsure.push((number, said));
                     return;
                 };
@@ -265,9 +266,9 @@ impl Events {
                     LeaseUpdate::TimedOut { message, .. } => Failure { sqlstate: QUERY_CANCELED, message, crash: false },
                     _ => CRASH,
                 };
-                match batch {
-                    Some(batch) if done => handler.done(&batch, ledger, now),
-                    Some(batch) => handler.failed(h, &batch, failure, ledger, now),
+                match batch.map(|batch| (batch, done)) {
+                    Some((batch, Some(put_off))) => handler.done(&batch, &put_off, ledger, now),
+                    Some((batch, None)) => handler.failed(h, &batch, failure, ledger, now),
                     None => {}
                 }
             }

@@ -22,7 +22,7 @@ impl Notes {
 
     pub fn take(&mut self, limit: usize) -> Vec<Batch> {
         let taken = self.waiting.drain(..limit.min(self.waiting.len()));
-        taken.map(|note| Batch { work: Work::Notifications(vec![note]), attempt: 1, key: None }).collect()
+        taken.map(|note| Batch { work: Work::Notifications(vec![note]), attempt: 1, key: None, timeout_ms: None }).collect()
     }
 
     /// These were not begun; they came before all that wait.

@@ -6,13 +6,14 @@ use super::handler::Handler;
 use super::host::EventHost;
 use super::item::Map;
 use super::ledger::Ledger;
+use super::queue::Queue;
 use super::recall::Recall;
 use super::rotation::Rotation;
 use super::spec::{Batch, Notification, Work};
 use crate::coordinator::part::{Context, Part};
 use crate::coordinator::topics::Topics;
 use crate::coordinator::unseen::Unseen;
-use crate::host::Saved;
+use crate::host::{PutOff, Saved};
 use crate::lease::work::LeaseUpdate;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,12 +46,15 @@ pub(super) struct HandlerLease {
 }
 
 impl HandlerLease {
-    /// Has the handler acknowledged this batch?
-    pub fn acknowledged<H: EventHost>(&self, h: &H, batch: Option<usize>) -> Result<bool, Saved> {
-        match batch.and_then(|index| self.batches[index].as_ref()).map(|batch| &batch.work) {
-            Some(Work::Events { partition, ids, .. }) => h.acknowledged(self.handler, *partition, ids),
-            _ => Ok(false),
-        }
+    /// Has the handler's transaction of this batch been committed? If so, what it has put off.
+    pub fn committed<H: EventHost>(&self, h: &H, batch: Option<usize>, queue: &Queue) -> Result<Option<Vec<PutOff>>, Saved> {
+        let work = batch.and_then(|index| self.batches[index].as_ref()).map(|batch| &batch.work);
+        let Some(Work::Events { partition, ids, .. }) = work else { return Ok(None) };
+        let committed = h.committed(self.handler, *partition, ids)?;
+        let before = |id: &i64| queue.get(*id).map_or(0, |item| item.put_offs);
+        let now = ids.iter().zip(&committed).filter(|(id, committed)| committed.put_offs > before(id));
+        let put_off: Vec<PutOff> = now.map(|(id, committed)| PutOff { event: *id, until: committed.until }).collect();
+        Ok((!put_off.is_empty() || committed.iter().any(|committed| committed.done)).then_some(put_off))
     }
 }
 
@@ -220,7 +224,7 @@ impl<H: EventHost> Part<H> for Events {
 
     fn wait_us(&self, h: &H) -> u64 {
         let (mono, now) = (h.now_us(), h.timestamp());
-        let dues = self.handlers.values().filter_map(|handler| handler.next_due());
+        let dues = self.handlers.values().flat_map(|handler| [handler.next_due(), handler.next_expiry()]).flatten();
         let due = dues.map(|due| (due.saturating_sub(now).max(0) as u64).min(CLOCK_EVERY_US)).min().unwrap_or(u64::MAX);
         let held = self.handlers.values().flat_map(|handler| [handler.held_until, handler.wider_at()]).flatten().min();
         let held = held.map_or(u64::MAX, |until| until.saturating_sub(mono));

@@ -28,11 +28,17 @@ pub(super) struct Queue {
     items: Map<i64, Item>,
     ready: BTreeSet<(i64, i64)>,
     delayed: BTreeSet<(i64, i64)>,
+    /// Those that end at a time if they have not begun by then.
+    expiring: BTreeSet<(i64, i64)>,
     lanes: Option<Lanes>,
     running: usize,
 }
 
 impl Queue {
+    pub fn get(&self, id: i64) -> Option<&Item> {
+        self.items.get(&id)
+    }
+
     pub fn get_mut(&mut self, id: i64) -> Option<&mut Item> {
         self.items.get_mut(&id)
     }
@@ -99,7 +105,41 @@ impl Queue {
         self.lanes.as_mut().map_or(Ok(()), |lanes| lanes.busy.room(1, "keys of events"))
     }
 
+    /// Those that wait, whose time is over.
+    pub fn expired(&self, now: i64) -> Vec<i64> {
+        let over = self.expiring.range(..=(now, i64::MAX)).map(|(_, id)| *id);
+        over.filter(|id| self.items.get(id).is_some_and(|item| !matches!(item.seat, Seat::Running | Seat::Moving))).collect()
+    }
+
+    pub fn next_expiry(&self) -> Option<i64> {
+        let waits = |id: &i64| self.items.get(id).is_some_and(|item| !matches!(item.seat, Seat::Running | Seat::Moving));
+        self.expiring.iter().find(|(_, id)| waits(id)).map(|(at, _)| *at)
+    }
+
+    /// It has begun, and ends as others do.
+    fn expires_no_more(&mut self, id: i64) {
+        if let Some(at) = self.items.get_mut(&id).and_then(|item| item.expires.take()) {
+            self.expiring.remove(&(at, id));
+        }
+    }
+
+    /// What was asked for later: another priority, or another time.
+    pub fn change(&mut self, id: i64, priority: i32, due: Option<i64>, now: i64) {
+        let Some(item) = self.items.get(&id).copied() else { return };
+        let seated = matches!(item.seat, Seat::Ready | Seat::Delayed);
+        self.unseat(id);
+        let Some(item) = self.items.get_mut(&id) else { return };
+        item.priority = priority;
+        if let Some(due) = due.filter(|_| !item.running()) {
+            (item.due, item.timed) = (due, true);
+        }
+        if seated {
+            self.seat(id, now);
+        }
+    }
+
     pub fn insert(&mut self, id: i64, item: Item, now: i64) {
+        item.expires.into_iter().for_each(|at| _ = self.expiring.insert((at, id)));
         self.items.insert(id, item);
         self.enter(id, now);
     }
@@ -245,6 +285,12 @@ impl Queue {
         lease.add(id, &item, ordered.then_some(item.key));
     }
 
+    /// One that ran waits again; an attempt was made.
+    pub fn tried(&mut self, id: i64, now: i64) {
+        self.expires_no_more(id);
+        self.again(id, now);
+    }
+
     /// One that ran waits again.
     pub fn again(&mut self, id: i64, now: i64) {
         let Some(item) = self.items.get_mut(&id).filter(|item| item.running()) else { return };
@@ -257,6 +303,7 @@ impl Queue {
 
     pub fn remove(&mut self, id: i64, now: i64) -> Option<Item> {
         self.unseat(id);
+        self.expires_no_more(id);
         let item = self.items.remove(&id)?;
         if item.running() {
             self.running -= 1;
@@ -273,8 +320,12 @@ impl Queue {
         self.ready.clear();
         self.delayed.clear();
         self.lanes.iter_mut().for_each(|lanes| lanes.waiting.clear());
+        let expiring = &mut self.expiring;
         self.items.retain(|id, item| {
             item.left = true;
+            if let Some(at) = item.expires.filter(|_| !item.running()) {
+                expiring.remove(&(at, *id));
+            }
             if !item.running() {
                 forget(*id, item);
             }

@@ -211,10 +211,13 @@ impl Events {
         }
         // Whether it succeeds or not: what has been moved is at its new place only.
         self.woken = true;
-        h.carry_over(p as u8, &ids)?;
+        let carried = h.carry_over(p as u8, &ids)?;
+        if carried.is_empty() {
+            return Ok(());
+        }
         partition.not_before = mono;
         self.rotation.carrying = true;
-        for id in ids {
+        for id in carried {
             self.ledger.set_moving(id, p as u8);
             self.handlers.values_mut().for_each(|handler| handler.queue.hold(id));
         }

@@ -1,11 +1,12 @@
 //! What becomes of the work of a lease when its worker has spoken.
 
-use super::backoff::{FREE_RETRIES, LONGEST_SHORTAGE_US, SHORTAGE_US, conflict, delay_us, shortage};
+use super::backoff::{FREE_RETRIES, LONGEST_SHORTAGE_US, SHORTAGE_US, conflict, delay_us, discarded, shortage};
 use super::handler::{CRASHED, Handler};
 use super::host::EventHost;
 use super::item::{Solo, key_of};
 use super::ledger::Ledger;
 use super::spec::{Batch, LogEntry, Work};
+use crate::host::PutOff;
 use crate::report::{ADMIN_SHUTDOWN, CONNECTION_FAILURE};
 
 /// How a batch failed.
@@ -23,17 +24,40 @@ const CLOSED: &[u8] = b"the event coordinator was shut down";
 pub(super) const CRASH: Failure<'_> = Failure { sqlstate: CONNECTION_FAILURE, message: CRASHED, crash: true };
 
 impl Handler {
-    pub fn done(&mut self, batch: &Batch, ledger: &mut Ledger, now: i64) {
+    /// It is committed, and these were put off.
+    pub fn done(&mut self, batch: &Batch, put_off: &[PutOff], ledger: &mut Ledger, now: i64) {
         match &batch.work {
             Work::Events { ids, .. } => {
-                self.tally.done += ids.len() as u64;
-                ids.iter().for_each(|id| self.end(*id, ledger, now));
+                for id in ids {
+                    match put_off.iter().find(|put_off| put_off.event == *id) {
+                        Some(put_off) => self.put_off(*id, put_off.until, ledger, now),
+                        None => {
+                            self.tally.done += 1;
+                            self.end(*id, ledger, now);
+                        }
+                    }
+                }
             }
             Work::Notifications(notes) => {
                 self.tally.notes_done += notes.len() as u64;
                 ledger.note_bytes -= notes.iter().map(|note| note.size()).sum::<usize>();
             }
         }
+    }
+
+    /// The log says so already.
+    fn put_off(&mut self, id: i64, until: i64, ledger: &mut Ledger, now: i64) {
+        let Some(item) = self.queue.get_mut(id) else { return };
+        item.logged = false;
+        item.put_offs += 1;
+        if self.give_up(id, ledger, now) {
+            return;
+        }
+        let Some(item) = self.queue.get_mut(id) else { return };
+        (item.due, item.timed) = (until, true);
+        (item.free, item.shortages, item.solo) = (0, 0, Solo::No);
+        self.notes.spilled -= usize::from(std::mem::take(&mut item.spilled));
+        self.waits_again(id, true, ledger, now);
     }
 
     pub fn failed<H: EventHost>(&mut self, h: &H, batch: &Batch, failure: Failure, ledger: &mut Ledger, now: i64) {
@@ -68,7 +92,7 @@ impl Handler {
             (item.solo, item.logged) = (Solo::Batch, false);
             self.notes.spilled -= usize::from(std::mem::take(&mut item.spilled));
             item.set_due(now);
-            self.waits_again(*id, ledger, now);
+            self.waits_again(*id, false, ledger, now);
             events.push(*id);
         }
         ledger.pending.push(LogEntry::Withdrawn { handler: self.spec.id, partition, events, attempt });
@@ -81,8 +105,8 @@ impl Handler {
         if self.give_up(id, ledger, now) {
             return;
         }
-        let max_attempts = self.spec.max_attempts;
         let Some(item) = self.queue.get_mut(id) else { return };
+        let max_attempts = if item.max_attempts > 0 { item.max_attempts } else { self.spec.max_attempts };
         let (partition, tid, attempt) = (item.partition, item.tid, item.attempts.saturating_add(1));
         self.notes.spilled -= usize::from(std::mem::take(&mut item.spilled));
         item.logged = false;
@@ -103,7 +127,7 @@ impl Handler {
             item.solo = Solo::Lease;
         }
         // An event that was in a batch when its worker died gets one attempt more, alone.
-        let last = if several { attempt > max_attempts } else { attempt >= max_attempts };
+        let last = discarded(sqlstate) || if several { attempt > max_attempts } else { attempt >= max_attempts };
         if counted && last {
             self.tally.dead(sqlstate, message);
             ledger.pending.push(self.epitaph(id, (partition, tid), attempt, sqlstate, message));
@@ -121,18 +145,18 @@ impl Handler {
         let (handler, message) = (self.spec.id, message.to_vec());
         ledger.pending.push(LogEntry::Failed { handler, partition, event: id, attempt, sqlstate, message, next_at, counted });
         self.tally.retried += 1;
-        self.waits_again(id, ledger, now);
+        self.waits_again(id, true, ledger, now);
     }
 
     /// One that ran waits; not here where what waits was left to the tables meanwhile, for others may come before it.
-    fn waits_again(&mut self, id: i64, ledger: &mut Ledger, now: i64) {
+    fn waits_again(&mut self, id: i64, tried: bool, ledger: &mut Ledger, now: i64) {
         let Some(item) = self.queue.get_mut(id) else { return };
         if item.left {
             self.unlog(id, ledger);
             return self.end(id, ledger, now);
         }
         ledger.pause(id, item.partition);
-        self.queue.again(id, now);
+        if tried { self.queue.tried(id, now) } else { self.queue.again(id, now) }
     }
 
     /// Drop what runs, if nobody wants it any more: its handler is gone, or it was cancelled meanwhile.
@@ -199,6 +223,6 @@ impl Handler {
             return;
         }
         self.queue.get_mut(id).into_iter().for_each(|item| item.set_due(now));
-        self.waits_again(id, ledger, now);
+        self.waits_again(id, false, ledger, now);
     }
 }

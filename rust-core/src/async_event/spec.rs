@@ -50,7 +50,7 @@ impl Spec {
     }
 }
 
-/// An event that has become visible, or a command.
+/// An event that has become visible, or was changed, or a command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fetched {
     /// The transaction that wrote it.
@@ -67,6 +67,13 @@ pub struct Fetched {
     /// When it was emitted or, `timed`, the time that was asked for: it waits until the clock says so.
     pub run_at: i64,
     pub timed: bool,
+    /// Of this event alone: attempts, milliseconds of one, and the time by which it is to have begun.
+    pub max_attempts: Option<u32>,
+    pub timeout_ms: Option<u32>,
+    pub expires: Option<i64>,
+    /// Somebody has changed it since: the transaction that wrote it first, and the one that changed its time.
+    pub first_txid: Option<u64>,
+    pub timed_txid: Option<u64>,
     /// At a look through all that is open: the handlers for which it is, or some of them, and what the log says.
     pub known: Vec<Known>,
     pub command: Option<Command>,
@@ -94,6 +101,10 @@ pub struct Known {
     /// Attempts that count, one that is unfinished among them.
     pub attempts: u32,
     pub next_at: Option<i64>,
+    /// Somebody asked for that time: the handler, or who has changed the event.
+    pub asked: bool,
+    /// How often the handler has put it off.
+    pub put_offs: u32,
     /// An attempt was recorded and nothing after it: whoever made it crashed.
     pub unfinished: bool,
     /// The handler was paused when this was read.
@@ -128,6 +139,17 @@ pub struct Batch {
     pub attempt: u32,
     /// When a batch fails, the worker skips later ones of the same key.
     pub key: Option<u64>,
+    /// Its events have another timeout than the handler says.
+    pub timeout_ms: Option<u32>,
+}
+
+/// What transactions of the handler have committed for an event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    pub done: bool,
+    /// How often it was put off, and until when the last time.
+    pub put_offs: u32,
+    pub until: i64,
 }
 
 /// One entry of the log. Written twice it says the same.
@@ -166,6 +188,12 @@ pub enum LogEntry {
         attempt: u32,
         sqlstate: u32,
         message: Vec<u8>,
+    },
+    /// It had not begun when its time was over.
+    Expired {
+        handler: u32,
+        partition: u8,
+        event: i64,
     },
     /// Without a handler: for all of them.
     Cancelled {

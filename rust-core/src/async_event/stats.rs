@@ -17,6 +17,7 @@ pub struct Tally {
     pub dead: u64,
     pub retried: u64,
     pub cancelled: u64,
+    pub expired: u64,
     pub notes_done: u64,
     pub notes_failed: u64,
     /// Notifications that could neither be kept in memory nor recorded.

@@ -73,7 +73,9 @@ fn handler_name(spec: &Spec, tables: u32) -> [u8; 12] {
 
 fn encoded(batch: &Batch) -> Result<Vec<u8>, NoMemory> {
     match &batch.work {
-        spec::Work::Events { partition, tids, ids } => events(*partition, batch.attempt, batch.key.map_or(0, |key| key | 1), tids, ids),
+        spec::Work::Events { partition, tids, ids } => {
+            events(*partition, batch.attempt, batch.key.map_or(0, |key| key | 1), batch.timeout_ms.unwrap_or(0), tids, ids)
+        }
         spec::Work::Notifications(notes) => {
             let notes = notes.iter().map(|n| Note { pid: n.pid, channel: &n.channel, payload: &n.payload });
             notifications(batch.attempt, notes)

@@ -9,7 +9,7 @@ use crate::host::{Ran, Saved, WorkerHost};
 use crate::memory;
 use crate::pool::slot::Slot;
 use crate::report::*;
-use crate::wire::batch::{BatchEnd, encode, key_of};
+use crate::wire::batch::{BatchEnd, encode, key_of, timeout_of};
 use crate::wire::frame::Kind;
 use crate::wire::message::{Ending, Request};
 
@@ -27,7 +27,13 @@ pub(super) fn execute_events<H: WorkerHost>(h: &H, worker: &Worker, slot: &Slot,
             BatchEnd::Skipped
         } else {
             match run_batch(h, request, handler, batch.data) {
-                Ok(Ran::Done) => BatchEnd::Done,
+                Ok(Ran::Done(put_off)) => {
+                    // What comes after it in its key waits for what was put off.
+                    if !put_off.is_empty() {
+                        remember(&mut failed_keys, key, fit);
+                    }
+                    BatchEnd::Done(put_off)
+                }
                 Ok(Ran::Unwanted) => {
                     h.abort();
                     break;
@@ -69,9 +75,9 @@ fn remember(failed_keys: &mut Vec<u64>, key: u64, fit: &mut bool) {
 
 /// Where it is not done, the transaction is to be aborted.
 fn run_batch<H: WorkerHost>(h: &H, request: &Request, handler: &[u8], batch: &[u8]) -> Result<Ran, Saved> {
-    h.begin(request.command, false, false, request.timeout_ms)?;
+    h.begin(request.command, false, false, timeout_of(batch).unwrap_or(request.timeout_ms))?;
     let ran = h.run_events(handler, batch)?;
-    if ran == Ran::Done {
+    if matches!(ran, Ran::Done(_)) {
         h.commit()?;
     }
     Ok(ran)

@@ -63,7 +63,7 @@ impl<H: Host + Runner> Part<H> for Bell {
     fn hear(&mut self, _: &mut Context<'_, H>, lease: u64, said: LeaseUpdate) {
         assert!(self.open.contains(&lease), "{lease} is another's: {said:?}");
         match said {
-            LeaseUpdate::Batch(_, BatchEnd::Done) => self.done += 1,
+            LeaseUpdate::Batch(_, BatchEnd::Done(_)) => self.done += 1,
             LeaseUpdate::Over => _ = self.open.remove(&lease),
             other => panic!("{other:?}"),
         }
@@ -74,7 +74,7 @@ impl<H: Host + Runner> Part<H> for Bell {
         }
         while cx.host.now_us() >= self.due && self.open.len() < self.at_once {
             let note = Notification { channel: b"bell".to_vec(), payload: b"ding".to_vec(), pid: 0 };
-            let batches = [Batch { work: spec::Work::Notifications(vec![note]), attempt: 1, key: None }];
+            let batches = [Batch { work: spec::Work::Notifications(vec![note]), attempt: 1, key: None, timeout_ms: None }];
             let Some(lease) = cx.start(self.handler.owner, &Work::Batches { handler: &self.handler, batches: &batches })? else { break };
             self.open.insert(lease);
             self.granted += 1;
@@ -146,7 +146,7 @@ impl Runner for Hall {
         self.runs
             .take()
             .into_iter()
-            .flat_map(|lease| [(lease, LeaseUpdate::Batch(0, BatchEnd::Done)), (lease, LeaseUpdate::Over)])
+            .flat_map(|lease| [(lease, LeaseUpdate::Batch(0, BatchEnd::Done(Vec::new()))), (lease, LeaseUpdate::Over)])
             .collect()
     }
 }

@@ -1,7 +1,7 @@
 //! The simulated world as the coordinator sees it; each call may fail, before or after it took effect.
 
 use super::workers::RAISED;
-use super::world::{End, Nature, Row, SECOND, State, World};
+use super::world::{End, Logged, Nature, Row, SECOND, State, World};
 use crate::async_event::backoff::{LONGEST_SHORTAGE_US, ceiling_us, shortage};
 use crate::async_event::complaints::Complaint;
 use crate::async_event::host::{Ask, EventStore};
@@ -55,9 +55,9 @@ fn open_pairs(state: &State) -> Vec<(bool, i64, Known)> {
             let logged = state.log.get(&(row.event.id, handler)).cloned().unwrap_or_default();
             let due = logged.next_at.unwrap_or(row.event.run_at);
             let later = spec.paused || !spec.ordered && due > state.wall + 600 * SECOND;
-            let (attempts, next_at, unfinished) = (logged.attempts, logged.next_at, logged.unfinished);
+            let Logged { attempts, next_at, asked, put_offs, unfinished, .. } = logged;
             if logged.end.is_none() {
-                pairs.push((later, row.event.id, Known { handler, attempts, next_at, unfinished, paused: spec.paused }));
+                pairs.push((later, row.event.id, Known { handler, attempts, next_at, asked, put_offs, unfinished, paused: spec.paused }));
             }
         }
     }
@@ -100,14 +100,22 @@ fn write(state: &mut State, entry: &LogEntry) {
             }
             let logged = state.logged(*event, *handler);
             logged.attempts = if *counted { *attempt } else { attempt - 1 };
-            (logged.next_at, logged.unfinished) = (Some(*next_at), false);
+            (logged.next_at, logged.asked, logged.unfinished) = (Some(*next_at), false, false);
         }
         LogEntry::Dead { handler, event, attempt, .. } => {
-            let max = state.specs.iter().find(|spec| spec.id == *handler).map_or(0, |spec| spec.max_attempts);
-            if *attempt < max {
+            let max = state.most_attempts(*event, *handler).unwrap_or(0);
+            let discarded = state.rows.get(event).is_some_and(|row| row.nature == Nature::Discards);
+            if *attempt < max && !discarded {
                 state.wrong(format!("{event} is dead after {attempt} attempts"));
             }
             finish(state, *event, *handler, End::Dead);
+        }
+        LogEntry::Expired { handler, event, .. } => {
+            let expires = state.rows.get(event).and_then(|row| row.event.expires);
+            if !state.failed && expires.is_none_or(|expires| expires > state.wall) {
+                state.wrong(format!("{event} is expired before its time"));
+            }
+            finish(state, *event, *handler, End::Expired);
         }
         LogEntry::Cancelled { event, handler, .. } => finish(state, *event, handler.unwrap(), End::Cancelled),
     }
@@ -177,10 +185,18 @@ impl EventStore for World {
             handlers.iter().map(standing).collect()
         })
     }
-    fn acknowledged(&self, handler: u32, _: u8, events: &[i64]) -> Result<bool, Saved> {
-        let ended =
-            |state: &mut State| events.iter().all(|id| state.log.get(&(*id, handler)).is_some_and(|log| log.end == Some(End::Done)));
-        self.call("acknowledged", true, ended)
+    fn committed(&self, handler: u32, _: u8, events: &[i64]) -> Result<Vec<Committed>, Saved> {
+        let committed = |state: &mut State| {
+            let of = |id: &i64| {
+                state.log.get(&(*id, handler)).map_or(Committed::default(), |logged| Committed {
+                    done: logged.end == Some(End::Done),
+                    put_offs: logged.put_offs,
+                    until: logged.next_at.unwrap_or(0),
+                })
+            };
+            events.iter().map(of).collect()
+        };
+        self.call("committed", true, committed)
     }
     fn fetch(&self, ask: Ask<'_>, limit: usize) -> Result<(Vec<Fetched>, Snapshot), Saved> {
         self.call("fetch", true, |state| {
@@ -277,12 +293,19 @@ impl EventStore for World {
             true
         })
     }
-    fn carry_over(&self, partition: u8, events: &[i64]) -> Result<(), Saved> {
+    fn carry_over(&self, partition: u8, events: &[i64]) -> Result<Vec<i64>, Saved> {
         self.call("carry_over", false, |state| {
+            let mut carried = Vec::new();
             for event in events {
                 if state.leases.values().any(|lease| lease.has(*event)) {
                     state.wrong(format!("{event} is carried over while it runs"));
                 }
+                // Somebody is changing it.
+                let there = state.rows.get(event).is_some_and(|row| row.event.partition == partition);
+                if there && state.rng.u32(..8) == 0 {
+                    continue;
+                }
+                carried.push(*event);
                 let (tid, current, txid) = (state.next_tid, state.current, state.begin());
                 state.running.remove(&txid);
                 state.next_tid += 1;
@@ -291,6 +314,7 @@ impl EventStore for World {
                     (row.event.partition, row.event.tid, row.event.txid, row.fetched) = (current, tid, txid, false);
                 }
             }
+            carried
         })
     }
     fn compact_keys(&self) -> Result<(), Saved> {

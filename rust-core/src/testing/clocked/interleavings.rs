@@ -10,6 +10,7 @@ use crate::coordinator::topics::Topics;
 const SEEDS: std::ops::Range<u64> = 1..41;
 const RANDOM_SEEDS: usize = 10;
 const ACTIONS: u32 = 250;
+const MOST_ATTEMPTS: u32 = 3;
 const CHANNELS: [&str; 3] = ["a", "b", "c"];
 
 struct Chaos {
@@ -35,6 +36,8 @@ fn handlers(rng: &mut fastrand::Rng) -> Vec<Spec> {
 
 fn nature(rng: &mut fastrand::Rng) -> Nature {
     match rng.u32(..20) {
+        6 => Nature::Snoozes(rng.u32(1..4), rng.i64(-SECOND..4 * SECOND)),
+        7 => Nature::Discards,
         5 => Nature::Takes(rng.u64(1..3_000_000)),
         0 => Nature::Fails(99),
         1 => Nature::Fails(rng.u32(1..4)),
@@ -68,11 +71,15 @@ impl Chaos {
             let nature = nature(&mut self.rng);
             let rng = &mut self.rng;
             let key = (rng.u32(..4) > 0).then(|| vec![rng.u8(..3)]);
-            let (priority, delay) = (rng.i32(-3..4), if rng.u32(..5) == 0 { rng.i64(..5 * SECOND) } else { 0 });
+            let (priority, delay) = (rng.i32(-3..4), if rng.u32(..5) == 0 { rng.i64(0..5 * SECOND) } else { 0 });
             let channel = *rng.choice(&CHANNELS).unwrap();
+            let max_attempts = (rng.u32(..6) == 0).then(|| rng.u32(1..=MOST_ATTEMPTS));
+            let timeout_ms = (rng.u32(..6) == 0).then(|| rng.u32(1..3));
+            let expires = (rng.u32(..8) == 0).then(|| rng.i64(0..3 * SECOND));
             let state = &mut *self.sim.world.set();
             // By a transaction of its own, or by one that has emitted already.
             let open = self.open.last().and_then(|id| state.rows.get(id)).map(|row| row.event.txid);
+            let wall = state.wall;
             let txid = match open.filter(|txid| rng.u32(..3) == 0 && state.running.contains_key(txid)) {
                 Some(txid) => txid,
                 None => state.begin(),
@@ -80,6 +87,9 @@ impl Chaos {
             let id = state.insert_in(txid, channel, nature, |event| {
                 (event.key, event.priority) = (key, priority);
                 event.run_at += delay;
+                event.max_attempts = max_attempts;
+                event.timeout_ms = timeout_ms;
+                event.expires = expires.map(|us| wall + us);
             });
             self.open.push(id);
         }
@@ -141,6 +151,16 @@ impl Chaos {
                     self.wake();
                 }
             }
+            25 | 26 => {
+                let id = self.rng.i64(1..self.sim.world.get().next_id + 1);
+                let known = self.sim.world.get().rows.get(&id).is_some_and(|row| row.committed && row.event.command.is_none());
+                if known && !self.sim.world.get().spilled.contains_key(&id) {
+                    let priority = self.rng.i32(-3..4);
+                    let run_at = self.rng.bool().then(|| self.sim.world.get().wall + self.rng.i64(-SECOND..5 * SECOND));
+                    self.sim.world.set().change(id, priority, run_at);
+                    self.wake();
+                }
+            }
             17 | 18 => {
                 let channel = *self.rng.choice(&CHANNELS).unwrap();
                 self.sim.world.set().notify(channel, "n");
@@ -192,14 +212,26 @@ impl Chaos {
 
 fn check(state: &State, restarts: u32) {
     for ((event, handler), logged) in &state.log {
-        let Some(max) = state.specs.iter().find(|spec| spec.id == *handler).map(|spec| spec.max_attempts) else { continue };
+        if !state.specs.iter().any(|spec| spec.id == *handler) {
+            continue;
+        }
+        let Some(max) = state.most_attempts(*event, *handler) else { continue };
+        // What is not in the tables any more may have had its own.
+        let max = if state.rows.contains_key(event) { max } else { max.max(MOST_ATTEMPTS) };
         let of = format!("{event} for {handler}: {logged:?}");
         assert!(logged.effects == u32::from(logged.end == Some(End::Done)), "{of}");
         // Only who crashed, maybe, has one attempt more.
         let crashed = restarts > 0 || logged.crashes > 0;
         assert!(logged.attempts <= max + u32::from(crashed), "{of}");
+        assert!(logged.end != Some(End::Expired) || logged.attempts == 0 && logged.put_offs == 0 || restarts > 0, "{of}");
+        if let (Some(Nature::Snoozes(times, _)), Some(End::Done)) = (state.rows.get(event).map(|row| row.nature), logged.end) {
+            assert_eq!(logged.snoozed, times, "{of}");
+        }
         if let (Some(row), Some(End::Dead)) = (state.rows.get(event), logged.end) {
-            assert!(!matches!(row.nature, Nature::Good | Nature::Takes(_)) || logged.crashes > 0 || restarts > max, "{of}");
+            assert!(
+                !matches!(row.nature, Nature::Good | Nature::Takes(_) | Nature::Snoozes(..)) || logged.crashes > 0 || restarts > max,
+                "{of}"
+            );
         }
     }
 }

@@ -17,3 +17,4 @@ mod process;
 mod recall;
 mod recovery;
 mod steps;
+mod verdicts;

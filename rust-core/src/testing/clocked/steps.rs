@@ -220,7 +220,7 @@ impl Runner for Bulk {
     fn start(&self, lease: u64, work: &runner::Work<'_>) -> Result<bool, Saved> {
         let runner::Work::Batches { batches, .. } = work else { panic!("events are batches") };
         self.done.set(self.done.get() + batches.iter().map(|batch| ids(batch).len()).sum::<usize>());
-        let said = (0..batches.len()).map(|index| LeaseUpdate::Batch(index, BatchEnd::Done)).chain([LeaseUpdate::Over]);
+        let said = (0..batches.len()).map(|index| LeaseUpdate::Batch(index, BatchEnd::Done(Vec::new()))).chain([LeaseUpdate::Over]);
         self.heard.borrow_mut().extend(said.map(|said| (lease, said)));
         Ok(true)
     }

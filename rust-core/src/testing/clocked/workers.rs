@@ -2,8 +2,9 @@
 
 use super::world::{End, Nature, State};
 use crate::async_event::spec::*;
+use crate::host::PutOff;
 use crate::lease::work::LeaseUpdate;
-use crate::report::{CONFIGURATION_LIMIT_EXCEEDED, CONNECTION_FAILURE, sqlstate};
+use crate::report::{CONFIGURATION_LIMIT_EXCEEDED, CONNECTION_FAILURE, EVENT_DISCARDED, sqlstate};
 use crate::wire::batch::BatchEnd;
 use std::collections::BTreeSet;
 
@@ -86,9 +87,9 @@ impl State {
         if ids.is_empty() || ids.len() > spec.batch_size as usize || tids.len() != ids.len() {
             self.wrong(format!("a batch of {} for {}", ids.len(), spec.id));
         }
-        let most = spec.max_attempts + 1;
         for (id, tid) in ids.iter().zip(tids) {
             let logged = self.logged(*id, spec.id).clone();
+            let most = self.most_attempts(*id, spec.id).unwrap_or(0) + 1;
             if logged.attempts != batch.attempt || !logged.unfinished || batch.attempt > most {
                 self.wrong(format!("attempt {} of {id} for {}: {logged:?}", batch.attempt, spec.id));
             }
@@ -173,12 +174,22 @@ impl State {
                 self.heard.push((number, LeaseUpdate::Batch(index, BatchEnd::Failed { sqlstate, message: b"oops".to_vec() })));
             }
             Ok(()) => {
-                ids(&batch).iter().for_each(|id| self.acknowledge(*id, lease.spec.id));
+                let mut put_off = Vec::new();
+                for id in ids(&batch) {
+                    let behind = batch.key.is_some() && !put_off.is_empty();
+                    match self.snoozes(*id, lease.spec.id, behind) {
+                        Some(until) => put_off.push(PutOff { event: *id, until }),
+                        None => self.acknowledge(*id, lease.spec.id),
+                    }
+                }
+                if !put_off.is_empty() {
+                    self.leases.get_mut(&number).unwrap().failed_keys.extend(batch.key);
+                }
                 // It may go before it can say so.
                 if self.rng.f64() < deaths {
                     return self.end_lease(number, LeaseUpdate::Lost { begun: index + 1 });
                 }
-                self.heard.push((number, LeaseUpdate::Batch(index, BatchEnd::Done)));
+                self.heard.push((number, LeaseUpdate::Batch(index, BatchEnd::Done(put_off))));
             }
         }
         if let Some(lease) = self.leases.get_mut(&number) {
@@ -239,6 +250,7 @@ impl State {
             match nature {
                 Nature::Fails(n) if runs <= n => return Err(RAISED),
                 Nature::Conflicts(n) if runs <= n => return Err(CONFLICT),
+                Nature::Discards => return Err(EVENT_DISCARDED),
                 Nature::Starves(n) if runs <= n => return Err(CONFIGURATION_LIMIT_EXCEEDED),
                 Nature::KillsWorker(n) if runs <= n => return Err(CONNECTION_FAILURE),
                 Nature::KillsServer(n) if runs <= n => {
@@ -249,6 +261,29 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// What the handler did is committed, and the event comes again then.
+    fn snoozes(&mut self, event: i64, handler: u32, behind: bool) -> Option<i64> {
+        let nature = self.rows.get(&event).map(|row| row.nature);
+        let wall = self.wall;
+        let logged = self.logged(event, handler);
+        let until = match nature {
+            // It follows one of its key that was put off, and was not called.
+            _ if behind => wall,
+            Some(Nature::Snoozes(times, us)) if logged.snoozed < times => {
+                logged.snoozed += 1;
+                wall + us
+            }
+            _ => return None,
+        };
+        logged.put_offs += 1;
+        logged.attempts -= 1;
+        (logged.next_at, logged.asked, logged.unfinished) = (Some(until), true, false);
+        if logged.end.is_some() {
+            self.wrong(format!("{event} is put off for {handler}, and has ended"));
+        }
+        Some(until)
     }
 
     /// The handler's effects and its acknowledgement are committed.

@@ -25,6 +25,10 @@ pub enum Nature {
     Starves(u32),
     KillsWorker(u32),
     KillsServer(u32),
+    /// It is put off by so many microseconds, so many times.
+    Snoozes(u32, i64),
+    /// It is given up at once.
+    Discards,
 }
 
 #[derive(Clone, Debug)]
@@ -43,6 +47,7 @@ pub enum End {
     Done,
     Dead,
     Cancelled,
+    Expired,
 }
 
 /// What the log says of an event and a handler.
@@ -50,6 +55,10 @@ pub enum End {
 pub struct Logged {
     pub attempts: u32,
     pub next_at: Option<i64>,
+    pub asked: bool,
+    pub put_offs: u32,
+    /// By the handler, not with others of its key.
+    pub snoozed: u32,
     pub unfinished: bool,
     pub end: Option<End>,
     /// How often the handler began it, and how often its effects were committed.
@@ -279,6 +288,32 @@ impl State {
 
     pub fn cancel(&mut self, event: i64) {
         self.emit_as("", Nature::Good, |row| row.command = Some(Command::Cancel(event)));
+    }
+
+    /// Its emitter changes what waits: priority, and maybe time. Some may have ended meanwhile.
+    pub fn change(&mut self, id: i64, priority: i32, run_at: Option<i64>) {
+        let txid = self.begin();
+        self.running.remove(&txid);
+        let tid = self.next_tid;
+        self.next_tid += 1;
+        let Some(row) = self.rows.get_mut(&id) else { return };
+        let event = &mut row.event;
+        event.first_txid = event.first_txid.or(Some(event.txid));
+        (event.txid, event.tid, event.priority) = (txid, tid, priority);
+        self.rewritten = true;
+        let Some(run_at) = run_at else { return };
+        (event.run_at, event.timed, event.timed_txid) = (run_at, true, Some(txid));
+        for (_, logged) in self.log.range_mut((id, 0)..=(id, u32::MAX)).filter(|(_, logged)| logged.end.is_none() && !logged.unfinished) {
+            if logged.next_at.is_some() {
+                (logged.next_at, logged.asked) = (Some(run_at), true);
+            }
+        }
+    }
+
+    /// The most attempts of an event by a handler.
+    pub fn most_attempts(&self, event: i64, handler: u32) -> Option<u32> {
+        let own = self.rows.get(&event).and_then(|row| row.event.max_attempts);
+        own.or_else(|| self.specs.iter().find(|spec| spec.id == handler).map(|spec| spec.max_attempts))
     }
 
     pub fn notify(&mut self, channel: &str, payload: &str) {

@@ -41,7 +41,7 @@ impl Coordinator {
             if !self.leases.room(h, area, h.key, &h.limits).expect("nothing fails here") {
                 break;
             }
-            let batches = [events(0, 1, 0, &[1], &[1]).unwrap()];
+            let batches = [events(0, 1, 0, 0, &[1], &[1]).unwrap()];
             let work = Work::Batches { title: b"handler", handler: b"handler", batches: &batches };
             let errand = Errand { database, owner: user, superuser, timeout_ms: 0, work };
             match self.leases.start(u64::from(self.granted) + 1, h, area, h.caller.tasks.table(), &errand, &h.limits) {
@@ -104,7 +104,7 @@ fn where_no_process_is_left_one_is_started_to_see_whether_there_is_and_it_serves
     world.max_worker_processes.store(0, SeqCst);
     let Coordinator { client: h, leases, .. } = Coordinator::new(&world, 5, 1, 1);
     let room = || leases.room(&h, &world.area, h.key, &h.limits).unwrap();
-    let batches = [events(0, 1, 0, &[1], &[1]).unwrap()];
+    let batches = [events(0, 1, 0, 0, &[1], &[1]).unwrap()];
     let work = Work::Batches { title: b"handler", handler: b"handler", batches: &batches };
     let errand = Errand { database: 5, owner: 10, superuser: false, timeout_ms: 0, work };
     let start = || leases.start(1, &h, &world.area, h.caller.tasks.table(), &errand, &h.limits).ok();
@@ -136,7 +136,7 @@ fn a_worker_of_a_role_that_may_have_few_is_left_too() {
 /// A lease of so many batches, and what is said of it up to its end.
 fn lease(world: &Arc<World>, count: i64, meanwhile: impl FnOnce(&Leases)) -> Vec<LeaseUpdate> {
     let Coordinator { client: h, leases, .. } = Coordinator::new(world, 5, 1, 1);
-    let batches: Vec<_> = (1..=count).map(|id| events(0, 1, 0, &[id as u64], &[id]).unwrap()).collect();
+    let batches: Vec<_> = (1..=count).map(|id| events(0, 1, 0, 0, &[id as u64], &[id]).unwrap()).collect();
     let work = Work::Batches { title: b"handler", handler: b"handler", batches: &batches };
     let errand = Errand { database: 5, owner: 10, superuser: false, timeout_ms: 0, work };
     assert!(matches!(leases.start(1, &h, &world.area, h.caller.tasks.table(), &errand, &h.limits), Ok(true)));
@@ -160,7 +160,7 @@ fn a_worker_that_goes_had_begun_what_it_says_and_no_more() {
         assert!(world.met(), "{step}");
         assert_eq!(said.last(), Some(&LeaseUpdate::Lost { begun }), "{step}");
         let done = begun - usize::from(step != "clean");
-        assert_eq!(said.iter().filter(|said| matches!(said, LeaseUpdate::Batch(_, BatchEnd::Done))).count(), done, "{step}");
+        assert_eq!(said.iter().filter(|said| matches!(said, LeaseUpdate::Batch(_, BatchEnd::Done(_)))).count(), done, "{step}");
         world.shut_down();
     }
 }
@@ -185,7 +185,7 @@ fn what_is_taken_back_of_a_lease_is_not_begun_and_the_rest_of_it_is_told() {
             assert_eq!(leases.recall(&world.area, 1, keep), Some(told));
             world.open("run_events");
         });
-        let expected = (0..told).map(|batch| LeaseUpdate::Batch(batch, BatchEnd::Done)).chain([LeaseUpdate::Over]);
+        let expected = (0..told).map(|batch| LeaseUpdate::Batch(batch, BatchEnd::Done(Vec::new()))).chain([LeaseUpdate::Over]);
         assert_eq!(said, expected.collect::<Vec<_>>());
         world.shut_down();
     }
@@ -201,7 +201,7 @@ fn of_a_handler_that_is_not_what_it_was_no_batch_is_begun() {
         until(|| world.steps().contains("commit"), || "it is done".into());
         world.open("unwanted");
     });
-    let done = said.iter().filter(|said| matches!(said, LeaseUpdate::Batch(_, BatchEnd::Done))).count();
+    let done = said.iter().filter(|said| matches!(said, LeaseUpdate::Batch(_, BatchEnd::Done(_)))).count();
     assert!((1..=5).contains(&done), "{said:?}");
     assert_eq!(said.last(), Some(&LeaseUpdate::Over));
     assert_eq!(said.len(), done + 1, "of the others nothing is said");
@@ -245,8 +245,10 @@ fn what_a_part_asks_for_reaches_a_worker_as_its_shim_reads_it() {
     let handler = Spec { id: 3, name: b"h".to_vec(), owner: 10, ..Spec::default() };
     let ones = spec::Work::Events { partition: 2, tids: vec![4, 5], ids: vec![8, 9] };
     let note = Notification { channel: b"c".to_vec(), payload: b"p".to_vec(), pid: 6 };
-    let batches =
-        [Batch { work: ones, attempt: 1, key: Some(10) }, Batch { work: spec::Work::Notifications(vec![note]), attempt: 1, key: None }];
+    let batches = [
+        Batch { work: ones, attempt: 1, key: Some(10), timeout_ms: None },
+        Batch { work: spec::Work::Notifications(vec![note]), attempt: 1, key: None, timeout_ms: None },
+    ];
     let hear_out = |work: runner::Work<'_>| {
         assert!(matches!(workers.start(1, &work), Ok(true)));
         let mut said = Vec::new();
@@ -258,9 +260,12 @@ fn what_a_part_asks_for_reaches_a_worker_as_its_shim_reads_it() {
         said
     };
     let said = hear_out(runner::Work::Batches { handler: &handler, batches: &batches });
-    assert_eq!(said, [LeaseUpdate::Batch(0, BatchEnd::Done), LeaseUpdate::Batch(1, BatchEnd::Done), LeaseUpdate::Over]);
+    assert_eq!(
+        said,
+        [LeaseUpdate::Batch(0, BatchEnd::Done(Vec::new())), LeaseUpdate::Batch(1, BatchEnd::Done(Vec::new())), LeaseUpdate::Over]
+    );
     let note = Note { pid: 6, channel: b"c", payload: b"p" };
-    let sent = [events(2, 1, 11, &[4, 5], &[8, 9]).unwrap(), notifications(1, [note].into_iter()).unwrap()];
+    let sent = [events(2, 1, 11, 0, &[4, 5], &[8, 9]).unwrap(), notifications(1, [note].into_iter()).unwrap()];
     assert!(sent.iter().all(|batch| world.committed(&format!("{batch:?}"))));
     let keep = Bounds { row_bytes: 0, message_bytes: 0 };
     let said = hear_out(runner::Work::Command { database: 5, owner: 10, superuser: false, text: b"put x", timeout_ms: 0, keep });

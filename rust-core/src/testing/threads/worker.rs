@@ -386,7 +386,7 @@ impl WorkerHost for FakeWorker<'_> {
             return Ok(Ran::Unwanted);
         }
         self.pending.borrow_mut().push(format!("{batch:?}"));
-        Ok(Ran::Done)
+        Ok(Ran::Done(Vec::new()))
     }
     fn record_chunk(&self, attempt: &[u8], processed: u64) -> Result<(), Saved> {
         self.note("record_chunk");
