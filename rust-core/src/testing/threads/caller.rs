@@ -1,21 +1,20 @@
 //! The caller's side of the simulated world: a session, its host, and what it was told.
 
 use super::worker::main;
-use super::world::{Fault, Proc, World, parked, spawn};
+use super::world::{Fault, Proc, World, of_any_process, parked, spawn};
 use crate::caller::call::{self, Call};
 use crate::caller::leave;
 use crate::caller::process::CallerState;
 use crate::error::Error;
 use crate::host::{World as World_, *};
 use crate::pool::borrow::Limits;
-use crate::pool::place::Processors;
 use crate::pool::slot::{Key, Lease, SlotState};
 use crate::pool::waits::Blocker;
 use crate::report::{Field, Report};
 use crate::wire::message::Ending;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::*};
+use std::sync::atomic::Ordering::*;
 
 /// Sleeps of one call that count as a hang.
 const TOO_MANY_NAPS: u32 = 20_000;
@@ -228,9 +227,7 @@ impl Client {
 }
 
 impl World_ for Client {
-    fn now_us(&self) -> u64 {
-        self.me.now_us()
-    }
+    of_any_process!();
     fn timestamp(&self) -> i64 {
         if let Ok(mut chime) = self.chime.try_borrow_mut()
             && let Some(chime) = &mut *chime
@@ -238,21 +235,6 @@ impl World_ for Client {
             chime();
         }
         self.me.timestamp()
-    }
-    fn cpus(&self) -> u32 {
-        2
-    }
-    fn my_pid(&self) -> u32 {
-        self.me.pid
-    }
-    fn my_proc(&self) -> u32 {
-        self.me.proc
-    }
-    fn interrupt_pending(&self) -> bool {
-        self.me.cancel.load(SeqCst) || self.me.die.load(SeqCst)
-    }
-    fn terminating(&self) -> bool {
-        self.me.die.load(SeqCst)
     }
     fn sleep(&self, timeout_ms: u32) -> Result<Slept, Saved> {
         self.try_step("sleep")?;
@@ -267,38 +249,6 @@ impl World_ for Client {
     }
     fn doze(&self, timeout_ms: u32) -> Slept {
         self.nap(timeout_ms)
-    }
-    fn wake(&self, proc: u32) {
-        if let Some(other) = self.world.by_latch(proc) {
-            other.wake();
-        }
-    }
-    fn clear_latch(&self) {
-        self.me.clear();
-    }
-    fn naps(&self) -> bool {
-        self.world.naps.load(SeqCst)
-    }
-    fn nap(&self, word: &AtomicU32, is: u32, timeout_ms: u32) -> Slept {
-        self.world.nap(&self.me, word, is, timeout_ms)
-    }
-    fn processor(&self) -> Option<u32> {
-        Some(self.me.pid % 2)
-    }
-    fn allowed(&self, pid: u32) -> Option<Processors> {
-        Some(self.world.allowed(pid))
-    }
-    fn allow(&self, pid: u32, processors: &Processors) {
-        self.world.kept.lock().unwrap().insert(pid, *processors);
-    }
-    fn rouse(&self, _: &AtomicU32) {
-        self.world.rouse();
-    }
-    fn pins_wanted(&self) -> Vec<u32> {
-        self.world.pins_wanted(self.me.pid)
-    }
-    fn relax(&self) {
-        self.me.pass_us(1);
     }
 }
 

@@ -1,16 +1,15 @@
 //! The worker's side of the simulated world: a process and its host.
 
 use super::caller::Client;
-use super::world::{Fault, Proc, World, parked};
+use super::world::{Fault, Proc, World, of_any_process, parked};
 use crate::caller::task;
 use crate::host::{World as World_, *};
-use crate::pool::place::Processors;
 use crate::pool::slot::{Key, Lease};
 use crate::report::*;
 use crate::worker::process::Worker;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::*};
+use std::sync::atomic::Ordering::*;
 
 pub struct FakeWorker<'a> {
     pub world: Arc<World>,
@@ -158,26 +157,9 @@ impl<'a> FakeWorker<'a> {
 }
 
 impl World_ for FakeWorker<'_> {
-    fn now_us(&self) -> u64 {
-        self.me.now_us()
-    }
+    of_any_process!();
     fn timestamp(&self) -> i64 {
         self.me.timestamp()
-    }
-    fn cpus(&self) -> u32 {
-        2
-    }
-    fn my_pid(&self) -> u32 {
-        self.me.pid
-    }
-    fn my_proc(&self) -> u32 {
-        self.me.proc
-    }
-    fn interrupt_pending(&self) -> bool {
-        self.me.cancel.load(SeqCst) || self.me.die.load(SeqCst)
-    }
-    fn terminating(&self) -> bool {
-        self.me.die.load(SeqCst)
     }
     fn sleep(&self, timeout_ms: u32) -> Result<Slept, Saved> {
         self.interrupts()?;
@@ -192,38 +174,6 @@ impl World_ for FakeWorker<'_> {
             return Slept::Woken;
         }
         self.me.nap(timeout_ms)
-    }
-    fn wake(&self, proc: u32) {
-        if let Some(other) = self.world.by_latch(proc) {
-            other.wake();
-        }
-    }
-    fn clear_latch(&self) {
-        self.me.clear();
-    }
-    fn naps(&self) -> bool {
-        self.world.naps.load(SeqCst)
-    }
-    fn nap(&self, word: &AtomicU32, is: u32, timeout_ms: u32) -> Slept {
-        self.world.nap(&self.me, word, is, timeout_ms)
-    }
-    fn processor(&self) -> Option<u32> {
-        Some(self.me.pid % 2)
-    }
-    fn allowed(&self, pid: u32) -> Option<Processors> {
-        Some(self.world.allowed(pid))
-    }
-    fn allow(&self, pid: u32, processors: &Processors) {
-        self.world.kept.lock().unwrap().insert(pid, *processors);
-    }
-    fn rouse(&self, _: &AtomicU32) {
-        self.world.rouse();
-    }
-    fn pins_wanted(&self) -> Vec<u32> {
-        self.world.pins_wanted(self.me.pid)
-    }
-    fn relax(&self) {
-        self.me.pass_us(1);
     }
 }
 
