@@ -1,4 +1,4 @@
--- Role: the tables and procedures of the benchmark's part about chunks.
+-- Role: the tables and procedures of the benchmark's part about chunks, for reading and for jobs.
 -- Called by: bench/run, once.
 CREATE TABLE mail (id bigint PRIMARY KEY, sender int NOT NULL, body text NOT NULL);
 
@@ -52,4 +52,58 @@ DECLARE
 BEGIN
     PERFORM FROM parallel_query('SELECT $1 = $2', 'mail', chunk_rows => greatest((SELECT max(id) FROM mail) / n, 1)::int, workers => 2) AS c (b boolean);
     INSERT INTO result VALUES ('chunk', 'aside', round, us_since(since) / n);
+END $$;
+
+-- All rows are updated: by one statement, by a job, and by a loop over dblink, each chunk of which commits.
+CREATE PROCEDURE update_mail(peer text, round int) LANGUAGE plpgsql AS $$
+DECLARE
+    command text := 'UPDATE mail SET sender = sender + 1 WHERE id BETWEEN $1 AND $2';
+    before bigint := (SELECT sum(sender) FROM mail);
+    n bigint := (SELECT max(id) FROM mail);
+    since timestamptz;
+BEGIN
+    SET LOCAL client_min_messages = warning;
+    IF peer = 'dblink' THEN
+        PERFORM dblink_connect('chunks', here());
+    END IF;
+    since := clock_timestamp();
+    CASE peer
+        WHEN 'plain' THEN UPDATE mail SET sender = sender + 1;
+        WHEN 'one' THEN PERFORM parallel_run('one', command, 'mail', workers => 1);
+        WHEN 'aside' THEN PERFORM parallel_run('aside', command, 'mail', workers => 2);
+        ELSE
+            FOR low IN 1..n BY 50000 LOOP
+                PERFORM dblink_exec('chunks', replace(replace(command, '$1', low::text), '$2', (low + 49999)::text));
+            END LOOP;
+    END CASE;
+    COMMIT;
+    INSERT INTO result VALUES ('update', peer, round, us_since(since) / 1000);
+    IF (SELECT sum(sender) FROM mail) <> before + n THEN
+        RAISE EXCEPTION '% has not updated each row once', peer;
+    END IF;
+    PERFORM CASE peer WHEN 'dblink' THEN dblink_disconnect('chunks') WHEN 'plain' THEN NULL ELSE parallel_drop(peer)::text END;
+END $$;
+
+-- A command that needs a processor, as a job of one worker and of two.
+CREATE PROCEDURE work_mail(workers int, round int) LANGUAGE plpgsql AS $$
+DECLARE
+    peer text := CASE workers WHEN 1 THEN 'one' ELSE 'aside' END;
+    since timestamptz := clock_timestamp();
+BEGIN
+    SET LOCAL client_min_messages = warning;
+    PERFORM parallel_run('work', 'SELECT count(*) FILTER (WHERE md5(md5(md5(md5(body)))) <> body) FROM mail WHERE id BETWEEN $1 AND $2', 'mail',
+        workers => workers);
+    INSERT INTO result VALUES ('job-cpu', peer, round, us_since(since) / 1000);
+    PERFORM parallel_drop('work');
+END $$;
+
+-- Jobs whose chunks do nothing: what is spent on cutting, leasing and recording each.
+CREATE PROCEDURE empty_jobs(n int, round int) LANGUAGE plpgsql AS $$
+DECLARE
+    since timestamptz := clock_timestamp();
+BEGIN
+    SET LOCAL client_min_messages = warning;
+    PERFORM parallel_run('empty', 'SELECT $1 = $2', 'mail', chunk_rows => greatest((SELECT max(id) FROM mail) / n, 1)::int, workers => 2);
+    INSERT INTO result VALUES ('chunk', 'job', round, us_since(since) / n);
+    PERFORM parallel_drop('empty');
 END $$;
