@@ -30,12 +30,15 @@ CREATE TABLE aside.parallel_job (
     message text,
     detail text,
     hint text,
-    context text
+    context text,
+    maker oid
 );
-CREATE INDEX parallel_job_name ON aside.parallel_job (name);
+CREATE UNIQUE INDEX parallel_job_name ON aside.parallel_job (name, maker);
 COMMENT ON TABLE aside.parallel_job IS 'jobs in chunks, as parallel_start made them; the view aside.parallel_jobs shows them';
 COMMENT ON COLUMN aside.parallel_job.owner IS 'name of the role that the job acts for; the owner of the job''s proxy is that role';
 COMMENT ON COLUMN aside.parallel_job.inert IS 'true if the job was restored where its role did not exist; then the job belongs to nobody';
+COMMENT ON COLUMN aside.parallel_job.maker IS
+    'role that started the job; by the index, two sessions of that role cannot start it at the same time; NULL if another role owns it and the maker has started one anew';
 COMMENT ON COLUMN aside.parallel_job.split IS 'how the chunks are cut off, as aside.parallel_target wrote it';
 COMMENT ON COLUMN aside.parallel_job.limits IS 'the throttle in units of the coordinator''s';
 COMMENT ON COLUMN aside.parallel_job.estimate IS 'about how many rows there were at the start';

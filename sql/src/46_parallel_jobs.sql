@@ -141,6 +141,7 @@ DECLARE
     caller_name name := (SELECT r.rolname FROM pg_roles r WHERE r.oid = caller);
     most int := current_setting('aside.max_workers')::int;
     number bigint;
+    its aside.parallel_job;
     obstacle text;
     limits jsonb;
 BEGIN
@@ -180,8 +181,6 @@ BEGIN
     IF obstacle IS NOT NULL THEN
         RAISE EXCEPTION 'permission denied to start a job' USING ERRCODE = '42501', DETAIL = format('Nothing would run: %s.', obstacle);
     END IF;
-    -- Two sessions may start the same job at the same time. The second one finds what the first one made.
-    PERFORM pg_advisory_xact_lock('aside.parallel_job'::regclass::int, hashtext(caller || ' ' || name));
     IF EXISTS (SELECT FROM aside.parallel_job j
             WHERE j.name = parallel_begin.name AND NOT j.inert AND aside.definition_owner('job', j.id, j.name) = caller) THEN
         RAISE EXCEPTION 'job "%" already exists', name USING ERRCODE = '42710', HINT = 'Drop it with parallel_drop, or use another name.';
@@ -189,14 +188,28 @@ BEGIN
     IF dry_run THEN
         RETURN NULL;
     END IF;
-    -- The owner of a proxy can rename the proxy. So a proxy of another job may have the new job's name by now. It must not be taken for
-    -- the new job's proxy.
-    number := nextval('aside.parallel_job_id_seq');
-    PERFORM aside.definition_end('job', number, name);
-    INSERT INTO aside.parallel_job (id, name, owner, command, target, chunk_by, split, low_type, high_type, chunk_rows, workers, max_attempts,
-        throttle, limits, follow, estimate) OVERRIDING SYSTEM VALUE
-    VALUES (number, name, caller_name, command, target, chunk_by, split, low_type::regtype::text, high_type::regtype::text, chunk_rows, workers,
-        max_attempts, throttle, limits, follow, estimate);
+    LOOP
+        -- The owner of a proxy can rename the proxy. So a proxy of another job may have the new job's name by now. It must not be taken for
+        -- the new job's proxy.
+        number := nextval('aside.parallel_job_id_seq');
+        PERFORM aside.definition_end('job', number, name);
+        INSERT INTO aside.parallel_job (id, name, owner, maker, command, target, chunk_by, split, low_type, high_type, chunk_rows, workers,
+            max_attempts, throttle, limits, follow, estimate) OVERRIDING SYSTEM VALUE
+        VALUES (number, name, caller_name, caller, command, target, chunk_by, split, low_type::regtype::text, high_type::regtype::text, chunk_rows,
+            workers, max_attempts, throttle, limits, follow, estimate)
+        ON CONFLICT DO NOTHING;
+        EXIT WHEN FOUND;
+        -- Another session has started it since. Or the role once started one that has ended, or is another's now.
+        FOR its IN SELECT j.* FROM aside.parallel_job j WHERE j.name = parallel_begin.name AND j.maker = caller FOR UPDATE LOOP
+            IF its.inert OR aside.definition_owner('job', its.id, name) <> caller THEN
+                UPDATE aside.parallel_job j SET maker = NULL WHERE j.id = its.id;
+            ELSIF aside.definition_owner('job', its.id, name) IS NULL THEN
+                DELETE FROM aside.parallel_job j WHERE j.id = its.id;
+            ELSE
+                RAISE EXCEPTION 'job "%" already exists', name USING ERRCODE = '42710', HINT = 'Drop it with parallel_drop, or use another name.';
+            END IF;
+        END LOOP;
+    END LOOP;
     RETURN number;
 END $$;
 
