@@ -31,6 +31,7 @@
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(aside_definition_owner_sql);
+PG_FUNCTION_INFO_V1(aside_definition_proxy_sql);
 PG_FUNCTION_INFO_V1(aside_definition_obstacle_sql);
 PG_FUNCTION_INFO_V1(aside_definition_end_sql);
 PG_FUNCTION_INFO_V1(aside_definition_keep_sql);
@@ -268,6 +269,19 @@ aside_definition_owner_sql(PG_FUNCTION_ARGS)
 	if (!OidIsValid(owner))
 		PG_RETURN_NULL();
 	PG_RETURN_OID(owner);
+}
+
+/* aside.definition_proxy(kind, id, name) returns oid */
+Datum
+aside_definition_proxy_sql(PG_FUNCTION_ARGS)
+{
+	AsideDefinition definition = definition_argument(fcinfo);
+	Oid			owner;
+	Oid			proxy = find_proxy(&definition, &owner);
+
+	if (!OidIsValid(proxy))
+		PG_RETURN_NULL();
+	PG_RETURN_OID(proxy);
 }
 
 /* aside.definition_obstacle(owner oid) returns text */

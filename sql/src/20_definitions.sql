@@ -6,6 +6,9 @@ CREATE FUNCTION aside.definition_owner(kind text, id bigint, name text) RETURNS 
 LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'aside_definition_owner_sql';
 COMMENT ON FUNCTION aside.definition_owner(text, bigint, text) IS
     'Returns the role that a definition acts for. Returns NULL if the definition has ended.';
+CREATE FUNCTION aside.definition_proxy(kind text, id bigint, name text) RETURNS oid
+LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'aside_definition_proxy_sql';
+COMMENT ON FUNCTION aside.definition_proxy(text, bigint, text) IS 'Returns the proxy of a definition. Returns NULL if the definition has ended.';
 CREATE FUNCTION aside.definition_obstacle(owner oid) RETURNS text
 LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'aside_definition_obstacle_sql';
 COMMENT ON FUNCTION aside.definition_obstacle(oid) IS 'Returns why nothing that a role has defined can run now. Returns NULL if it can run.';

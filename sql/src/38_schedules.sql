@@ -92,7 +92,11 @@ BEGIN
         WHERE NOT s.inert AND r.rolname <> s.owner AND pg_has_role(r.oid, 'USAGE') FOR UPDATE OF s SKIP LOCKED LOOP
         UPDATE aside.schedule s SET owner = pg_get_userbyid(aside.definition_owner('schedule', s.id, s.name)) WHERE s.id = found.id;
     END LOOP;
-    PERFORM aside.definition_keep('schedule', s.id, s.name) FROM aside.schedule s WHERE NOT s.inert;
+    -- There may be thousands of them, of which all are kept.
+    PERFORM aside.definition_keep('schedule', s.id, s.name) FROM aside.schedule s WHERE NOT s.inert
+        AND aside.definition_proxy('schedule', s.id, s.name) NOT IN (SELECT d.objid FROM pg_depend d, pg_extension e
+            WHERE d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND e.extname = 'pg_aside' AND d.classid = 'pg_type'::regclass
+                AND d.deptype = 'x');
     PERFORM aside.schedule_runs_prune();
 END $$;
 COMMENT ON FUNCTION aside.schedules_settle() IS 'makes the table of schedules follow the proxies, and deletes runs that are older than aside.history_retention';

@@ -157,9 +157,16 @@ impl Book {
         Some((spec, h.zone(&schedule.zone)?))
     }
 
-    fn firing<H: ScheduleHost>(&self, h: &H, id: i64, open: Open, now: i64) -> Option<(Record, bool)> {
-        let schedule = self.schedules.get(&id)?;
-        let (spec, zone) = self.rules(h, schedule)?;
+    /// What becomes of a schedule's next due time. Not before then is its specification read: there may be thousands.
+    fn firing<H: ScheduleHost>(&mut self, h: &H, id: i64, open: Open, now: i64) -> Option<(Record, bool)> {
+        let rules = self.schedules.get(&id).and_then(|schedule| self.rules(h, schedule));
+        let schedule = self.schedules.get_mut(&id)?;
+        let Some((spec, zone)) = rules else {
+            // One that cannot be read, or whose zone the server has no more, is never due.
+            schedule.next = None;
+            return None;
+        };
+        let schedule = &*schedule;
         let firing = match spec {
             // The due time of @reboot is always in the past.
             Spec::Reboot => firing::fire(&Schedule { misfire: Misfire::Once, ..schedule.clone() }, &spec, &zone, open, now)?,

@@ -276,10 +276,7 @@ impl Book {
         }
         let (schedules, runs) = h.load()?;
         let now = h.timestamp();
-        // One that cannot be read, or whose zone the server has no more, is never due.
-        let readable = |of: Schedule| if self.rules(h, &of).is_some() { of } else { Schedule { next: None, ..of } };
-        let readable = schedules.into_iter().map(|of| (of.id, readable(of))).collect();
-        self.schedules = readable;
+        self.schedules = schedules.into_iter().map(|of| (of.id, of)).collect();
         let locked = self.locked_runs();
         let mut before = std::mem::take(&mut self.runs);
         let mut lost = Vec::new();
