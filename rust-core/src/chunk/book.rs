@@ -2,153 +2,22 @@
 //! which chunk begins, and in which order that is written down. An attempt is on disk before it begins; that it is done, the
 //! worker writes in the same transaction.
 
-use super::bisect::{failures_of, is_the_jobs, is_used_up, judge, pause_us};
-use super::cut::{self, Cut, Row, Split};
-use super::host::{Chunk, ChunkHost, End, Entry, Errand, Fate, Job, LOCKED, Outcome};
-use super::size::Size;
+use super::bisect::{failures_of, judge, pause_us};
+use super::cut::Split;
+use super::host::{ChunkHost, End, Entry, Errand, Fate, Job, LOCKED, Outcome};
+use super::job::*;
 use super::throttle::{Gauge, LOOK_EVERY_US};
-use crate::async_event::backoff::conflict;
 use crate::definition::{LOOK_AGAIN_US, Standing};
 use crate::host::Saved;
 use crate::memory::{self, Grows};
 use std::collections::{BTreeMap, BTreeSet};
 
-const WHAT: &str = "the jobs of a coordinator";
-/// If no worker was free and nothing happens, the next look for one comes after this time.
-const START_RETRY_US: u64 = 50_000;
 /// What a row locked by somebody kept from being written down is tried again after this time.
 const LOCKED_AGAIN_US: u64 = 250_000;
-/// A step or a division that lost its worker so often is given up.
-const MOST_LOSSES: u32 = 10;
-/// A step that failed is tried again after this time.
-const STEP_RETRY_US: u64 = 500_000;
-/// So many chunks are cut off at a time for each worker of the job.
-const AHEAD: u32 = 2;
-/// A job that has so many chunks that are not done gets no further ones.
-const MOST_OPEN: usize = 256;
-
-/// What is done about a chunk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Waits {
-        from_us: u64,
-    },
-    Runs {
-        lease: u64,
-    },
-    /// It is being divided.
-    Divides {
-        lease: u64,
-    },
-    /// What has happened to it is not written down yet.
-    Settles,
-}
-
-struct Open {
-    chunk: Chunk,
-    state: State,
-    /// Divisions that failed.
-    failed: u32,
-}
-
-/// The step that a worker takes for a job.
-#[derive(Clone, Copy)]
-enum Step {
-    None,
-    Runs {
-        lease: u64,
-        chunks: u32,
-        /// No chunk waited or ran when it began.
-        alone: bool,
-    },
-    Settles,
-}
-
-struct Held {
-    job: Job,
-    chunks: BTreeMap<i64, Open>,
-    step: Step,
-    size: Size,
-    /// The last step has come to the end of what there is.
-    reached: bool,
-    /// The same, and no chunk was left.
-    at_end: bool,
-    step_failures: u32,
-    step_losses: u32,
-    step_from_us: u64,
-    /// Its owner may not act, or its server has enough to do, until then.
-    held_up_us: u64,
-    /// The second of the day in its zone, when the server was last looked at.
-    second: Option<i64>,
-}
-
-impl Held {
-    fn new(job: Job) -> Self {
-        let (chunks, step, size) = (BTreeMap::new(), Step::None, Size::default());
-        Self {
-            job,
-            chunks,
-            step,
-            size,
-            reached: false,
-            at_end: false,
-            step_failures: 0,
-            step_losses: 0,
-            step_from_us: 0,
-            held_up_us: 0,
-            second: None,
-        }
-    }
-
-    fn leases(&self) -> impl Iterator<Item = u64> + '_ {
-        let of_chunk = |open: &Open| match open.state {
-            State::Runs { lease } | State::Divides { lease } => Some(lease),
-            State::Waits { .. } | State::Settles => None,
-        };
-        let step = match self.step {
-            Step::Runs { lease, .. } => Some(lease),
-            Step::None | Step::Settles => None,
-        };
-        self.chunks.values().filter_map(of_chunk).chain(step)
-    }
-
-    fn waiting(&self) -> usize {
-        self.chunks.values().filter(|open| matches!(open.state, State::Waits { .. })).count()
-    }
-
-    fn stands_still(&self) -> bool {
-        self.job.paused || self.job.ended
-    }
-
-    fn wants_step(&self, now: u64) -> bool {
-        let ended = self.job.cut || self.at_end || self.reached && !self.chunks.is_empty();
-        let ready = self.chunks.values().filter(|open| matches!(open.state, State::Waits { from_us } if from_us <= now)).count();
-        let few = ready < self.job.workers as usize && self.chunks.len() < MOST_OPEN.max(self.job.workers as usize * 2);
-        !ended && !self.job.more && matches!(self.step, Step::None) && few
-    }
-
-    /// The chunk that is next, when its time has come.
-    fn next(&self, now: u64) -> Option<&Open> {
-        self.chunks.values().find(|open| matches!(open.state, State::Waits { from_us } if from_us <= now))
-    }
-
-    fn is_over(&self) -> bool {
-        let cut = self.job.cut || self.at_end;
-        cut && !self.job.ended && !self.job.more && self.chunks.is_empty() && matches!(self.step, Step::None)
-    }
-}
-
-/// What a job wants of a worker.
-#[derive(Clone, Copy)]
-enum Want {
-    Step,
-    Divide(i64),
-    Run(i64),
-}
 
 /// The jobs of one database.
 pub struct Book {
-    jobs: BTreeMap<i64, Held>,
+    jobs: BTreeMap<i64, OpenJob>,
     /// What workers have said, and is not taken in yet.
     heard: Vec<Outcome>,
     /// Entries that are not written down yet.
@@ -186,7 +55,7 @@ impl Book {
     /// What this lease's worker said is lost. So is its attempt, which is found when all is read anew.
     pub fn lose(&mut self, lease: u64) {
         for held in self.jobs.values_mut() {
-            held.chunks.retain(|_, open| open.state != State::Runs { lease } && open.state != State::Divides { lease });
+            held.chunks.retain(|_, open| open.state != ChunkState::Runs { lease } && open.state != ChunkState::Divides { lease });
             if matches!(held.step, Step::Runs { lease: its, .. } if its == lease) {
                 held.step = Step::None;
             }
@@ -196,13 +65,13 @@ impl Book {
 
     /// Is there nothing to do until somebody says so?
     pub fn rests(&self) -> bool {
-        let busy = |held: &Held| !held.stands_still() || held.leases().next().is_some();
+        let busy = |held: &OpenJob| !held.stands_still() || held.leases().next().is_some();
         !self.told && self.heard.is_empty() && self.pending.is_empty() && !self.jobs.values().any(busy)
     }
 
     /// The leases that run something.
     pub fn leases(&self) -> impl Iterator<Item = u64> + '_ {
-        self.jobs.values().flat_map(Held::leases)
+        self.jobs.values().flat_map(OpenJob::leases)
     }
 
     /// Do what can be done now. Returns the microseconds until the next step is needed, if nothing happens before.
@@ -239,7 +108,7 @@ impl Book {
             let Some(Outcome { lease, end }) = self.heard.pop() else { break };
             let now = h.now_us();
             let entry = self.jobs.values_mut().find_map(|held| {
-                let runs = |open: &Open| [State::Runs { lease }, State::Divides { lease }].contains(&open.state);
+                let runs = |open: &OpenChunk| [ChunkState::Runs { lease }, ChunkState::Divides { lease }].contains(&open.state);
                 let number = held.chunks.iter().find(|(_, open)| runs(open)).map(|(number, _)| *number);
                 match (number, held.step) {
                     (Some(number), _) => Some(held.hear_of_chunk(number, lease, &end, now)),
@@ -342,7 +211,7 @@ impl Book {
         let stuck: BTreeSet<(i64, Option<i64>)> = self.pending.iter().map(|entry| (entry.job(), entry.number())).collect();
         let mut before = std::mem::take(&mut self.jobs);
         for job in jobs {
-            let mut held = before.remove(&job.id).unwrap_or_else(|| Held::new(Job::default()));
+            let mut held = before.remove(&job.id).unwrap_or_else(|| OpenJob::new(Job::default()));
             let settles = stuck.iter().any(|(its, number)| *its == job.id && number.is_none());
             if matches!(held.step, Step::Settles) && !settles {
                 held.step = Step::None;
@@ -353,13 +222,13 @@ impl Book {
             }
             // What waits is what the tables say.
             held.chunks.retain(|number, open| match open.state {
-                State::Waits { .. } => false,
-                State::Settles => stuck.contains(&(held.job.id, Some(*number))),
-                State::Runs { .. } | State::Divides { .. } => true,
+                ChunkState::Waits { .. } => false,
+                ChunkState::Settles => stuck.contains(&(held.job.id, Some(*number))),
+                ChunkState::Runs { .. } | ChunkState::Divides { .. } => true,
             });
             self.jobs.insert(held.job.id, held);
         }
-        before.values().flat_map(Held::leases).for_each(|lease| h.cancel(lease));
+        before.values().flat_map(OpenJob::leases).for_each(|lease| h.cancel(lease));
         let mut lost = Vec::new();
         for chunk in chunks {
             let Some(held) = self.jobs.get_mut(&chunk.job) else { continue };
@@ -367,14 +236,14 @@ impl Book {
             if held.chunks.contains_key(&number) {
                 continue;
             }
-            let state = if chunk.begun { State::Settles } else { State::Waits { from_us: 0 } };
+            let state = if chunk.begun { ChunkState::Settles } else { ChunkState::Waits { from_us: 0 } };
             if chunk.begun {
                 let divides = held.job.splitter().is_some_and(|splitter| splitter.divides());
                 let (failures, fate) = judge(&chunk, held.job.max_attempts, divides, None);
                 let entry = Entry::Ended { job: chunk.job, number, attempt: chunk.attempt, failures, fate, lease: None };
                 memory::push(&mut lost, entry, WHAT).map_err(|_| Saved)?;
             }
-            held.chunks.insert(number, Open { chunk, state, failed: 0 });
+            held.chunks.insert(number, OpenChunk { chunk, state, failed: 0 });
         }
         self.pending.room(lost.len(), WHAT).map_err(|_| Saved)?;
         lost.into_iter().for_each(|entry| self.pending.push(entry));
@@ -388,7 +257,7 @@ impl Book {
         if now < self.retry_us {
             return Ok(());
         }
-        let ready = |held: &&Held| held.held_up_us <= now && held.wish(now, 0).is_some();
+        let ready = |held: &&OpenJob| held.held_up_us <= now && held.wish(now, 0).is_some();
         let mut ids = memory::collect(self.jobs.values().filter(ready).map(|held| (held.leases().count(), held.job.id)), WHAT)
             .map_err(|_| self.no_memory())?;
         if ids.is_empty() {
@@ -472,7 +341,7 @@ impl Book {
                 }
                 if let Want::Run(number) = want {
                     memory::push(&mut runs, (*id, number, *standing), WHAT).map_err(|_| Saved)?;
-                    held.chunks.get_mut(&number).into_iter().for_each(|open| open.state = State::Settles);
+                    held.chunks.get_mut(&number).into_iter().for_each(|open| open.state = ChunkState::Settles);
                 } else if !held.begin(h, want, *standing)? {
                     self.retry_us = now.saturating_add(START_RETRY_US);
                     return Ok(runs);
@@ -517,7 +386,7 @@ impl Book {
             open.chunk.begun = true;
             let started = if none { Ok(None) } else { h.start(&held.job, &Errand::Run(&open.chunk), *standing) };
             match started {
-                Ok(Some(lease)) => open.state = State::Runs { lease },
+                Ok(Some(lease)) => open.state = ChunkState::Runs { lease },
                 Ok(None) | Err(Saved) => {
                     none = true;
                     self.retry_us = now.saturating_add(START_RETRY_US);
@@ -550,7 +419,7 @@ impl Book {
                 continue;
             }
             let waits = held.chunks.values().filter_map(|open| match open.state {
-                State::Waits { from_us } => Some(from_us),
+                ChunkState::Waits { from_us } => Some(from_us),
                 _ => None,
             });
             let step = held.wants_step(now).then_some(held.step_from_us);
@@ -558,173 +427,5 @@ impl Book {
             earliest = next.map_or(earliest, |at| earliest.min(at));
         }
         if earliest == u64::MAX { u64::MAX } else { earliest.saturating_sub(now) }
-    }
-}
-
-impl Held {
-    /// What it wants next of a worker, when so many chunks are chosen that do not run yet.
-    fn wish(&self, now: u64, chosen: usize) -> Option<Want> {
-        if self.stands_still() || self.leases().count() + chosen >= self.job.workers as usize {
-            return None;
-        }
-        if self.wants_step(now) && self.step_from_us <= now {
-            return Some(Want::Step);
-        }
-        let open = self.next(now)?;
-        let number = open.chunk.number;
-        Some(if is_used_up(&open.chunk, self.job.max_attempts) { Want::Divide(number) } else { Want::Run(number) })
-    }
-
-    /// Begin a step or a division. False: there is no worker.
-    fn begin<H: ChunkHost>(&mut self, h: &H, want: Want, standing: Standing) -> Result<bool, Saved> {
-        match want {
-            Want::Step => {
-                let chunks = self.job.workers.saturating_mul(AHEAD).max(1);
-                let alone = self.chunks.is_empty();
-                let rows = self.size.rows(self.job.chunk_rows);
-                let errand = Errand::Step { rows, chunks };
-                let Some(lease) = h.start(&self.job, &errand, standing)? else { return Ok(false) };
-                self.step = Step::Runs { lease, chunks, alone };
-            }
-            Want::Divide(number) => {
-                let Some(open) = self.chunks.get_mut(&number) else { return Ok(true) };
-                let Some(lease) = h.start(&self.job, &Errand::Halves(&open.chunk.cut), standing)? else { return Ok(false) };
-                open.state = State::Divides { lease };
-            }
-            Want::Run(_) => {}
-        }
-        Ok(true)
-    }
-
-    fn waits(&mut self, number: i64, failures: Option<u32>, from_us: u64) {
-        if let Some(open) = self.chunks.get_mut(&number) {
-            open.state = State::Waits { from_us };
-            open.chunk.begun = false;
-            open.chunk.failures = failures.unwrap_or(open.chunk.failures);
-        }
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "nodes of a tree, of chunks for which there was room in an entry")]
-    fn add(&mut self, first: i64, cuts: &[Cut], failures: impl Fn(&Cut) -> u32) {
-        for (number, cut) in (first..).zip(cuts) {
-            let chunk = Chunk { job: self.job.id, number, cut: cut.clone(), failures: failures(cut), ..Chunk::default() };
-            self.chunks.insert(number, Open { chunk, state: State::Waits { from_us: 0 }, failed: 0 });
-        }
-    }
-
-    /// What a worker has said of a chunk: what is to be written down.
-    fn hear_of_chunk(&mut self, number: i64, lease: u64, end: &End, now: u64) -> Option<Entry> {
-        let job = self.job.id;
-        let open = self.chunks.get_mut(&number)?;
-        let attempt = open.chunk.attempt;
-        if open.state == (State::Divides { lease }) {
-            return self.hear_of_division(number, end, now);
-        }
-        let ended = |failures, fate, lease| Entry::Ended { job, number, attempt, failures, fate, lease };
-        let divides = self.job.splitter().is_some_and(|splitter| splitter.divides());
-        let judged = |chunk: &Chunk, code| judge(chunk, self.job.max_attempts, divides, code);
-        let entry = match *end {
-            End::Done { took_us, .. } => {
-                self.size.learn(open.chunk.cut.rows, took_us);
-                self.chunks.remove(&number);
-                return None;
-            }
-            End::Unbegun => Entry::Unbegun { job, number, attempt },
-            End::Refused => {
-                self.held_up_us = now.saturating_add(LOOK_AGAIN_US);
-                Entry::Unbegun { job, number, attempt }
-            }
-            End::Cancelled => ended(open.chunk.failures, Fate::Waits, Some(lease)),
-            End::Failed { sqlstate } => {
-                let (failures, fate) = judged(&open.chunk, Some(sqlstate));
-                ended(failures, fate, Some(lease))
-            }
-            End::Lost => {
-                let (failures, fate) = judged(&open.chunk, None);
-                ended(failures, fate, Some(lease))
-            }
-        };
-        open.state = State::Settles;
-        Some(entry)
-    }
-
-    fn hear_of_division(&mut self, number: i64, end: &End, now: u64) -> Option<Entry> {
-        let job = self.job.id;
-        let max_attempts = self.job.max_attempts;
-        let open = self.chunks.get_mut(&number)?;
-        let again = |open: &mut Open| {
-            open.state = State::Waits { from_us: now.saturating_add(START_RETRY_US) };
-            None
-        };
-        let parts = match end {
-            End::Done { rows, .. } => cut::cuts(rows).unwrap_or_default(),
-            End::Failed { sqlstate } if !conflict(*sqlstate) => {
-                open.failed += 1;
-                if open.failed < max_attempts {
-                    return again(open);
-                }
-                Vec::new()
-            }
-            End::Lost => {
-                open.failed += 1;
-                if open.failed < MOST_LOSSES {
-                    return again(open);
-                }
-                Vec::new()
-            }
-            End::Failed { .. } | End::Cancelled | End::Unbegun | End::Refused => return again(open),
-        };
-        open.state = State::Settles;
-        if parts.len() < 2 {
-            return Some(Entry::GivenUp { job, number });
-        }
-        let Ok(failures) = memory::collect(parts.iter().map(|part| failures_of(part, max_attempts)), WHAT) else { return again(open) };
-        Some(Entry::Split { job, number, parts, failures })
-    }
-
-    fn hear_of_step(&mut self, lease: u64, end: &End, chunks: u32, alone: bool, now: u64) -> Option<Entry> {
-        let job = self.job.id;
-        self.step = Step::None;
-        self.step_from_us = now.saturating_add(START_RETRY_US);
-        match end {
-            End::Done { rows, .. } => self.cut_off(rows, chunks, alone),
-            End::Failed { sqlstate } => {
-                self.step_from_us = now.saturating_add(STEP_RETRY_US);
-                self.step_failures += u32::from(!conflict(*sqlstate));
-                let broken = is_the_jobs(*sqlstate) || self.step_failures >= self.job.max_attempts;
-                broken.then(|| {
-                    self.step = Step::Settles;
-                    Entry::Broken { job, lease }
-                })
-            }
-            End::Lost => {
-                self.step_losses += 1;
-                (self.step_losses >= MOST_LOSSES).then(|| {
-                    self.step = Step::Settles;
-                    Entry::Broken { job, lease }
-                })
-            }
-            End::Refused => {
-                self.held_up_us = now.saturating_add(LOOK_AGAIN_US);
-                None
-            }
-            End::Cancelled | End::Unbegun => None,
-        }
-    }
-
-    /// A step has returned these.
-    fn cut_off(&mut self, rows: &[Row], chunks: u32, alone: bool) -> Option<Entry> {
-        let Ok(step) = cut::step(self.job.frontier.as_deref(), rows, chunks) else {
-            self.step_failures += 1;
-            return None;
-        };
-        (self.step_failures, self.step_losses, self.step_from_us, self.reached) = (0, 0, 0, step.last);
-        let last = step.last && !self.job.follow;
-        if step.cuts.is_empty() && !last {
-            self.at_end = step.last && alone;
-            return None;
-        }
-        self.step = Step::Settles;
-        Some(Entry::Cut { job: self.job.id, from: self.job.frontier.clone(), frontier: step.frontier, cuts: step.cuts, last })
     }
 }

@@ -5,6 +5,7 @@ pub mod bisect;
 pub mod book;
 pub mod cut;
 pub mod host;
+mod job;
 pub mod part;
 pub mod size;
 pub mod split;

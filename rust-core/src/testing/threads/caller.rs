@@ -1,7 +1,8 @@
 //! The caller's side of the simulated world: a session, its host, and what it was told.
 
+use super::process::of_any_process;
 use super::worker::main;
-use super::world::{Fault, Proc, World, of_any_process, parked, spawn};
+use super::world::{Fault, Proc, World, parked, spawn};
 use crate::caller::call::{self, Call};
 use crate::caller::leave;
 use crate::caller::process::CallerState;

@@ -16,6 +16,7 @@ mod memory;
 mod naps;
 mod order;
 mod parallel;
+mod process;
 mod session_faults;
 mod sessions;
 mod task_faults;

@@ -1,7 +1,8 @@
 //! The worker's side of the simulated world: a process and its host.
 
 use super::caller::Client;
-use super::world::{Fault, Proc, World, of_any_process, parked};
+use super::process::of_any_process;
+use super::world::{Fault, Proc, World, parked};
 use crate::caller::task;
 use crate::host::{World as World_, *};
 use crate::pool::slot::{Key, Lease};
