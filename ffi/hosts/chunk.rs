@@ -15,6 +15,7 @@ use aside_core::host::Saved;
 use aside_core::lease::work::CommandResult;
 use aside_core::memory::{self, NoMemory};
 use aside_core::report::Field;
+use aside_core::schedule::wait;
 use std::collections::BTreeMap;
 
 const WHAT: &str = "the jobs of a coordinator";
@@ -207,6 +208,9 @@ impl ChunkStore for Events<'_> {
         done(host_call!(self.jobs, measure(jobs.as_ptr(), jobs.len(), &mut measured, seconds.as_mut_ptr())))?;
         let aside_measured { lag_us, lag_bytes, sessions, wal, load_milli } = measured;
         Ok((Measured { lag_us, lag_bytes, sessions, wal, load_milli }, seconds))
+    }
+    fn wake_waiters(&self, job: Option<i64>) {
+        wait::tell(&self.h, &self.registry.waiters, self.c.database, job);
     }
     fn row(&self, sent: &[u8]) -> Result<Row, Saved> {
         let mut columns = [aside_bytes::default(); COLUMNS];

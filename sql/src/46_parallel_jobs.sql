@@ -260,13 +260,17 @@ BEGIN
     RETURN number;
 END $$;
 -- Stable: it sees what whoever calls it sees, who may look past the snapshot of a transaction.
-CREATE FUNCTION aside.parallel_ended(caller oid, name text) RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION aside.parallel_ended(caller oid, job bigint) RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    its aside.parallel_job := aside.parallel_of(caller, name);
+    its aside.parallel_job;
 BEGIN
+    SELECT * INTO its FROM aside.parallel_job j WHERE j.id = job;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the job was dropped' USING ERRCODE = '42704';
+    END IF;
     IF pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL AND EXISTS (SELECT FROM aside.parallel_job j
-            WHERE j.id = its.id AND j.xmin::text = (pg_current_xact_id()::text::numeric % 4294967296)::text AND j.state = 'running') THEN
-        RAISE EXCEPTION 'what this transaction has asked of job "%" is done only when it has committed', name USING ERRCODE = '55000',
+            WHERE j.id = job AND j.xmin::text = (pg_current_xact_id()::text::numeric % 4294967296)::text AND j.state = 'running') THEN
+        RAISE EXCEPTION 'what this transaction has asked of job "%" is done only when it has committed', its.name USING ERRCODE = '55000',
             HINT = 'Wait for it in a later transaction.';
     END IF;
     RETURN its.state <> 'running';
@@ -279,7 +283,7 @@ COMMENT ON FUNCTION aside.parallel_resume(oid, text) IS 'does what parallel_resu
 COMMENT ON FUNCTION aside.parallel_cancel(oid, text) IS 'does what parallel_cancel says, for a role';
 COMMENT ON FUNCTION aside.parallel_drop(oid, text) IS 'does what parallel_drop says, for a role';
 COMMENT ON FUNCTION aside.parallel_retry(oid, text) IS 'does what parallel_retry says, for a role';
-COMMENT ON FUNCTION aside.parallel_ended(oid, text) IS 'true if a job has ended';
+COMMENT ON FUNCTION aside.parallel_ended(oid, bigint) IS 'true if a job has ended';
 
 -- How the rows are split is found out as the caller, with the caller's search_path; so all names here have their schema.
 CREATE FUNCTION aside.parallel_begin(name text, command text, target text, chunk_by text, split text[], low_type oid, high_type oid, chunk_rows int,

@@ -112,6 +112,11 @@ impl Entry {
         }
     }
 
+    /// Is the job over with it?
+    pub fn ends_job(&self) -> bool {
+        matches!(self, Self::Over { .. } | Self::Broken { .. } | Self::Ended { fate: Fate::JobFailed, .. })
+    }
+
     /// The chunk that it is about.
     pub fn number(&self) -> Option<i64> {
         match *self {

@@ -45,6 +45,10 @@ pub trait ChunkStore {
         _ = jobs;
         Err(Saved)
     }
+    /// Wake who waits for this job, which has ended; None: any job may have.
+    fn wake_waiters(&self, job: Option<i64>) {
+        _ = job;
+    }
     /// A row that a worker has sent; its columns are text.
     fn row(&self, sent: &[u8]) -> Result<Row, Saved> {
         _ = sent;
@@ -102,7 +106,10 @@ impl<H: ChunkStore + Host + Runner> ChunkHost for View<'_, '_, H> {
         self.host.now_us()
     }
     fn load(&self) -> Result<(Vec<Job>, Vec<Chunk>), Saved> {
-        self.host.load()
+        let loaded = self.host.load()?;
+        // A user may have cancelled or dropped a job.
+        self.host.wake_waiters(None);
+        Ok(loaded)
     }
     fn standing(&self, jobs: &[i64]) -> Result<Vec<Standing>, Saved> {
         self.host.standing(jobs)
@@ -113,6 +120,9 @@ impl<H: ChunkStore + Host + Runner> ChunkHost for View<'_, '_, H> {
         for (entry, number) in entries.iter().zip(&numbers) {
             if let Some(lease) = entry.lease().filter(|_| *number != LOCKED) {
                 said.remove(&lease);
+            }
+            if entry.ends_job() && *number > 0 {
+                self.host.wake_waiters(Some(entry.job()));
             }
         }
         Ok(numbers)
