@@ -237,11 +237,37 @@ RESET TimeZone;
 \o /dev/null
 SELECT count(schedule_drop(name)) FROM aside.schedules;
 \o
-\echo '12. The pool: a few workers serve every session, every task and every handler, borrowed for one piece of work each.'
+\echo '12. Work in chunks: a column is filled in, by two workers; one row breaks the command, and is found; then a count in parallel.'
+\echo
+CREATE TABLE orders (id int PRIMARY KEY, price numeric, amount int, total numeric);
+INSERT INTO orders SELECT g, CASE WHEN g = 7777 THEN 0 ELSE 1 + g % 90 END, 1 + g % 5 FROM generate_series(1, 30000) g;
+ANALYZE orders;
+\echo '   -- each chunk takes a nap here, so that there is something to see'
+\echo '   SELECT parallel_run(''backfill'', ''WITH nap AS MATERIALIZED (SELECT pg_sleep(0.08))'
+\echo '       UPDATE orders SET total = 1000 / price FROM nap WHERE id BETWEEN $1 AND $2'', ''orders'', chunk_rows => 1000, max_attempts => 1);'
+SET client_min_messages = notice;
+SELECT parallel_run('backfill', 'WITH nap AS MATERIALIZED (SELECT pg_sleep(0.08))
+    UPDATE orders SET total = 1000 / price FROM nap WHERE id BETWEEN $1 AND $2', 'orders', chunk_rows => 1000, max_attempts => 1);
+SET client_min_messages = warning;
+\echo '   SELECT low, high, sqlstate, message FROM aside.parallel_chunks WHERE state = ''failed'';   -- all other rows are done'
+SELECT low, high, sqlstate, message FROM aside.parallel_chunks WHERE job = 'backfill' AND state = 'failed';
+\echo '   UPDATE orders SET price = 10 WHERE id = 7777;'
+\echo '   SELECT parallel_retry(''backfill''); SELECT parallel_wait(''backfill'');'
+UPDATE orders SET price = 10 WHERE id = 7777;
+SELECT parallel_retry('backfill');
+SELECT parallel_wait('backfill', '1 minute');
+\echo '   SELECT state, chunks_done, percent FROM aside.parallel_jobs;'
+SELECT state, chunks_done, percent FROM aside.parallel_jobs WHERE name = 'backfill';
+\echo '   SELECT sum(n) FROM parallel_query(''SELECT count(total) FROM orders WHERE id BETWEEN $1 AND $2'', ''orders'') AS chunk (n bigint);'
+SELECT sum(n) FROM parallel_query('SELECT count(total) FROM orders WHERE id BETWEEN $1 AND $2', 'orders') AS chunk (n bigint);
+\o /dev/null
+SELECT parallel_drop('backfill');
+\o
+\echo '13. The pool: a few workers serve every session, every task and every handler, borrowed for one piece of work each.'
 \echo
 SELECT slot, state, database, username, calls, errors FROM aside.workers WHERE pid IS NOT NULL ORDER BY slot;
 SELECT kind, calls, errors, rows, round(total_ms::numeric, 2) AS total_ms FROM aside.stat ORDER BY kind;
-\echo '13. The price: 1,000 single-row INSERTs, each committed on its own, beside dblink on this machine.'
+\echo '14. The price: 1,000 single-row INSERTs, each committed on its own, beside dblink on this machine.'
 \echo
 CREATE TABLE sink (n int);
 CREATE TABLE took (way text, ms numeric);

@@ -47,7 +47,8 @@ BEGIN
         WHEN 'done' THEN
             RAISE NOTICE 'job "%" is done: % rows, % rows/s', name, its.rows_done, COALESCE(its.rate, 0);
         WHEN 'done_with_errors' THEN
-            RAISE WARNING 'job "%" is done but for % chunks', name, its.chunks_failed
+            RAISE WARNING 'job "%" is done but for %', name,
+                CASE its.chunks_failed WHEN 1 THEN '1 chunk' ELSE pg_catalog.concat(its.chunks_failed, ' chunks') END
                 USING HINT = 'They are in aside.parallel_chunks, with their errors. To try them again, use parallel_retry.';
         WHEN 'failed' THEN
             RAISE EXCEPTION 'job "%" has failed: %', name, its.message USING ERRCODE = COALESCE(its.sqlstate, 'XX000'), 
