@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 /* First member of each table of functions and of each shared segment, and compared wherever one is handed over. */
-#define ASIDE_ABI_VERSION 3
+#define ASIDE_ABI_VERSION 4
 
 /* What a call across the boundary came to. */
 typedef enum aside_status
@@ -553,6 +553,8 @@ typedef struct aside_caller_host
 	/* Keep a task's record for after a restart, where there is a journal. */
 	void		(*write_down) (uint32_t index, aside_bytes record);
 	/* Add to the DETAIL of the error that is kept. */
+	/* Wait until the log is flushed so far, and as that synchronous_commit says (0: only flushed): OK or SAVED. */
+	aside_status (*await_commit) (uint64_t position, uint32_t level);
 	void		(*amend) (aside_bytes detail);
 } aside_caller_host;
 
@@ -1526,6 +1528,9 @@ extern aside_status aside_settle_task(aside_pool *pool, const aside_worker_host 
  * meanwhile, and is to end), after an abort.
  */
 extern aside_status aside_gate_pre_commit(aside_pool *pool, uint64_t xid);
+/* Before it: may the caller wait for the log in place of this worker? After it: so far, as that synchronous_commit says. */
+extern bool aside_caller_waits(aside_pool *pool);
+extern void aside_owe_commit(aside_pool *pool, uint64_t position, uint32_t level);
 extern bool aside_gate_committed(aside_pool *pool);
 extern void aside_gate_aborted(aside_pool *pool);
 

@@ -9,9 +9,12 @@
 #include <signal.h>
 
 #include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "replication/syncrep.h"
 #include "storage/procarray.h"
 #include "utils/acl.h"
 #include "utils/syscache.h"
@@ -111,6 +114,46 @@ host_relay(const aside_report *message)
 	return status;
 }
 
+/*
+ * The wait for standbys, as the server does it at the end of a commit: a
+ * cancel ends it with a WARNING, for nothing can undo the commit.
+ */
+static void
+wait_for_standbys(XLogRecPtr position, int level)
+{
+	int			own_level = synchronous_commit;
+
+	HOLD_INTERRUPTS();
+	PG_TRY();
+	{
+		synchronous_commit = level;
+		assign_synchronous_commit(level, NULL);
+		SyncRepWaitForLSN(position, true);
+	}
+	PG_FINALLY();
+	{
+		synchronous_commit = own_level;
+		assign_synchronous_commit(own_level, NULL);
+	}
+	PG_END_TRY();
+	RESUME_INTERRUPTS();
+}
+
+static aside_status
+host_await_commit(uint64_t position, uint32_t level)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		XLogFlush(position);
+		if (level > SYNCHRONOUS_COMMIT_LOCAL_FLUSH)
+			wait_for_standbys(position, level);
+	}
+	ASIDE_END_TRY();
+	return status;
+}
+
 static aside_status
 host_may_act_for(uint32_t role, bool *may)
 {
@@ -153,6 +196,7 @@ aside_get_caller_host(void)
 		.read_file = aside_read_task_file,
 		.drop_file = aside_drop_task_file,
 		.write_down = aside_write_down_task,
+		.await_commit = host_await_commit,
 		.amend = aside_amend_error,
 	};
 

@@ -44,6 +44,13 @@ int			aside_event_rotation_time = 600 * 1000;
 int			aside_history_retention = 7 * 24 * 60;
 bool		aside_caller_stack = false;
 int			aside_uncommitted_at_exit = ASIDE_EXIT_COMMIT;
+int			aside_commit_wait = ASIDE_WAIT_WORKER;
+
+static const struct config_enum_entry commit_wait_options[] = {
+	{"worker", ASIDE_WAIT_WORKER, false},
+	{"caller", ASIDE_WAIT_CALLER, false},
+	{NULL, 0, false},
+};
 
 static const struct config_enum_entry at_exit_options[] = {
 	{"commit", ASIDE_EXIT_COMMIT, false},
@@ -241,6 +248,11 @@ aside_define_settings(void)
 							 "What becomes of a transaction that an autonomous routine has not ended.",
 							 "\"error\" rolls it back and raises an error (2D000).",
 							 &aside_uncommitted_at_exit, ASIDE_EXIT_COMMIT, at_exit_options,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("aside.commit_wait",
+							 "Who waits until the commit of an autonomous call is on disk, and on standbys.",
+							 "\"caller\" has the worker serve the next call meanwhile; others see the effects before.",
+							 &aside_commit_wait, ASIDE_WAIT_WORKER, commit_wait_options,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("aside.caller_stack",
 							 "Tell autonomous code where in its caller's code it was called.",

@@ -49,6 +49,13 @@ typedef enum AsideAtExit
 	ASIDE_EXIT_ERROR,
 } AsideAtExit;
 
+/* Who waits for the log to be flushed. */
+typedef enum AsideCommitWait
+{
+	ASIDE_WAIT_WORKER,
+	ASIDE_WAIT_CALLER,
+} AsideCommitWait;
+
 /* module/guc.c */
 extern int	aside_max_workers;
 extern int	aside_min_workers;
@@ -59,6 +66,7 @@ extern int	aside_worker_idle_timeout;
 extern int	aside_max_depth;
 extern int	aside_poll_time;
 extern int	aside_nap_time;
+extern int	aside_commit_wait;
 extern int	aside_queue_size;
 extern int	aside_plan_cache_size;
 extern int	aside_max_tasks;

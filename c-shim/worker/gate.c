@@ -7,6 +7,7 @@
 #include "worker/worker.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/storage.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
@@ -38,6 +39,38 @@ settle_task(aside_pool *pool)
 		aside_refuse_reply(status);
 }
 
+/*
+ * Where the caller waits for its commit, the server is told not to, from the
+ * last moment before the commit record to the first one after it. Meanwhile
+ * nothing reads the setting but the commit itself.
+ */
+static bool leaves_wait = false;
+static int	wanted_level = 0;
+static XLogRecPtr last_end = InvalidXLogRecPtr;
+
+static void
+leave_wait_to_caller(aside_pool *pool)
+{
+	if (aside_commit_wait != ASIDE_WAIT_CALLER || synchronous_commit <= SYNCHRONOUS_COMMIT_OFF ||
+		!TransactionIdIsValid(GetTopTransactionIdIfAny()) || !aside_caller_waits(pool))
+		return;
+	leaves_wait = true;
+	wanted_level = synchronous_commit;
+	last_end = XactLastCommitEnd;
+	synchronous_commit = SYNCHRONOUS_COMMIT_OFF;
+}
+
+static void
+end_leaving(aside_pool *pool, bool committed)
+{
+	if (!leaves_wait)
+		return;
+	leaves_wait = false;
+	synchronous_commit = wanted_level;
+	if (committed && XactLastCommitEnd != last_end)
+		aside_owe_commit(pool, XactLastCommitEnd, wanted_level);
+}
+
 static void
 transaction_event(XactEvent event, void *arg)
 {
@@ -57,8 +90,10 @@ transaction_event(XactEvent event, void *arg)
 			settle_task(pool);
 			if (aside_gate_pre_commit(pool, U64FromFullTransactionId(GetTopFullTransactionIdIfAny())) != ASIDE_OK)
 				refuse_commit();
+			leave_wait_to_caller(pool);
 			break;
 		case XACT_EVENT_COMMIT:
+			end_leaving(pool, true);
 			/* A cancel that came during this commit may have been used up by its wait for a standby. */
 			if (aside_gate_committed(pool))
 			{
@@ -67,6 +102,7 @@ transaction_event(XactEvent event, void *arg)
 			}
 			break;
 		case XACT_EVENT_ABORT:
+			end_leaving(pool, false);
 			aside_gate_aborted(pool);
 			break;
 		case XACT_EVENT_PRE_PREPARE:

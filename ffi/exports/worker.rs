@@ -9,6 +9,7 @@ use crate::hosts::worker::{SinkRef, WorkerSide};
 use crate::memory::pool::aside_pool;
 use aside_core::host::SinkStop;
 use aside_core::memory;
+use aside_core::pool::slot::Owed;
 use std::ffi::c_void;
 
 fn taken(result: Result<(), SinkStop>) -> aside_status::Type {
@@ -46,6 +47,18 @@ export! {
     /// What cannot be decided must not commit.
     fn aside_gate_pre_commit(pool: Handle<aside_pool>, xid: u64) -> aside_status::Type, otherwise(aside_status::ASIDE_GONE) {
         if pool.worker.gate_pre_commit(xid) { aside_status::ASIDE_OK } else { aside_status::ASIDE_GONE }
+    }
+}
+
+export! {
+    fn aside_caller_waits(pool: Handle<aside_pool>) -> bool, otherwise(false) {
+        pool.worker.caller_waits()
+    }
+}
+
+export! {
+    fn aside_owe_commit(pool: Handle<aside_pool>, position: u64, level: u32) {
+        pool.worker.owe(Owed { position, level });
     }
 }
 

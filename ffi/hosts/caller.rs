@@ -10,7 +10,7 @@ use crate::hosts::world::{done, no_memory, slept};
 use crate::{host_call, impl_world};
 use aside_core::host::{CallerHost, Column, Launch, Saved, Slept, XactStatus};
 use aside_core::memory;
-use aside_core::pool::slot::Key;
+use aside_core::pool::slot::{Key, Owed};
 use aside_core::pool::waits::Blocker;
 use aside_core::report::Report;
 use aside_core::wire::message::Ending;
@@ -147,6 +147,9 @@ impl CallerHost for Caller<'_> {
     }
     fn write_down(&self, index: u32, record: &[u8]) {
         host_call!(self.t, write_down(index, lend(record)));
+    }
+    fn await_commit(&self, owed: Owed) -> Result<(), Saved> {
+        done(host_call!(self.t, await_commit(owed.position, owed.level)))
     }
     fn amend(&self, detail: &str) {
         host_call!(self.t, amend(lend(detail.as_bytes())));

@@ -3,7 +3,7 @@
 //! host, and [`Saved`] says that one is kept there.
 
 use crate::pool::place::Processors;
-use crate::pool::slot::Key;
+use crate::pool::slot::{Key, Owed};
 use crate::pool::waits::Blocker;
 use crate::report::Report;
 use std::sync::atomic::AtomicU32;
@@ -135,6 +135,8 @@ pub trait CallerHost: World {
     fn drop_file(&self, task: u64);
     /// Keep a task's record for after a restart, where the host does.
     fn write_down(&self, index: u32, record: &[u8]);
+    /// Wait until a commit is on disk, and wherever else it was to be; at level 0 on disk only.
+    fn await_commit(&self, owed: Owed) -> Result<(), Saved>;
     /// Add a line to the DETAIL of the saved error.
     fn amend(&self, detail: &str);
 }

@@ -54,6 +54,8 @@ fn the_value_beside_the_signature_is_returned_for_a_null_and_on_a_panic() {
             aside_worker_run(null_mut(), null()) => PANIC;
             aside_worker_exit(null_mut(), null()) => ();
             aside_gate_pre_commit(null_mut(), 1) => GONE;
+            aside_caller_waits(null_mut()) => false;
+            aside_owe_commit(null_mut(), 1, 1) => ();
             aside_gate_committed(null_mut()) => false;
             aside_gate_aborted(null_mut()) => ();
             aside_commit_settled(null_mut(), null()) => ();

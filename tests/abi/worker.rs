@@ -234,6 +234,9 @@ unsafe extern "C" fn commit() -> aside_status::Type {
         if aside_gate_pre_commit(here.pool, 9) != aside_status::ASIDE_OK {
             return keep(b"57014", "canceling");
         }
+        if aside_caller_waits(here.pool) {
+            aside_owe_commit(here.pool, 9, 3);
+        }
         aside_gate_committed(here.pool);
         aside_commit_settled(here.pool, &worker_host(here.me));
     }

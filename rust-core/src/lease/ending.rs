@@ -11,8 +11,9 @@ use super::wait::FIRST_TICK_MS;
 use crate::error::Error;
 use crate::host::{CallerHost, XactStatus};
 use crate::pool::gate::{Stop as Stopped, Why};
-use crate::pool::slot::{Ended, Slot, SlotState};
+use crate::pool::slot::{Ended, Owed, Slot, SlotState};
 use crate::report::*;
+use crate::wire::message::Ending;
 use crate::wire::ring::Reader;
 use std::sync::atomic::Ordering::*;
 
@@ -136,6 +137,9 @@ impl<H: CallerHost> Exchange<'_, H> {
             if last.ended_well && self.in_block(self.slot.gate.progress().0) {
                 last.outcome = XactStatus::Aborted;
             }
+            if last.outcome == XactStatus::Committed {
+                self.made_local();
+            }
             Report::error(CONNECTION_FAILURE, "worker of the autonomous transaction terminated")
                 .with(Field::Detail, last.in_words("autonomous transaction", self.terms.depth))
         } else {
@@ -185,6 +189,9 @@ impl<H: CallerHost> Exchange<'_, H> {
                 if commits > 0 { (SOME, Some(some())) } else { (NOTHING, None) }
             }
         };
+        if fate == COMMITTED {
+            self.made_local();
+        }
         self.note(depth, fate, inner);
         #[expect(clippy::disallowed_methods, reason = "a line for each depth that a word has room for")]
         let lines: Vec<String> = said.into_iter().chain(inner_lines(inner, depth)).collect();
@@ -244,6 +251,24 @@ impl<H: CallerHost> Exchange<'_, H> {
         self.keep != Keep::Nothing && commits == 0
     }
 
+    /// What the caller is told has been committed is also on disk, and where the commit was to be. Nothing is told before.
+    pub(super) fn made_durable(&self, ending: Ending) -> ExchangeEnd {
+        let owed = self.owed.take();
+        if owed.position == 0 || self.h.await_commit(owed).is_ok() {
+            return ExchangeEnd::Done(ending);
+        }
+        self.h.amend(&format!("The {} had already committed.", at_depth("autonomous transaction", self.terms.depth)));
+        ExchangeEnd::Failed(Error::Saved)
+    }
+
+    /// The same for who gives up and is told so all the same: standbys are not waited for.
+    fn made_local(&self) {
+        let owed = if self.ended.get() { self.owed.take() } else { self.slot.owed() };
+        if owed.position != 0 {
+            _ = self.h.await_commit(Owed { level: 0, ..owed });
+        }
+    }
+
     pub(super) fn release(&self, reader: &mut Reader, well: bool) {
         reader.release();
         self.end(well);
@@ -254,6 +279,7 @@ impl<H: CallerHost> Exchange<'_, H> {
         if self.ended.replace(true) {
             return;
         }
+        self.owed.set(self.slot.owed());
         let keep = self.keep == Keep::Always || (well && self.keep == Keep::IfDone);
         if !keep || !self.area.hold(self.slot, self.lease.generation) {
             let gone = self.launched && self.slot.without_worker() && self.area.give_back(self.slot, self.lease.generation);

@@ -18,7 +18,7 @@ use crate::pool::borrow::Borrowed;
 use crate::pool::deadlock::{Deadlock, Watch};
 use crate::pool::gate::{Stop as Stopped, Why};
 use crate::pool::poll::Poller;
-use crate::pool::slot::{Lease, Slot, SlotState};
+use crate::pool::slot::{Lease, Owed, Slot, SlotState};
 use crate::report::*;
 use crate::task::Table;
 use crate::wire::codec::Unread;
@@ -102,6 +102,8 @@ pub struct Exchange<'a, H: CallerHost> {
     /// When it was found.
     pub(super) deadlock_us: Cell<Option<u64>>,
     pub(super) ended: Cell<bool>,
+    /// The commit that the worker has not waited for, when the request was over.
+    pub(super) owed: Cell<Owed>,
 }
 
 impl<'a, H: CallerHost> Exchange<'a, H> {
@@ -126,6 +128,7 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
             deadlock: RefCell::new(None),
             deadlock_us: Cell::new(None),
             ended: Cell::new(false),
+            owed: Cell::default(),
         }
     }
 
@@ -274,7 +277,7 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
             Frame::Message(message) => self.h.relay(&message).map_err(Error::from),
             Frame::Done(ending) => {
                 self.release(reader, true);
-                return Some(ExchangeEnd::Done(ending));
+                return Some(self.made_durable(ending));
             }
             Frame::Described(columns) => {
                 replies.described = true;

@@ -89,6 +89,13 @@ fn batches_of(word: u64, generation: u64) -> Option<(usize, usize)> {
     (word >> 32 == generation & 0xffff_ffff).then_some(((word >> 16 & 0xffff) as usize, (word & 0xffff) as usize))
 }
 
+/// A commit that is to be waited for: its place in the server's log (0: none), and the server's number for how far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owed {
+    pub position: u64,
+    pub level: u32,
+}
+
 /// A lease: this generation of this slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
@@ -162,7 +169,10 @@ pub struct Slot {
     pad_come: u32,
     /// Generation of the session that was idle for too long.
     expired: AtomicU64,
-    pad_worker: [u64; 2],
+    /// Where in the log the commit ends that the worker has not waited for (high 61 bits), and how its caller is to
+    /// (low 3); 0: it has waited, or there was none.
+    owed: AtomicU64,
+    pad_worker: u64,
 
     /// Written by the caller and the worker, when their ways of waiting change.
     pub place: Place,
@@ -328,7 +338,20 @@ impl Slot {
     }
 
     pub fn take(&self, generation: u64) {
+        if self.owed.load(Relaxed) != 0 {
+            self.owed.store(0, Relaxed);
+        }
         self.taken.store(generation, Release);
+    }
+
+    /// The worker has committed without waiting, for its caller does.
+    pub fn owe(&self, owed: Owed) {
+        self.owed.store(owed.position << 3 | u64::from(owed.level & 7), Release);
+    }
+
+    pub fn owed(&self) -> Owed {
+        let word = self.owed.load(Acquire);
+        Owed { position: word >> 3, level: (word & 7) as u32 }
     }
 
     pub fn taken(&self, generation: u64) -> bool {

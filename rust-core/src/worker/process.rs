@@ -4,7 +4,7 @@ use super::reply::Reply;
 use crate::host::{Bounds, Mode, WorkerHost, World};
 use crate::pool::area::Area;
 use crate::pool::poll::Poller;
-use crate::pool::slot::SlotState;
+use crate::pool::slot::{Owed, SlotState};
 use crate::task::dispatch::give_up_turn;
 use crate::task::{Table, Ticket};
 use crate::wire::frame::Kind;
@@ -107,6 +107,20 @@ impl<'a> Worker<'a> {
         match self.area.slot(self.slot.get()) {
             Some(slot) if self.gated.get() => slot.gate.commit(self.generation.get(), xid, self.last_commit.get()),
             _ => true,
+        }
+    }
+
+    /// May the commit that is about to be written be waited for by who called? Whoever does not wait, or goes on within the
+    /// transaction's session, might never do so.
+    pub fn caller_waits(&self) -> bool {
+        let called = matches!(*self.reply.borrow(), Some(Reply::Caller(_))) && self.mode.get() == Mode::OneShot;
+        called && self.gated.get() && self.last_commit.get()
+    }
+
+    /// It has been written, and nobody has waited for it.
+    pub fn owe(&self, owed: Owed) {
+        if let Some(slot) = self.area.slot(self.slot.get()) {
+            slot.owe(owed);
         }
     }
 

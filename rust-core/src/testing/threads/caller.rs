@@ -9,7 +9,7 @@ use crate::caller::process::CallerState;
 use crate::error::Error;
 use crate::host::{World as World_, *};
 use crate::pool::borrow::Limits;
-use crate::pool::slot::{Key, Lease, SlotState};
+use crate::pool::slot::{Key, Lease, Owed, SlotState};
 use crate::pool::waits::Blocker;
 use crate::report::{Field, Report};
 use crate::wire::message::Ending;
@@ -386,6 +386,10 @@ impl CallerHost for Client {
     }
     fn write_down(&self, index: u32, record: &[u8]) {
         self.world.journal.lock().unwrap().insert(index, record.to_vec());
+    }
+    fn await_commit(&self, owed: Owed) -> Result<(), Saved> {
+        self.world.flushed.lock().unwrap().push((owed.position, owed.level));
+        self.try_step("await")
     }
     fn amend(&self, detail: &str) {
         self.amended.borrow_mut().push(detail.into());

@@ -11,7 +11,7 @@ use super::caller::{Client, ClientError};
 use super::worker::{Block, FakeWorker};
 use super::world::Fault;
 use crate::host::{World as World_, *};
-use crate::pool::slot::{Key, Slot, SlotState};
+use crate::pool::slot::{Key, Owed, Slot, SlotState};
 use crate::report::*;
 use std::sync::atomic::Ordering::*;
 
@@ -36,6 +36,9 @@ impl FakeWorker<'_> {
         self.pass("commit:waits");
         let pending = if self.world.is_open("lose commits") { Vec::new() } else { self.pending.take() };
         self.world.commits.lock().unwrap().extend(pending.into_iter().map(|tag| (xid, tag)));
+        if self.world.is_open("callers wait for commits") && self.worker.caller_waits() {
+            self.worker.owe(Owed { position: xid, level: 3 });
+        }
         if self.world.step("commit:recorded") == Some(Fault::Die) {
             self.exit();
         }

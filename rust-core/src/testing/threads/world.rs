@@ -144,6 +144,8 @@ pub struct World {
     pub refusal: Mutex<Refusal>,
     /// Who may not use all processors, and what they may use.
     pub kept: Mutex<HashMap<u32, Processors>>,
+    /// Commits that callers have waited for, and how.
+    pub flushed: Mutex<Vec<(u64, u32)>>,
     /// Processes nap on words before they sleep on their latches.
     pub naps: AtomicBool,
     /// Who sleeps on whatever word.
@@ -187,6 +189,7 @@ impl World {
             groups: Mutex::default(),
             refusal: Mutex::default(),
             kept: Mutex::default(),
+            flushed: Mutex::default(),
             naps: AtomicBool::new(false),
             napping: Mutex::default(),
             roused: Condvar::new(),
