@@ -44,6 +44,16 @@ WITH m AS (
     (31, 'UPDATE of all rows as a job, 1 worker: time beside one UPDATE', 'update.one', 'plain', 'less', 1.15),
     (32, 'the same: time beside a loop over dblink', 'update.one', 'dblink', 'less', 1.15),
     (33, 'CPU-bound command as a job, 2 workers: time beside 1 worker', 'job-cpu', 'one', 'less', 0.6),
+    (40, 'one hog: hot loop beside in-process', 'busy-1', 'inproc', 'less', 2.5),
+    (41, 'one hog: hot loop, times faster than dblink, one connection', 'busy-1', 'dblink', 'faster', 4),
+    (42, 'two hogs: the same', 'busy-2', 'dblink', 'faster', 2),
+    (43, 'four hogs: the same', 'busy-4', 'dblink', 'faster', 2),
+    (44, 'one hog: trigger, times faster than one that uses dblink', 'busy-1.trigger', 'busy-1.trigger-dblink', 'faster', 4),
+    (45, 'one hog: processor time of a call beside in-process', 'cpu-1', 'inproc', 'less', 1.8),
+    (46, 'flush, 1 client: rate beside plain INSERTs', 'flush-1', 'plain', 'more', 0.87),
+    (47, 'flush, 32 clients, 4 workers, waited for by callers: rate beside plain INSERTs', 'flush-32.caller', 'plain', 'more', 0.8),
+    (48, 'the same where a flush takes 2 ms', 'flush-2ms-32.caller', 'plain', 'more', 0.8),
+    (49, 'pgbench -c 64, 4 workers: calls/s beside dblink, one connection a client', 'pgbench-64', 'dblink', 'more', 1.5),
     (18, 'rows of a task into an aggregate: times faster than dblink', 'rows-aggregate.task', 'dblink', 'faster', 3)
 ), r AS (
     SELECT w.*, CASE WHEN w.better = 'faster' THEN p.v / a.v ELSE a.v / p.v END AS ratio
@@ -71,6 +81,8 @@ FROM (
     SELECT 1 AS ord, 'NOTIFY to handler, p50, us' AS what, v, 'under 300' AS target, 300::float8 AS bound, 'less' AS better FROM m WHERE (part, peer) = ('notify', 'aside')
     UNION ALL SELECT 2, 'commit of an event to handler, p50, us', v, 'under 1000', 1000, 'less' FROM m WHERE (part, peer) = ('notify', 'event')
     UNION ALL SELECT 3, 'commit of an event to handler, p99, us', v, 'under 5000', 5000, 'less' FROM m WHERE (part, peer) = ('notify p99', 'event')
+    UNION ALL SELECT 7, 'one hog: commit of an event to handler, p50, us', v, 'under 1000', 1000, 'less' FROM m WHERE (part, peer) = ('busy-1', 'event')
+    UNION ALL SELECT 8, 'one hog: commit of an event to handler, p99, us', v, 'under 10000', 10000, 'less' FROM m WHERE (part, peer) = ('busy p99-1', 'event')
     UNION ALL SELECT 4, 'events one by one, a second', v, 'at least 10000', 10000, 'more' FROM m WHERE (part, peer) = ('events, one by one', 'aside')
     UNION ALL SELECT 5, 'events in batches of 100, a second', v, 'at least 100000', 100000, 'more' FROM m WHERE (part, peer) = ('events, batches of 100', 'aside')
     UNION ALL SELECT 6, 'the same with xmin pinned: rate beside it', p.v / m.v, 'at least 0.9', 0.9, 'more' FROM m, m p

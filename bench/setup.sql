@@ -266,3 +266,14 @@ BEGIN
         PERFORM dblink_disconnect('audit');
     END IF;
 END $$;
+
+-- On a busy machine: processor time (us) of all processes of the server, those that have ended included, and how often those that live
+-- were given a processor.
+CREATE FUNCTION server_load(OUT run float8, OUT switches float8) LANGUAGE sql AS $$
+    WITH p AS (
+        SELECT string_to_array(pg_read_file('/proc/' || pid || '/schedstat', 0, 200, true), ' ') AS s FROM pg_stat_activity
+    ), postmaster AS (
+        SELECT string_to_array(regexp_replace(pg_read_file('/proc/' || split_part(pg_read_file('postmaster.pid'), E'\n', 1) || '/stat'), '^.*\) ', ''), ' ') AS s
+    )
+    SELECT sum(p.s[1]::float8) / 1000 + (SELECT (s[14]::float8 + s[15]::float8) * 10000 FROM postmaster), sum(p.s[3]::float8) FROM p
+$$;
