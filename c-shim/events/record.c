@@ -131,6 +131,9 @@ bury_event(const aside_log_entry *entry)
 
 		deaths[ndeaths].entry = entry;
 		deaths[ndeaths++].handler = MemoryContextStrdup(aside_lent, name == NULL ? "?" : name);
+		aside_run_query("SELECT aside.event_tell_dead($6, $2)::int8", 9, types, values, nulls, SPI_OK_SELECT);
+		if (aside_number_at(0, 1) > 0)
+			aside_announce_events();
 	}
 }
 

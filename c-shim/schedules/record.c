@@ -28,6 +28,7 @@ typedef enum Statement
 	SHOW,
 	END_RUN,
 	COUNT_FAILURE,
+	TELL,
 	FORGET,
 	AGAIN,
 	PRUNE,
@@ -53,6 +54,7 @@ static const char *const statements[STATEMENTS] = {
 	"WHERE id = $1 AND attempt = $2 AND state IN ('waiting', 'running') RETURNING id",
 	[COUNT_FAILURE] = "UPDATE aside.schedule SET failures = CASE WHEN $2 THEN failures + 1 ELSE 0 END "
 	"WHERE id = $1 AND ($2 OR failures > 0) RETURNING name",
+	[TELL] = "SELECT aside.schedule_tell_failed($1, $2)",
 	[FORGET] = "DELETE FROM aside.schedule_run r USING aside.schedule s WHERE r.id = $1 AND s.id = r.schedule AND NOT r.manual "
 	"AND (s.history = 'none' OR s.history = 'failures' AND $2)",
 	[AGAIN] = "INSERT INTO aside.schedule_run (id, attempt, schedule, due, manual, state, not_before) "
@@ -168,6 +170,19 @@ log_failure(const aside_schedule_entry *entry, const char *name)
 					entry->message.len == 0 ? LOST : (const char *) entry->message.data)));
 }
 
+/* The handlers of channel aside.failed hear of it, if there are any. */
+static void
+tell_failure(const aside_schedule_entry *entry)
+{
+	Oid			types[2] = {INT8OID, INT4OID};
+	Datum		values[2] = {Int64GetDatum(entry->run), Int32GetDatum(entry->attempt)};
+	bool		null;
+
+	(void) run_statement(TELL, 2, types, values, NULL);
+	if (SPI_processed > 0 && DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null)) > 0)
+		aside_announce_events();
+}
+
 static void
 write_ended(const aside_schedule_entry *entry)
 {
@@ -207,7 +222,10 @@ write_ended(const aside_schedule_entry *entry)
 		values[1] = BoolGetDatum(failed);
 		(void) run_statement(COUNT_FAILURE, 2, count_types, values, NULL);
 		if (failed && SPI_processed > 0)
+		{
 			log_failure(entry, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+			tell_failure(entry);
+		}
 	}
 	forget_run(entry->run, done);
 	SPI_processed = 1;

@@ -44,6 +44,13 @@ refuse(int sqlstate, const char *message)
 	ereport(ERROR, (errcode(sqlstate), errmsg("%s", message)));
 }
 
+/* What is emitted to such a channel is said by pg_aside itself. */
+static bool
+is_reserved(text *channel)
+{
+	return VARSIZE_ANY_EXHDR(channel) >= 6 && memcmp(VARDATA_ANY(channel), "aside.", 6) == 0;
+}
+
 /* One of these arguments is not NULL. */
 static TimestampTz
 due_at(FunctionCallInfo fcinfo, TimestampTz now, bool *none)
@@ -196,6 +203,10 @@ aside_async_event_emit(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("async_event_emit()");
 	if (PG_ARGISNULL(0) || VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(0)) == 0)
 		refuse(ERRCODE_NULL_VALUE_NOT_ALLOWED, "channel of an event must not be null or empty");
+	if (is_reserved(PG_GETARG_TEXT_PP(0)))
+		ereport(ERROR,
+				(errcode(ERRCODE_RESERVED_NAME),
+				 errmsg("channel names that begin with \"aside.\" are reserved")));
 	if (strcmp(conflict, "reject") != 0 && strcmp(conflict, "keep") != 0 && strcmp(conflict, "replace") != 0)
 		refuse(ERRCODE_INVALID_PARAMETER_VALUE, "on_conflict must be \"reject\", \"keep\" or \"replace\"");
 	if (aside_event_depth >= aside_max_event_depth)

@@ -26,7 +26,6 @@ PG_FUNCTION_INFO_V1(aside_schedule_dues_sql);
 PG_FUNCTION_INFO_V1(aside_schedule_target);
 PG_FUNCTION_INFO_V1(aside_schedule_unreadable);
 PG_FUNCTION_INFO_V1(aside_schedule_forward);
-PG_FUNCTION_INFO_V1(aside_schedule_wait);
 PG_FUNCTION_INFO_V1(aside_schedules_changed);
 
 /* The core is asked for this many due times at a time. */
@@ -152,67 +151,4 @@ aside_schedules_changed(PG_FUNCTION_ARGS)
 {
 	aside_announce_changes(ASIDE_TOPIC_SCHEDULES);
 	return PointerGetDatum(NULL);
-}
-
-/* Has this run ended? The newest snapshot says so. */
-static bool
-has_ended(int64 run)
-{
-	Oid			types[2] = {OIDOID, INT8OID};
-	Datum		values[2] = {ObjectIdGetDatum(GetUserId()), Int64GetDatum(run)};
-	AsideUser	before = aside_act_as(aside_events_owner());
-	bool		null;
-	bool		ended;
-
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "could not connect to SPI");
-	PushActiveSnapshot(GetLatestSnapshot());
-	if (SPI_execute_with_args("SELECT aside.schedule_run_ended($1, $2)", 2, types, values, NULL, true, 1) != SPI_OK_SELECT ||
-		SPI_processed != 1)
-		elog(ERROR, "could not look for a run of a schedule");
-	ended = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
-	PopActiveSnapshot();
-	SPI_finish();
-	aside_act_again(before);
-	return ended && !null;
-}
-
-static aside_status
-look(int64_t run, bool *ended)
-{
-	aside_status status = ASIDE_OK;
-
-	ASIDE_TRY(status);
-	{
-		*ended = has_ended(run);
-	}
-	ASIDE_END_TRY();
-	return status;
-}
-
-static void
-waiter_exits(int code, Datum arg)
-{
-	aside_run_wait_exit(aside_event_registry, MyProcPid);
-}
-
-/* schedule_wait(run bigint, timeout interval) returns boolean: has it ended? */
-Datum
-aside_schedule_wait(PG_FUNCTION_ARGS)
-{
-	static bool registered = false;
-	aside_run_look at = {.abi_version = ASIDE_ABI_VERSION, .database = MyDatabaseId, .ended = look};
-	bool		ended = false;
-
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("run of a schedule must not be null")));
-	aside_check_ready("schedules");
-	if (!registered)
-		before_shmem_exit(waiter_exits, (Datum) 0);
-	registered = true;
-	if (aside_run_wait(aside_get_caller_host(), aside_event_registry, &at, PG_GETARG_INT64(0), aside_patience(fcinfo, 1), &ended) != ASIDE_OK)
-		aside_throw_kept();
-	PG_RETURN_BOOL(ended);
 }

@@ -24,6 +24,7 @@ use aside_core::memory::{self, NoMemory};
 use aside_core::pool::area::Area;
 use aside_core::pool::borrow::Limits;
 use aside_core::pool::slot::Key;
+use aside_core::schedule::wait;
 
 const WHAT: &str = "the events of a coordinator";
 
@@ -304,6 +305,9 @@ impl EventStore for Events<'_> {
         done(host_call!(self.t, committed(handler, u32::from(partition), events.as_ptr(), events.len(), out.as_mut_ptr())))?;
         let committed = |c: &aside_committed| Committed { done: c.done != 0, put_offs: c.put_offs, until: c.until };
         memory::collect(out.iter().map(committed), WHAT).map_err(no)
+    }
+    fn wake_waiters(&self, events: &[i64]) {
+        wait::tell_all(&self.h, &self.registry.waiters, self.c.database, events);
     }
     fn record(&self, entries: &[LogEntry]) -> Result<(), Saved> {
         let no = |no| self.no_memory(no);

@@ -75,6 +75,17 @@ CALL until('EXISTS (SELECT FROM aside.events WHERE handler = ''bill'' AND state 
 SELECT payload, state, attempts FROM aside.events WHERE handler = 'bill' ORDER BY id;
 SELECT async_event_off('bill');
 
+-- What failed for good
+CREATE TABLE alarm (what text, message text);
+SELECT async_event_on('aside.failed', name => 'alarms',
+    command => $$ INSERT INTO alarm VALUES (coalesce($1 ->> 'handler', $1 ->> 'schedule'), $1 ->> 'message') $$);
+SELECT async_event_on('alarming', command => 'SELECT 1 / 0', max_attempts => 1);
+SELECT count(async_event_emit('alarming'));
+CALL until('EXISTS (SELECT FROM alarm)');
+SELECT * FROM alarm;
+SELECT async_event_off('alarms'), async_event_off('alarming');
+DROP TABLE alarm;
+
 SELECT async_event_off('order'), async_event_off('poison');
 DROP TABLE parcel;
 DROP FUNCTION ship, ship_all, poison, bill;

@@ -38,6 +38,7 @@ CREATE TABLE aside.event_handler (
     paused boolean NOT NULL DEFAULT false,
     since bigint NOT NULL,
     former jsonb,
+    history interval,
     version int NOT NULL DEFAULT 1,
     created timestamptz NOT NULL DEFAULT now(),
     CHECK ((form = 'c') = (command IS NOT NULL) AND (form = 'c') = (handler IS NULL)),
@@ -52,6 +53,7 @@ COMMENT ON COLUMN aside.event_handler.function_owner IS 'Owner of the function w
 COMMENT ON COLUMN aside.event_handler.since IS 'Events of the channel with higher ids are for the handler.';
 COMMENT ON COLUMN aside.event_handler.former IS
     'Channels that the handler had before: their events with ids above "since", up to "until", are for it too. NULL for "until": all, until the coordinator knows of the change. Column "seen" is the transaction before which the last of them was emitted.';
+COMMENT ON COLUMN aside.event_handler.history IS 'How long events that have ended stay readable.';
 COMMENT ON TABLE aside.event_handler IS 'Handlers of events, made by async_event_on. The view aside.handlers shows them.';
 CREATE TABLE aside.event_control (partition int NOT NULL);
 INSERT INTO aside.event_control VALUES (0);
@@ -157,12 +159,33 @@ CREATE TABLE aside.event_dead (
 COMMENT ON COLUMN aside.event_dead.emitted_by IS 'Name of the role that emitted the event. NULL for a notification.';
 COMMENT ON COLUMN aside.event_dead.errors IS 'Errors of the last 100 attempts. NULL while the log still holds them.';
 COMMENT ON TABLE aside.event_dead IS 'Events that a handler failed to handle in all of its attempts.';
+CREATE TABLE aside.event_past (
+    id bigint NOT NULL,
+    handler bigint NOT NULL,
+    channel text NOT NULL,
+    payload jsonb,
+    key text,
+    priority int NOT NULL,
+    headers jsonb,
+    emitted timestamptz NOT NULL,
+    emitted_by text,
+    state text NOT NULL,
+    attempts int NOT NULL,
+    sqlstate text,
+    message text,
+    ended timestamptz NOT NULL
+);
+CREATE INDEX event_past_id ON aside.event_past (id);
+CREATE INDEX event_past_ended ON aside.event_past (handler, ended);
+COMMENT ON TABLE aside.event_past IS 'Events that have ended, of handlers that keep a history. They come here when their partition is emptied.';
+COMMENT ON COLUMN aside.event_past.emitted_by IS 'Name of the role that emitted the event. NULL for a notification.';
 COMMENT ON SEQUENCE aside.event_id IS 'Gives each event its number, and each handler the number that its events are above.';
 COMMENT ON SEQUENCE aside.event_handler_id_seq IS 'Gives each handler its number.';
 SELECT pg_catalog.pg_extension_config_dump('aside.event_id', '');
 SELECT pg_catalog.pg_extension_config_dump('aside.event_handler', '');
 SELECT pg_catalog.pg_extension_config_dump('aside.event_handler_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('aside.event_dead', '');
+SELECT pg_catalog.pg_extension_config_dump('aside.event_past', '');
 CREATE TABLE aside.event_unique (
     channel text NOT NULL,
     unique_key text NOT NULL,
@@ -174,4 +197,4 @@ CREATE INDEX event_unique_event ON aside.event_unique (event);
 COMMENT ON TABLE aside.event_unique IS 'Unique keys of events that have not ended. Each emitting role has keys of its own.';
 
 -- Who owns the database can dump it.
-GRANT SELECT ON aside.event_id, aside.event_handler, aside.event_handler_id_seq, aside.event_dead TO pg_database_owner;
+GRANT SELECT ON aside.event_id, aside.event_handler, aside.event_handler_id_seq, aside.event_dead, aside.event_past TO pg_database_owner;

@@ -26,7 +26,7 @@ DECLARE
     guarded regclass;
 BEGIN
     FOREACH guarded IN ARRAY '{aside.event_control, aside.event_0, aside.event_1, aside.event_2, aside.event_log_0, aside.event_log_1,
-            aside.event_log_2, aside.event_dead, aside.event_unique}'::regclass[] LOOP
+            aside.event_log_2, aside.event_dead, aside.event_past, aside.event_unique}'::regclass[] LOOP
         EXECUTE pg_catalog.format('CREATE TRIGGER rights BEFORE INSERT OR UPDATE OR DELETE ON %s EXECUTE FUNCTION aside.check_writer()', guarded);
         EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER rights', guarded);
     END LOOP;
@@ -42,7 +42,7 @@ DECLARE
     its regclass;
 BEGIN
     FOREACH its IN ARRAY '{aside.event_control, aside.event_handler, aside.event_0, aside.event_1, aside.event_2, aside.event_log_0,
-        aside.event_log_1, aside.event_log_2, aside.event_dead, aside.event_unique}'::regclass[] LOOP
+        aside.event_log_1, aside.event_log_2, aside.event_dead, aside.event_past, aside.event_unique}'::regclass[] LOOP
         EXECUTE format('CREATE TRIGGER replicated BEFORE INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION aside.event_replicated()', its);
         EXECUTE format('ALTER TABLE %s ENABLE REPLICA TRIGGER replicated', its);
     END LOOP;

@@ -32,6 +32,7 @@ BEGIN
         ['backoff', wanted.backoff::text, (wanted.backoff >= interval '0')::text, 'zero or longer'],
         ['backoff_cap', wanted.backoff_cap::text, (wanted.backoff_cap >= interval '0')::text, 'zero or longer'],
         ['timeout', wanted.timeout::text, (wanted.timeout IS NULL OR wanted.timeout > interval '0')::text, 'longer than zero, or null for no timeout'],
+        ['history', wanted.history::text, (wanted.history IS NULL OR wanted.history > interval '0')::text, 'longer than zero, or null for no history'],
         ['ordered', wanted.ordered::text, (wanted.ordered IS NOT NULL)::text, 'true or false'],
         ['durable', wanted.durable::text, (wanted.durable IS NOT NULL)::text, 'true or false']]);
 END $$;
@@ -176,7 +177,7 @@ BEGIN
     UPDATE aside.event_handler h SET name = wanted.name, channel = wanted.channel, since = wanted.since, former = wanted.former,
         concurrency = wanted.concurrency, batch_size = wanted.batch_size, max_attempts = wanted.max_attempts, backoff = wanted.backoff,
         backoff_cap = wanted.backoff_cap, timeout = wanted.timeout, ordered = wanted.ordered, durable = wanted.durable,
-        version = h.version + 1
+        history = wanted.history, version = h.version + 1
         WHERE h.id = was.id;
     IF new_owner IS NOT NULL THEN
         -- Its row may have the name of an earlier owner; that is no change of its owner.
@@ -188,3 +189,17 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION aside.event_handler_change(aside.event_handler, aside.event_handler, regrole) IS
     'Writes a handler as it is wanted, and its new owner, if there is one. Returns false if nothing was changed.';
+
+-- The number that a handler's events are above, if it is to get events from that time on.
+CREATE FUNCTION aside.event_since(wanted_channel text, since timestamptz) RETURNS bigint LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF since > clock_timestamp() THEN
+        RAISE EXCEPTION 'option "since" of an event handler is out of range' USING ERRCODE = '22023',
+            DETAIL = format('It is %s, but must not be in the future.', since);
+    END IF;
+    RETURN coalesce((SELECT min(e.id) - 1 FROM aside.event_rows e
+        WHERE e.channel = wanted_channel AND e.command IS NULL AND e.target IS NULL AND e.emitted >= since), aside.event_next_id());
+END $$;
+COMMENT ON FUNCTION aside.event_since(text, timestamptz) IS
+    'Returns the id after which a new handler of a channel gets events: those emitted at that time or later, or from now on.';

@@ -1,15 +1,16 @@
 -- Role: events are emitted, cancelled and emitted again. What users call is in c-shim/sql/emit.c and c-shim/sql/event.c.
 
 CREATE FUNCTION aside.event_put(channel text, payload jsonb, key text, priority int, headers jsonb, emitted_by oid, target bigint,
-    command text, unique_key text DEFAULT NULL, id bigint DEFAULT aside.event_next_id(), max_attempts int DEFAULT NULL, timeout_ms int DEFAULT NULL) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+    command text, unique_key text DEFAULT NULL, id bigint DEFAULT aside.event_next_id(), max_attempts int DEFAULT NULL, timeout_ms int DEFAULT NULL,
+    depth int DEFAULT 0) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    EXECUTE format('INSERT INTO aside.event_%s (id, txid, channel, payload, key, priority, headers, emitted, emitted_by, target, command, unique_key, max_attempts, timeout_ms)
-        VALUES ($1, pg_current_xact_id(), $2, $3, $4, $5, $6, clock_timestamp(), $7, $8, $9, $10, $11, $12)',
+    EXECUTE format('INSERT INTO aside.event_%s (id, txid, channel, payload, key, priority, headers, emitted, emitted_by, target, command, unique_key, max_attempts, timeout_ms, depth)
+        VALUES ($1, pg_current_xact_id(), $2, $3, $4, $5, $6, clock_timestamp(), $7, $8, $9, $10, $11, $12, $13)',
         (SELECT c.partition FROM aside.event_control c))
-    USING id, channel, payload, key, priority, headers, emitted_by, target, command, unique_key, max_attempts, timeout_ms;
+    USING id, channel, payload, key, priority, headers, emitted_by, target, command, unique_key, max_attempts, timeout_ms, depth;
     RETURN id;
 END $$;
-COMMENT ON FUNCTION aside.event_put(text, jsonb, text, int, jsonb, oid, bigint, text, text, bigint, int, int) IS
+COMMENT ON FUNCTION aside.event_put(text, jsonb, text, int, jsonb, oid, bigint, text, text, bigint, int, int, int) IS
     'Emits events that async_event_emit does not: commands to the coordinator, and dead events again.';
 
 -- Plans are kept: one that was made while the table was small must not scan it when it is large.

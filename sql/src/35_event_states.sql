@@ -109,6 +109,34 @@ BEGIN
         ORDER BY h.name;
 END $$;
 
+-- For all of its handlers? What the tables do not have any more has ended.
+CREATE FUNCTION aside.event_ended(caller oid, id bigint) RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    its aside.event_rows;
+BEGIN
+    SELECT * INTO its FROM aside.event_rows e WHERE e.id = event_ended.id AND (e.command IS NULL OR e.command = 'notify');
+    IF NOT FOUND THEN
+        IF id < 1 OR id > (SELECT s.last_value FROM aside.event_id s) THEN
+            RAISE EXCEPTION 'event % does not exist', id USING ERRCODE = '42704';
+        END IF;
+        RETURN true;
+    END IF;
+    IF its.txid = pg_current_xact_id_if_assigned() THEN
+        RAISE EXCEPTION 'event % was emitted or changed by this transaction', id USING ERRCODE = '55000',
+            DETAIL = 'No handler gets it before this transaction has committed.', HINT = 'Wait for it after COMMIT.';
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = caller AND (r.rolsuper OR pg_has_role(caller, its.emitted_by, 'USAGE')))
+        AND NOT EXISTS (SELECT FROM aside.event_handled_by h WHERE h.by = aside.event_by(its.channel, its.target) AND h.since < id
+            AND id <= h.until AND pg_has_role(caller, h.handler_owner, 'USAGE')) THEN
+        RAISE EXCEPTION 'permission denied for event %', id USING ERRCODE = '42501',
+            DETAIL = 'Another role emitted it, and you have no handler that handles it.';
+    END IF;
+    RETURN NOT EXISTS (SELECT FROM aside.event_handled_by h LEFT JOIN aside.event_fates f ON f.of_event = event_ended.id AND f.by_handler = h.handler_id
+        WHERE h.by = aside.event_by(its.channel, its.target) AND h.since < id AND id <= h.until
+            AND (f.done OR f.dead OR f.cancelled OR f.expired) IS NOT TRUE);
+END $$;
+COMMENT ON FUNCTION aside.event_ended(oid, bigint) IS 'True if an event has ended for all of its handlers.';
+
 COMMENT ON FUNCTION aside.async_event_state(oid, bigint) IS 'Does the work of async_event_state for the role given first.';
 
 CREATE FUNCTION async_event_state(id bigint, OUT handler text, OUT state text, OUT attempts int, OUT sqlstate text, OUT message text,
@@ -116,8 +144,13 @@ CREATE FUNCTION async_event_state(id bigint, OUT handler text, OUT state text, O
 COMMENT ON FUNCTION async_event_state(bigint) IS
     'Returns the state of one event for each of its handlers, found by an index. Returns no rows if there is no such event, or the caller may not see it. NULL raises 22004.';
 
+CREATE FUNCTION async_event_wait(id bigint, timeout interval DEFAULT NULL) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_async_event_wait';
+COMMENT ON FUNCTION async_event_wait(bigint, interval) IS
+    'Waits until an event has ended for all of its handlers, or the timeout is over. Returns true if it has ended. The coordinator wakes the caller.';
+
 -- The views of users ask aside.event_state.
 GRANT EXECUTE ON FUNCTION
-    async_event_state(bigint),
+    async_event_state(bigint), async_event_wait(bigint, interval),
     aside.event_state(boolean, boolean, boolean, boolean, bigint, bigint, bigint, timestamptz)
 TO aside_user;

@@ -4,7 +4,7 @@ CREATE VIEW aside.handlers AS
     SELECT h.name, h.channel, coalesce(pg_catalog.pg_get_userbyid(h.role), h.owner) AS owner, h.handler,
         CASE WHEN pg_catalog.pg_has_role(h.role, 'USAGE') OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) current_user)
              THEN h.command END AS command, h.concurrency, h.batch_size,
-        h.max_attempts, h.backoff, h.backoff_cap, h.timeout, h.ordered, h.durable, h.paused, h.created,
+        h.max_attempts, h.backoff, h.backoff_cap, h.timeout, h.ordered, h.durable, h.history, h.paused, h.created,
         CASE WHEN h.command IS NOT NULL THEN NULL
              ELSE EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
                  WHERE p.prokind = 'f' AND p.pronargs = 1 AND p.proargtypes[0] OPERATOR(pg_catalog.=) CASE h.form WHEN 'e' THEN 'aside.event'::regtype
@@ -105,6 +105,7 @@ COMMENT ON COLUMN aside.handlers.backoff_cap IS 'Longest wait after a failed att
 COMMENT ON COLUMN aside.handlers.timeout IS 'Time that an attempt may take.';
 COMMENT ON COLUMN aside.handlers.ordered IS 'True if events of the same key are handled one after the other, in the order of their ids.';
 COMMENT ON COLUMN aside.handlers.durable IS 'True if notifications are recorded as events when they arrive.';
+COMMENT ON COLUMN aside.handlers.history IS 'Time for which events that have ended are shown in aside.event_history.';
 COMMENT ON COLUMN aside.handlers.paused IS 'True if async_event_pause has paused the handler.';
 COMMENT ON COLUMN aside.handlers.created IS 'Time when the handler was defined.';
 COMMENT ON COLUMN aside.handlers.exists IS 'True if the function exists. NULL for a command.';

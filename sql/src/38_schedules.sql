@@ -409,3 +409,11 @@ COMMENT ON COLUMN aside.schedule_runs.messages IS 'Messages that the command pri
 COMMENT ON COLUMN aside.schedule_runs.pid IS 'Process that ran the command.';
 COMMENT ON COLUMN aside.schedule_runs.not_before IS 'Time before which a waiting run does not begin.';
 GRANT SELECT ON aside.schedules, aside.schedule_runs TO aside_user;
+
+-- Whoever handles channel aside.failed, and may act for the schedule's owner, hears of a run that failed for good.
+CREATE FUNCTION aside.schedule_tell_failed(run bigint, attempt int) RETURNS int LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    SELECT aside.tell_failed(s.role, 0, jsonb_build_object('kind', 'schedule', 'schedule', s.name, 'run', r.id, 'state', r.state,
+            'attempts', r.attempt, 'sqlstate', r.sqlstate, 'message', r.message, 'detail', r.detail, 'hint', r.hint, 'context', r.context))
+        FROM aside.schedule_run r JOIN aside.schedule_owners s ON s.id = r.schedule
+        WHERE r.id = run AND r.attempt = schedule_tell_failed.attempt $$;
+COMMENT ON FUNCTION aside.schedule_tell_failed(bigint, int) IS 'Tells the handlers of channel aside.failed of a run that failed and is not tried again.';

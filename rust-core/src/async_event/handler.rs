@@ -86,7 +86,7 @@ impl Handler {
         let Self { spec, queue, notes, .. } = self;
         queue.shed(|id, item| {
             notes.spilled -= usize::from(item.spilled);
-            ledger.end(id, item.partition);
+            _ = ledger.forget(id, item.partition);
             if item.logged && !item.cancelled {
                 let (handler, partition, attempt) = (spec.id, item.partition, item.attempts.saturating_add(1));
                 ledger.pending.push(LogEntry::Withdrawn { handler, partition, events: vec![id], attempt });

@@ -51,6 +51,10 @@ pub trait EventStore {
         _ = (handler, partition);
         Ok(events.iter().map(|_| Committed::default()).collect())
     }
+    /// Wake who waits for the end of one of these, which have ended for all.
+    fn wake_waiters(&self, events: &[i64]) {
+        _ = events;
+    }
     /// Write these in one transaction, durable before this returns.
     fn record(&self, entries: &[LogEntry]) -> Result<(), Saved>;
     /// Listen to exactly these channels.

@@ -7,6 +7,9 @@ use super::spec::{Command, Known, LogEntry, Notification};
 use crate::host::Saved;
 use std::collections::BTreeSet;
 
+/// Channels of such names are ours: nobody else's notifications on them are heard.
+const RESERVED: &[u8] = b"aside.";
+
 /// Memory for notifications, over all handlers.
 pub const MAX_NOTIFICATIONS_BYTES: usize = 16 << 20;
 
@@ -75,7 +78,8 @@ impl Events {
 
     pub(super) fn listen<H: EventHost>(&mut self, h: &H) -> Result<(), Saved> {
         if self.channels_changed {
-            let mut channels: Vec<Vec<u8>> = self.by_channel.keys().cloned().collect();
+            let others = self.by_channel.keys().filter(|channel| !channel.starts_with(RESERVED));
+            let mut channels: Vec<Vec<u8>> = others.cloned().collect();
             channels.sort_unstable();
             h.listen(&channels)?;
             self.channels_changed = false;

@@ -24,6 +24,8 @@ pub(super) struct Ledger {
     /// To be recorded before anything else is.
     pub pending: Vec<LogEntry>,
     pub note_bytes: usize,
+    /// Events that have ended for all, and whose waiters have not been told.
+    pub ended: Vec<i64>,
 }
 
 impl Ledger {
@@ -78,15 +80,24 @@ impl Ledger {
         self.event(id, partition).into_iter().for_each(|event| event.running = event.running.saturating_sub(1));
     }
 
-    /// One handler needs it no more; it is forgotten when none does.
+    /// It has ended for one handler.
     pub fn end(&mut self, id: i64, partition: u8) {
-        let Some(partition) = self.partition(partition) else { return };
-        let Some(event) = partition.events.get_mut(&id).filter(|event| event.pairs > 0) else { return };
+        if self.forget(id, partition) {
+            self.ended.push(id);
+        }
+    }
+
+    /// One handler needs it no more; it is forgotten when none does: true.
+    pub fn forget(&mut self, id: i64, partition: u8) -> bool {
+        let Some(partition) = self.partition(partition) else { return false };
+        let Some(event) = partition.events.get_mut(&id).filter(|event| event.pairs > 0) else { return false };
         event.pairs -= 1;
-        if event.pairs == 0 && !event.moving {
+        let last = event.pairs == 0;
+        if last && !event.moving {
             partition.events.remove(&id);
         }
         partition.pairs -= 1;
+        last
     }
 
     /// Up to `limit` events that wait in a partition, the oldest; none while others are on their way out of it.

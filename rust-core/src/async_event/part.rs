@@ -159,6 +159,14 @@ impl Events {
         self.poll_us = us.max(1);
     }
 
+    /// What has ended is in the log by now.
+    fn tell_waiters<H: EventHost>(&mut self, h: &H) {
+        if !self.ledger.ended.is_empty() && self.ledger.pending.is_empty() {
+            h.wake_waiters(&self.ledger.ended);
+            self.ledger.ended.clear();
+        }
+    }
+
     /// A flood is over: the memory that it took is for others again.
     fn subside<H: EventHost>(&mut self, h: &H) {
         let outstanding = self.ledger.len();
@@ -167,6 +175,7 @@ impl Events {
             self.handlers.values_mut().for_each(|handler| handler.queue.shrink());
             self.recalled.shrink_to(self.recalled.len());
             self.ledger.pending.shrink_to(self.ledger.pending.len());
+            self.ledger.ended.shrink_to(self.ledger.ended.len());
             self.grown = outstanding;
             h.give_back();
         }
@@ -213,6 +222,7 @@ impl<H: EventHost> Part<H> for Events {
         self.find_places(h)?;
         self.recall(h);
         self.start(cx)?;
+        self.tell_waiters(h);
         self.rotate(h)?;
         self.subside(h);
         Ok(())

@@ -1,5 +1,5 @@
-//! A caller waits until a run of a schedule has ended. The coordinator writes down that the run has ended, and then wakes the
-//! caller.
+//! A caller waits until an event, or a run of a schedule, has ended. The coordinator writes down that it has ended, and then
+//! wakes the caller. An event and a run may have the same name: who waits for the other one looks, and sleeps on.
 
 use crate::host::{Saved, World};
 use crate::waiters::Waiters;
@@ -40,6 +40,12 @@ fn sleep_until<W: World>(h: &W, timeout_us: Option<u64>, has_ended: impl Fn() ->
         h.sleep(left.min(LOOK_AGAIN_US).div_ceil(1000) as u32)?;
     }
     Ok(true)
+}
+
+/// These have ended.
+pub fn tell_all<W: World>(h: &W, waiters: &Waiters, database: u32, ended: &[i64]) {
+    let is_one = |waits_for: u64| ended.iter().any(|id| name(database, *id) == waits_for);
+    waiters.wake_all(is_one, |proc| h.wake(proc));
 }
 
 /// A run has ended; None: any of the database's may have.

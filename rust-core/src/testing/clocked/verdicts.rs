@@ -107,3 +107,19 @@ fn what_waits_is_changed_and_what_has_ended_does_not_come_again() {
     assert_eq!((state.log[&(ended, 1)].runs, state.log[&(later, 1)].runs, state.log[&(fresh, 1)].runs), (1, 1, 1));
     assert_eq!(state.ended(fails, 2), None, "and a time that was asked for is kept");
 }
+
+#[test]
+fn who_waits_is_told_when_the_last_handler_has_ended_it() {
+    let mut sim = Sim::new(1, vec![spec(1, "a"), Spec { max_attempts: 2, ..spec(2, "a") }, spec(3, "a")]);
+    let id = sim.act(|state| state.emit("a", Nature::Fails(2)));
+    sim.world.set().spec(3, |spec| spec.paused = true);
+    sim.coordinator.tell(crate::coordinator::topics::Topics::HANDLERS);
+    sim.idle(20 * SECOND);
+    assert_eq!(sim.world.get().told, [], "it waits for one that is paused");
+    sim.act(|state| state.cancel(id));
+    sim.idle(SECOND);
+    assert_eq!(sim.world.get().told, [id]);
+    sim.act(|state| state.emit("a", Nature::Good));
+    sim.idle(SECOND);
+    assert_eq!(sim.world.get().told.len(), 1);
+}

@@ -115,6 +115,8 @@ pub struct State {
     pub server_died: bool,
     /// Workers cannot begin, and say this.
     pub refuses: Option<u32>,
+    /// Events whose waiters were told that they have ended.
+    pub told: Vec<i64>,
     /// A table was, since the coordinator has last looked where events lie.
     pub rewritten: bool,
     /// The coordinator is being shut down.
@@ -166,6 +168,7 @@ impl World {
             complaints: Vec::new(),
             server_died: false,
             refuses: None,
+            told: Vec::new(),
             rewritten: false,
             closing: false,
             short: false,
