@@ -7,6 +7,8 @@
 
 #include "base/aside.h"
 
+#include "executor/spi.h"
+
 /* coordinator/host.c */
 extern const aside_coordinator_host *aside_get_coordinator_host(void);
 
@@ -20,6 +22,7 @@ extern void aside_begin_work(void);
 extern void aside_end_work(void);
 extern void aside_drop_work(aside_status status);
 extern void aside_run_query(const char *query, int nargs, Oid *types, Datum *values, const char *nulls, int expected);
+extern void aside_run_kept(SPIPlanPtr *plan, const char *query, int nargs, Oid *types, Datum *values, int expected);
 extern Datum aside_value_at(int row, int number, bool *null);
 extern aside_bytes aside_lend_text(int row, int number);
 extern aside_bytes aside_lend_datum(Datum text);

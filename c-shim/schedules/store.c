@@ -113,14 +113,15 @@ store_standing(const int64_t *schedules, size_t count, aside_standing *out)
 
 	ASIDE_TRY(status);
 	{
+		static SPIPlanPtr plan = NULL;
 		Oid			types[1] = {INT8ARRAYOID};
 		Datum		values[1];
 
 		aside_begin_work();
 		values[0] = aside_event_array(schedules, count);
 		memset(out, 0, sizeof(aside_standing) * count);
-		aside_run_query("SELECT w.place, s.id, s.name FROM unnest($1) WITH ORDINALITY w (id, place) JOIN aside.schedule s ON s.id = w.id "
-						"WHERE NOT s.inert", 1, types, values, NULL, SPI_OK_SELECT);
+		aside_run_kept(&plan, "SELECT w.place, s.id, s.name FROM unnest($1) WITH ORDINALITY w (id, place) JOIN aside.schedule s ON s.id = w.id "
+						"WHERE NOT s.inert", 1, types, values, SPI_OK_SELECT);
 		for (uint64 i = 0; i < SPI_processed; i++)
 		{
 			aside_standing *standing = &out[aside_number_at(i, 1) - 1];
@@ -180,13 +181,14 @@ store_command(int64_t run, aside_schedule_command *command)
 
 	ASIDE_TRY(status);
 	{
+		static SPIPlanPtr plan = NULL;
 		Oid			types[1] = {INT8OID};
 		Datum		values[1] = {Int64GetDatum(run)};
 
 		aside_begin_work();
-		aside_run_query("SELECT s.command, coalesce(least(ceil(extract(epoch FROM s.timeout) * 1000), 2147483647), 0)::int8, s.database, s.id, s.name "
+		aside_run_kept(&plan, "SELECT s.command, coalesce(least(ceil(extract(epoch FROM s.timeout) * 1000), 2147483647), 0)::int8, s.database, s.id, s.name "
 						"FROM aside.schedule_run r JOIN aside.schedule s ON s.id = r.schedule WHERE r.id = $1 LIMIT 1",
-						1, types, values, NULL, SPI_OK_SELECT);
+						1, types, values, SPI_OK_SELECT);
 		memset(command, 0, sizeof(*command));
 		if (SPI_processed == 1)
 		{
