@@ -175,6 +175,7 @@ CREATE TABLE aside.event_past (
     message text,
     ended timestamptz NOT NULL
 );
+ALTER TABLE aside.event_past REPLICA IDENTITY FULL;
 CREATE INDEX event_past_id ON aside.event_past (id);
 CREATE INDEX event_past_ended ON aside.event_past (handler, ended);
 COMMENT ON TABLE aside.event_past IS 'Events that have ended, of handlers that keep a history. They come here when their partition is emptied.';
