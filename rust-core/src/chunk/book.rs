@@ -6,7 +6,7 @@ use super::bisect::{failures_of, judge, pause_us};
 use super::cut::Split;
 use super::host::{ChunkHost, End, Entry, Errand, Fate, Job, LOCKED, Outcome};
 use super::job::*;
-use super::throttle::{Gauge, LOOK_EVERY_US};
+use super::throttle::Gauge;
 use crate::definition::{LOOK_AGAIN_US, Standing};
 use crate::host::Saved;
 use crate::memory::{self, Grows};
@@ -292,27 +292,29 @@ impl Book {
 
     /// Those of these jobs that nothing of the server's holds back.
     fn unthrottled<H: ChunkHost>(&mut self, h: &H, ids: &[i64], now: u64) -> Result<Vec<i64>, Saved> {
-        let throttle = |id: &&i64| self.jobs.get(id).is_some_and(|held| !held.job.throttle.is_none());
-        let throttled = memory::collect(ids.iter().filter(throttle).copied(), WHAT).map_err(|_| self.no_memory())?;
+        let throttled = |held: &&OpenJob| !held.job.throttle.is_none() && !held.stands_still();
+        let throttled =
+            memory::collect(self.jobs.values().filter(throttled).map(|held| held.job.id), WHAT).map_err(|_| self.no_memory())?;
         let mut free = memory::copy(ids, WHAT).map_err(|_| self.no_memory())?;
-        if throttled.is_empty() {
+        if !ids.iter().any(|id| throttled.contains(id)) {
             return Ok(free);
         }
-        if self.gauge.is_due(now) {
+        // One look is for all that are throttled, whether they want something now or not.
+        if self.gauge.due_us() <= now {
             let (measured, seconds) = h.measure(&throttled)?;
             self.gauge.take(measured, now);
             for (id, second) in throttled.iter().zip(seconds) {
                 self.jobs.get_mut(id).into_iter().for_each(|held| held.second = Some(second));
             }
         }
-        for id in throttled {
+        for id in throttled.into_iter().filter(|id| ids.contains(id)) {
             let Some(held) = self.jobs.get_mut(&id) else { continue };
             let why = match held.second {
                 Some(second) => self.gauge.obstacle(&held.job.throttle, second),
                 None => held.job.waits_for,
             };
             if why.is_some() || held.second.is_none() {
-                held.held_up_us = now.saturating_add(LOOK_EVERY_US);
+                held.held_up_us = self.gauge.due_us();
                 free.retain(|other| *other != id);
             }
             let said = held.job.waits_for;

@@ -44,11 +44,12 @@ pub struct Gauge {
 }
 
 /// Between looks.
-pub const LOOK_EVERY_US: u64 = 1_000_000;
+const LOOK_EVERY_US: u64 = 1_000_000;
 
 impl Gauge {
-    pub fn is_due(&self, now_us: u64) -> bool {
-        self.last.is_none_or(|(_, at)| now_us.saturating_sub(at) >= LOOK_EVERY_US)
+    /// When it is to look again.
+    pub fn due_us(&self) -> u64 {
+        self.last.map_or(0, |(_, at)| at.saturating_add(LOOK_EVERY_US))
     }
 
     pub fn take(&mut self, measured: Measured, now_us: u64) {
@@ -104,11 +105,11 @@ mod tests {
     #[test]
     fn each_limit_holds_a_job_back_and_no_other_does() {
         let mut gauge = Gauge::default();
-        assert!(gauge.is_due(5));
+        assert_eq!(gauge.due_us(), 0);
         gauge.take(Measured { wal: 1_000, ..Measured::default() }, 1_000_000);
         let busy = Measured { lag_us: 11, lag_bytes: 21, sessions: 31, wal: 501_000, load_milli: 41 };
         gauge.take(busy, 1_500_000);
-        assert!(!gauge.is_due(2_499_999) && gauge.is_due(2_500_000));
+        assert_eq!(gauge.due_us(), 2_500_000);
         let limits = |limit: i64| {
             let of = Throttle::default();
             [

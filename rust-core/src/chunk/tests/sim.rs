@@ -256,13 +256,16 @@ fn a_dropped_job_is_forgotten_with_what_runs_for_it() {
 #[test]
 fn a_throttled_job_waits_and_says_for_what_and_the_server_is_looked_at_once_a_second() {
     let world = World::new(5);
-    for id in 1..=20 {
-        world.add(id, 1..=100);
-        world.with(id, |row| row.job.throttle = Throttle { sessions: Some(5), ..Throttle::default() });
-    }
     world.measured.set(Measured { sessions: 6, ..Measured::default() });
     let mut book = Book::default();
     let began = world.now.get();
+    for id in 1..=20 {
+        // They come at any time of the second.
+        world.add(id, 1..=100);
+        world.with(id, |row| row.job.throttle = Throttle { sessions: Some(5), ..Throttle::default() });
+        book.reload();
+        turn(&mut book, &world, 130_000);
+    }
     while world.now.get() < began + 10_000_000 {
         turn(&mut book, &world, 300_000);
     }
