@@ -6,6 +6,7 @@ use super::worker::{EVENTS_RUN, MISPLACE_NEXT};
 use super::{Session, test};
 use pg_aside::abi::*;
 use pg_aside::bytes::{lend, slice};
+use pg_aside::exports::calls::aside_caller_exit;
 use pg_aside::exports::events::*;
 use pg_aside::exports::registry::aside_registry_say;
 use std::cell::{Cell, RefCell};
@@ -398,6 +399,9 @@ fn live(fault: Fault) -> bool {
     assert!(!met || FAILURES_LOGGED.get() > 0, "{fault:?}: the log says so");
     // SAFETY: `registry` is never freed.
     assert_eq!(unsafe { aside_registry_say(registry, 5, aside_topic::ASIDE_TOPIC_EVENTS, 0) }, -1, "it is nobody's");
+    // As its process does when it exits: a lease may still be open.
+    // SAFETY: the pool is this thread's.
+    unsafe { aside_caller_exit(session.pool, &session.host) };
     session.close();
     met
 }
