@@ -63,7 +63,7 @@ RUST_LIB = $(CARGO_TARGET_DIR)/release/libpg_aside.a
 # yes has nothing of the place where it is built get into the module, so that two builds make the same bytes.
 REMAP ?= yes
 CARGO_HOME ?= $(HOME)/.cargo
-REMAPPED = $(if $(filter yes,$(REMAP)),$(foreach place,$(abspath $(SOURCE))=. $(abspath $(CARGO_TARGET_DIR))=target $(CARGO_HOME)=cargo,--remap-path-prefix=$(place)))
+REMAPPED = $(if $(filter yes,$(REMAP)),$(abspath $(SOURCE))=. $(abspath $(CARGO_TARGET_DIR))=target $(CARGO_HOME)=cargo)
 
 # The archive is no member of OBJS: PGXS would hand it to llvm-lto at `make install`.
 OBJS = $(patsubst $(SOURCE)/%.c,%.o,$(sort $(wildcard $(SOURCE)/c-shim/*/*.c)))
@@ -87,7 +87,7 @@ include $(PGXS)
 # of a module that is there asks nobody: it is often run as another user, who has no cargo, and installs what was built.
 .PHONY: rust rust-clean
 rust:
-	env -u MAKEFLAGS -u MFLAGS $(if $(REMAPPED),RUSTFLAGS="$(strip $(RUSTFLAGS) $(REMAPPED))") PGRX_PG_CONFIG_PATH="$$(command -v $(PG_CONFIG))" $(CARGO) build --release --locked --lib \
+	env -u MAKEFLAGS -u MFLAGS $(if $(REMAPPED),RUSTC_WRAPPER="$(abspath $(SOURCE))/scripts/rustc-remapped" ASIDE_REMAPPED="$(REMAPPED)") PGRX_PG_CONFIG_PATH="$$(command -v $(PG_CONFIG))" $(CARGO) build --release --locked --lib \
 		--manifest-path $(SOURCE)/Cargo.toml --package pg_aside $(if $(filter yes,$(PGRX)),--features pg$(MAJORVERSION)) --target-dir $(CARGO_TARGET_DIR)
 ifneq ($(filter-out install installdirs uninstall,$(or $(MAKECMDGOALS),all))$(if $(wildcard $(shlib)),,absent),)
 $(RUST_LIB): rust

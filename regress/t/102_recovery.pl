@@ -26,8 +26,12 @@ SQL
 $primary->backup('b');
 my $delayed = PostgreSQL::Test::Cluster->new('delayed');
 $delayed->init_from_backup($primary, 'b', has_streaming => 1);
-$delayed->append_conf('postgresql.conf', "recovery_min_apply_delay = '1h'\n");
 $delayed->start;
+# It waits before each commit from now on, and must have begun to stream by then.
+$primary->wait_for_catchup($delayed, 'replay', $primary->lsn('write'));
+$delayed->append_conf('postgresql.conf', "recovery_min_apply_delay = '1h'\n");
+$delayed->reload;
+$delayed->poll_query_until('postgres', q{SELECT current_setting('recovery_min_apply_delay') = '1h'}) or die 'no delay';
 
 my $s = session($primary);
 my $before = $s->value(q{SELECT async_event_emit('a', '"before"')});
