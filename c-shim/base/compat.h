@@ -29,6 +29,9 @@
 #include "tcop/cmdtag.h"
 #include "tcop/pquery.h"
 #include "utils/acl.h"
+#if PG_VERSION_NUM >= 160000
+#include "utils/guc_hooks.h"
+#endif
 #include "utils/guc_tables.h"
 #if PG_VERSION_NUM >= 190000
 #include "utils/lsyscache.h"
