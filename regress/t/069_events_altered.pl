@@ -36,9 +36,10 @@ SQL
 
 my @emitters = map { session($node) } 1 .. 2;
 my $many = $events / 2 / 20;
-# Each emits in transactions of its own, on two channels; which of a key comes first is by the ids.
+# Each emits in transactions of its own, on two channels, with keys of its own: of the events of two transactions, those that commit
+# first may have the higher ids.
 $_->send(qq{DO \$\$ BEGIN FOR i IN 1 .. $many LOOP
-	PERFORM async_event_emit((ARRAY['a', 'b'])[1 + j % 2], key => (j % 5)::text) FROM generate_series(1, 20) j; COMMIT;
+	PERFORM async_event_emit((ARRAY['a', 'b'])[1 + j % 2], key => concat(pg_backend_pid(), ' ', j % 5)) FROM generate_series(1, 20) j; COMMIT;
 	PERFORM pg_sleep(0.005); END LOOP; END \$\$}) for @emitters;
 
 my ($alters, $name) = (0, 'ordered');
