@@ -32,6 +32,7 @@ typedef enum Statement
 	SPLIT,
 	WAIT,
 	FINISH_JOB,
+	TELL,
 	LOCKED_JOBS,
 	LOCKED_CHUNKS,
 	STATEMENTS,
@@ -61,6 +62,7 @@ static const char *const statements[STATEMENTS] = {
 	"WHEN EXISTS (SELECT FROM aside.parallel_chunk c WHERE c.job = $1 AND c.state = 'failed') THEN 'done_with_errors' ELSE 'done' END "
 	"WHERE id = $1 AND state = 'running' AND NOT EXISTS (SELECT FROM aside.parallel_chunk c WHERE c.job = $1 AND c.state = 'waiting') "
 	"AND NOT EXISTS (SELECT FROM aside.parallel_chunk c WHERE c.job = $1 AND c.state = 'running') RETURNING name, state",
+	[TELL] = "SELECT aside.parallel_tell_failed($1)",
 	/* Locks those that nobody has locked. Of those that are given, those that somebody has. */
 	[LOCKED_JOBS] = "WITH free AS (SELECT id FROM aside.parallel_job WHERE id = ANY ($1) FOR NO KEY UPDATE SKIP LOCKED) "
 	"SELECT id FROM aside.parallel_job WHERE id = ANY ($1) AND id NOT IN (SELECT id FROM free)",
@@ -183,6 +185,16 @@ write_cut(const aside_job_entry *entry)
 	return SPI_processed == 0 ? 0 : write_chunks(entry, false);
 }
 
+/* Whoever handles what fails for good hears of the job. */
+static void
+tell_failed(int64_t job)
+{
+	Oid			types[1] = {INT8OID};
+	Datum		values[1] = {Int64GetDatum(job)};
+
+	run_statement(TELL, 1, types, values, NULL);
+}
+
 /* The job has failed. One line in the log. */
 static int64_t
 write_failure(const aside_job_entry *entry)
@@ -200,6 +212,7 @@ write_failure(const aside_job_entry *entry)
 			(errcode(entry->sqlstate == 0 ? ERRCODE_CONNECTION_FAILURE : entry->sqlstate),
 			 errmsg("job \"%s\" failed: %s", SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1),
 					nulls[2] == 'n' ? "" : TextDatumGetCString(values[2]))));
+	tell_failed(entry->job);
 	return 1;
 }
 
@@ -240,9 +253,12 @@ write_over(const aside_job_entry *entry)
 	if (SPI_processed == 0)
 		return 0;
 	if (strcmp(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2), "done") != 0)
+	{
 		ereport(LOG,
 				(errmsg("job \"%s\" is done, with errors", SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1)),
 				 errdetail("The view aside.parallel_chunks shows the chunks that have failed.")));
+		tell_failed(entry->job);
+	}
 	return 1;
 }
 

@@ -76,6 +76,14 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION aside.parallel_settle() IS 'makes the table of jobs follow the proxies, and deletes the chunks of jobs that were dropped';
 
+-- Whoever handles channel aside.failed, and may act for the job's owner, hears of a job that failed, or that is done but for some chunks.
+CREATE FUNCTION aside.parallel_tell_failed(job bigint) RETURNS int LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    SELECT aside.tell_failed(j.role, 0, jsonb_build_object('kind', 'job', 'job', j.name, 'state', j.state,
+            'chunks_failed', (SELECT count(*) FROM aside.parallel_chunk c WHERE c.job = j.id AND c.state = 'failed'),
+            'sqlstate', j.sqlstate, 'message', j.message, 'detail', j.detail, 'hint', j.hint, 'context', j.context))
+        FROM aside.parallel_owners j WHERE j.id = parallel_tell_failed.job $$;
+COMMENT ON FUNCTION aside.parallel_tell_failed(bigint) IS 'Tells the handlers of channel aside.failed of a job that did not end well.';
+
 CREATE FUNCTION aside.parallel_limits(throttle jsonb) RETURNS jsonb LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     limits jsonb := '{}';
