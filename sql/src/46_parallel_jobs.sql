@@ -43,12 +43,13 @@ DECLARE
     mends text;
 BEGIN
     -- pg_restore --disable-triggers writes rows while the triggers are off. When it turns the triggers on again, it loses ALWAYS and REPLICA.
-    IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = 'aside.parallel_job'::regclass AND t.tgname = 'rights' AND t.tgenabled = 'D') THEN
+    IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid IN ('aside.parallel_job'::regclass, 'aside.parallel_chunk'::regclass)
+            AND t.tgname = 'rights' AND t.tgenabled = 'D') THEN
         RETURN;
     END IF;
     FOR mends IN SELECT format('ALTER TABLE %s ENABLE %s TRIGGER %I', t.tgrelid::regclass,
             CASE t.tgname WHEN 'replicated' THEN 'REPLICA' ELSE 'ALWAYS' END, t.tgname) FROM pg_trigger t
-        WHERE t.tgrelid = 'aside.parallel_job'::regclass AND NOT t.tgisinternal AND t.tgenabled = 'O' LOOP
+        WHERE t.tgrelid IN ('aside.parallel_job'::regclass, 'aside.parallel_chunk'::regclass) AND NOT t.tgisinternal AND t.tgenabled = 'O' LOOP
         EXECUTE mends;
     END LOOP;
     IF mends IS NOT NULL THEN
