@@ -58,11 +58,12 @@ DECLARE
 BEGIN
     PERFORM schedule_set('idle ' || i, '@yearly', 'SELECT 1') FROM generate_series(1, n) i;
     COMMIT;
-    -- The coordinator reads them first.
-    WHILE before IS DISTINCT FROM coordinator_ms() LOOP
+    -- A coordinator comes, and reads them first.
+    LOOP
         before := coordinator_ms();
         COMMIT;
         PERFORM pg_sleep(3);
+        EXIT WHEN before = coordinator_ms();
     END LOOP;
     before := coordinator_ms();
     PERFORM pg_sleep(seconds);
