@@ -19,15 +19,7 @@ COMMIT;
 CALL until('EXISTS (SELECT FROM parcel)');
 SELECT * FROM parcel;
 
--- Changing a handler
-CREATE FUNCTION ship_all(e aside.event[]) RETURNS void LANGUAGE sql AS $$
-    INSERT INTO parcel SELECT payload ->> 'customer', attempt FROM unnest(e) $$;
-SELECT async_event_alter('order', concurrency => 4, timeout => '30 s');
-SELECT async_event_alter('order', handler => 'ship_all(aside.event[])', batch_size => 100);
-SELECT async_event_on('order', 'ship_all(aside.event[])', batch_size => 50, replace => true);       -- concurrency is 1 again
-SELECT handler, concurrency, batch_size, timeout FROM aside.handlers WHERE name = 'order';
-
--- Emitting; what is kept is there still
+-- Emit; what is kept is there still
 SELECT async_event_pause('order');
 SELECT async_event_emit('order', '{"customer": "bob"}', delay => '10 min');           -- or run_at
 SELECT async_event_emit('order', '{"customer": "bob"}', priority => 5);
@@ -38,7 +30,7 @@ SELECT async_event_resume('order');
 CALL until('(SELECT count(*) FROM parcel) = 3');
 SELECT * FROM parcel ORDER BY customer;
 
--- Attempts
+-- Retry
 CREATE FUNCTION poison(e aside.event) RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE 'never'; END $$;
 SELECT async_event_on('poison', 'poison(aside.event)', max_attempts => 2, backoff => '10 ms');
 SELECT async_event_emit('poison', '{"n": 1}');
@@ -85,6 +77,14 @@ CALL until('EXISTS (SELECT FROM alarm)');
 SELECT * FROM alarm;
 SELECT async_event_off('alarms'), async_event_off('alarming');
 DROP TABLE alarm;
+
+-- Change
+CREATE FUNCTION ship_all(e aside.event[]) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO parcel SELECT payload ->> 'customer', attempt FROM unnest(e) $$;
+SELECT async_event_alter('order', concurrency => 4, timeout => '30 s');
+SELECT async_event_alter('order', handler => 'ship_all(aside.event[])', batch_size => 100);
+SELECT async_event_on('order', 'ship_all(aside.event[])', batch_size => 50, replace => true);       -- concurrency is 1 again
+SELECT handler, concurrency, batch_size, timeout FROM aside.handlers WHERE name = 'order';
 
 SELECT async_event_off('order'), async_event_off('poison');
 DROP TABLE parcel;
