@@ -36,6 +36,37 @@ PG_FUNCTION_INFO_V1(aside_definition_obstacle_sql);
 PG_FUNCTION_INFO_V1(aside_definition_end_sql);
 PG_FUNCTION_INFO_V1(aside_definition_keep_sql);
 
+/* The kinds of definitions, and what a coordinator is told when some of a kind have changed. */
+static const struct
+{
+	const char *kind;
+	aside_topic topic;
+}			kinds[] = {
+	{"handler", ASIDE_TOPIC_HANDLERS},
+	{"schedule", ASIDE_TOPIC_SCHEDULES},
+	{"job", ASIDE_TOPIC_JOBS},
+};
+
+uint32
+aside_topic_of(const char *kind)
+{
+	for (int i = 0; i < lengthof(kinds); i++)
+		if (strcmp(kinds[i].kind, kind) == 0)
+			return kinds[i].topic;
+	elog(ERROR, "no definition is of kind \"%s\"", kind);
+	return 0;
+}
+
+uint32
+aside_topics_of_definitions(void)
+{
+	uint32		topics = 0;
+
+	for (int i = 0; i < lengthof(kinds); i++)
+		topics |= kinds[i].topic;
+	return topics;
+}
+
 /*
  * A name such as "handler orders (12)", for a user who reads why a role
  * cannot be dropped. The id keeps names apart that are cut off.

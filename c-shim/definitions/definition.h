@@ -17,6 +17,8 @@ typedef struct AsideDefinition
 } AsideDefinition;
 
 /* definitions/definition.c */
+extern uint32 aside_topic_of(const char *kind);
+extern uint32 aside_topics_of_definitions(void);
 extern Oid	aside_definition_owner(const AsideDefinition *definition);
 extern void aside_define(const AsideDefinition *definition, Oid owner);
 extern void aside_rename_definition(const AsideDefinition *from, const AsideDefinition *to);

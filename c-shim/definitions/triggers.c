@@ -8,18 +8,23 @@
  * definitions has the columns id, name, owner (text) and inert.
  */
 #include "definitions/definition.h"
+#include "events/events.h"
 
 #include "access/htup_details.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "replication/logicalworker.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/rel.h"
 
 PG_FUNCTION_INFO_V1(aside_check_definition);
 PG_FUNCTION_INFO_V1(aside_follow_definition);
 PG_FUNCTION_INFO_V1(aside_check_writer);
+PG_FUNCTION_INFO_V1(aside_definitions_changed);
+PG_FUNCTION_INFO_V1(aside_discard_replicated);
 
 typedef struct Row
 {
@@ -216,4 +221,36 @@ aside_check_writer(PG_FUNCTION_ARGS)
 				 errmsg("permission denied for table %s", NameStr(table->relname)),
 				 errdetail("pg_aside acts on what the table says, so only its owner may write to it.")));
 	return PointerGetDatum(NULL);
+}
+
+/* aside.definitions_changed(kind), after a statement: the coordinator hears of it when the transaction commits */
+Datum
+aside_definitions_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || trigger->tg_trigger->tgnargs != 1)
+		elog(ERROR, "not called as a trigger of definitions");
+	aside_announce_changes(aside_topic_of(trigger->tg_trigger->tgargs[0]));
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * aside.discard_replicated(), a trigger on all tables of pg_aside that fires
+ * for replicas only. What an apply worker writes to these tables belongs to
+ * another server and stays out. What a trigger of a replicated table emits
+ * belongs to this server.
+ */
+Datum
+aside_discard_replicated(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"discard_replicated\" was not called by a trigger")));
+	if (IsLogicalWorker() && DatumGetInt32(OidFunctionCall0(F_PG_TRIGGER_DEPTH)) == 1)
+		return PointerGetDatum(NULL);
+	return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_newtuple : data->tg_trigtuple);
 }

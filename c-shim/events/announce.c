@@ -7,7 +7,11 @@
 #include "events/events.h"
 
 #include "access/xact.h"
+#include "fmgr.h"
 #include "utils/resowner.h"
+
+PG_FUNCTION_INFO_V1(aside_want_events);
+PG_FUNCTION_INFO_V1(aside_events_ready);
 
 /* The depth of the deepest event that the handler was called with in this transaction. */
 int			aside_event_depth = 0;
@@ -103,4 +107,19 @@ aside_announce_extension(void)
 {
 	watch_transactions();
 	extension_made = true;
+}
+
+/* aside.want_events(): by CREATE EXTENSION */
+Datum
+aside_want_events(PG_FUNCTION_ARGS)
+{
+	aside_announce_extension();
+	PG_RETURN_VOID();
+}
+
+/* aside.events_ready(): has the server a launcher? */
+Datum
+aside_events_ready(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(aside_has_launcher());
 }

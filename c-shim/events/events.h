@@ -62,8 +62,7 @@ extern uint64_t aside_event_size(uint32_t partition);
 /* events/handler.c */
 extern aside_status aside_host_run_events(aside_bytes name, aside_bytes batch, aside_ran *ran, const aside_put_off **put_off, size_t *count);
 
-/* sql/event.c */
+/* sql/forward.c */
 extern void aside_check_ready(const char *what);
-extern Datum aside_forward(FunctionCallInfo fcinfo, const char *topic);
 
 #endif							/* ASIDE_EVENT_H */

@@ -95,7 +95,7 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only, ProcessUt
 	if (after.commits_prepared)
 	{
 		/* This process does not know what that transaction has emitted, or which definitions it has changed. */
-		aside_tell_coordinator(ASIDE_TOPIC_HANDLERS | ASIDE_TOPIC_SCHEDULES | ASIDE_TOPIC_EVENTS);
+		aside_tell_coordinator(aside_topics_of_definitions() | ASIDE_TOPIC_EVENTS);
 	}
 }
 
@@ -106,10 +106,10 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg
 	if (prev_object_access_hook != NULL)
 		prev_object_access_hook(access, class, object, sub, arg);
 	if (access == OAT_DROP && class == ExtensionRelationId)
-		aside_announce_changes(ASIDE_TOPIC_HANDLERS | ASIDE_TOPIC_SCHEDULES);
+		aside_announce_changes(aside_topics_of_definitions());
 	/* The command gives a definition to another role, or ends it. */
 	if ((access == OAT_DROP || access == OAT_POST_ALTER) && class == TypeRelationId && aside_is_proxy(object))
-		aside_announce_changes(ASIDE_TOPIC_HANDLERS | ASIDE_TOPIC_SCHEDULES);
+		aside_announce_changes(aside_topics_of_definitions());
 }
 
 void

@@ -1,8 +1,8 @@
 /*
  * sql/schedule.c
- *	  The SQL functions of schedules. Some read a specification, say in words
- *	  what it means, or list when it fires. The others call a function of the
- *	  extension, as the functions of events do (sql/event.c).
+ *	  The SQL functions that read the specification of a schedule, say in words
+ *	  what it means, or list when it fires. Those that change schedules are in
+ *	  sql/forward.c.
  */
 #include "call/call.h"
 #include "coordinator/coordinator.h"
@@ -25,8 +25,6 @@ PG_FUNCTION_INFO_V1(aside_schedule_words);
 PG_FUNCTION_INFO_V1(aside_schedule_dues_sql);
 PG_FUNCTION_INFO_V1(aside_schedule_target);
 PG_FUNCTION_INFO_V1(aside_schedule_unreadable);
-PG_FUNCTION_INFO_V1(aside_schedule_forward);
-PG_FUNCTION_INFO_V1(aside_schedules_changed);
 
 /* The core is asked for this many due times at a time. */
 #define DUES 256
@@ -133,22 +131,4 @@ aside_schedule_unreadable(PG_FUNCTION_ARGS)
 							GetCurrentTimestamp(), &due, 0, &found) == ASIDE_OK)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf("its specification cannot be read any more: %s", aside_kept_error()->message)));
-}
-
-/* The coordinator hears of the change when the transaction commits. */
-Datum
-aside_schedule_forward(PG_FUNCTION_ARGS)
-{
-	Datum		result = aside_forward(fcinfo, "schedules");
-
-	aside_announce_changes(ASIDE_TOPIC_SCHEDULES);
-	return result;
-}
-
-/* aside.schedules_changed() returns trigger, of the table of schedules */
-Datum
-aside_schedules_changed(PG_FUNCTION_ARGS)
-{
-	aside_announce_changes(ASIDE_TOPIC_SCHEDULES);
-	return PointerGetDatum(NULL);
 }

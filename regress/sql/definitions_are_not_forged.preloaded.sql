@@ -76,6 +76,103 @@ DROP ROLE regress_aside_gone;
 SELECT async_event_off('lost');
 DROP ROLE regress_aside_gone;
 
+-- schedules and jobs are guarded as handlers are, and so are their runs and chunks
+CREATE TABLE rows_of_jobs (id int PRIMARY KEY);
+INSERT INTO rows_of_jobs SELECT generate_series(1, 3);
+GRANT ALL ON rows_of_jobs TO PUBLIC;
+SET ROLE regress_aside_victim;
+SELECT schedule_set('theirs', '@yearly', 'SELECT 1', enabled => false) > 0 AS scheduled;
+BEGIN;
+SELECT parallel_start('theirs', 'UPDATE public.rows_of_jobs SET id = id WHERE id BETWEEN $1 AND $2', 'rows_of_jobs') > 0 AS started;
+SELECT parallel_pause('theirs');
+COMMIT;
+RESET ROLE;
+CREATE FUNCTION row_of_schedule(role text, text) RETURNS SETOF aside.schedule LANGUAGE sql AS $$
+    SELECT (r).* FROM (SELECT jsonb_populate_record(NULL::aside.schedule, jsonb_build_object('id', 1000, 'name', $2, 'owner', $1, 'inert', false,
+        'spec', '@reboot', 'rule', 'reboot', 'timezone', 'UTC', 'command', 'ALTER ROLE regress_aside_writer SUPERUSER', 'overlap', 'skip',
+        'misfire', 'once', 'max_attempts', 1, 'backoff', '1 s', 'priority', 0, 'history', 'all', 'paused', false, 'created', now(), 'revision', 1,
+        'next_due', now(), 'next_run_at', now(), 'fired', 0, 'failures', 0)) AS r) AS one $$;
+CREATE FUNCTION row_of_job(role text, text) RETURNS SETOF aside.parallel_job LANGUAGE sql AS $$
+    SELECT (r).* FROM (SELECT jsonb_populate_record(NULL::aside.parallel_job, jsonb_build_object('id', 1000, 'name', $2, 'owner', $1, 'inert', false,
+        'command', 'ALTER ROLE regress_aside_writer SUPERUSER', 'chunk_by', 'query', 'split', ARRAY['query', 'SELECT 1, 1'], 'low_type', 'integer',
+        'high_type', 'integer', 'workers', 1, 'max_attempts', 1, 'limits', '{}'::jsonb, 'follow', false, 'state', 'running', 'paused', false,
+        'cut', false, 'created', now())) AS r) AS one $$;
+GRANT EXECUTE ON FUNCTION row_of_schedule, row_of_job TO PUBLIC;
+CREATE PROCEDURE forge(what regclass, row_of regproc) LANGUAGE plpgsql AS $$
+DECLARE
+    command text;
+BEGIN
+    FOREACH command IN ARRAY ARRAY[
+        format('INSERT INTO %s OVERRIDING SYSTEM VALUE SELECT * FROM %s(%L, %L)', what, row_of, 'postgres', 'pwn'),
+        format('INSERT INTO %s OVERRIDING SYSTEM VALUE SELECT * FROM %s(%L, %L)', what, row_of, '10', 'pwn'),
+        format('UPDATE %s SET command = %L', what, 'ALTER ROLE regress_aside_writer SUPERUSER'),
+        format('UPDATE %s SET owner = %L', what, 'regress_aside_writer'),
+        format('UPDATE %s SET inert = true', what),
+        format('UPDATE %s SET name = %L', what, 'other'),
+        format('DELETE FROM %s', what),
+        format('INSERT INTO %s OVERRIDING SYSTEM VALUE SELECT * FROM %s(%L, %L)', what, row_of, 'regress_aside_writer', 'mine'),
+        format('UPDATE %s SET owner = %L WHERE name = %L', what, 'postgres', 'mine')] LOOP
+        BEGIN
+            EXECUTE command;
+            RAISE INFO 'done: %', command;
+        EXCEPTION WHEN OTHERS THEN
+            RAISE INFO '% %', SQLSTATE, SQLERRM;
+        END;
+    END LOOP;
+END $$;
+SET ROLE regress_aside_writer;
+CALL forge('aside.schedule', 'row_of_schedule');
+CALL forge('aside.parallel_job', 'row_of_job');
+INSERT INTO aside.schedule_run (id, attempt, schedule, due, state, not_before) VALUES (1, 1, 1, now(), 'waiting', now());
+INSERT INTO aside.parallel_chunk (job, number, state) VALUES (1, 1, 'waiting');
+UPDATE aside.parallel_chunk SET state = 'waiting';
+SELECT name, owner, state FROM aside.schedules ORDER BY name;
+SELECT name, owner FROM aside.parallel_jobs ORDER BY name;
+RESET ROLE;
+SET session_replication_role = replica;
+SET ROLE regress_aside_writer;
+INSERT INTO aside.schedule OVERRIDING SYSTEM VALUE SELECT * FROM row_of_schedule('postgres', 'pwn');
+INSERT INTO aside.parallel_job OVERRIDING SYSTEM VALUE SELECT * FROM row_of_job('postgres', 'pwn');
+RESET ROLE;
+RESET session_replication_role;
+-- a member may change them
+SET ROLE regress_aside_heir;
+SELECT schedule_resume('theirs'), parallel_resume('theirs');
+RESET ROLE;
+CALL until('(SELECT state = ''done'' FROM aside.parallel_jobs WHERE name = ''theirs'')');
+SELECT schedule_drop('mine'), parallel_drop('mine');
+-- one whose role does not exist is nobody's, whoever has made a type of its name
+INSERT INTO aside.schedule OVERRIDING SYSTEM VALUE SELECT * FROM row_of_schedule('regress_aside_gone', 'lost');
+INSERT INTO aside.parallel_job OVERRIDING SYSTEM VALUE SELECT * FROM row_of_job('regress_aside_gone', 'lost');
+CREATE TYPE aside."schedule lost (1000)";
+CREATE TYPE aside."job lost (1000)";
+ALTER TYPE aside."schedule lost (1000)" OWNER TO regress_aside_victim;
+ALTER TYPE aside."job lost (1000)" OWNER TO regress_aside_victim;
+SET ROLE regress_aside_victim;
+SELECT name, owner, command, reason FROM aside.schedules WHERE name = 'lost'
+    UNION ALL SELECT name, owner, command, reason FROM aside.parallel_jobs WHERE name = 'lost';
+SELECT schedule_drop('lost');
+SELECT parallel_drop('lost');
+RESET ROLE;
+SELECT schedule_drop('lost'), parallel_drop('lost');
+-- the coordinator hears of what changes none of the tables, and of what was prepared
+CREATE ROLE regress_aside_leaver LOGIN IN ROLE aside_user;
+GRANT ALL ON rows_of_jobs TO regress_aside_leaver;
+SET ROLE regress_aside_leaver;
+SELECT parallel_start('left', 'UPDATE public.rows_of_jobs SET id = id WHERE id BETWEEN $1 AND $2', 'rows_of_jobs') > 0 AS started;
+SELECT schedule_set('left', '@yearly', 'SELECT 1') > 0 AS scheduled;
+SELECT parallel_wait('left', '60 s');
+RESET ROLE;
+DROP OWNED BY regress_aside_leaver;
+DROP ROLE regress_aside_leaver;
+CALL until('NOT EXISTS (SELECT FROM aside.parallel_job WHERE name = ''left'') AND NOT EXISTS (SELECT FROM aside.schedule WHERE name = ''left'')');
+BEGIN;
+SELECT parallel_start('prepared', 'UPDATE public.rows_of_jobs SET id = id WHERE id BETWEEN $1 AND $2', 'rows_of_jobs') > 0 AS started;
+PREPARE TRANSACTION 'regress_definitions';
+COMMIT PREPARED 'regress_definitions';
+CALL until('(SELECT state = ''done'' FROM aside.parallel_jobs WHERE name = ''prepared'')');
+SELECT parallel_drop('prepared');
+
 -- what a handler's error says is for whom may act for its owner
 SET ROLE regress_aside_victim;
 SELECT async_event_on('regress_s', command => 'DO $d$ BEGIN RAISE ''a secret'' USING ERRCODE = ''P1234''; END $d$', name => 'fails', max_attempts => 1);
@@ -177,4 +274,6 @@ DROP TABLE told;
 DROP PROCEDURE happens;
 DROP OWNED BY regress_aside_writer, regress_aside_victim, regress_aside_heir, regress_aside_schema;
 DROP ROLE regress_aside_writer, regress_aside_heir, regress_aside_victim, regress_aside_schema;
-DROP FUNCTION row_of;
+DROP FUNCTION row_of, row_of_schedule, row_of_job;
+DROP PROCEDURE forge;
+DROP TABLE rows_of_jobs;

@@ -6,10 +6,7 @@ BEGIN
     IF wanted.channel IS NULL OR wanted.channel = '' THEN
         RAISE EXCEPTION 'channel of an event handler must not be null or empty' USING ERRCODE = '22004';
     END IF;
-    IF octet_length(wanted.name) > 2000 THEN
-        RAISE EXCEPTION 'name of an event handler is too long' USING ERRCODE = '54000',
-            DETAIL = format('It has %s bytes; the limit is 2000.', octet_length(wanted.name));
-    END IF;
+    PERFORM aside.definition_check_name('handler', wanted.name);
     IF octet_length(wanted.channel) > 2000 THEN
         RAISE EXCEPTION 'channel name is too long' USING ERRCODE = '54000',
             DETAIL = format('It has %s bytes; the limit for a handler is 2000.', octet_length(wanted.channel));
@@ -37,22 +34,6 @@ BEGIN
         ['durable', wanted.durable::text, (wanted.durable IS NOT NULL)::text, 'true or false']]);
 END $$;
 COMMENT ON FUNCTION aside.event_check_options(aside.event_handler, regprocedure, text) IS 'Raises an error if no handler can have these options.';
-
-CREATE FUNCTION aside.event_check_owner(role oid) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    obstacle text;
-BEGIN
-    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = role AND r.rolcanlogin) THEN
-        RAISE EXCEPTION 'the owner of an event handler must be able to log in' USING ERRCODE = '0A000',
-            DETAIL = format('Handlers run as their owner, and role "%s" cannot log in.', pg_get_userbyid(role)),
-            HINT = 'Create the handler as a role that can log in, for example a member of this role.';
-    END IF;
-    obstacle := aside.definition_obstacle(role);
-    IF obstacle IS NOT NULL THEN
-        RAISE EXCEPTION 'permission denied to define an event handler' USING ERRCODE = '42501', DETAIL = format('The handler could not run: %s.', obstacle);
-    END IF;
-END $$;
-COMMENT ON FUNCTION aside.event_check_owner(oid) IS 'Raises an error if a handler could not run as this role.';
 
 CREATE FUNCTION aside.event_with_function(wanted aside.event_handler, called regprocedure, ran text, role oid) RETURNS aside.event_handler
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -94,9 +75,9 @@ COMMENT ON FUNCTION aside.event_with_function(aside.event_handler, regprocedure,
 -- Names of handlers whose owners have given them up are free.
 CREATE FUNCTION aside.event_free_name(wanted text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    ended aside.event_handler;
+    ended bigint;
 BEGIN
-    SELECT * INTO ended FROM aside.event_handler h
+    SELECT h.id INTO ended FROM aside.event_handler h
         WHERE h.name = wanted AND NOT h.inert AND aside.definition_owner('handler', h.id, h.name) IS NULL FOR UPDATE;
     IF FOUND THEN
         PERFORM aside.event_handler_end(ended);

@@ -1,73 +1,42 @@
--- Role: handlers of events are made, paused and ended. What users call (c-shim/sql/event.c) forwards to the function of the same
+-- Role: handlers of events are made, paused and ended. What users call (c-shim/sql/forward.c) forwards to the function of the same
 -- name in aside, whose first argument is the role that asks.
 
 CREATE FUNCTION aside.event_handler_of(caller oid, wanted text) RETURNS aside.event_handler LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    number bigint := aside.definition_locked(caller, 'handler', wanted);
     found aside.event_handler;
-    owner oid;
 BEGIN
-    IF wanted IS NULL THEN
-        RAISE EXCEPTION 'name of an event handler must not be null' USING ERRCODE = '22004';
-    END IF;
-    SELECT * INTO found FROM aside.event_handler h WHERE h.name = wanted FOR UPDATE;
-    owner := aside.definition_owner('handler', found.id, found.name);
-    IF found.id IS NULL OR (owner IS NULL AND NOT found.inert) THEN
-        RAISE EXCEPTION 'event handler "%" does not exist', wanted USING ERRCODE = '42704';
-    END IF;
-    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = caller AND (r.rolsuper OR (NOT found.inert AND pg_has_role(caller, owner, 'USAGE')))) THEN
-        RAISE EXCEPTION 'must be owner of event handler "%"', wanted USING ERRCODE = '42501';
-    END IF;
+    SELECT * INTO found FROM aside.event_handler h WHERE h.id = number;
     RETURN found;
 END $$;
 COMMENT ON FUNCTION aside.event_handler_of(oid, text) IS 'Returns the handler of that name, if the role may change it. Raises 42704 or 42501 if not.';
 
-CREATE FUNCTION aside.event_handler_end(ended aside.event_handler) RETURNS void LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION aside.event_handler_end(number bigint) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    ended aside.event_handler;
 BEGIN
-    DELETE FROM aside.event_dead d WHERE d.handler = ended.id;
-    DELETE FROM aside.event_past p WHERE p.handler = ended.id;
-    DELETE FROM aside.event_handler h WHERE h.id = ended.id;
+    DELETE FROM aside.event_dead d WHERE d.handler = number;
+    DELETE FROM aside.event_past p WHERE p.handler = number;
+    DELETE FROM aside.event_handler h WHERE h.id = number RETURNING * INTO ended;
     -- What waits and no other handler gets ends here, so its unique keys are free.
     DELETE FROM aside.event_unique u
         WHERE (u.channel = ended.channel OR u.channel IN (SELECT f.channel FROM jsonb_to_recordset(ended.former) f (channel text)))
             AND NOT EXISTS (SELECT FROM aside.event_addresses a WHERE a.channel = u.channel AND a.since < u.event AND u.event <= a.until);
 END $$;
-COMMENT ON FUNCTION aside.event_handler_end(aside.event_handler) IS 'Ends a handler. Deletes its dead events, its history, and the events that wait for it alone.';
+COMMENT ON FUNCTION aside.event_handler_end(bigint) IS 'Ends a handler. Deletes its dead events, its history, and the events that wait for it alone.';
 
 -- Asked by the coordinator whenever it reads them. It waits for nobody.
 CREATE FUNCTION aside.event_handlers_settle() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     found aside.event_handler;
-    mends text;
 BEGIN
-    -- pg_restore --disable-triggers writes rows past their triggers, and leaves these enabled in another way than they were.
-    IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = 'aside.event_handler'::regclass AND t.tgname = 'rights' AND t.tgenabled = 'D') THEN
-        RETURN;
-    END IF;
-    FOR mends IN SELECT format('ALTER TABLE %s ENABLE %s TRIGGER %I', t.tgrelid::regclass,
-            CASE t.tgname WHEN 'replicated' THEN 'REPLICA' ELSE 'ALWAYS' END, t.tgname) FROM pg_trigger t
-        WHERE t.tgrelid IN ('aside.event_handler'::regclass, 'aside.event_dead'::regclass, 'aside.event_past'::regclass) AND NOT t.tgisinternal AND t.tgenabled = 'O' LOOP
-        EXECUTE mends;
-    END LOOP;
-    IF mends IS NOT NULL THEN
-        UPDATE aside.event_handler h SET inert = true WHERE NOT h.inert AND aside.definition_owner('handler', h.id, h.name) IS NULL;
-    END IF;
-    FOR found IN SELECT * FROM aside.event_handler h
-        WHERE NOT h.inert AND aside.definition_owner('handler', h.id, h.name) IS NULL FOR UPDATE SKIP LOCKED LOOP
-        RAISE LOG 'event handler "%" has ended: its owner, role "%", has given up what it owned', found.name, found.owner;
-        PERFORM aside.event_handler_end(found);
-    END LOOP;
-    FOR found IN SELECT h.* FROM aside.event_handler h JOIN pg_roles r ON r.oid = aside.definition_owner('handler', h.id, h.name)
-        WHERE NOT h.inert AND r.rolname <> h.owner AND pg_has_role(r.oid, 'USAGE') FOR UPDATE OF h SKIP LOCKED LOOP
-        UPDATE aside.event_handler h SET owner = pg_get_userbyid(aside.definition_owner('handler', h.id, h.name)) WHERE h.id = found.id;
-    END LOOP;
+    PERFORM aside.event_handler_end(e.id) FROM aside.definitions_settle('handler', 'aside.event_dead', 'aside.event_past') e (id);
     FOR found IN SELECT * FROM aside.event_handler h WHERE h.former IS NOT NULL FOR UPDATE SKIP LOCKED LOOP
         PERFORM aside.event_close_former(found);
     END LOOP;
-    PERFORM aside.definition_keep('handler', h.id, h.name) FROM aside.event_handler h WHERE NOT h.inert;
 END $$;
-COMMENT ON FUNCTION aside.event_handlers_settle() IS 'Ends the handlers whose proxies are gone, records who owns the other proxies now, and ends what handlers get of channels that they have left.';
+COMMENT ON FUNCTION aside.event_handlers_settle() IS 'Makes the table of handlers follow the proxies, and ends what handlers get of channels that they have left.';
 
 CREATE FUNCTION aside.async_event_on(caller oid, channel text, handler regprocedure, command text, name text, concurrency int,
     batch_size int, max_attempts int, backoff interval, backoff_cap interval, timeout interval, ordered boolean, durable boolean,
@@ -102,13 +71,11 @@ BEGIN
                 aside.definition_owner('handler', found.id, found.name)), NULL);
             RETURN wanted.name;
         END IF;
-        PERFORM aside.event_check_owner(caller);
+        PERFORM aside.definition_check_owner('handler', caller);
         wanted := aside.event_with_function(wanted, handler, command, caller);
         PERFORM aside.event_free_name(wanted.name);
         PERFORM aside.event_check_quotas(caller, wanted.channel, NULL);
-        -- Whoever owns a proxy can rename it: none that bears this name by now is to be taken for that of a restored row.
-        wanted.id := nextval('aside.event_handler_id_seq');
-        PERFORM aside.definition_end('handler', wanted.id, wanted.name);
+        wanted.id := aside.definition_number('handler', wanted.name);
         BEGIN
             INSERT INTO aside.event_handler (id, name, channel, owner, handler, command, form, concurrency, batch_size, max_attempts,
                 backoff, backoff_cap, timeout, ordered, durable, history, since) OVERRIDING SYSTEM VALUE
@@ -161,7 +128,7 @@ BEGIN
             RAISE EXCEPTION 'must have the privileges of role %', owner USING ERRCODE = '42501',
                 DETAIL = 'An event handler runs as its owner.';
         END IF;
-        PERFORM aside.event_check_owner(owner);
+        PERFORM aside.definition_check_owner('handler', owner);
         IF handler IS NULL AND unset IS NOT NULL AND NOT has_function_privilege(owner, unset, 'EXECUTE') THEN
             RAISE EXCEPTION 'permission denied for function %', unset USING ERRCODE = '42501',
                 DETAIL = format('Role %s is to own the event handler, and cannot execute its function.', owner);
@@ -181,10 +148,8 @@ END $$;
 
 CREATE FUNCTION aside.async_event_off(caller oid, name text) RETURNS boolean LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    found aside.event_handler := aside.event_handler_of(caller, name);
 BEGIN
-    PERFORM aside.event_handler_end(found);
+    PERFORM aside.event_handler_end(aside.definition_locked(caller, 'handler', name));
     RETURN true;
 END $$;
 CREATE FUNCTION aside.async_event_pause(caller oid, name text) RETURNS boolean LANGUAGE plpgsql

@@ -1,4 +1,4 @@
--- Role: events are emitted, cancelled and emitted again. What users call is in c-shim/sql/emit.c and c-shim/sql/event.c.
+-- Role: events are emitted, cancelled and emitted again. What users call is in c-shim/sql/emit.c and c-shim/sql/forward.c.
 
 CREATE FUNCTION aside.event_put(channel text, payload jsonb, key text, priority int, headers jsonb, emitted_by oid, target bigint,
     command text, unique_key text DEFAULT NULL, id bigint DEFAULT aside.event_next_id(), max_attempts int DEFAULT NULL, timeout_ms int DEFAULT NULL,

@@ -10,8 +10,7 @@ CREATE VIEW aside.handlers AS
                  WHERE p.prokind = 'f' AND p.pronargs = 1 AND p.proargtypes[0] OPERATOR(pg_catalog.=) CASE h.form WHEN 'e' THEN 'aside.event'::regtype
                      WHEN 'a' THEN 'aside.event[]'::regtype WHEN 'j' THEN 'jsonb'::regtype ELSE 'text'::regtype END
                  AND pg_catalog.strpos(h.handler, pg_catalog.format('%I.%I(', n.nspname, p.proname)) = 1) END AS exists,
-        CASE WHEN h.inert THEN pg_catalog.format('its owner, role "%s", was lost in a restore: it belongs to nobody', h.owner)
-             ELSE aside.definition_obstacle(h.role) END AS reason
+        aside.definition_reason(h.inert, h.owner, h.role) AS reason
     FROM aside.event_handlers h;
 CREATE VIEW aside.events WITH (security_barrier) AS
     SELECT s.id, s.channel, s.payload, s.key, s.priority, s.run_at, s.unique_key, s.headers, s.emitted,

@@ -83,19 +83,5 @@ SELECT pg_catalog.pg_extension_config_dump('aside.schedule_id_seq', '');
 -- The owner of the database may dump the schedules.
 GRANT SELECT ON aside.schedule, aside.schedule_id_seq TO pg_database_owner;
 
-CREATE FUNCTION aside.schedules_changed() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'aside_schedules_changed';
-COMMENT ON FUNCTION aside.schedules_changed() IS 'tells the coordinator that schedules have changed, when the transaction commits';
-
--- The trigger checks every row, because rows also come by COPY: pg_restore copies rows into the table.
-CREATE TRIGGER rights BEFORE INSERT OR UPDATE OR DELETE ON aside.schedule
-    FOR EACH ROW EXECUTE FUNCTION aside.check_definition('schedule');
--- The coordinator writes down how far a schedule has come. That changes none of these columns.
-CREATE TRIGGER follow AFTER INSERT OR DELETE OR UPDATE OF id, name, owner, inert ON aside.schedule
-    FOR EACH ROW EXECUTE FUNCTION aside.follow_definition('schedule');
-CREATE TRIGGER tell AFTER INSERT OR DELETE OR UPDATE OF revision, owner, inert ON aside.schedule EXECUTE FUNCTION aside.schedules_changed();
-CREATE TRIGGER rights BEFORE INSERT OR UPDATE OR DELETE ON aside.schedule_run EXECUTE FUNCTION aside.check_writer();
-CREATE TRIGGER replicated BEFORE INSERT OR UPDATE OR DELETE ON aside.schedule FOR EACH ROW EXECUTE FUNCTION aside.event_replicated();
-CREATE TRIGGER replicated BEFORE INSERT OR UPDATE OR DELETE ON aside.schedule_run FOR EACH ROW EXECUTE FUNCTION aside.event_replicated();
-ALTER TABLE aside.schedule ENABLE ALWAYS TRIGGER rights, ENABLE ALWAYS TRIGGER follow, ENABLE ALWAYS TRIGGER tell,
-    ENABLE REPLICA TRIGGER replicated;
-ALTER TABLE aside.schedule_run ENABLE ALWAYS TRIGGER rights, ENABLE REPLICA TRIGGER replicated;
+SELECT aside.guard_table('aside.schedule', 'schedule', 'revision, owner, inert');
+SELECT aside.guard_table('aside.schedule_run');

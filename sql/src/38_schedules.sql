@@ -1,4 +1,4 @@
--- Role: users set, pause, run and drop schedules. A user calls a C function (c-shim/sql/schedule.c). The C function calls the function
+-- Role: users set, pause, run and drop schedules. A user calls a C function (c-shim/sql/forward.c). The C function calls the function
 -- of the same name in schema aside, as the owner of the extension. The first argument of that function is the role that asks.
 
 CREATE FUNCTION aside.schedule_rule(spec text, timezone text, now timestamptz) RETURNS text
@@ -17,46 +17,26 @@ COMMENT ON FUNCTION aside.schedule_unreadable(text, text) IS 'why a stored speci
 GRANT EXECUTE ON FUNCTION aside.schedule_unreadable(text, text) TO aside_user;
 
 CREATE VIEW aside.schedule_owners AS
-    SELECT s.*, aside.definition_owner('schedule', s.id, s.name) AS role FROM aside.schedule s;
-COMMENT ON VIEW aside.schedule_owners IS 'schedules, each with the role that the schedule acts for; NULL if the schedule has ended or belongs to nobody';
+    SELECT s.*, o.role FROM aside.schedule s, LATERAL (SELECT CASE WHEN NOT s.inert THEN aside.definition_owner('schedule', s.id, s.name) END AS role) o
+    WHERE s.inert OR o.role IS NOT NULL;
+COMMENT ON VIEW aside.schedule_owners IS 'schedules that have not ended, each with the role that the schedule acts for; NULL if the schedule belongs to nobody';
 
 CREATE FUNCTION aside.schedule_of(caller oid, wanted text) RETURNS aside.schedule LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    number bigint := aside.definition_locked(caller, 'schedule', wanted);
     found aside.schedule;
-    ids bigint[];
-    super boolean := (SELECT r.rolsuper FROM pg_roles r WHERE r.oid = caller);
 BEGIN
-    IF wanted IS NULL THEN
-        RAISE EXCEPTION 'name of a schedule must not be null' USING ERRCODE = '22004';
-    END IF;
-    -- A schedule of the caller goes before schedules of other roles that the caller may act for.
-    SELECT array_agg(s.id) INTO ids FROM aside.schedule_owners s WHERE s.name = wanted AND s.role = caller;
-    IF ids IS NULL THEN
-        SELECT array_agg(s.id) INTO ids FROM aside.schedule_owners s
-            WHERE s.name = wanted AND (s.role IS NOT NULL OR s.inert) AND (super OR pg_has_role(caller, s.role, 'USAGE'));
-    END IF;
-    IF ids IS NULL THEN
-        IF EXISTS (SELECT FROM aside.schedule_owners s WHERE s.name = wanted AND (s.role IS NOT NULL OR s.inert)) THEN
-            RAISE EXCEPTION 'must be owner of schedule "%"', wanted USING ERRCODE = '42501';
-        END IF;
-        RAISE EXCEPTION 'schedule "%" does not exist', wanted USING ERRCODE = '42704';
-    END IF;
-    IF cardinality(ids) > 1 THEN
-        RAISE EXCEPTION 'schedule name "%" is ambiguous', wanted USING ERRCODE = '42725',
-            DETAIL = 'Several roles that you may act for have a schedule of that name.',
-            HINT = 'Use SET ROLE to become the role whose schedule you mean.';
-    END IF;
-    SELECT * INTO found FROM aside.schedule s WHERE s.id = ids[1] FOR UPDATE;
+    SELECT * INTO found FROM aside.schedule s WHERE s.id = number;
     RETURN found;
 END $$;
 COMMENT ON FUNCTION aside.schedule_of(oid, text) IS 'the schedule of that name, if the role may change it';
 
-CREATE FUNCTION aside.schedule_end(ended aside.schedule) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION aside.schedule_end(number bigint) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    DELETE FROM aside.schedule_run r WHERE r.schedule = ended.id;
-    DELETE FROM aside.schedule s WHERE s.id = ended.id;
+    DELETE FROM aside.schedule_run r WHERE r.schedule = number;
+    DELETE FROM aside.schedule s WHERE s.id = number;
 END $$;
-COMMENT ON FUNCTION aside.schedule_end(aside.schedule) IS 'deletes a schedule and the history of the schedule';
+COMMENT ON FUNCTION aside.schedule_end(bigint) IS 'deletes a schedule and the history of the schedule';
 
 -- Rows that somebody has locked stay until the next call.
 CREATE FUNCTION aside.schedule_runs_prune() RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
@@ -67,36 +47,8 @@ COMMENT ON FUNCTION aside.schedule_runs_prune() IS 'deletes runs that are older 
 
 -- The coordinator calls this function whenever the coordinator reads the schedules. The function waits for nobody.
 CREATE FUNCTION aside.schedules_settle() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    found aside.schedule;
-    mends text;
 BEGIN
-    -- pg_restore --disable-triggers writes rows while the triggers are off. When it turns the triggers on again, it loses ALWAYS and REPLICA.
-    IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = 'aside.schedule'::regclass AND t.tgname = 'rights' AND t.tgenabled = 'D') THEN
-        RETURN;
-    END IF;
-    FOR mends IN SELECT format('ALTER TABLE %s ENABLE %s TRIGGER %I', t.tgrelid::regclass,
-            CASE t.tgname WHEN 'replicated' THEN 'REPLICA' ELSE 'ALWAYS' END, t.tgname) FROM pg_trigger t
-        WHERE t.tgrelid = 'aside.schedule'::regclass AND NOT t.tgisinternal AND t.tgenabled = 'O' LOOP
-        EXECUTE mends;
-    END LOOP;
-    IF mends IS NOT NULL THEN
-        UPDATE aside.schedule s SET inert = true WHERE NOT s.inert AND aside.definition_owner('schedule', s.id, s.name) IS NULL;
-    END IF;
-    FOR found IN SELECT * FROM aside.schedule s
-        WHERE NOT s.inert AND aside.definition_owner('schedule', s.id, s.name) IS NULL FOR UPDATE SKIP LOCKED LOOP
-        RAISE LOG 'schedule "%" has ended: its owner, role "%", has given up what it owned', found.name, found.owner;
-        PERFORM aside.schedule_end(found);
-    END LOOP;
-    FOR found IN SELECT s.* FROM aside.schedule s JOIN pg_roles r ON r.oid = aside.definition_owner('schedule', s.id, s.name)
-        WHERE NOT s.inert AND r.rolname <> s.owner AND pg_has_role(r.oid, 'USAGE') FOR UPDATE OF s SKIP LOCKED LOOP
-        UPDATE aside.schedule s SET owner = pg_get_userbyid(aside.definition_owner('schedule', s.id, s.name)) WHERE s.id = found.id;
-    END LOOP;
-    -- There may be thousands of them, of which all are kept.
-    PERFORM aside.definition_keep('schedule', s.id, s.name) FROM aside.schedule s WHERE NOT s.inert
-        AND aside.definition_proxy('schedule', s.id, s.name) NOT IN (SELECT d.objid FROM pg_depend d, pg_extension e
-            WHERE d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND e.extname = 'pg_aside' AND d.classid = 'pg_type'::regclass
-                AND d.deptype = 'x');
+    PERFORM aside.schedule_end(e.id) FROM aside.definitions_settle('schedule', 'aside.schedule_run') e (id);
     PERFORM aside.schedule_runs_prune();
 END $$;
 COMMENT ON FUNCTION aside.schedules_settle() IS 'makes the table of schedules follow the proxies, and deletes runs that are older than aside.history_retention';
@@ -109,17 +61,13 @@ DECLARE
     at timestamptz := clock_timestamp();
     before aside.schedule;
     row aside.schedule;
-    obstacle text;
     quota int;
 BEGIN
     IF name IS NULL OR spec IS NULL OR command IS NULL OR timezone IS NULL THEN
         RAISE EXCEPTION '% of a schedule must not be null', CASE WHEN name IS NULL THEN 'name' WHEN spec IS NULL THEN 'specification'
             WHEN command IS NULL THEN 'command' ELSE 'time zone' END USING ERRCODE = '22004';
     END IF;
-    IF octet_length(name) > 2000 THEN
-        RAISE EXCEPTION 'name of a schedule is too long' USING ERRCODE = '54000',
-            DETAIL = format('The name has %s bytes, and may have 2000.', octet_length(name));
-    END IF;
+    PERFORM aside.definition_check_name('schedule', name);
     IF command ~ '^\s*$' THEN
         RAISE EXCEPTION 'command of schedule "%" is empty', name USING ERRCODE = '22023';
     END IF;
@@ -137,15 +85,7 @@ BEGIN
         ['priority', priority::text, (priority IS NOT NULL)::text, 'an integer'],
         ['enabled', enabled::text, (enabled IS NOT NULL)::text, 'true or false'],
         ['until', until::text, (until IS NULL OR until > at)::text, 'NULL or a time to come']]);
-    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = caller AND r.rolcanlogin) THEN
-        RAISE EXCEPTION 'the owner of a schedule must be able to log in' USING ERRCODE = '0A000',
-            DETAIL = format('The command runs as the owner, and role "%s" cannot log in.', caller_name),
-            HINT = format('Set the schedule as a role that can log in, for example a member of role "%s".', caller_name);
-    END IF;
-    obstacle := aside.definition_obstacle(caller);
-    IF obstacle IS NOT NULL THEN
-        RAISE EXCEPTION 'permission denied to define a schedule' USING ERRCODE = '42501', DETAIL = format('Nothing would run: %s.', obstacle);
-    END IF;
+    PERFORM aside.definition_check_owner('schedule', caller);
     IF database IS NOT NULL AND database <> current_database() THEN
         PERFORM aside.schedule_target(caller, database);
         row.database := database;
@@ -185,10 +125,7 @@ BEGIN
             RAISE EXCEPTION 'too many schedules of role "%"', caller_name USING ERRCODE = '53400',
                 DETAIL = format('The limit is %s.', quota), HINT = 'Consider increasing "aside.max_schedules_per_role".';
         END IF;
-        -- The owner of a proxy can rename the proxy. So a proxy of another schedule may have the new schedule's name by now. It must not be
-        -- taken for the new schedule's proxy.
-        row.id := nextval('aside.schedule_id_seq');
-        PERFORM aside.definition_end('schedule', row.id, name);
+        row.id := aside.definition_number('schedule', name);
         INSERT INTO aside.schedule (id, name, owner, spec, rule, timezone, command, overlap, misfire, misfire_deadline, max_attempts, backoff,
             timeout, jitter, until, max_runs, priority, database, history, paused, next_due, next_run_at, last_due, maker) OVERRIDING SYSTEM VALUE
         VALUES (row.id, name, caller_name, spec, row.rule, timezone, command, overlap, misfire, misfire_deadline, max_attempts, backoff,
@@ -198,22 +135,13 @@ BEGIN
             RETURN row.id;
         END IF;
         -- Another session has made it since, and this one replaces it. Or the role once made one that has ended, or is another's now.
-        FOR before IN SELECT s.* FROM aside.schedule s WHERE s.name = schedule_set.name AND s.maker = caller
-                AND (s.inert OR aside.definition_owner('schedule', s.id, s.name) IS DISTINCT FROM caller) FOR UPDATE LOOP
-            IF NOT before.inert AND aside.definition_owner('schedule', before.id, name) IS NULL THEN
-                PERFORM aside.schedule_end(before);
-            ELSE
-                UPDATE aside.schedule s SET maker = NULL WHERE s.id = before.id;
-            END IF;
-        END LOOP;
+        PERFORM aside.schedule_end(e.id) FROM aside.definition_free_name('schedule', name, caller) e (id);
     END LOOP;
 END $$;
 
 CREATE FUNCTION aside.schedule_drop(caller oid, name text) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    found aside.schedule := aside.schedule_of(caller, name);
 BEGIN
-    PERFORM aside.schedule_end(found);
+    PERFORM aside.schedule_end(aside.definition_locked(caller, 'schedule', name));
     RETURN true;
 END $$;
 CREATE FUNCTION aside.schedule_pause(caller oid, name text) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -232,11 +160,11 @@ BEGIN
 END $$;
 CREATE FUNCTION aside.schedule_run_now(caller oid, name text) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    found aside.schedule := aside.schedule_of(caller, name);
+    its bigint := aside.definition_locked(caller, 'schedule', name);
     run bigint := nextval('aside.schedule_run_id');
 BEGIN
     INSERT INTO aside.schedule_run (id, attempt, schedule, due, manual, state, not_before)
-        VALUES (run, 1, found.id, clock_timestamp(), true, 'waiting', clock_timestamp());
+        VALUES (run, 1, its, clock_timestamp(), true, 'waiting', clock_timestamp());
     RETURN run;
 END $$;
 -- The newest attempt of a run, if the role may see the run.
@@ -271,8 +199,7 @@ SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     its aside.schedule_run := aside.schedule_run_of(caller, run);
 BEGIN
-    IF pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL AND EXISTS (SELECT FROM aside.schedule_run r
-            WHERE r.id = run AND r.xmin::text = (pg_current_xact_id()::text::numeric % 4294967296)::text AND r.state IN ('waiting', 'running')) THEN
+    IF EXISTS (SELECT FROM aside.schedule_run r WHERE r.id = run AND r.state IN ('waiting', 'running') AND aside.changed_here(r.xmin)) THEN
         RAISE EXCEPTION 'what this transaction has asked of run % of a schedule is done only when it has committed', run USING ERRCODE = '55000',
             HINT = 'Wait for it in a later transaction.';
     END IF;
@@ -341,13 +268,11 @@ CREATE VIEW aside.schedules WITH (security_barrier) AS
         r.state AS last_state, CASE WHEN a.may THEN r.message END AS last_message, s.failures AS consecutive_failures, s.fired AS runs,
         s.overlap, s.misfire, s.misfire_deadline, s.max_attempts, s.backoff, s.timeout, s.jitter, s.until, s.max_runs, s.priority, s.history,
         s.created,
-        CASE WHEN s.inert THEN pg_catalog.format('its owner, role "%s", was lost in a restore: it belongs to nobody', s.owner)
-             ELSE coalesce(aside.definition_obstacle(s.role), aside.schedule_unreadable(s.rule, s.timezone)) END AS reason
+        coalesce(aside.definition_reason(s.inert, s.owner, s.role), aside.schedule_unreadable(s.rule, s.timezone)) AS reason
     FROM aside.schedule_owners s
         LEFT JOIN LATERAL (SELECT * FROM aside.schedule_run r WHERE r.schedule = s.id AND r.state <> 'skipped' ORDER BY r.id DESC, r.attempt DESC LIMIT 1) r ON true,
         LATERAL (SELECT coalesce(pg_catalog.pg_has_role(s.role, 'USAGE'), false)
-            OR (SELECT u.rolsuper FROM pg_catalog.pg_roles u WHERE u.rolname = current_user) AS may) a
-    WHERE s.role IS NOT NULL OR s.inert;
+            OR (SELECT u.rolsuper FROM pg_catalog.pg_roles u WHERE u.rolname = current_user) AS may) a;
 CREATE VIEW aside.schedule_runs WITH (security_barrier) AS
     SELECT r.id AS run, r.attempt, s.name AS schedule, pg_catalog.pg_get_userbyid(s.role) AS owner, r.due, r.started, r.finished,
         r.finished - r.started AS duration, r.state, r.missed, r.manual, r.rows, r.command_tag, r.sqlstate, r.message, r.detail, r.hint,

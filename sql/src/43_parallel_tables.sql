@@ -82,18 +82,5 @@ SELECT pg_catalog.pg_extension_config_dump('aside.parallel_job_id_seq', '');
 -- The owner of the database may dump the jobs.
 GRANT SELECT ON aside.parallel_job, aside.parallel_chunk, aside.parallel_job_id_seq TO pg_database_owner;
 
-CREATE FUNCTION aside.jobs_changed() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'aside_jobs_changed';
-COMMENT ON FUNCTION aside.jobs_changed() IS 'tells the coordinator that jobs have changed, when the transaction commits';
-
-CREATE TRIGGER rights BEFORE INSERT OR UPDATE OR DELETE ON aside.parallel_job
-    FOR EACH ROW EXECUTE FUNCTION aside.check_definition('job');
--- The coordinator writes down how far a job has come. That changes none of these columns.
-CREATE TRIGGER follow AFTER INSERT OR DELETE OR UPDATE OF id, name, owner, inert ON aside.parallel_job
-    FOR EACH ROW EXECUTE FUNCTION aside.follow_definition('job');
-CREATE TRIGGER tell AFTER INSERT OR DELETE OR UPDATE OF owner, inert, paused ON aside.parallel_job EXECUTE FUNCTION aside.jobs_changed();
-CREATE TRIGGER rights BEFORE INSERT OR UPDATE OR DELETE ON aside.parallel_chunk EXECUTE FUNCTION aside.check_writer();
-CREATE TRIGGER replicated BEFORE INSERT OR UPDATE OR DELETE ON aside.parallel_job FOR EACH ROW EXECUTE FUNCTION aside.event_replicated();
-CREATE TRIGGER replicated BEFORE INSERT OR UPDATE OR DELETE ON aside.parallel_chunk FOR EACH ROW EXECUTE FUNCTION aside.event_replicated();
-ALTER TABLE aside.parallel_job ENABLE ALWAYS TRIGGER rights, ENABLE ALWAYS TRIGGER follow, ENABLE ALWAYS TRIGGER tell,
-    ENABLE REPLICA TRIGGER replicated;
-ALTER TABLE aside.parallel_chunk ENABLE ALWAYS TRIGGER rights, ENABLE REPLICA TRIGGER replicated;
+SELECT aside.guard_table('aside.parallel_job', 'job', 'owner, inert, paused');
+SELECT aside.guard_table('aside.parallel_chunk');

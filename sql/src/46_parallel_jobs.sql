@@ -1,70 +1,22 @@
--- Role: users start, pause, cancel and drop jobs in chunks. A user calls a C function (c-shim/sql/job.c). The C function calls the
+-- Role: users start, pause, cancel and drop jobs in chunks. A user calls a C function (c-shim/sql/forward.c). The C function calls the
 -- function of the same name in schema aside, as the owner of the extension. The first argument of that function is the role that asks.
 
 CREATE VIEW aside.parallel_owners AS
-    SELECT j.*, aside.definition_owner('job', j.id, j.name) AS role FROM aside.parallel_job j;
-COMMENT ON VIEW aside.parallel_owners IS 'jobs, each with the role that the job acts for; NULL if the job has ended or belongs to nobody';
+    SELECT j.*, o.role FROM aside.parallel_job j, LATERAL (SELECT CASE WHEN NOT j.inert THEN aside.definition_owner('job', j.id, j.name) END AS role) o
+    WHERE j.inert OR o.role IS NOT NULL;
+COMMENT ON VIEW aside.parallel_owners IS 'jobs that have not ended, each with the role that the job acts for; NULL if the job belongs to nobody';
 
-CREATE FUNCTION aside.parallel_of(caller oid, wanted text) RETURNS aside.parallel_job LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    found aside.parallel_job;
-    ids bigint[];
-    super boolean := (SELECT r.rolsuper FROM pg_roles r WHERE r.oid = caller);
+CREATE FUNCTION aside.parallel_end(number bigint) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF wanted IS NULL THEN
-        RAISE EXCEPTION 'name of a job must not be null' USING ERRCODE = '22004';
-    END IF;
-    -- A job of the caller goes before jobs of other roles that the caller may act for.
-    SELECT array_agg(j.id) INTO ids FROM aside.parallel_owners j WHERE j.name = wanted AND j.role = caller;
-    IF ids IS NULL THEN
-        SELECT array_agg(j.id) INTO ids FROM aside.parallel_owners j
-            WHERE j.name = wanted AND (j.role IS NOT NULL OR j.inert) AND (super OR pg_has_role(caller, j.role, 'USAGE'));
-    END IF;
-    IF ids IS NULL THEN
-        IF EXISTS (SELECT FROM aside.parallel_owners j WHERE j.name = wanted AND (j.role IS NOT NULL OR j.inert)) THEN
-            RAISE EXCEPTION 'must be owner of job "%"', wanted USING ERRCODE = '42501';
-        END IF;
-        RAISE EXCEPTION 'job "%" does not exist', wanted USING ERRCODE = '42704';
-    END IF;
-    IF cardinality(ids) > 1 THEN
-        RAISE EXCEPTION 'job name "%" is ambiguous', wanted USING ERRCODE = '42725',
-            DETAIL = 'Several roles that you may act for have a job of that name.',
-            HINT = 'Use SET ROLE to become the role whose job you mean.';
-    END IF;
-    SELECT * INTO found FROM aside.parallel_job j WHERE j.id = ids[1];
-    RETURN found;
+    -- The coordinator deletes the chunks: workers may have locked them.
+    DELETE FROM aside.parallel_job j WHERE j.id = number;
 END $$;
-COMMENT ON FUNCTION aside.parallel_of(oid, text) IS 'the job of that name, if the role may change it';
+COMMENT ON FUNCTION aside.parallel_end(bigint) IS 'deletes a job';
 
 -- The coordinator calls this function whenever the coordinator reads the jobs. The function waits for nobody.
 CREATE FUNCTION aside.parallel_settle() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    found aside.parallel_job;
-    mends text;
 BEGIN
-    -- pg_restore --disable-triggers writes rows while the triggers are off. When it turns the triggers on again, it loses ALWAYS and REPLICA.
-    IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid IN ('aside.parallel_job'::regclass, 'aside.parallel_chunk'::regclass)
-            AND t.tgname = 'rights' AND t.tgenabled = 'D') THEN
-        RETURN;
-    END IF;
-    FOR mends IN SELECT format('ALTER TABLE %s ENABLE %s TRIGGER %I', t.tgrelid::regclass,
-            CASE t.tgname WHEN 'replicated' THEN 'REPLICA' ELSE 'ALWAYS' END, t.tgname) FROM pg_trigger t
-        WHERE t.tgrelid IN ('aside.parallel_job'::regclass, 'aside.parallel_chunk'::regclass) AND NOT t.tgisinternal AND t.tgenabled = 'O' LOOP
-        EXECUTE mends;
-    END LOOP;
-    IF mends IS NOT NULL THEN
-        UPDATE aside.parallel_job j SET inert = true WHERE NOT j.inert AND aside.definition_owner('job', j.id, j.name) IS NULL;
-    END IF;
-    FOR found IN SELECT * FROM aside.parallel_job j
-        WHERE NOT j.inert AND aside.definition_owner('job', j.id, j.name) IS NULL FOR UPDATE SKIP LOCKED LOOP
-        RAISE LOG 'job "%" has ended: its owner, role "%", has given up what it owned', found.name, found.owner;
-        DELETE FROM aside.parallel_job j WHERE j.id = found.id;
-    END LOOP;
-    FOR found IN SELECT j.* FROM aside.parallel_job j JOIN pg_roles r ON r.oid = aside.definition_owner('job', j.id, j.name)
-        WHERE NOT j.inert AND r.rolname <> j.owner AND pg_has_role(r.oid, 'USAGE') FOR UPDATE OF j SKIP LOCKED LOOP
-        UPDATE aside.parallel_job j SET owner = pg_get_userbyid(aside.definition_owner('job', j.id, j.name)) WHERE j.id = found.id;
-    END LOOP;
-    PERFORM aside.definition_keep('job', j.id, j.name) FROM aside.parallel_job j WHERE NOT j.inert;
+    PERFORM aside.parallel_end(e.id) FROM aside.definitions_settle('job', 'aside.parallel_chunk') e (id);
     -- Chunks whose job was dropped. Those that somebody has locked stay until the next call.
     WITH RECURSIVE known (job) AS (
         SELECT min(c.job) FROM aside.parallel_chunk c
@@ -150,17 +102,12 @@ DECLARE
     caller_name name := (SELECT r.rolname FROM pg_roles r WHERE r.oid = caller);
     most int := current_setting('aside.max_workers')::int;
     number bigint;
-    its aside.parallel_job;
-    obstacle text;
     limits jsonb;
 BEGIN
     IF name IS NULL OR command IS NULL THEN
         RAISE EXCEPTION '% of a job must not be null', CASE WHEN name IS NULL THEN 'name' ELSE 'command' END USING ERRCODE = '22004';
     END IF;
-    IF octet_length(name) > 2000 THEN
-        RAISE EXCEPTION 'name of a job is too long' USING ERRCODE = '54000',
-            DETAIL = format('The name has %s bytes, and may have 2000.', octet_length(name));
-    END IF;
+    PERFORM aside.definition_check_name('job', name);
     IF command ~ '^\s*$' THEN
         RAISE EXCEPTION 'command of job "%" is empty', name USING ERRCODE = '22023';
     END IF;
@@ -181,27 +128,14 @@ BEGIN
             DETAIL = format('The pool has %s.', most), HINT = 'Consider increasing "aside.max_workers".';
     END IF;
     limits := aside.parallel_limits(throttle);
-    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = caller AND r.rolcanlogin) THEN
-        RAISE EXCEPTION 'the owner of a job must be able to log in' USING ERRCODE = '0A000',
-            DETAIL = format('The command runs as the owner, and role "%s" cannot log in.', caller_name),
-            HINT = format('Start the job as a role that can log in, for example a member of role "%s".', caller_name);
-    END IF;
-    obstacle := aside.definition_obstacle(caller);
-    IF obstacle IS NOT NULL THEN
-        RAISE EXCEPTION 'permission denied to start a job' USING ERRCODE = '42501', DETAIL = format('Nothing would run: %s.', obstacle);
-    END IF;
-    IF EXISTS (SELECT FROM aside.parallel_job j
-            WHERE j.name = parallel_begin.name AND NOT j.inert AND aside.definition_owner('job', j.id, j.name) = caller) THEN
-        RAISE EXCEPTION 'job "%" already exists', name USING ERRCODE = '42710', HINT = 'Drop it with parallel_drop, or use another name.';
-    END IF;
-    IF dry_run THEN
-        RETURN NULL;
-    END IF;
+    PERFORM aside.definition_check_owner('job', caller);
     LOOP
-        -- The owner of a proxy can rename the proxy. So a proxy of another job may have the new job's name by now. It must not be taken for
-        -- the new job's proxy.
-        number := nextval('aside.parallel_job_id_seq');
-        PERFORM aside.definition_end('job', number, name);
+        IF EXISTS (SELECT FROM aside.parallel_job j
+                WHERE j.name = parallel_begin.name AND NOT j.inert AND aside.definition_owner('job', j.id, j.name) = caller) THEN
+            RAISE EXCEPTION 'job "%" already exists', name USING ERRCODE = '42710', HINT = 'Drop it with parallel_drop, or use another name.';
+        END IF;
+        EXIT WHEN dry_run;
+        number := aside.definition_number('job', name);
         INSERT INTO aside.parallel_job (id, name, owner, maker, command, target, chunk_by, split, low_type, high_type, chunk_rows, workers,
             max_attempts, throttle, limits, follow, estimate) OVERRIDING SYSTEM VALUE
         VALUES (number, name, caller_name, caller, command, target, chunk_by, split, low_type::regtype::text, high_type::regtype::text, chunk_rows,
@@ -209,53 +143,44 @@ BEGIN
         ON CONFLICT DO NOTHING;
         EXIT WHEN FOUND;
         -- Another session has started it since. Or the role once started one that has ended, or is another's now.
-        FOR its IN SELECT j.* FROM aside.parallel_job j WHERE j.name = parallel_begin.name AND j.maker = caller FOR UPDATE LOOP
-            IF its.inert OR aside.definition_owner('job', its.id, name) <> caller THEN
-                UPDATE aside.parallel_job j SET maker = NULL WHERE j.id = its.id;
-            ELSIF aside.definition_owner('job', its.id, name) IS NULL THEN
-                DELETE FROM aside.parallel_job j WHERE j.id = its.id;
-            ELSE
-                RAISE EXCEPTION 'job "%" already exists', name USING ERRCODE = '42710', HINT = 'Drop it with parallel_drop, or use another name.';
-            END IF;
-        END LOOP;
+        PERFORM aside.parallel_end(e.id) FROM aside.definition_free_name('job', name, caller) e (id);
     END LOOP;
     RETURN number;
 END $$;
 
 CREATE FUNCTION aside.parallel_pause(caller oid, name text) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    its aside.parallel_job := aside.parallel_of(caller, name);
+    its bigint := aside.definition_locked(caller, 'job', name);
 BEGIN
-    UPDATE aside.parallel_job j SET paused = true WHERE j.id = its.id AND NOT j.paused AND j.state = 'running';
+    UPDATE aside.parallel_job j SET paused = true WHERE j.id = its AND NOT j.paused AND j.state = 'running';
     RETURN FOUND;
 END $$;
 CREATE FUNCTION aside.parallel_resume(caller oid, name text) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    its aside.parallel_job := aside.parallel_of(caller, name);
+    its bigint := aside.definition_locked(caller, 'job', name);
 BEGIN
-    UPDATE aside.parallel_job j SET paused = false WHERE j.id = its.id AND j.paused AND j.state = 'running';
+    UPDATE aside.parallel_job j SET paused = false WHERE j.id = its AND j.paused AND j.state = 'running';
     RETURN FOUND;
 END $$;
 CREATE FUNCTION aside.parallel_cancel(caller oid, name text) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    its aside.parallel_job := aside.parallel_of(caller, name);
+    its bigint := aside.definition_locked(caller, 'job', name);
 BEGIN
-    UPDATE aside.parallel_job j SET state = 'cancelled', finished = clock_timestamp(), waits_for = NULL WHERE j.id = its.id AND j.state = 'running';
+    UPDATE aside.parallel_job j SET state = 'cancelled', finished = clock_timestamp(), waits_for = NULL WHERE j.id = its AND j.state = 'running';
     RETURN FOUND;
 END $$;
 CREATE FUNCTION aside.parallel_drop(caller oid, name text) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    its aside.parallel_job := aside.parallel_of(caller, name);
 BEGIN
-    -- The coordinator deletes the chunks: workers may have locked them.
-    DELETE FROM aside.parallel_job j WHERE j.id = its.id;
-    RETURN FOUND;
+    PERFORM aside.parallel_end(aside.definition_locked(caller, 'job', name));
+    RETURN true;
 END $$;
 CREATE FUNCTION aside.parallel_retry(caller oid, name text) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    its aside.parallel_job := aside.parallel_of(caller, name);
+    found bigint := aside.definition_locked(caller, 'job', name);
+    its aside.parallel_job;
     number bigint;
 BEGIN
+    SELECT * INTO its FROM aside.parallel_job j WHERE j.id = found;
     IF its.state = 'cancelled' THEN
         RAISE EXCEPTION 'job "%" was cancelled', name USING ERRCODE = '55000', HINT = 'Drop it with parallel_drop, and start it anew.';
     END IF;
@@ -277,8 +202,7 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'the job was dropped' USING ERRCODE = '42704';
     END IF;
-    IF pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL AND EXISTS (SELECT FROM aside.parallel_job j
-            WHERE j.id = job AND j.xmin::text = (pg_current_xact_id()::text::numeric % 4294967296)::text AND j.state = 'running') THEN
+    IF EXISTS (SELECT FROM aside.parallel_job j WHERE j.id = job AND j.state = 'running' AND aside.changed_here(j.xmin)) THEN
         RAISE EXCEPTION 'what this transaction has asked of job "%" is done only when it has committed', its.name USING ERRCODE = '55000',
             HINT = 'Wait for it in a later transaction.';
     END IF;

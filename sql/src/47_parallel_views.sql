@@ -14,8 +14,7 @@ CREATE VIEW aside.parallel_jobs WITH (security_barrier) AS
         j.workers, j.max_attempts, j.chunk_rows, j.throttle, j.follow, j.created, c.started, j.finished,
         CASE WHEN a.may THEN j.sqlstate END AS sqlstate, CASE WHEN a.may THEN j.message END AS message,
         CASE WHEN a.may THEN j.detail END AS detail, CASE WHEN a.may THEN j.hint END AS hint,
-        CASE WHEN j.inert THEN pg_catalog.format('its owner, role "%s", was lost in a restore: it belongs to nobody', j.owner)
-             ELSE aside.definition_obstacle(j.role) END AS reason
+        aside.definition_reason(j.inert, j.owner, j.role) AS reason
     FROM aside.parallel_owners j,
         LATERAL (SELECT coalesce(pg_catalog.pg_has_role(j.role, 'USAGE'), false)
             OR (SELECT u.rolsuper FROM pg_catalog.pg_roles u WHERE u.rolname = current_user) AS may) a,
@@ -26,8 +25,7 @@ CREATE VIEW aside.parallel_jobs WITH (security_barrier) AS
             pg_catalog.min(c.started) AS started, pg_catalog.max(c.finished) FILTER (WHERE c.state = 'done') AS last_done
             FROM aside.parallel_chunk c WHERE c.job = j.id) c,
         LATERAL (SELECT CASE WHEN j.cut THEN c.rows_cut WHEN j.estimate > 0 THEN greatest(j.estimate, c.rows_cut) END AS total) t,
-        LATERAL (SELECT c.rows_done / nullif(extract(epoch FROM c.last_done - c.started), 0) AS rate) r
-    WHERE j.role IS NOT NULL OR j.inert;
+        LATERAL (SELECT c.rows_done / nullif(extract(epoch FROM c.last_done - c.started), 0) AS rate) r;
 CREATE VIEW aside.parallel_chunks WITH (security_barrier) AS
     SELECT j.name AS job, pg_catalog.pg_get_userbyid(j.role) AS owner, c.number, c.low, c.high, c.estimate AS rows_estimated, c.state, c.attempt,
         c.parent, c.rows, c.started, c.finished, c.finished - c.started AS duration, c.pid, c.sqlstate, c.message, c.detail, c.hint, c.context

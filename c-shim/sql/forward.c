@@ -1,44 +1,31 @@
 /*
- * sql/event.c
- *	  The SQL functions of events, except for emitting (sql/emit.c).
+ * sql/forward.c
+ *	  The functions with which users change events, handlers, schedules and
+ *	  jobs.
  *
  * Functions in schema aside do the work, and nobody else may call them. The
- * function that a user calls forwards to one of these, as the owner of the
- * tables, and names the user who asks.
+ * function that a user calls forwards to the function of the same name there,
+ * as the owner of the tables, and names the user who asks.
  */
 #include "call/call.h"
-#include "coordinator/coordinator.h"
 #include "definitions/definition.h"
+#include "coordinator/coordinator.h"
 #include "events/events.h"
 
 #include "access/htup_details.h"
-#include "access/xact.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
-#include "commands/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "replication/logicalworker.h"
-#include "utils/builtins.h"
-#include "utils/fmgroids.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/syscache.h"
-#include "utils/timestamp.h"
-#include "utils/xid8.h"
 
 PG_FUNCTION_INFO_V1(aside_event_forward);
 PG_FUNCTION_INFO_V1(aside_event_forward_rows);
-PG_FUNCTION_INFO_V1(aside_want_events);
-PG_FUNCTION_INFO_V1(aside_events_ready);
-PG_FUNCTION_INFO_V1(aside_event_handlers_changed);
-PG_FUNCTION_INFO_V1(aside_event_replicated);
+PG_FUNCTION_INFO_V1(aside_schedule_forward);
+PG_FUNCTION_INFO_V1(aside_parallel_forward);
 
-/* Events, or schedules, need a coordinator. */
+/* What needs a coordinator: events, schedules, or jobs. */
 void
 aside_check_ready(const char *what)
 {
@@ -56,7 +43,7 @@ aside_check_ready(const char *what)
  * result is in SPI's tuple table until SPI_finish().
  */
 static void
-forward(FunctionCallInfo fcinfo, const char *topic, const char *what, bool read_only)
+forward(FunctionCallInfo fcinfo, const char *what, const char *columns, bool read_only)
 {
 	Form_pg_proc proc;
 	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(fcinfo->flinfo->fn_oid));
@@ -71,13 +58,13 @@ forward(FunctionCallInfo fcinfo, const char *topic, const char *what, bool read_
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for function %u", fcinfo->flinfo->fn_oid);
 	proc = (Form_pg_proc) GETSTRUCT(tuple);
-	aside_check_ready(topic);
+	aside_check_ready(what);
 	owner = aside_events_owner();
 	aside_check_tables_owner(owner);
 	if (!read_only)
 		PreventCommandIfReadOnly(psprintf("%s()", NameStr(proc->proname)));
 	initStringInfo(&query);
-	appendStringInfo(&query, "SELECT %s aside.%s(", what, NameStr(proc->proname));
+	appendStringInfo(&query, "SELECT %s aside.%s(", columns, NameStr(proc->proname));
 	for (int i = 0; i < count; i++)
 	{
 		types[i] = i == 0 ? OIDOID : proc->proargtypes.values[i - 1];
@@ -95,16 +82,16 @@ forward(FunctionCallInfo fcinfo, const char *topic, const char *what, bool read_
 	aside_act_again(before);
 }
 
-/* Forward to a function that returns one value. */
-Datum
-aside_forward(FunctionCallInfo fcinfo, const char *topic)
+/* Forward to a function that returns one value. The coordinator hears of the change when the transaction commits. */
+static Datum
+forward_change(FunctionCallInfo fcinfo, const char *what, uint32 topics)
 {
 	int16		len;
 	bool		byval;
 	bool		null;
 	Datum		result;
 
-	forward(fcinfo, topic, "", false);
+	forward(fcinfo, what, "", false);
 	if (SPI_processed != 1)
 		elog(ERROR, "expected one row");
 	get_typlenbyval(TupleDescAttr(SPI_tuptable->tupdesc, 0)->atttypid, &len, &byval);
@@ -112,19 +99,30 @@ aside_forward(FunctionCallInfo fcinfo, const char *topic)
 	if (!null && !byval)
 		result = SPI_datumTransfer(result, byval, len);
 	SPI_finish();
+	aside_announce_changes(topics);
 	fcinfo->isnull = null;
 	return null ? (Datum) 0 : result;
 }
 
-/* The coordinator is told when the transaction commits. */
 Datum
 aside_event_forward(PG_FUNCTION_ARGS)
 {
-	Datum		result = aside_forward(fcinfo, "events");
+	Datum		result = forward_change(fcinfo, "events", ASIDE_TOPIC_HANDLERS);
 
 	aside_announce_events();
-	aside_announce_changes(ASIDE_TOPIC_HANDLERS);
 	return result;
+}
+
+Datum
+aside_schedule_forward(PG_FUNCTION_ARGS)
+{
+	return forward_change(fcinfo, "schedules", ASIDE_TOPIC_SCHEDULES);
+}
+
+Datum
+aside_parallel_forward(PG_FUNCTION_ARGS)
+{
+	return forward_change(fcinfo, "jobs", ASIDE_TOPIC_JOBS);
 }
 
 /* Forward to a function that only reads, and returns rows. */
@@ -139,47 +137,4 @@ aside_event_forward_rows(PG_FUNCTION_ARGS)
 		tuplestore_puttuple(rows->setResult, SPI_tuptable->vals[i]);
 	SPI_finish();
 	return (Datum) 0;
-}
-
-/* aside.event_handlers_changed(), a trigger of the table of handlers */
-Datum
-aside_event_handlers_changed(PG_FUNCTION_ARGS)
-{
-	aside_announce_changes(ASIDE_TOPIC_HANDLERS);
-	return PointerGetDatum(NULL);
-}
-
-/*
- * aside.event_replicated(), a trigger on all tables of events that fires for
- * replicas only. What an apply worker writes to these tables belongs to
- * another server and stays out. What a trigger of a replicated table emits
- * belongs to this server.
- */
-Datum
-aside_event_replicated(PG_FUNCTION_ARGS)
-{
-	TriggerData *data = (TriggerData *) fcinfo->context;
-
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"event_replicated\" was not called by a trigger")));
-	if (IsLogicalWorker() && DatumGetInt32(OidFunctionCall0(F_PG_TRIGGER_DEPTH)) == 1)
-		return PointerGetDatum(NULL);
-	return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_newtuple : data->tg_trigtuple);
-}
-
-/* aside.want_events(): by CREATE EXTENSION */
-Datum
-aside_want_events(PG_FUNCTION_ARGS)
-{
-	aside_announce_extension();
-	PG_RETURN_VOID();
-}
-
-/* aside.events_ready(): has the server a launcher? */
-Datum
-aside_events_ready(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(aside_has_launcher());
 }
