@@ -563,7 +563,7 @@ typedef enum aside_ran
 {
 	ASIDE_RAN = 0,
 	ASIDE_MISPLACED = 1,		/* nothing: the events are not where they are said to be */
-	ASIDE_UNWANTED = 2,			/* nothing: the handler is paused, gone, or another one */
+	ASIDE_UNWANTED = 2,			/* nothing: the handler is paused or gone, or order matters to it and did not, or not and did */
 } aside_ran;
 
 /* A handler has put an event off until then: what it did is committed, and no attempt is counted. */
@@ -800,7 +800,7 @@ typedef struct aside_note_head
 typedef struct aside_handler_name
 {
 	uint32_t	id;
-	int32_t		version;
+	int32_t		ordered;		/* what the coordinator takes it for */
 	uint32_t	tables;
 } aside_handler_name;
 

@@ -44,6 +44,7 @@ typedef struct Handler
 	Oid			function;		/* the function, and its owner, when the handler was defined */
 	Oid			function_owner;
 	bool		several;		/* a command of several statements */
+	int			version;
 	uint32		changes;		/* number of announced changes of handlers when this definition was last read */
 	KeptPlan	plans[2];		/* of events, of notifications */
 } Handler;
@@ -61,9 +62,10 @@ oid_at(SPITupleTable *table, int column)
 
 /*
  * Call this as the owner of the tables. False: the handler is paused or gone,
- * or the coordinator knows an older definition; it has been told, and will
- * ask again. This process has processed every change of handlers that was
- * announced before.
+ * or order matters to it as the coordinator does not know yet; it has been
+ * told, and will ask again. Any other change holds from here on: so changes
+ * that come faster than batches begin keep none of them waiting. This process
+ * has processed every change of handlers that was announced before.
  */
 bool
 aside_load_handler(const aside_handler_name *name)
@@ -73,19 +75,21 @@ aside_load_handler(const aside_handler_name *name)
 	Datum		values[1] = {Int64GetDatum(name->id)};
 	uint32		changes = aside_handler_changes();
 	SPITupleTable *found;
+	int			version;
 	bool		null;
 
 	if (aside_hold_tables() != name->tables)
 		return false;
 	if (handler.text != NULL && memcmp(&handler.name, name, sizeof(*name)) == 0 && handler.changes == changes)
 		return true;
-	aside_execute_by_place(&plan, "SELECT form, coalesce(handler, command), name, version, paused, function, function_owner FROM aside.event_handler "
+	aside_execute_by_place(&plan, "SELECT form, coalesce(handler, command), name, version, paused, function, function_owner, ordered FROM aside.event_handler "
 						  "WHERE id OPERATOR(pg_catalog.=) $1", 1, types, values);
 	found = SPI_tuptable;
-	if (SPI_processed != 1 || DatumGetInt32(SPI_getbinval(found->vals[0], found->tupdesc, 4, &null)) != name->version ||
-		DatumGetBool(SPI_getbinval(found->vals[0], found->tupdesc, 5, &null)))
+	if (SPI_processed != 1 || DatumGetBool(SPI_getbinval(found->vals[0], found->tupdesc, 5, &null)) ||
+		DatumGetBool(SPI_getbinval(found->vals[0], found->tupdesc, 8, &null)) != (name->ordered != 0))
 		return false;
-	if (handler.text != NULL && memcmp(&handler.name, name, sizeof(*name)) == 0)
+	version = DatumGetInt32(SPI_getbinval(found->vals[0], found->tupdesc, 4, &null));
+	if (handler.text != NULL && memcmp(&handler.name, name, sizeof(*name)) == 0 && handler.version == version)
 	{
 		handler.changes = changes;
 		return true;
@@ -105,6 +109,7 @@ aside_load_handler(const aside_handler_name *name)
 	handler.several = handler.form == ASIDE_FORM_COMMAND && list_length(pg_parse_query(handler.text)) > 1;
 	handler.called = MemoryContextStrdup(TopMemoryContext, SPI_getvalue(found->vals[0], found->tupdesc, 3));
 	handler.name = *name;
+	handler.version = version;
 	handler.changes = changes;
 	return true;
 }

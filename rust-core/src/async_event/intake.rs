@@ -3,9 +3,10 @@
 use super::handler::Handler;
 use super::host::EventHost;
 use super::part::{Events, RELOAD_EVERY_US};
+use super::recall::Recall;
 use super::spec::{Command, Known, LogEntry, Notification};
 use crate::host::Saved;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Channels of such names are ours: nobody else's notifications on them are heard.
 const RESERVED: &[u8] = b"aside.";
@@ -29,11 +30,11 @@ impl Events {
         let now = h.timestamp();
         (self.told, self.reload_at) = (false, mono + RELOAD_EVERY_US);
         let ids: BTreeSet<u32> = specs.iter().map(|spec| spec.id).collect();
-        let mut changed = BTreeSet::new();
+        let mut changed = BTreeMap::new();
         for (id, handler) in &mut self.handlers {
             if !ids.contains(id) && !handler.removed {
                 handler.remove(&mut self.ledger, now);
-                changed.insert(*id);
+                changed.insert(*id, Some(Recall::Now));
             }
         }
         self.forget_removed();
@@ -50,8 +51,8 @@ impl Events {
                 Some(handler) if handler.spec.version == spec.version && !handler.removed => {}
                 Some(handler) => {
                     other_channels |= (&handler.spec.channel, &handler.spec.former) != (&spec.channel, &spec.former);
+                    changed.insert(id, handler.spec.recalls(&spec));
                     handler.define(spec, now);
-                    changed.insert(id);
                 }
                 None => {
                     if self.seen.insert(id) && self.loaded {
@@ -61,8 +62,10 @@ impl Events {
                 }
             }
         }
-        self.recall_of(|lease| changed.contains(&lease.handler));
-        self.look_again_for(&changed, mono);
+        for lease in self.leases.values_mut() {
+            lease.recall_as(changed.get(&lease.handler).copied().flatten());
+        }
+        self.look_again_for(&changed.into_keys().collect(), mono);
         if other_channels {
             self.look_through(mono);
         }

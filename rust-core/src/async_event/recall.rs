@@ -1,10 +1,10 @@
 //! What a worker was given and has not begun is taken back: of leases that last, so that nothing waits long behind a
-//! slow event, of those whose handler or events are not what they were, and of all when the coordinator ends.
+//! slow event, of those whose handler or events are not what they were in a way that matters to them, and of all when the coordinator ends.
 
 use super::handler::{CHUNK, Handler};
 use super::host::EventHost;
 use super::part::{Events, HandlerLease};
-use super::spec::{Batch, LogEntry, Work};
+use super::spec::{Batch, LogEntry, Spec, Work};
 use std::collections::BTreeMap;
 
 /// A lease has so much time for all of its events; what it has not begun by then is for whoever is free. Where each
@@ -16,6 +16,8 @@ pub const RECALL_AFTER_US: u64 = 100_000;
 pub(super) enum Recall {
     /// Then, but for the first batch: a worker that is long in coming has something to begin with.
     At(u64),
+    /// At once, but for the first batch: however often that is said, something is done.
+    Rest,
     Now,
     Never,
 }
@@ -41,10 +43,20 @@ impl HandlerLease {
         self.batches.iter().flatten().any(|batch| matches!(&batch.work, Work::Events { ids, .. } if ids.contains(&event)))
     }
 
+    /// Its handler has changed so.
+    pub fn recall_as(&mut self, by: Option<Recall>) {
+        match by {
+            Some(Recall::Rest) if self.recall != Recall::Now => self.recall = Recall::Rest,
+            Some(recall) => self.recall = recall,
+            None => {}
+        }
+    }
+
     /// How many batches are to stay, if it is time.
     fn keeps(&self, mono: u64) -> Option<usize> {
         match self.recall {
             Recall::At(at) if at <= mono => Some(1),
+            Recall::Rest => Some(1),
             Recall::Now => Some(0),
             Recall::At(_) | Recall::Never => None,
         }
@@ -60,6 +72,16 @@ fn events_of(batch: &Batch) -> usize {
     match &batch.work {
         Work::Events { ids, .. } => ids.len(),
         Work::Notifications(notes) => notes.len(),
+    }
+}
+
+impl Spec {
+    /// What becomes of leases that were given out when it was this. What function runs, as whom, and whether it is paused, a worker
+    /// sees for itself before each batch.
+    pub(super) fn recalls(&self, now: &Spec) -> Option<Recall> {
+        let strict = |spec: &Spec| (spec.paused, spec.ordered);
+        let loose = |spec: &Spec| (spec.timeout_ms, spec.batch_size);
+        if strict(self) != strict(now) { Some(Recall::Now) } else { (loose(self) != loose(now)).then_some(Recall::Rest) }
     }
 }
 
@@ -124,7 +146,7 @@ impl Events {
     pub(super) fn recall_wait(&self, mono: u64) -> u64 {
         let wait = |lease: &HandlerLease| match lease.recall {
             Recall::At(at) => at.saturating_sub(mono),
-            Recall::Now => 0,
+            Recall::Rest | Recall::Now => 0,
             Recall::Never => u64::MAX,
         };
         self.leases.values().map(wait).min().unwrap_or(u64::MAX)

@@ -65,7 +65,7 @@ impl<H: CallerHost> Workers<'_, H> {
 /// What names a handler to its worker: see `aside_handler_name` in aside_abi.h.
 fn handler_name(spec: &Spec, tables: u32) -> [u8; 12] {
     let mut name = [0; 12];
-    for (to, from) in name.chunks_exact_mut(4).zip([spec.id, spec.version as u32, tables]) {
+    for (to, from) in name.chunks_exact_mut(4).zip([spec.id, u32::from(spec.ordered), tables]) {
         to.copy_from_slice(&from.to_ne_bytes());
     }
     name

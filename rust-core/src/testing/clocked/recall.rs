@@ -158,6 +158,24 @@ fn from_when_order_matters_only_what_has_begun_is_out_of_it() {
 }
 
 #[test]
+fn a_change_takes_back_only_what_it_is_about() {
+    let mut sim = slow(spec(1, "a"), 5);
+    let change = |sim: &mut Sim, change: fn(&mut Spec)| {
+        sim.world.set().spec(1, change);
+        sim.coordinator.tell(Topics::HANDLERS);
+        sim.step();
+        (sim.world.get().recalls, sim.coordinator.events.stats(0)[0].running)
+    };
+    assert_eq!(change(&mut sim, |spec| (spec.max_attempts, spec.backoff_us, spec.concurrency) = (9, 5, 7)), (0, 5));
+    // A worker reads it for itself.
+    assert_eq!(change(&mut sim, |spec| spec.name = b"renamed".to_vec()), (0, 5));
+    // The first one stays, begun or not.
+    assert_eq!(change(&mut sim, |spec| spec.batch_size = 2).0, 1);
+    sim.settle(100);
+    assert_eq!(began(&sim), (1..6).collect::<Vec<_>>());
+}
+
+#[test]
 fn notifications_keep_their_order() {
     let mut sim = Sim::new(1, vec![spec(1, "a")]);
     sim.world.set().batch_us = 50_000;

@@ -154,7 +154,7 @@ impl State {
                 return;
             }
             let now = self.specs.iter().find(|spec| spec.id == lease.spec.id);
-            if now.is_none_or(|now| now.paused || now.version != lease.spec.version) {
+            if now.is_none_or(|now| now.paused || now.ordered != lease.spec.ordered) {
                 return self.end_lease(number, LeaseUpdate::Over);
             }
             self.begin_batch(&lease, &batch);
