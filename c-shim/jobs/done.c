@@ -9,6 +9,7 @@
 #include "jobs/jobs.h"
 #include "worker/worker.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -21,7 +22,7 @@ static const char *const done =
 "UPDATE aside.parallel_chunk c SET state = 'done', finished = pg_catalog.clock_timestamp(), pid = pg_catalog.pg_backend_pid(), rows = $4, "
 "sqlstate = NULL, message = NULL, detail = NULL, hint = NULL, context = NULL "
 "FROM aside.parallel_job j WHERE c.job" EQUALS "$1 AND c.number" EQUALS "$2 AND c.attempt" EQUALS "$3 AND c.state" EQUALS "'running' "
-"AND j.id" EQUALS "c.job AND j.state OPERATOR(pg_catalog.<>) 'cancelled'";
+"AND j.id" EQUALS "c.job AND j.state OPERATOR(pg_catalog.<>) 'cancelled' RETURNING j.chunk_by" EQUALS "'ctid'";
 
 aside_status
 aside_host_record_chunk(aside_bytes attempt, uint64_t processed)
@@ -36,6 +37,9 @@ aside_host_record_chunk(aside_bytes attempt, uint64_t processed)
 		Datum		values[4];
 		aside_chunk_attempt its;
 		AsideUser	before;
+		bool		wrote = TransactionIdIsValid(GetTopTransactionIdIfAny());
+		bool		read_only = XactReadOnly;
+		bool		null;
 
 		if (attempt.len != sizeof(its))
 			elog(ERROR, "request for a chunk makes no sense");
@@ -46,6 +50,8 @@ aside_host_record_chunk(aside_bytes attempt, uint64_t processed)
 		values[3] = Int64GetDatum(processed);
 		PushActiveSnapshot(GetTransactionSnapshot());
 		before = aside_act_as(aside_events_owner());
+		/* What the command, or its owner's settings, have said of the transaction holds for the command. */
+		XactReadOnly = false;
 		if (SPI_connect() != SPI_OK_CONNECT)
 			elog(ERROR, "could not connect to SPI");
 		aside_execute_by_place(&plan, done, 4, types, values);
@@ -54,7 +60,14 @@ aside_host_record_chunk(aside_bytes attempt, uint64_t processed)
 					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 					 errmsg("chunk %lld of job %lld is not for this attempt any more", (long long) its.number, (long long) its.job),
 					 errdetail("The job was cancelled or dropped, or another attempt has begun.")));
+		if (wrote && DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null)))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("the command of a job that is split by ctid can only read"),
+					 errdetail("What it calls has written. A row that is updated has another ctid from then on, so it could be done twice, or not at all."),
+					 errhint("Split by a key, or by a query.")));
 		SPI_finish();
+		XactReadOnly = read_only;
 		aside_act_again(before);
 		PopActiveSnapshot();
 		MemoryContextSwitchTo(old);

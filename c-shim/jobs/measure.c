@@ -40,7 +40,7 @@ aside_measure_jobs(const int64_t *jobs, size_t count, aside_measured *measured, 
 		measured->wal = aside_number_at(0, 4);
 		measured->load_milli = load_average();
 		values[0] = aside_event_array(jobs, count);
-		aside_run_query("SELECT w.place, extract(epoch FROM (clock_timestamp() AT TIME ZONE coalesce(j.limits->>'timezone', 'UTC'))::time)::int8 "
+		aside_run_query("SELECT w.place, floor(extract(epoch FROM (clock_timestamp() AT TIME ZONE coalesce(j.limits->>'timezone', 'UTC'))::time))::int8 "
 						"FROM unnest($1) WITH ORDINALITY w (id, place) LEFT JOIN aside.parallel_job j ON j.id = w.id",
 						1, types, values, NULL, SPI_OK_SELECT);
 		for (uint64 i = 0; i < SPI_processed; i++)

@@ -28,6 +28,7 @@ int			aside_max_handlers_per_role = 0;
 int			aside_max_events_per_role = 0;
 int			aside_max_handlers_per_channel = 0;
 int			aside_max_schedules_per_role = 0;
+int			aside_max_jobs_per_role = 0;
 int			aside_task_memory = 2048;
 int			aside_task_result_limit = 1024 * 1024;
 int			aside_task_results_per_role = 0;
@@ -178,6 +179,11 @@ aside_define_settings(void)
 		   "Maximum number of schedules that one role has in a database.",
 		   "Zero means no limit.",
 		   &aside_max_schedules_per_role, 0, 1000000,
+		   PGC_SUSET, 0);
+	number("aside.max_jobs_per_role",
+		   "Maximum number of jobs in chunks of one role that go on in a database.",
+		   "Zero means no limit.",
+		   &aside_max_jobs_per_role, 0, 1000000,
 		   PGC_SUSET, 0);
 	number("aside.task_memory",
 		   "Memory for commands and results of tasks.",

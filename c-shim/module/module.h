@@ -76,6 +76,7 @@ extern int	aside_history_retention;
 extern int	aside_max_events_per_role;
 extern int	aside_max_handlers_per_channel;
 extern int	aside_max_schedules_per_role;
+extern int	aside_max_jobs_per_role;
 extern int	aside_task_memory;
 extern int	aside_task_result_limit;
 extern int	aside_task_results_per_role;

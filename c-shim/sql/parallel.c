@@ -1,6 +1,7 @@
 /*
  * sql/parallel.c
- *	  The SQL function that runs a query over the chunks of a table.
+ *	  The SQL functions that run a query over the chunks of a table, and tell
+ *	  whether a command is a query.
  */
 #include "call/call.h"
 
@@ -8,10 +9,13 @@
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "funcapi.h"
+#include "nodes/parsenodes.h"
+#include "tcop/tcopprot.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(aside_parallel_query);
+PG_FUNCTION_INFO_V1(aside_parallel_reads);
 
 /* Arguments of the function, by their places. */
 enum
@@ -121,4 +125,35 @@ aside_parallel_query(PG_FUNCTION_ARGS)
 	aside_rows = &rows;
 	aside_finish(aside_parallel_run(aside_caller_pool(true)->handle, aside_get_caller_host(), &call, &plan));
 	return aside_return_rows(fcinfo, &rows, desc);
+}
+
+/* A query that writes nothing by itself. Where it may be, WITH is at its top. */
+static bool
+only_reads(Node *statement)
+{
+	SelectStmt *query = (SelectStmt *) statement;
+	ListCell   *cell;
+
+	if (IsA(statement, VariableSetStmt))
+		return true;
+	if (!IsA(statement, SelectStmt) || query->intoClause != NULL || query->lockingClause != NIL)
+		return false;
+	if (query->withClause == NULL)
+		return true;
+	foreach(cell, query->withClause->ctes)
+		if (!IsA(lfirst_node(CommonTableExpr, cell)->ctequery, SelectStmt))
+			return false;
+	return true;
+}
+
+/* aside.parallel_reads(command text) returns boolean */
+Datum
+aside_parallel_reads(PG_FUNCTION_ARGS)
+{
+	ListCell   *cell;
+
+	foreach(cell, pg_parse_query(text_to_cstring(PG_GETARG_TEXT_PP(0))))
+		if (!only_reads(lfirst_node(RawStmt, cell)->stmt))
+			PG_RETURN_BOOL(false);
+	PG_RETURN_BOOL(true);
 }

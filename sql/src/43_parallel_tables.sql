@@ -8,7 +8,7 @@ CREATE TABLE aside.parallel_job (
     inert boolean NOT NULL DEFAULT false,
     command text NOT NULL,
     target text,
-    chunk_by text NOT NULL CHECK (chunk_by IN ('key', 'query', 'partition')),
+    chunk_by text NOT NULL CHECK (chunk_by IN ('key', 'query', 'partition', 'ctid')),
     split text[] NOT NULL,
     low_type text,
     high_type text,

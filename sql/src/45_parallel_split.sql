@@ -35,6 +35,7 @@ DECLARE
     known text := target::text;
     tree oid[];
     wrong text;
+    named text;
 BEGIN
     IF chunk_by IS NULL OR chunk_by NOT IN ('key', 'partition', 'ctid') THEN
         RAISE EXCEPTION 'invalid value for chunk_by: %', coalesce('"' || chunk_by || '"', 'NULL') USING ERRCODE = '22023',
@@ -68,13 +69,15 @@ BEGIN
     IF NOT has_any_column_privilege(target, 'SELECT') THEN
         RAISE EXCEPTION 'permission denied for table %', known USING ERRCODE = '42501';
     END IF;
+    -- By its name, not its OID: what is written here may be dumped and restored.
+    named := format('%L::regclass', format('%s.%I', its.relnamespace::regnamespace, its.relname));
     CASE chunk_by
         WHEN 'key' THEN SELECT * INTO split, low_type FROM aside.parallel_key(target, its.relkind, tree, chunk_column, follow);
         WHEN 'ctid' THEN
-            split := ARRAY['ctid', target::oid::text, CASE WHEN follow THEN 4294967296
+            split := ARRAY['ctid', named, CASE WHEN follow THEN 4294967296
                 ELSE (SELECT max(pg_relation_size(c)) / current_setting('block_size')::bigint FROM unnest(tree) c) END::text];
             low_type := 'tid'::regtype;
-        ELSE split := ARRAY['partition', target::oid::text]; low_type := 'regclass'::regtype;
+        ELSE split := ARRAY['partition', named]; low_type := 'regclass'::regtype;
     END CASE;
     high_type := low_type;
 END $$;

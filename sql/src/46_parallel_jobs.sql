@@ -103,6 +103,7 @@ DECLARE
     most int := current_setting('aside.max_workers')::int;
     number bigint;
     limits jsonb;
+    quota int := current_setting('aside.max_jobs_per_role')::int;
 BEGIN
     IF name IS NULL OR command IS NULL THEN
         RAISE EXCEPTION '% of a job must not be null', CASE WHEN name IS NULL THEN 'name' ELSE 'command' END USING ERRCODE = '22004';
@@ -129,6 +130,10 @@ BEGIN
     END IF;
     limits := aside.parallel_limits(throttle);
     PERFORM aside.definition_check_owner('job', caller);
+    IF quota > 0 AND (SELECT count(*) FROM aside.parallel_owners j WHERE j.role = caller AND j.state = 'running') >= quota THEN
+        RAISE EXCEPTION 'too many jobs of role "%"', caller_name USING ERRCODE = '53400',
+            DETAIL = format('The limit is %s. Jobs that have ended do not count.', quota), HINT = 'Consider increasing "aside.max_jobs_per_role".';
+    END IF;
     LOOP
         IF EXISTS (SELECT FROM aside.parallel_job j
                 WHERE j.name = parallel_begin.name AND NOT j.inert AND aside.definition_owner('job', j.id, j.name) = caller) THEN
@@ -225,6 +230,10 @@ RETURNS bigint LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_
 COMMENT ON FUNCTION aside.parallel_begin(text, text, text, text, text[], oid, oid, int, int, int, jsonb, boolean, bigint, boolean)
     IS 'starts a job whose splitting is known';
 
+CREATE FUNCTION aside.parallel_reads(command text) RETURNS boolean LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'aside_parallel_reads';
+COMMENT ON FUNCTION aside.parallel_reads(text) IS
+    'True if each statement of a command is a query that writes nothing by itself. What it calls may write all the same.';
+
 CREATE FUNCTION parallel_start(name text, command text, target regclass DEFAULT NULL, chunk_by text DEFAULT 'key', chunk_query text DEFAULT NULL,
     chunk_column name DEFAULT NULL, chunk_rows int DEFAULT NULL, workers int DEFAULT 2, max_attempts int DEFAULT 3, throttle jsonb DEFAULT NULL,
     dry_run boolean DEFAULT false, follow boolean DEFAULT false)
@@ -235,10 +244,10 @@ DECLARE
     number bigint;
     line text;
 BEGIN
-    IF chunk_by OPERATOR(pg_catalog.=) 'ctid' THEN
-        RAISE EXCEPTION 'a job cannot be split by ctid' USING ERRCODE = '0A000',
+    IF chunk_by OPERATOR(pg_catalog.=) 'ctid' AND NOT aside.parallel_reads(command) THEN
+        RAISE EXCEPTION 'the command of a job that is split by ctid can only read' USING ERRCODE = '0A000',
             DETAIL = 'A row that is updated has another ctid from then on, so it could be done twice, or not at all.',
-            HINT = 'Split by a key; ctid is for reading with parallel_query.';
+            HINT = 'Split by a key, or by a query.';
     END IF;
     SELECT * INTO its FROM aside.parallel_target(target, chunk_by, chunk_query, chunk_column, follow);
     number := aside.parallel_begin(name, command, target::pg_catalog.text, chunk_by, its.split, its.low_type, its.high_type, chunk_rows, workers,
@@ -281,7 +290,7 @@ COMMENT ON FUNCTION parallel_drop(text) IS 'drop a job, and what is recorded of 
 COMMENT ON FUNCTION parallel_retry(text) IS 'try the failed chunks of a job again; returns how many there are';
 COMMENT ON FUNCTION parallel_wait(text, interval) IS 'wait until a job has ended; false if the timeout comes first';
 
-GRANT EXECUTE ON FUNCTION
+GRANT EXECUTE ON FUNCTION aside.parallel_reads(text),
     aside.parallel_begin(text, text, text, text, text[], oid, oid, int, int, int, jsonb, boolean, bigint, boolean),
     parallel_start(text, text, regclass, text, text, name, int, int, int, jsonb, boolean, boolean), parallel_pause(text), parallel_resume(text),
     parallel_cancel(text), parallel_drop(text), parallel_retry(text), parallel_wait(text, interval)

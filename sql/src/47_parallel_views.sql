@@ -37,7 +37,7 @@ COMMENT ON COLUMN aside.parallel_jobs.id IS 'Number of the job.';
 COMMENT ON COLUMN aside.parallel_jobs.name IS 'Name of the job.';
 COMMENT ON COLUMN aside.parallel_jobs.owner IS 'Role that the command runs as.';
 COMMENT ON COLUMN aside.parallel_jobs.target IS 'Table whose rows are split.';
-COMMENT ON COLUMN aside.parallel_jobs.chunk_by IS 'How the rows are split: key, query, or partition.';
+COMMENT ON COLUMN aside.parallel_jobs.chunk_by IS 'How the rows are split: key, query, partition, or ctid.';
 COMMENT ON COLUMN aside.parallel_jobs.command IS 'Command that runs for each chunk. Shown to those who may act as the owner.';
 COMMENT ON COLUMN aside.parallel_jobs.state IS 'Running, paused, done, done_with_errors, failed, or cancelled.';
 COMMENT ON COLUMN aside.parallel_jobs.waits_for IS 'Limit of the throttle that holds the job back. NULL if none does.';

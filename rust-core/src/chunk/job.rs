@@ -1,6 +1,6 @@
 //! One job: its chunks that wait or run, what it wants of a worker next, and what follows from a worker's answer.
 
-use super::bisect::{failures_of, is_the_jobs, is_used_up, judge};
+use super::bisect::{failures_of, is_the_jobs, is_the_servers, is_used_up, judge, trouble_pause_us};
 use super::cut::{self, Cut, Row, Split};
 use super::host::{Chunk, ChunkHost, End, Entry, Errand, Fate, Job};
 use super::size::Size;
@@ -71,8 +71,10 @@ pub(super) struct OpenJob {
     pub(super) step_failures: u32,
     pub(super) step_losses: u32,
     pub(super) step_from_us: u64,
-    /// Its owner may not act, or its server has enough to do, until then.
+    /// Its owner may not act, or its server has enough to do or is in trouble, until then.
     pub(super) held_up_us: u64,
+    /// How often it heard, without anything that was done in between, that the server is in trouble.
+    pub(super) troubles: u32,
     /// The second of the day in its zone, when the server was last looked at.
     pub(super) second: Option<i64>,
 }
@@ -91,6 +93,7 @@ impl OpenJob {
             step_losses: 0,
             step_from_us: 0,
             held_up_us: 0,
+            troubles: 0,
             second: None,
         }
     }
@@ -139,6 +142,11 @@ pub(super) enum Want {
     Step,
     Divide(i64),
     Run(i64),
+}
+
+/// The server is in trouble.
+fn says_trouble(end: &End) -> bool {
+    matches!(*end, End::Failed { sqlstate } if is_the_servers(sqlstate))
 }
 
 impl OpenJob {
@@ -192,9 +200,18 @@ impl OpenJob {
         }
     }
 
+    /// Nothing begins for a while if that is what a worker has said.
+    fn hear_of_trouble(&mut self, end: &End, now: u64) {
+        if says_trouble(end) {
+            self.troubles = self.troubles.saturating_add(1);
+            self.held_up_us = now.saturating_add(trouble_pause_us(self.troubles));
+        }
+    }
+
     /// What a worker has said of a chunk: what is to be written down.
     pub(super) fn hear_of_chunk(&mut self, number: i64, lease: u64, end: &End, now: u64) -> Option<Entry> {
         let job = self.job.id;
+        self.hear_of_trouble(end, now);
         let open = self.chunks.get_mut(&number)?;
         let attempt = open.chunk.attempt;
         if open.state == (ChunkState::Divides { lease }) {
@@ -206,6 +223,7 @@ impl OpenJob {
         let entry = match *end {
             End::Done { took_us, .. } => {
                 self.size.learn(open.chunk.cut.rows, took_us);
+                self.troubles = 0;
                 self.chunks.remove(&number);
                 return None;
             }
@@ -238,21 +256,16 @@ impl OpenJob {
         };
         let parts = match end {
             End::Done { rows, .. } => cut::cuts(rows).unwrap_or_default(),
-            End::Failed { sqlstate } if !conflict(*sqlstate) => {
+            End::Failed { sqlstate } if conflict(*sqlstate) => return again(open),
+            End::Failed { .. } | End::Lost => {
                 open.failed += 1;
-                if open.failed < max_attempts {
+                let lost = matches!(end, End::Lost) || says_trouble(end);
+                if open.failed < if lost { MOST_LOSSES } else { max_attempts } {
                     return again(open);
                 }
                 Vec::new()
             }
-            End::Lost => {
-                open.failed += 1;
-                if open.failed < MOST_LOSSES {
-                    return again(open);
-                }
-                Vec::new()
-            }
-            End::Failed { .. } | End::Cancelled | End::Unbegun | End::Refused => return again(open),
+            End::Cancelled | End::Unbegun | End::Refused => return again(open),
         };
         open.state = ChunkState::Settles;
         if parts.len() < 2 {
@@ -266,20 +279,21 @@ impl OpenJob {
         let job = self.job.id;
         self.step = Step::None;
         self.step_from_us = now.saturating_add(START_RETRY_US);
+        self.hear_of_trouble(end, now);
         match end {
             End::Done { rows, .. } => self.cut_off(rows, chunks, alone),
-            End::Failed { sqlstate } => {
-                self.step_from_us = now.saturating_add(STEP_RETRY_US);
-                self.step_failures += u32::from(!conflict(*sqlstate));
-                let broken = is_the_jobs(*sqlstate) || self.step_failures >= self.job.max_attempts;
+            End::Failed { .. } | End::Lost => {
+                let code = if let End::Failed { sqlstate } = *end { Some(sqlstate) } else { None };
+                match code {
+                    Some(code) if !is_the_servers(code) => {
+                        self.step_from_us = now.saturating_add(STEP_RETRY_US);
+                        self.step_failures += u32::from(!conflict(code));
+                    }
+                    _ => self.step_losses += 1,
+                }
+                let broken =
+                    code.is_some_and(is_the_jobs) || self.step_failures >= self.job.max_attempts || self.step_losses >= MOST_LOSSES;
                 broken.then(|| {
-                    self.step = Step::Settles;
-                    Entry::Broken { job, lease }
-                })
-            }
-            End::Lost => {
-                self.step_losses += 1;
-                (self.step_losses >= MOST_LOSSES).then(|| {
                     self.step = Step::Settles;
                     Entry::Broken { job, lease }
                 })

@@ -16,9 +16,9 @@ pub enum Splitter<'a> {
     Key(Key<'a>),
     /// A query of two columns; all of its rows are chunks of the first step.
     Query(&'a [u8]),
-    /// The leaf partitions of a table, by its oid.
+    /// The leaf partitions of a table, which is an expression of type regclass.
     Partitions(&'a [u8]),
-    /// Ranges of blocks of a table, by its oid, below one.
+    /// Ranges of blocks of such a table, below one.
     Blocks(&'a [u8], &'a [u8]),
 }
 
@@ -97,13 +97,13 @@ const QUERY: &str = "SELECT q.low::pg_catalog.text, q.high::pg_catalog.text, NUL
 const PARTITIONS: &str = "SET LOCAL search_path TO pg_catalog, pg_temp;
 SELECT p.name, p.name, p.rows::text, 'p' FROM (
     SELECT format('%I.%I', n.nspname, c.relname) AS name, nullif(greatest(c.reltuples, 0), 0)::int8 AS rows
-    FROM pg_catalog.pg_partition_tree({oid}) t JOIN pg_catalog.pg_class c ON c.oid = t.relid
+    FROM pg_catalog.pg_partition_tree({table}) t JOIN pg_catalog.pg_class c ON c.oid = t.relid
         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE t.isleaf) p ORDER BY p.name";
 
 /// A table and what inherits from it: how many blocks the longest has, and how many rows a block number stands for.
 const SIZE: &str = "WITH RECURSIVE tree (oid) AS (
-    SELECT {oid}::pg_catalog.oid UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN tree ON i.inhparent = tree.oid),
+    SELECT {table}::pg_catalog.oid UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN tree ON i.inhparent = tree.oid),
 size AS (SELECT max(pg_catalog.pg_relation_size(c.oid) / current_setting('block_size')::int8) AS blocks,
         greatest(sum(greatest(c.reltuples, 0)) / greatest(max(c.relpages), 1), 1) AS density
     FROM tree JOIN pg_catalog.pg_class c ON c.oid = tree.oid)
@@ -133,8 +133,8 @@ impl<'a> Splitter<'a> {
                 Some(Self::Key(Key { table, column, type_name, less, at_most, at_least, greater, nullable, nulls_first, until }))
             }
             [b"query", query] => Some(Self::Query(query)),
-            [b"partition", oid] => Some(Self::Partitions(oid)),
-            [b"ctid", oid, blocks] => Some(Self::Blocks(oid, blocks)),
+            [b"partition", table] => Some(Self::Partitions(table)),
+            [b"ctid", table, blocks] => Some(Self::Blocks(table, blocks)),
             _ => None,
         }
     }
@@ -160,9 +160,9 @@ impl Split for Splitter<'_> {
             }
             Self::Query(_) | Self::Partitions(_) if frontier.is_some() => memory::copy(NO_MORE.as_bytes(), STEP),
             Self::Query(query) => with_settings(&fill(QUERY, &[("query", query)])?),
-            Self::Partitions(oid) => fill(PARTITIONS, &[("oid", oid)]),
-            Self::Blocks(oid, blocks) => {
-                let size = fill(SIZE, &[("oid", oid)])?;
+            Self::Partitions(table) => fill(PARTITIONS, &[("table", table)]),
+            Self::Blocks(table, blocks) => {
+                let size = fill(SIZE, &[("table", table)])?;
                 let (from, rows, cuts) = (frontier.unwrap_or(b"0"), count.as_bytes(), cuts.as_bytes());
                 fill(BLOCKS, &[("size", &size), ("from", from), ("until", blocks), ("rows", rows), ("cuts", cuts)])
             }
@@ -272,8 +272,8 @@ mod tests {
                 key.step(Some(b"ka"), 10, 3).unwrap(),
                 key.step(None, 0, 0).unwrap(),
                 key.halves(&cut).unwrap().unwrap(),
-                Splitter::of(&[b"ctid", b"7", b"99"]).unwrap().step(Some(b"4"), 10, 3).unwrap(),
-                Splitter::of(&[b"partition", b"7"]).unwrap().step(None, 1, 1).unwrap(),
+                Splitter::of(&[b"ctid", b"'s.t'::regclass", b"99"]).unwrap().step(Some(b"4"), 10, 3).unwrap(),
+                Splitter::of(&[b"partition", b"'s.t'::regclass"]).unwrap().step(None, 1, 1).unwrap(),
                 Splitter::of(&[b"query", b"SELECT 1, 2 --"]).unwrap().step(None, 1, 1).unwrap(),
             ];
             made.map(text).iter().for_each(|sql| assert!(!sql.contains(['{', '}']), "{sql}"));
@@ -296,13 +296,13 @@ mod tests {
 
     #[test]
     fn blocks_go_on_from_the_frontier_and_stop_at_the_end() {
-        let sql = text(Splitter::of(&[b"ctid", b"7", b"99"]).unwrap().step(Some(b"42"), 10, 3).unwrap());
+        let sql = text(Splitter::of(&[b"ctid", b"'s.t'::regclass", b"99"]).unwrap().step(Some(b"42"), 10, 3).unwrap());
         assert!(sql.contains("generate_series(42, ") && sql.contains("least(blocks, 99)"), "{sql}");
     }
 
     #[test]
     fn what_is_answered_whole_is_answered_once() {
-        for parts in [[&b"query"[..], b"SELECT 1, 2"], [b"partition", b"7"]] {
+        for parts in [[&b"query"[..], b"SELECT 1, 2"], [b"partition", b"'s.t'::regclass"]] {
             assert_eq!(text(Splitter::of(&parts).unwrap().step(Some(b"q"), 1, 1).unwrap()), NO_MORE);
         }
     }

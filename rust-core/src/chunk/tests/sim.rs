@@ -210,6 +210,41 @@ fn a_wrong_command_stops_its_job_and_divides_nothing() {
 }
 
 #[test]
+fn a_server_in_trouble_is_waited_for_and_no_chunk_is_blamed() {
+    let world = World::new(10);
+    for id in 1..=2 {
+        world.add(id, 1..=1_000);
+        world.with(id, |row| row.job.max_attempts = 1);
+    }
+    let mut book = Book::default();
+    for _ in 0..4 {
+        turn(&mut book, &world, 1_000);
+    }
+    // A full disk; the other job does not write.
+    world.with(1, |row| row.broken = sqlstate(b"53100"));
+    let began = world.now.get();
+    while world.now.get() < began + 20_000_000 {
+        turn(&mut book, &world, 1_000_000);
+    }
+    let attempts = |id| world.with(id, |row| row.chunks.values().map(|chunk| chunk.attempt).sum::<u32>());
+    assert!((2..=20).contains(&attempts(1)), "{}", attempts(1));
+    assert_eq!(world.with(2, |row| row.state.clone()), JobState::Done);
+    world.with(1, |row| row.broken = 0);
+    drain(&mut book, &world);
+    check(&world, 1, &(1..=1_000).collect());
+    assert!(world.with(1, |row| row.chunks.values().all(|chunk| chunk.state != ChunkState::Split)));
+    // Where that does not end, the job fails, and says why.
+    world.add(3, 1..=1_000);
+    world.with(3, |row| row.broken = sqlstate(b"58030"));
+    book.reload();
+    drain(&mut book, &world);
+    world.with(3, |row| {
+        assert_eq!((row.state.clone(), row.commits), (JobState::Failed, 0));
+        assert!(row.chunks.values().all(|chunk| chunk.state != ChunkState::Split));
+    });
+}
+
+#[test]
 fn a_cancelled_job_commits_nothing_more_and_a_paused_one_has_no_worker() {
     let world = World::new(3);
     for id in 1..=2 {
