@@ -111,25 +111,6 @@ aside_run_query(const char *query, int nargs, Oid *types, Datum *values, const c
 		elog(ERROR, "could not run \"%s\": %s", query, SPI_result_code_string(code));
 }
 
-/* The same, of a query that runs often: its plan is kept in *plan. */
-void
-aside_run_kept(SPIPlanPtr *plan, const char *query, int nargs, Oid *types, Datum *values, int expected)
-{
-	int			code;
-
-	if (*plan == NULL)
-	{
-		SPIPlanPtr	made = SPI_prepare(query, nargs, types);
-
-		if (made == NULL || SPI_keepplan(made) != 0)
-			elog(ERROR, "could not prepare \"%s\": %s", query, SPI_result_code_string(SPI_result));
-		*plan = made;
-	}
-	code = SPI_execute_plan(*plan, values, NULL, false, 0);
-	if (code != expected)
-		elog(ERROR, "could not run \"%s\": %s", query, SPI_result_code_string(code));
-}
-
 Datum
 aside_value_at(int row, int number, bool *null)
 {
@@ -160,12 +141,18 @@ aside_lend_datum(Datum value)
 
 /* A bigint, or a timestamp as the server has it: in microseconds since 2000. */
 int64
-aside_number_at(int row, int number)
+aside_number_or(int row, int number, int64 otherwise)
 {
 	bool		null;
 	Datum		value = aside_value_at(row, number, &null);
 
-	return null ? 0 : DatumGetInt64(value);
+	return null ? otherwise : DatumGetInt64(value);
+}
+
+int64
+aside_number_at(int row, int number)
+{
+	return aside_number_or(row, number, 0);
 }
 
 Datum

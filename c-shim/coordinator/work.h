@@ -22,11 +22,11 @@ extern void aside_begin_work(void);
 extern void aside_end_work(void);
 extern void aside_drop_work(aside_status status);
 extern void aside_run_query(const char *query, int nargs, Oid *types, Datum *values, const char *nulls, int expected);
-extern void aside_run_kept(SPIPlanPtr *plan, const char *query, int nargs, Oid *types, Datum *values, int expected);
 extern Datum aside_value_at(int row, int number, bool *null);
 extern aside_bytes aside_lend_text(int row, int number);
 extern aside_bytes aside_lend_datum(Datum text);
 extern int64 aside_number_at(int row, int number);
+extern int64 aside_number_or(int row, int number, int64 otherwise);
 extern Datum aside_event_array(const int64_t *events, size_t count);
 extern Datum aside_bytes_datum(aside_bytes bytes);
 

@@ -5,8 +5,7 @@
  *	  tables.c.
  */
 #include "coordinator/coordinator.h"
-#include "coordinator/work.h"
-#include "definitions/definition.h"
+#include "definitions/tables.h"
 #include "events/events.h"
 #include "module/module.h"
 
@@ -51,6 +50,38 @@ lend_former(aside_handler_spec *specs, size_t count)
 	}
 }
 
+static void
+fill_handler(void *out, int row)
+{
+	aside_handler_spec *spec = out;
+
+	spec->id = aside_number_at(row, 1);
+	spec->version = aside_number_at(row, 2);
+	spec->concurrency = aside_number_at(row, 3);
+	spec->batch_size = aside_number_at(row, 4);
+	spec->max_attempts = aside_number_at(row, 5);
+	spec->timeout_ms = aside_number_at(row, 6);
+	spec->ordered = aside_number_at(row, 7);
+	spec->durable = aside_number_at(row, 8);
+	spec->paused = aside_number_at(row, 9);
+	spec->backoff_us = aside_number_at(row, 10);
+	spec->cap_us = aside_number_at(row, 11);
+	spec->since = aside_number_at(row, 12);
+	spec->name = aside_lend_text(row, 13);
+	spec->channel = aside_lend_text(row, 14);
+}
+
+static const AsideRead read_handlers = {
+	.size = sizeof(aside_handler_spec),
+	.fill = fill_handler,
+	.query = "SELECT id::int8, version::int8, concurrency::int8, batch_size::int8, "
+	"max_attempts::int8, coalesce(least(ceil(extract(epoch FROM timeout) * 1000), 2147483647), 0)::int8, "
+	"ordered::int::int8, durable::int::int8, paused::int::int8, "
+	"least(extract(epoch FROM backoff) * 1000000, 1e18)::int8, "
+	"least(extract(epoch FROM backoff_cap) * 1000000, 1e18)::int8, since, name, channel "
+	"FROM aside.event_handler WHERE NOT inert ORDER BY id",
+};
+
 static aside_status
 host_handlers(const aside_handler_spec **specs, size_t *count)
 {
@@ -62,33 +93,7 @@ host_handlers(const aside_handler_spec **specs, size_t *count)
 
 		aside_begin_work();
 		aside_run_query("SELECT aside.event_handlers_settle()", 0, NULL, NULL, NULL, SPI_OK_SELECT);
-		aside_run_query("SELECT id::int8, version::int8, concurrency::int8, batch_size::int8, "
-				  "max_attempts::int8, coalesce(least(ceil(extract(epoch FROM timeout) * 1000), 2147483647), 0)::int8, "
-				  "ordered::int::int8, durable::int::int8, paused::int::int8, "
-				  "least(extract(epoch FROM backoff) * 1000000, 1e18)::int8, "
-				  "least(extract(epoch FROM backoff_cap) * 1000000, 1e18)::int8, since, name, channel "
-				  "FROM aside.event_handler WHERE NOT inert ORDER BY id", 0, NULL, NULL, NULL, SPI_OK_SELECT);
-		*count = SPI_processed;
-		all = MemoryContextAllocZero(aside_lent, sizeof(aside_handler_spec) * Max(*count, 1));
-		for (size_t i = 0; i < *count; i++)
-		{
-			aside_handler_spec *spec = &all[i];
-
-			spec->id = aside_number_at(i, 1);
-			spec->version = aside_number_at(i, 2);
-			spec->concurrency = aside_number_at(i, 3);
-			spec->batch_size = aside_number_at(i, 4);
-			spec->max_attempts = aside_number_at(i, 5);
-			spec->timeout_ms = aside_number_at(i, 6);
-			spec->ordered = aside_number_at(i, 7);
-			spec->durable = aside_number_at(i, 8);
-			spec->paused = aside_number_at(i, 9);
-			spec->backoff_us = aside_number_at(i, 10);
-			spec->cap_us = aside_number_at(i, 11);
-			spec->since = aside_number_at(i, 12);
-			spec->name = aside_lend_text(i, 13);
-			spec->channel = aside_lend_text(i, 14);
-		}
+		all = aside_read_rows(&read_handlers, count);
 		lend_former(all, *count);
 		*specs = all;
 		aside_end_work();
@@ -112,11 +117,7 @@ host_standing(const aside_handler_spec *handlers, size_t count, aside_standing *
 			AsideDefinition definition = definition_of(&handlers[i]);
 
 			memset(&out[i], 0, sizeof(out[i]));
-			out[i].owner = aside_definition_owner(&definition);
-			if (!OidIsValid(out[i].owner))
-				continue;
-			out[i].superuser = aside_is_superuser(out[i].owner);
-			out[i].state = aside_definition_obstacle(out[i].owner) == NULL ? ASIDE_DEFINITION_ACTS : ASIDE_DEFINITION_WAITS;
+			aside_fill_standing(&definition, &out[i]);
 		}
 		aside_end_work();
 	}

@@ -126,7 +126,7 @@ CALL forge('aside.parallel_job', 'row_of_job');
 INSERT INTO aside.schedule_run (id, attempt, schedule, due, state, not_before) VALUES (1, 1, 1, now(), 'waiting', now());
 INSERT INTO aside.parallel_chunk (job, number, state) VALUES (1, 1, 'waiting');
 UPDATE aside.parallel_chunk SET state = 'waiting';
-SELECT name, owner, state FROM aside.schedules ORDER BY name;
+SELECT name, owner FROM aside.schedules ORDER BY name;
 SELECT name, owner FROM aside.parallel_jobs ORDER BY name;
 RESET ROLE;
 SET session_replication_role = replica;
