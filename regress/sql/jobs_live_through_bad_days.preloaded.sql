@@ -42,17 +42,23 @@ SELECT times, count(*) FROM day_rows GROUP BY 1;
 -- chunks that deadlock are tried again, as often as it takes, and that is no failure
 CREATE TABLE day_order (id int PRIMARY KEY, n int NOT NULL DEFAULT 0);
 INSERT INTO day_order VALUES (1), (2);
+-- The first attempts at the two chunks wait for each other before each asks for what the other has.
+CREATE SEQUENCE day_attempts;
 CREATE FUNCTION crosses(low int) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    first int := CASE WHEN low % 2 = 0 THEN 1 ELSE 2 END;
+    attempt bigint := nextval('day_attempts');
 BEGIN
-    UPDATE day_order SET n = n + 1 WHERE id = first;
-    PERFORM pg_sleep(0.02);
-    UPDATE day_order SET n = n + 1 WHERE id = 3 - first;
+    PERFORM pg_advisory_xact_lock(9013, low);
+    WHILE attempt <= 2 AND (SELECT count(*) < 2 FROM pg_locks WHERE locktype = 'advisory' AND classid = 9013 AND granted) LOOP PERFORM pg_sleep(0.01); END LOOP;
+    PERFORM pg_advisory_xact_lock(9013, 3 - low);
+    UPDATE day_order SET n = n + 1 WHERE id = low;
 END $$;
 SELECT parallel_start('crossing', 'SELECT crosses($1), $2', 'day_order', chunk_rows => 1, max_attempts => 1) > 0;
 CALL ended('crossing');
 SELECT id, n FROM day_order ORDER BY id;
+SELECT low, state, sqlstate FROM aside.parallel_chunks WHERE job = 'crossing' ORDER BY number;
+SELECT sum(attempt) > 2 AS again FROM aside.parallel_chunks WHERE job = 'crossing';
+CALL until('(SELECT deadlocks > 0 FROM pg_stat_database WHERE datname = current_database())');
 
 -- a statement that takes too long is a failure, and its chunk is divided until it does not
 CREATE FUNCTION takes(low int, high int) RETURNS int LANGUAGE plpgsql AS $$
@@ -106,6 +112,18 @@ CALL started('job dropped', :gated);
 SELECT async_exec('SELECT pg_sleep(0.2); SELECT parallel_drop(''job dropped'')') > 0;
 SELECT parallel_wait('job dropped', '60 s');
 CALL opens();
+
+-- its owner loses a privilege for a while
+CREATE TABLE day_others (id int PRIMARY KEY, times int NOT NULL DEFAULT 0);
+INSERT INTO day_others SELECT g FROM generate_series(1, 100) g;
+CALL started('deprived', 'UPDATE day_others SET times = times + 1 WHERE id BETWEEN $1 AND $2 AND (SELECT waits())');
+REVOKE UPDATE ON day_others FROM regress_days;
+CALL opens();
+CALL ended('deprived');
+GRANT UPDATE ON day_others TO regress_days;
+SELECT parallel_retry('deprived') > 0 AS again;
+CALL ended('deprived');
+SELECT times, count(*) FROM day_others GROUP BY 1;
 
 -- its owner may not act for a while
 CALL started('barred', :gated);
