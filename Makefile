@@ -44,14 +44,18 @@ ifneq ($(VPATH),)
 $(shell mkdir -p $(patsubst $(VPATH)/%,%,$(wildcard $(VPATH)/c-shim/*/)))
 endif
 # What is named with its directory is installed without it.
-EXTENSION = pg_aside $(patsubst $(SOURCE)/%.control,%,$(wildcard $(SOURCE)/sql/compat/*.control))
-# The extension's script is one file for the server, and one file a topic in sql/src, in the order of their numbers.
-SQL := sql/pg_aside--$(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(SOURCE)/pg_aside.control).sql
+CONTROLS := $(patsubst $(SOURCE)/%,%,$(wildcard $(SOURCE)/*.control $(SOURCE)/sql/compat/*.control))
+EXTENSION = $(CONTROLS:.control=)
+# All extensions have one version. The script of pg_aside is one file for the server, and one file a topic in sql/src, in the order of
+# their numbers; those of the others are one file each.
+VERSION_NOW := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(SOURCE)/pg_aside.control)
+COMPAT := $(patsubst $(SOURCE)/sql/compat/%.sql,sql/%--$(VERSION_NOW).sql,$(wildcard $(SOURCE)/sql/compat/*.sql))
+SQL := sql/pg_aside--$(VERSION_NOW).sql
 # From each version that was released there is one script to this one.
-RELEASED := $(patsubst $(SOURCE)/%,%,$(wildcard $(SOURCE)/sql/released/pg_aside--*.sql))
-UPGRADES := $(patsubst sql/released/%.sql,sql/%--$(lastword $(subst --, ,$(basename $(notdir $(SQL))))).sql,$(RELEASED))
-DATA_built = $(SQL) $(UPGRADES)
-DATA = $(RELEASED) $(patsubst $(SOURCE)/%,%,$(wildcard $(SOURCE)/sql/compat/*.sql))
+RELEASED := $(patsubst $(SOURCE)/%,%,$(wildcard $(SOURCE)/sql/released/*.sql))
+UPGRADES := $(patsubst sql/released/%.sql,sql/%--$(VERSION_NOW).sql,$(RELEASED))
+DATA_built = $(SQL) $(COMPAT) $(UPGRADES)
+DATA = $(RELEASED)
 PGFILEDESC = "pg_aside - autonomous transactions"
 
 CARGO ?= cargo
@@ -67,7 +71,7 @@ REMAPPED = $(if $(filter yes,$(REMAP)),$(abspath $(SOURCE))=. $(abspath $(CARGO_
 
 # The archive is no member of OBJS: PGXS would hand it to llvm-lto at `make install`.
 OBJS = $(patsubst $(SOURCE)/%.c,%.o,$(sort $(wildcard $(SOURCE)/c-shim/*/*.c)))
-PG_CPPFLAGS = -I$(srcdir)/ffi -I$(srcdir)/c-shim $(if $(filter yes,$(REMAP)),-ffile-prefix-map=$(abspath $(SOURCE))=. -ffile-prefix-map=$(CURDIR)=.)
+PG_CPPFLAGS = -DASIDE_VERSION='"$(VERSION_NOW)"' -I$(srcdir)/ffi -I$(srcdir)/c-shim $(if $(filter yes,$(REMAP)),-ffile-prefix-map=$(abspath $(SOURCE))=. -ffile-prefix-map=$(CURDIR)=.)
 SHLIB_LINK = $(RUST_LIB) -lpthread -ldl -lm
 # The server loads modules RTLD_GLOBAL: whatever else were exported could shadow another module's symbols.
 SHLIB_EXPORTS = c-shim/exports.txt
@@ -99,8 +103,12 @@ $(SQL): $(sort $(wildcard $(SOURCE)/sql/src/*.sql))
 	@mkdir -p $(@D)
 	awk 'BEGIN { print "-- Made by make of the files in sql/src." } FNR == 1 { print "" } 1' $^ >$@.part && mv $@.part $@
 
-$(UPGRADES): sql/%--$(lastword $(subst --, ,$(basename $(notdir $(SQL))))).sql: sql/released/%.sql $(SQL) $(SOURCE)/scripts/upgrade-sql $(wildcard $(SOURCE)/sql/upgrade/*.sql)
-	$(SOURCE)/scripts/upgrade-sql $< $(SQL) $(SOURCE)/sql/upgrade/$(@F) >$@.part && mv $@.part $@
+$(COMPAT): sql/%--$(VERSION_NOW).sql: sql/compat/%.sql
+	@mkdir -p $(@D)
+	cp $< $@
+
+$(UPGRADES): sql/%--$(VERSION_NOW).sql: sql/released/%.sql $(SQL) $(COMPAT) $(SOURCE)/scripts/upgrade-sql $(wildcard $(SOURCE)/sql/upgrade/*.sql)
+	$(SOURCE)/scripts/upgrade-sql $< sql/$(firstword $(subst --, ,$(@F)))--$(VERSION_NOW).sql $(SOURCE)/sql/upgrade/$(@F) >$@.part && mv $@.part $@
 
 clean: rust-clean
 rust-clean:

@@ -18,9 +18,9 @@ PG_FUNCTION_INFO_V1(aside_background_launch);
 PG_FUNCTION_INFO_V1(aside_background_run);
 PG_FUNCTION_INFO_V1(aside_background_result);
 PG_FUNCTION_INFO_V1(aside_background_detach);
-PG_FUNCTION_INFO_V1(aside_background_task);
+PG_FUNCTION_INFO_V1(aside_background_task_of);
 PG_FUNCTION_INFO_V1(aside_background_handles);
-PG_FUNCTION_INFO_V1(aside_background_stats);
+PG_FUNCTION_INFO_V1(aside_background_counts);
 PG_FUNCTION_INFO_V1(aside_background_end);
 PG_FUNCTION_INFO_V1(aside_background_sql);
 PG_FUNCTION_INFO_V1(aside_background_timed_out);
@@ -197,7 +197,7 @@ aside_background_detach(PG_FUNCTION_ARGS)
 
 /* aside.background_task(pid int, cookie bigint, missing_ok boolean) returns bigint: the task, or NULL if it has ended and is no more */
 Datum
-aside_background_task(PG_FUNCTION_ARGS)
+aside_background_task_of(PG_FUNCTION_ARGS)
 {
 	int64		cookie = PG_GETARG_INT64(1);
 	Handle	   *handle = aside_find_handle(PG_GETARG_INT32(0), &cookie);
@@ -237,7 +237,7 @@ aside_background_handles(PG_FUNCTION_ARGS)
 
 /* aside.background_stats(OUT launched, completed, failed, cancelled, timed_out, active bigint, OUT total_ms float8) */
 Datum
-aside_background_stats(PG_FUNCTION_ARGS)
+aside_background_counts(PG_FUNCTION_ARGS)
 {
 	TupleDesc	desc;
 	Datum		values[7];

@@ -58,6 +58,24 @@ end_in_order(SIGNAL_ARGS)
 	errno = save_errno;
 }
 
+/* The tables of another version are not what the coordinator takes them for. */
+static void
+check_extension_version(void)
+{
+	char	   *version;
+
+	if (SPI_execute("SELECT extversion FROM pg_catalog.pg_extension WHERE extname OPERATOR(pg_catalog.=) 'pg_aside'", true, 1) != SPI_OK_SELECT ||
+		SPI_processed != 1)
+		return;
+	version = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	if (strcmp(version, ASIDE_VERSION) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("extension pg_aside is of version %s in database \"%s\", and its module of version %s",
+						version, get_database_name(MyDatabaseId), ASIDE_VERSION),
+				 errhint("Run ALTER EXTENSION pg_aside UPDATE in that database. If the module was replaced since the server started, restart the server first.")));
+}
+
 /* The partition that new events go to, and whether there is a handler, a schedule or a job that goes on. */
 static int
 read_partition(bool *needed)
@@ -79,6 +97,7 @@ read_partition(bool *needed)
 		proc_exit(exit_code);
 	}
 	aside_enter_work();
+	check_extension_version();
 	*needed = false;
 	if (SPI_execute("SELECT partition, EXISTS (SELECT FROM aside.event_handler) OR EXISTS (SELECT FROM aside.schedule) OR "
 					"EXISTS (SELECT FROM aside.parallel_job WHERE state = 'running'), greatest("

@@ -170,11 +170,11 @@ note_failures(const aside_tally_row *row)
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
 }
 
-PG_FUNCTION_INFO_V1(aside_notifications);
+PG_FUNCTION_INFO_V1(aside_notification_counts);
 
 /* One row for each handler of this database, with what its coordinator has counted. */
 Datum
-aside_notifications(PG_FUNCTION_ARGS)
+aside_notification_counts(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	aside_tally_row row;

@@ -179,6 +179,9 @@ aside_define(const AsideDefinition *definition, Oid owner)
 		proxy_name(definition, name);
 		proxy = TypeShellMake(name, get_namespace_oid("aside", false), owner).objectId;
 		CommandCounterIncrement();
+		/* It is the definition's also where ALTER EXTENSION UPDATE makes it: pg_dump passes over what is the extension's. */
+		if (creating_extension)
+			deleteDependencyRecordsForClass(TypeRelationId, proxy, ExtensionRelationId, DEPENDENCY_EXTENSION);
 	}
 	else if (was != owner)
 	{

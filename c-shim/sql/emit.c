@@ -22,7 +22,7 @@
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
-PG_FUNCTION_INFO_V1(aside_async_event_emit);
+PG_FUNCTION_INFO_V1(aside_event_emit);
 
 #define MAX_UNIQUE_KEY 2000
 
@@ -181,7 +181,7 @@ check_quota(Oid role)
  * unique_key text, on_conflict text, headers jsonb, max_attempts int, timeout interval, expires interval) returns bigint
  */
 Datum
-aside_async_event_emit(PG_FUNCTION_ARGS)
+aside_event_emit(PG_FUNCTION_ARGS)
 {
 	static const struct
 	{

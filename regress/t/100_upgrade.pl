@@ -59,7 +59,7 @@ change(qr/(?=DO \$close\$)/, q{
 	GRANT SELECT ON aside.shows_what_has_gone TO aside_user;
 	}, 'something is there no more');
 put("$dir/pg_aside--0.0.1.sql", $old);
-put("$dir/by_hand", "-- Role: what the tables' rows go through.\n"
+put("$dir/by_hand", "-- Role: what the tables' rows go through.\n-- by hand: C function aside_async_wait\n-- It reads two arguments of three.\n"
 	  . "-- by hand: table aside.event_control\nALTER TABLE aside.event_control ALTER COLUMN partition TYPE int;\n");
 my @files = ("$dir/pg_aside--0.0.1.sql", "$dir/pg_aside--$now.sql", "$dir/by_hand");
 my ($tool) = grep { -x } map { "$FindBin::RealBin/../$_" } 'upgrade-sql', '../scripts/upgrade-sql';
@@ -67,28 +67,6 @@ command_fails([ $tool, '--check', @files[0, 1], '/nonexistent' ], 'what is to be
 command_ok([ $tool, '--check', @files ], 'and found where it is');
 my ($upgrade, $err) = run_command([ $tool, @files ]);
 put("$dir/pg_aside--0.0.1--$now.sql", $upgrade);
-
-# All that belongs to the extension, in words; the order of columns apart.
-my $catalog = q{
-	WITH its AS (SELECT d.classid, d.objid FROM pg_depend d JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
-		WHERE e.extname = 'pg_aside' AND d.deptype = 'e'),
-	acl AS (SELECT oid, 'pg_proc'::regclass AS classid, coalesce(proacl, acldefault('f', proowner)) AS acl FROM pg_proc
-		UNION ALL SELECT oid, 'pg_class'::regclass, coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END, relowner)) FROM pg_class
-		UNION ALL SELECT oid, 'pg_namespace'::regclass, nspacl FROM pg_namespace UNION ALL SELECT oid, 'pg_language'::regclass, lanacl FROM pg_language),
-	lines AS (
-		SELECT pg_describe_object(classid, objid, 0) AS what, 'exists' AS line FROM its
-		UNION ALL SELECT pg_describe_object(classid, objid, objsubid), 'comment ' || description FROM its JOIN pg_description d ON d.classoid = classid AND d.objoid = objid
-		UNION ALL SELECT pg_describe_object(i.classid, objid, 0), 'may ' || a::text FROM its i JOIN acl ON acl.classid = i.classid AND acl.oid = objid, unnest(acl) a
-		UNION ALL SELECT pg_describe_object(classid, objid, 0), pg_get_functiondef(objid) FROM its WHERE classid = 'pg_proc'::regclass
-		UNION ALL SELECT pg_describe_object(classid, objid, 0), pg_get_viewdef(objid) FROM its JOIN pg_class c ON c.oid = objid AND classid = 'pg_class'::regclass WHERE relkind = 'v'
-		UNION ALL SELECT pg_describe_object(classid, objid, 0), concat_ws(' ', relkind, relpersistence, relreplident, reloptions) FROM its JOIN pg_class c ON c.oid = objid AND classid = 'pg_class'::regclass
-		UNION ALL SELECT pg_describe_object(classid, objid, 0), concat_ws(' ', attname, format_type(atttypid, atttypmod), attnotnull, attidentity, pg_get_expr(adbin, adrelid))
-			FROM its JOIN pg_attribute a ON a.attrelid = objid AND classid = 'pg_class'::regclass LEFT JOIN pg_attrdef f ON adrelid = attrelid AND adnum = attnum WHERE attnum > 0 AND NOT attisdropped
-		UNION ALL SELECT pg_describe_object(classid, objid, 0), pg_get_constraintdef(c.oid) FROM its JOIN pg_constraint c ON conrelid = objid AND classid = 'pg_class'::regclass
-		UNION ALL SELECT pg_describe_object(classid, objid, 0), pg_get_indexdef(indexrelid) FROM its JOIN pg_index ON indrelid = objid AND classid = 'pg_class'::regclass
-		UNION ALL SELECT pg_describe_object(classid, objid, 0), concat_ws(' ', tgenabled, pg_get_triggerdef(t.oid)) FROM its JOIN pg_trigger t ON tgrelid = objid AND classid = 'pg_class'::regclass WHERE NOT tgisinternal
-		UNION ALL SELECT 'dumped', concat_ws(' ', r::regclass, c) FROM pg_extension, unnest(extconfig, extcondition) AS u (r, c) WHERE extname = 'pg_aside')
-	SELECT concat(what, ': ', line) FROM lines ORDER BY 1};
 
 $node->safe_psql('postgres', "CREATE DATABASE $_") for ('fresh', 'upgraded');
 $node->safe_psql('fresh', 'CREATE EXTENSION pg_aside');
@@ -101,12 +79,12 @@ $node->safe_psql('upgraded', q{
 	SELECT async_event_emit('a', '"before"');
 	SELECT schedule_set('s', 'every 1 hour', $$INSERT INTO told VALUES ('by the clock')$$);
 	CREATE VIEW uses_it AS SELECT autonomous_exec('SELECT 1')});
-my $before = $node->safe_psql('upgraded', $catalog);
-my $fresh = $node->safe_psql('fresh', $catalog);
+my $before = catalog($node, 'upgraded');
+my $fresh = catalog($node, 'fresh');
 isnt($before, $fresh, 'the two versions differ');
 $node->safe_psql('upgraded', 'ALTER EXTENSION pg_aside UPDATE');
 is($node->safe_psql('upgraded', 'SELECT extversion FROM pg_extension WHERE extname = $$pg_aside$$'), $now, 'the version is the newer one');
-my %have = map { ($_ => 1) } split /\n/, $node->safe_psql('upgraded', $catalog);
+my %have = map { ($_ => 1) } split /\n/, catalog($node, 'upgraded');
 my %want = map { ($_ => 1) } split /\n/, $fresh;
 is(join("\n", sort grep { !$have{$_} } keys %want), '', 'an upgraded catalog has all that a fresh one has');
 is(join("\n", sort grep { !$want{$_} } keys %have), '', 'and nothing else');

@@ -22,7 +22,7 @@ use Test::More;
 use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(aside_node session worker_pid busy_worker quiet
-  ended_well within finish_all seed);
+  ended_well within finish_all seed catalog);
 
 # Our workers that are inside a transaction. xact_start is kept by the server
 # itself, so a worker cannot forget to report it.
@@ -48,6 +48,33 @@ sub aside_node
 }
 
 sub session { return AsideTest::Session->new(@_); }
+
+# All that belongs to an extension, in words, a line each; the order of columns apart.
+sub catalog
+{
+	my ($node, $db, $extension) = @_;
+	$extension //= 'pg_aside';
+	return $node->safe_psql($db, qq{
+	WITH its AS (SELECT d.classid, d.objid FROM pg_depend d JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+		WHERE e.extname = '$extension' AND d.deptype = 'e'),
+	acl AS (SELECT oid, 'pg_proc'::regclass AS classid, coalesce(proacl, acldefault('f', proowner)) AS acl FROM pg_proc
+		UNION ALL SELECT oid, 'pg_class'::regclass, coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's'::\"char\" ELSE 'r' END, relowner)) FROM pg_class
+		UNION ALL SELECT oid, 'pg_namespace'::regclass, nspacl FROM pg_namespace UNION ALL SELECT oid, 'pg_language'::regclass, lanacl FROM pg_language),
+	lines AS (
+		SELECT pg_describe_object(classid, objid, 0) AS what, 'exists' AS line FROM its
+		UNION ALL SELECT pg_describe_object(classid, objid, objsubid), 'comment ' || description FROM its JOIN pg_description d ON d.classoid = classid AND d.objoid = objid
+		UNION ALL SELECT pg_describe_object(i.classid, objid, 0), 'may ' || a::text FROM its i JOIN acl ON acl.classid = i.classid AND acl.oid = objid, unnest(acl) a
+		UNION ALL SELECT pg_describe_object(classid, objid, 0), pg_get_functiondef(objid) FROM its WHERE classid = 'pg_proc'::regclass
+		UNION ALL SELECT pg_describe_object(classid, objid, 0), pg_get_viewdef(objid) FROM its JOIN pg_class c ON c.oid = objid AND classid = 'pg_class'::regclass WHERE relkind = 'v'
+		UNION ALL SELECT pg_describe_object(classid, objid, 0), concat_ws(' ', relkind, relpersistence, relreplident, reloptions) FROM its JOIN pg_class c ON c.oid = objid AND classid = 'pg_class'::regclass
+		UNION ALL SELECT pg_describe_object(classid, objid, 0), concat_ws(' ', attname, format_type(atttypid, atttypmod), attnotnull, attidentity, pg_get_expr(adbin, adrelid))
+			FROM its JOIN pg_attribute a ON a.attrelid = objid AND classid = 'pg_class'::regclass LEFT JOIN pg_attrdef f ON adrelid = attrelid AND adnum = attnum WHERE attnum > 0 AND NOT attisdropped
+		UNION ALL SELECT pg_describe_object(classid, objid, 0), pg_get_constraintdef(c.oid) FROM its JOIN pg_constraint c ON conrelid = objid AND classid = 'pg_class'::regclass
+		UNION ALL SELECT pg_describe_object(classid, objid, 0), pg_get_indexdef(indexrelid) FROM its JOIN pg_index ON indrelid = objid AND classid = 'pg_class'::regclass
+		UNION ALL SELECT pg_describe_object(classid, objid, 0), concat_ws(' ', tgenabled, pg_get_triggerdef(t.oid)) FROM its JOIN pg_trigger t ON tgrelid = objid AND classid = 'pg_class'::regclass WHERE NOT tgisinternal
+		UNION ALL SELECT 'dumped', concat_ws(' ', r::regclass, c) FROM pg_extension, unnest(extconfig, extcondition) AS u (r, c) WHERE extname = '$extension')
+	SELECT concat(what, ': ', line) FROM lines ORDER BY 1});
+}
 
 # The worker that serves this session's next call.
 sub worker_pid

@@ -243,7 +243,7 @@ COMMENT ON FUNCTION aside.async_event_purge(oid, text, interval) IS 'Does the wo
 CREATE FUNCTION async_event_emit(channel text, payload jsonb DEFAULT NULL, key text DEFAULT NULL, delay interval DEFAULT NULL,
     run_at timestamptz DEFAULT NULL, priority int DEFAULT 0, unique_key text DEFAULT NULL, on_conflict text DEFAULT 'reject',
     headers jsonb DEFAULT NULL, max_attempts int DEFAULT NULL, timeout interval DEFAULT NULL, expires interval DEFAULT NULL) RETURNS bigint
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_async_event_emit';
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_emit';
 CREATE FUNCTION async_event_update(id bigint, payload jsonb DEFAULT NULL, run_at timestamptz DEFAULT NULL, priority int DEFAULT NULL) RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
 CREATE FUNCTION async_event_snooze(delay interval DEFAULT NULL, until timestamptz DEFAULT NULL) RETURNS void

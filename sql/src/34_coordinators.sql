@@ -10,7 +10,7 @@ RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', '
 COMMENT ON FUNCTION aside.coordinator_rows() IS 'Returns the rows of the view aside.coordinators.';
 CREATE FUNCTION aside.notification_rows(OUT handler bigint, OUT waiting bigint, OUT done bigint, OUT failed bigint,
     OUT dropped bigint, OUT recorded bigint, OUT failures jsonb)
-RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_notifications';
+RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_notification_counts';
 COMMENT ON FUNCTION aside.notification_rows() IS 'Returns counts of the notifications of each handler, for the view aside.event_stats.';
 
 CREATE VIEW aside.coordinators AS SELECT * FROM aside.coordinator_rows();

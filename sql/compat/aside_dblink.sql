@@ -1,4 +1,4 @@
-/* aside_dblink 0.1.0: dblink's functions over autonomous sessions, in the schema named at CREATE EXTENSION; what they share, in schema aside. */
+/* aside_dblink: dblink's functions over autonomous sessions, in the schema named at CREATE EXTENSION; what they share, in schema aside. */
 
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION aside_dblink" to load this file. \quit

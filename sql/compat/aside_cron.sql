@@ -1,4 +1,4 @@
-/* aside_cron 0.1.0: schema cron as pg_cron 1.6 has it, over schedules. */
+/* aside_cron: schema cron as pg_cron 1.6 has it, over schedules. */
 
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION aside_cron" to load this file. \quit

@@ -1,4 +1,4 @@
-/* aside_pg_background 0.1.0: pg_background's functions over tasks, in the schema named at CREATE EXTENSION; what they share, in schema aside. */
+/* aside_pg_background: pg_background's functions over tasks, in the schema named at CREATE EXTENSION; what they share, in schema aside. */
 
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION aside_pg_background" to load this file. \quit
@@ -36,7 +36,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_background_laun
 COMMENT ON FUNCTION aside.background_launch(text, int, text, boolean, boolean) IS
     'For aside_pg_background: starts a task, and makes a handle of this session for it. Without a cookie, no other handle has its PID.';
 CREATE FUNCTION aside.background_task(pid int, cookie bigint, missing_ok boolean) RETURNS bigint
-LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_background_task';
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_background_task_of';
 COMMENT ON FUNCTION aside.background_task(int, bigint, boolean) IS
     'For aside_pg_background: returns the task of a handle, or NULL if the task has ended and is not kept. If there is no such handle, raises 42704 or 55000, or returns NULL.';
 CREATE FUNCTION aside.background_sql(pid int, cookie bigint) RETURNS text
@@ -57,7 +57,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_background_hand
 COMMENT ON FUNCTION aside.background_handles() IS 'For aside_pg_background: returns the handles of this session, the oldest first.';
 CREATE FUNCTION aside.background_stats(OUT launched bigint, OUT completed bigint, OUT failed bigint, OUT cancelled bigint,
     OUT timed_out bigint, OUT active bigint, OUT total_ms float8)
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_background_stats';
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_background_counts';
 COMMENT ON FUNCTION aside.background_stats() IS
     'For aside_pg_background: returns counts of what this session has started. How a submitted or detached task ends is not known.';
 

@@ -1,0 +1,1 @@
+-- Role: what changes in tables, sequences and types from 0.1.0 to 0.2.0: nothing.
