@@ -153,6 +153,9 @@ impl<H: CallerHost> Exchange<'_, H> {
         if let Some(hint) = last_words.as_ref().and_then(|r| r.get(Field::Hint)) {
             report = report.with(Field::Hint, hint);
         }
+        if !taken && last_words.is_none() {
+            report = report.with(Field::Hint, "The server log says why. If the module was replaced since this session began, reconnect.");
+        }
         report.add_line(Field::Context, b"autonomous transaction");
         ExchangeEnd::Failed(report.into())
     }

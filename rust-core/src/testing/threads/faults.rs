@@ -107,6 +107,7 @@ fn a_worker_that_never_comes_is_an_error_that_carries_its_last_words() {
         let report = Client::new(&world).call("put a").unwrap_err().report();
         assert_eq!(text(&report, Field::Message), "could not start a worker for the autonomous transaction");
         assert_eq!(text(&report, Field::Detail), said);
+        assert_eq!(text(&report, Field::Hint).starts_with("The server log says why."), said.is_empty());
         assert_eq!(*world.commits.lock().unwrap(), []);
         afterwards(&world, step);
     }
