@@ -33,3 +33,4 @@ OUTDATED(aside_notifications);
 OUTDATED(aside_background_stats);
 OUTDATED(aside_background_task);
 OUTDATED(aside_dblink_do);
+OUTDATED(aside_event_handlers_changed);
