@@ -884,9 +884,12 @@ typedef struct aside_event_host
 	aside_status (*handlers) (const aside_handler_spec **specs, size_t *count);
 	/* Of these handlers, by id and name: may they run, and as whom? */
 	aside_status (*standing) (const aside_handler_spec *handlers, size_t count, aside_standing *out);
-	/* Events of these transactions; NULL: what is open. Commands and so many rows at most, and the snapshot that saw them. */
-	aside_status (*fetch) (const aside_unseen *unseen, size_t limit, const aside_fetched **events, size_t *count,
-						   aside_snapshot *snapshot);
+	/*
+	 * Events of these transactions for a handler or on these channels; NULL: what is open. Commands and so many rows at most,
+	 * and the snapshot that saw them.
+	 */
+	aside_status (*fetch) (const aside_unseen *unseen, const aside_bytes *channels, size_t nchannels, size_t limit,
+						   const aside_fetched **events, size_t *count, aside_snapshot *snapshot);
 	/* Events above this id that earlier fetches left out, of channels whose handlers were made after it. */
 	aside_status (*refetch) (int64_t since, const aside_unseen *unseen, const aside_fetched **events, size_t *count);
 	/* Where all events lie now. */

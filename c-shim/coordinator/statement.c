@@ -8,27 +8,45 @@
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
-/* Runs a statement. It is prepared when it runs for the first time; the types of its parameters are always the same. */
-void
-aside_run_statement(AsideStatement *statement, AsideParameters *parameters)
+/*
+ * It is prepared when it runs for the first time; the types of its parameters
+ * are always the same. The plan is made for all values: one for the values at
+ * hand may look cheaper each time, and would be made each time.
+ */
+static void
+execute(AsideStatement *statement, AsideParameters *parameters, bool read_only, size_t limit)
 {
 	int			code;
 
 	if (statement->plan == NULL)
 	{
-		SPIPlanPtr	plan = SPI_prepare(statement->text, parameters->count, parameters->types);
+		SPIPlanPtr	plan = SPI_prepare_cursor(statement->text, parameters->count, parameters->types, CURSOR_OPT_GENERIC_PLAN);
 
 		if (plan == NULL || SPI_keepplan(plan) != 0)
 			elog(ERROR, "could not prepare \"%s\": %s", statement->text, SPI_result_code_string(SPI_result));
 		statement->plan = plan;
 	}
-	code = SPI_execute_plan(statement->plan, parameters->values, parameters->nulls, false, 0);
+	code = SPI_execute_plan(statement->plan, parameters->values, parameters->nulls, read_only, Min(limit, INT_MAX));
 	if (code < 0)
 		elog(ERROR, "could not run \"%s\": %s", statement->text, SPI_result_code_string(code));
 }
 
-static void
-add(AsideParameters *to, Oid type, Datum value, bool null)
+/* Runs a statement. */
+void
+aside_run_statement(AsideStatement *statement, AsideParameters *parameters)
+{
+	execute(statement, parameters, false, 0);
+}
+
+/* Reads by the snapshot that is active, and so many rows at most. */
+void
+aside_read_statement(AsideStatement *statement, AsideParameters *parameters, size_t limit)
+{
+	execute(statement, parameters, true, limit);
+}
+
+void
+aside_add_value(AsideParameters *to, Oid type, Datum value, bool null)
 {
 	Assert(to->count < ASIDE_MOST_PARAMETERS);
 	to->types[to->count] = type;
@@ -39,50 +57,50 @@ add(AsideParameters *to, Oid type, Datum value, bool null)
 void
 aside_add_number(AsideParameters *to, int64 number)
 {
-	add(to, INT8OID, Int64GetDatum(number), false);
+	aside_add_value(to, INT8OID, Int64GetDatum(number), false);
 }
 
 void
 aside_add_number_or_null(AsideParameters *to, int64 number, bool null)
 {
-	add(to, INT8OID, Int64GetDatum(number), null);
+	aside_add_value(to, INT8OID, Int64GetDatum(number), null);
 }
 
 void
 aside_add_int(AsideParameters *to, int32 number)
 {
-	add(to, INT4OID, Int32GetDatum(number), false);
+	aside_add_value(to, INT4OID, Int32GetDatum(number), false);
 }
 
 /* 0 is NULL: nobody knows the process. */
 void
 aside_add_pid(AsideParameters *to, uint32 pid)
 {
-	add(to, INT4OID, Int32GetDatum(pid), pid == 0);
+	aside_add_value(to, INT4OID, Int32GetDatum(pid), pid == 0);
 }
 
 void
 aside_add_bool(AsideParameters *to, bool value)
 {
-	add(to, BOOLOID, BoolGetDatum(value), false);
+	aside_add_value(to, BOOLOID, BoolGetDatum(value), false);
 }
 
 void
 aside_add_time(AsideParameters *to, int64 at)
 {
-	add(to, TIMESTAMPTZOID, TimestampTzGetDatum(at), at == ASIDE_NO_TIME);
+	aside_add_value(to, TIMESTAMPTZOID, TimestampTzGetDatum(at), at == ASIDE_NO_TIME);
 }
 
 void
 aside_add_string(AsideParameters *to, const char *text)
 {
-	add(to, TEXTOID, text == NULL ? (Datum) 0 : CStringGetTextDatum(text), text == NULL);
+	aside_add_value(to, TEXTOID, text == NULL ? (Datum) 0 : CStringGetTextDatum(text), text == NULL);
 }
 
 void
 aside_add_text(AsideParameters *to, aside_bytes text)
 {
-	add(to, TEXTOID, text.data == NULL ? (Datum) 0 : aside_bytes_datum(text), text.data == NULL);
+	aside_add_value(to, TEXTOID, text.data == NULL ? (Datum) 0 : aside_bytes_datum(text), text.data == NULL);
 }
 
 /* A text that a worker has said. An empty one is NULL. The core may have cut the text in the middle of a character. */
@@ -99,11 +117,11 @@ aside_add_said(AsideParameters *to, aside_bytes text)
 void
 aside_add_numbers(AsideParameters *to, const int64_t *numbers, size_t count)
 {
-	add(to, INT8ARRAYOID, aside_event_array(numbers, count), false);
+	aside_add_value(to, INT8ARRAYOID, aside_event_array(numbers, count), false);
 }
 
 void
 aside_add_texts(AsideParameters *to, Datum array)
 {
-	add(to, TEXTARRAYOID, array, false);
+	aside_add_value(to, TEXTARRAYOID, array, false);
 }

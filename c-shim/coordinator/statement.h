@@ -26,6 +26,8 @@ typedef struct AsideParameters
 
 /* coordinator/statement.c */
 extern void aside_run_statement(AsideStatement *statement, AsideParameters *parameters);
+extern void aside_read_statement(AsideStatement *statement, AsideParameters *parameters, size_t limit);
+extern void aside_add_value(AsideParameters *to, Oid type, Datum value, bool null);
 extern void aside_add_number(AsideParameters *to, int64 number);
 extern void aside_add_number_or_null(AsideParameters *to, int64 number, bool null);
 extern void aside_add_int(AsideParameters *to, int32 number);

@@ -167,6 +167,16 @@ aside_event_array(const int64_t *events, size_t count)
 }
 
 Datum
+aside_text_array(const aside_bytes *texts, size_t count)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * Max(count, 1));
+
+	for (size_t i = 0; i < count; i++)
+		elements[i] = aside_bytes_datum(texts[i]);
+	return PointerGetDatum(construct_array(elements, count, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+Datum
 aside_bytes_datum(aside_bytes bytes)
 {
 	return PointerGetDatum(cstring_to_text_with_len((const char *) bytes.data, bytes.len));

@@ -28,6 +28,7 @@ extern aside_bytes aside_lend_datum(Datum text);
 extern int64 aside_number_at(int row, int number);
 extern int64 aside_number_or(int row, int number, int64 otherwise);
 extern Datum aside_event_array(const int64_t *events, size_t count);
+extern Datum aside_text_array(const aside_bytes *texts, size_t count);
 extern Datum aside_bytes_datum(aside_bytes bytes);
 
 #endif							/* ASIDE_EVENT_WORK_H */

@@ -41,8 +41,8 @@ extern const struct aside_event_host *aside_get_event_host(void);
 
 /* events/fetch.c */
 extern void aside_unseen_transactions(const aside_unseen *unseen, Datum *values);
-extern aside_status aside_event_fetch(const aside_unseen *unseen, size_t limit, const aside_fetched **events, size_t *count,
-									  aside_snapshot *seen);
+extern aside_status aside_event_fetch(const aside_unseen *unseen, const aside_bytes *channels, size_t nchannels, size_t limit,
+									  const aside_fetched **events, size_t *count, aside_snapshot *seen);
 extern aside_status aside_event_refetch(int64_t since, const aside_unseen *unseen, const aside_fetched **events, size_t *count);
 extern aside_status aside_event_places(const aside_place **places, size_t *count);
 

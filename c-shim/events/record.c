@@ -5,7 +5,7 @@
  *	  log.
  */
 #include "coordinator/coordinator.h"
-#include "coordinator/work.h"
+#include "coordinator/statement.h"
 #include "events/row.h"
 
 #include "catalog/pg_type.h"
@@ -142,32 +142,39 @@ bury_event(const aside_log_entry *entry)
 	"DELETE FROM aside.event_unique WHERE ctid = ANY (ARRAY(SELECT u.ctid FROM aside.event_unique u " \
 	"WHERE u.event = ANY ($1) FOR UPDATE SKIP LOCKED))"
 
+#define INSERT_ENTRY(n) \
+	"INSERT INTO aside.event_log_" n " (handler, kind, events, attempt, next_at, sqlstate, message, detail, hint, context) " \
+	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+
 static void
 write_entry(const aside_log_entry *entry)
 {
-	Oid			types[10] = {
-		INT8OID, CHAROID, INT8ARRAYOID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID
-	};
-	Datum		values[10];
-	char		nulls[11] = "          ";
+	static AsideStatement insert[ASIDE_PARTITIONS] = {{INSERT_ENTRY("0")}, {INSERT_ENTRY("1")}, {INSERT_ENTRY("2")}};
+	static AsideStatement free_keys = {.text = FREE_KEYS};
+	AsideParameters written = {0};
+	AsideParameters freed = {0};
+	Datum		error[ERROR_TEXTS];
+	char		no_error[ERROR_TEXTS];
 
-	values[0] = Int64GetDatum(entry->handler);
-	values[1] = CharGetDatum(entry->kind);
-	values[2] = aside_event_array(entry->events, entry->nevents);
-	values[3] = Int32GetDatum(entry->attempt);
-	nulls[3] = entry->attempt == 0 ? 'n' : ' ';
-	values[4] = TimestampTzGetDatum(entry->next_at);
-	nulls[4] = entry->next_at == 0 ? 'n' : ' ';
-	values[5] = CStringGetTextDatum(unpack_sql_state(entry->sqlstate));
-	nulls[5] = entry->sqlstate == 0 ? 'n' : ' ';
-	put_error(entry->message, &values[6], &nulls[6]);
-	aside_run_query(psprintf("INSERT INTO aside.event_log_%u (handler, kind, events, attempt, next_at, sqlstate, message, "
-					   "detail, hint, context) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", entry->partition),
-			  10, types, values, nulls, SPI_OK_INSERT);
+	if (entry->partition >= ASIDE_PARTITIONS)
+		elog(ERROR, "no partition of events has the number %u", entry->partition);
+	aside_add_number(&written, entry->handler);
+	aside_add_value(&written, CHAROID, CharGetDatum(entry->kind), false);
+	aside_add_numbers(&written, entry->events, entry->nevents);
+	aside_add_value(&written, INT4OID, Int32GetDatum(entry->attempt), entry->attempt == 0);
+	aside_add_value(&written, TIMESTAMPTZOID, TimestampTzGetDatum(entry->next_at), entry->next_at == 0);
+	aside_add_string(&written, entry->sqlstate == 0 ? NULL : unpack_sql_state(entry->sqlstate));
+	put_error(entry->message, error, no_error);
+	for (int i = 0; i < ERROR_TEXTS; i++)
+		aside_add_value(&written, TEXTOID, error[i], no_error[i] == 'n');
+	aside_run_statement(&insert[entry->partition], &written);
 	if (entry->kind == ASIDE_LOG_DEAD)
 		bury_event(entry);
 	if (entry->kind == ASIDE_LOG_DEAD || entry->kind == ASIDE_LOG_CANCELLED || entry->kind == ASIDE_LOG_EXPIRED)
-		aside_run_query(FREE_KEYS, 1, &types[2], &values[2], NULL, SPI_OK_DELETE);
+	{
+		aside_add_numbers(&freed, entry->events, entry->nevents);
+		aside_run_statement(&free_keys, &freed);
+	}
 }
 
 aside_status

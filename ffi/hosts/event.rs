@@ -271,12 +271,13 @@ impl EventStore for Events<'_> {
     }
     fn fetch(&self, ask: Ask<'_>, limit: usize) -> Result<(Vec<Fetched>, Snapshot), Saved> {
         let (mut data, mut count, mut seen) = (std::ptr::null(), 0, aside_snapshot { xip: std::ptr::null(), ..Default::default() });
-        let of = match ask {
-            Ask::Open => None,
-            Ask::New(transactions) => Some(unseen(transactions)),
+        let (of, channels) = match ask {
+            Ask::Open => (None, &[][..]),
+            Ask::New { unseen: transactions, channels } => (Some(unseen(transactions)), channels),
         };
         let of = of.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-        done(host_call!(self.t, fetch(of, limit, &mut data, &mut count, &mut seen)))?;
+        let channels = memory::collect(channels.iter().map(|c| lend(c)), WHAT).map_err(|no| self.no_memory(no))?;
+        done(host_call!(self.t, fetch(of, channels.as_ptr(), channels.len(), limit, &mut data, &mut count, &mut seen)))?;
         // SAFETY: on ASIDE_OK the shim lends the arrays and their texts until its next call.
         let fetched = unsafe { fetched(data, count) }.map_err(|no| self.no_memory(no))?;
         // SAFETY: as above.

@@ -118,6 +118,8 @@ unsafe extern "C" fn standing(_: *const aside_handler_spec, count: usize, out: *
 }
 unsafe extern "C" fn fetch(
     unseen: *const aside_unseen,
+    _: *const aside_bytes,
+    _: usize,
     _: usize,
     events: *mut *const aside_fetched,
     count: *mut usize,

@@ -78,7 +78,7 @@ impl Events {
         if !self.woken && mono < self.fetch_at {
             return Ok(());
         }
-        let (mut fetched, snapshot) = h.fetch(Ask::New(&self.unseen), self.backlog.most + 1)?;
+        let (mut fetched, snapshot) = h.fetch(Ask::New { unseen: &self.unseen, channels: &self.channels }, self.backlog.most + 1)?;
         let all = fetched.len() <= self.backlog.most;
         fetched.retain(|event| self.unseen.has(event.txid));
         for event in &mut fetched {

@@ -14,8 +14,8 @@ use crate::host::Saved;
 pub enum Ask<'a> {
     /// Those that have not ended for some handler, with what the log says, and all commands.
     Open,
-    /// Events and commands of these transactions that somebody handles.
-    New(&'a Unseen),
+    /// Events of these transactions that are for one handler, or on one of these channels, and commands.
+    New { unseen: &'a Unseen, channels: &'a [Vec<u8>] },
 }
 
 /// All that events need.

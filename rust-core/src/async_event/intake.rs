@@ -69,6 +69,8 @@ impl Events {
         if other_channels {
             self.look_through(mono);
         }
+        let channels: BTreeSet<&Vec<u8>> = self.by_channel.keys().chain(self.by_former.keys()).collect();
+        self.channels = channels.into_iter().cloned().collect();
         self.channels_changed |= self.by_channel.len() != before.len() || !self.by_channel.keys().all(|channel| before.contains(channel));
         self.loaded = true;
         Ok(())

@@ -64,6 +64,8 @@ pub struct Events {
     pub(super) by_channel: Map<Vec<u8>, Vec<u32>>,
     /// Handlers that had another channel before, by that.
     pub(super) by_former: Map<Vec<u8>, Vec<u32>>,
+    /// All of these channels.
+    pub(super) channels: Vec<Vec<u8>>,
     /// Every handler that there has been.
     pub(super) seen: BTreeSet<u32>,
     pub(super) leases: Map<u64, HandlerLease>,
@@ -114,6 +116,7 @@ impl Events {
             handlers: BTreeMap::new(),
             by_channel: Map::default(),
             by_former: Map::default(),
+            channels: Vec::new(),
             seen: BTreeSet::new(),
             leases: Map::default(),
             recalled: Vec::new(),

@@ -39,6 +39,29 @@ fn nothing_to_do_costs_nothing() {
     assert_eq!(after, calls);
 }
 
+/// Each of these calls is a transaction with a query, or wakes a process: between the commit and the handler they count.
+#[test]
+fn an_event_costs_one_look_one_entry_and_one_lease() {
+    let mut sim = Sim::new(1, vec![spec(1, "a"), spec(2, "b"), spec(3, "c")]);
+    sim.act(|state| state.emit("a", Nature::Good));
+    sim.settle(10);
+    sim.idle(10 * SECOND);
+    let before = sim.world.get().calls.clone();
+    for _ in 0..10 {
+        sim.act(|state| state.emit("a", Nature::Good));
+        sim.step();
+        let state = sim.world.get();
+        assert_eq!(state.leases.len(), 1, "the turn that finds the event starts it");
+        drop(state);
+        sim.settle(10);
+    }
+    let calls = sim.world.get().calls.clone();
+    let more = |name: &&'static str| calls[name] - before.get(name).copied().unwrap_or(0);
+    let made = calls.keys().copied().filter(|name| more(name) > 0 && *name != "compact_keys");
+    let made: Vec<(&str, u64)> = made.map(|name| (name, more(&name))).collect();
+    assert_eq!(made, [("fetch", 10), ("notifications", 30), ("record", 10), ("room", 10), ("standing", 10), ("start", 10)]);
+}
+
 #[test]
 fn what_nobody_said_is_found_a_moment_after_what_somebody_said() {
     let mut sim = Sim::new(1, vec![spec(1, "a")]);
