@@ -84,8 +84,7 @@ const _: () = {
 
 const _: () = {
     use crate::abi;
-    assert!(aside_core::schedule::host::LOCKED == abi::ASIDE_ROW_LOCKED as i64);
-    assert!(aside_core::chunk::host::LOCKED == abi::ASIDE_ROW_LOCKED as i64);
+    assert!(aside_core::definition::LOCKED == abi::ASIDE_ROW_LOCKED as i64);
     assert!(aside_core::host::REFERENTIAL_ACTION == abi::ASIDE_REFERENTIAL_ACTION);
     assert!(aside_core::pool::stats::KINDS == aside_counts::ASIDE_KINDS as usize);
     assert!(aside_core::pool::stats::BUCKETS == abi::ASIDE_BUCKETS as usize);

@@ -7,16 +7,16 @@ use crate::hosts::event::Events;
 use crate::hosts::world::done;
 use aside_core::chunk::cut::{Cut, Row};
 use aside_core::chunk::host::{Chunk, Entry, Fate, Job};
-use aside_core::chunk::part::ChunkStore;
+use aside_core::chunk::part::{ChunkStore, JobKind};
 use aside_core::chunk::throttle::{Measured, Throttle, Why};
 use aside_core::coordinator::host::Host;
 use aside_core::definition::Standing;
+use aside_core::definition::part::{Said, Store};
 use aside_core::host::Saved;
 use aside_core::lease::work::CommandResult;
 use aside_core::memory::{self, NoMemory};
 use aside_core::report::Field;
 use aside_core::schedule::wait;
-use std::collections::BTreeMap;
 
 const WHAT: &str = "the jobs of a coordinator";
 /// Columns of a row that a query of the core's returns.
@@ -171,10 +171,7 @@ fn lent<'e>(entry: &'e Entry, cuts: &'e [aside_chunk_cut], said: Option<&'e Comm
     }
 }
 
-impl ChunkStore for Events<'_> {
-    fn database(&self) -> u32 {
-        self.c.database
-    }
+impl Store<JobKind> for Events<'_> {
     fn load(&self) -> Result<(Vec<Job>, Vec<Chunk>), Saved> {
         let (mut jobs, mut njobs, mut chunks, mut nchunks) = (std::ptr::null(), 0, std::ptr::null(), 0);
         done(host_call!(self.jobs, load(&mut jobs, &mut njobs, &mut chunks, &mut nchunks)))?;
@@ -192,7 +189,7 @@ impl ChunkStore for Events<'_> {
         done(host_call!(self.jobs, standing(jobs.as_ptr(), jobs.len(), out.as_mut_ptr())))?;
         memory::collect(out.iter().map(crate::hosts::event::standing), WHAT).map_err(no)
     }
-    fn record(&self, entries: &[Entry], said: &BTreeMap<u64, Box<CommandResult>>) -> Result<Vec<i64>, Saved> {
+    fn record(&self, entries: &[Entry], said: &Said) -> Result<Vec<i64>, Saved> {
         let no = |no| self.no_memory(no);
         let of = |entry: &Entry| entry.lease().and_then(|lease| said.get(&lease)).map(|said| &**said);
         let cuts = memory::try_collect(entries.iter().map(lent_cuts), WHAT).map_err(no)?;
@@ -202,15 +199,21 @@ impl ChunkStore for Events<'_> {
         done(host_call!(self.jobs, record(all.as_ptr(), all.len(), numbers.as_mut_ptr())))?;
         Ok(numbers)
     }
+    fn wake_waiters(&self, job: Option<i64>) {
+        wait::tell(&self.h, &self.registry.waiters, self.c.database, job);
+    }
+}
+
+impl ChunkStore for Events<'_> {
+    fn database(&self) -> u32 {
+        self.c.database
+    }
     fn measure(&self, jobs: &[i64]) -> Result<(Measured, Vec<i64>), Saved> {
         let (mut measured, mut seconds) = (aside_measured::default(), Vec::new());
         memory::extend(&mut seconds, jobs.len(), 0, WHAT).map_err(|no| self.no_memory(no))?;
         done(host_call!(self.jobs, measure(jobs.as_ptr(), jobs.len(), &mut measured, seconds.as_mut_ptr())))?;
         let aside_measured { lag_us, lag_bytes, sessions, wal, load_milli } = measured;
         Ok((Measured { lag_us, lag_bytes, sessions, wal, load_milli }, seconds))
-    }
-    fn wake_waiters(&self, job: Option<i64>) {
-        wait::tell(&self.h, &self.registry.waiters, self.c.database, job);
     }
     fn row(&self, sent: &[u8]) -> Result<Row, Saved> {
         let mut columns = [aside_bytes::default(); COLUMNS];

@@ -8,16 +8,16 @@ use crate::hosts::event::Events;
 use crate::hosts::world::done;
 use aside_core::coordinator::host::Host;
 use aside_core::definition::Standing;
+use aside_core::definition::part::{Said, Store};
 use aside_core::host::Saved;
 use aside_core::lease::work::{CommandEnd, CommandResult};
 use aside_core::memory;
 use aside_core::report::{Field, Report};
 use aside_core::schedule::host::{Due, Misfire, Overlap, Record, Run, RunState, Schedule, Skipped};
-use aside_core::schedule::part::{Command, ScheduleStore, printed};
+use aside_core::schedule::part::{Command, ScheduleKind, ScheduleStore, printed};
 use aside_core::schedule::spec::{Interval, Literals};
 use aside_core::schedule::wait;
 use aside_core::schedule::zone::{Span, Zone};
-use std::collections::BTreeMap;
 use std::ffi::c_void;
 
 const WHAT: &str = "the schedules of a coordinator";
@@ -140,16 +140,7 @@ fn lent<'e>(entry: &'e Record, said: Option<&'e CommandResult>, messages: &'e [u
     }
 }
 
-impl ScheduleStore for Events<'_> {
-    fn started(&self) -> i64 {
-        host_call!(self.schedules, started())
-    }
-    fn zone(&self, name: &[u8]) -> Option<Box<dyn Zone + '_>> {
-        let zone = host_call!(self.schedules, zone(lend(name)));
-        // SAFETY: the shim points it at a table that lives as long as the process.
-        let rules = unsafe { self.schedules.rules.as_ref() }?;
-        (!zone.is_null()).then(|| Box::new(ServerZone { rules, zone }) as Box<dyn Zone>)
-    }
+impl Store<ScheduleKind> for Events<'_> {
     fn load(&self) -> Result<(Vec<Schedule>, Vec<Run>), Saved> {
         let (mut schedules, mut nschedules, mut runs, mut nruns) = (std::ptr::null(), 0, std::ptr::null(), 0);
         done(host_call!(self.schedules, load(&mut schedules, &mut nschedules, &mut runs, &mut nruns)))?;
@@ -200,7 +191,7 @@ impl ScheduleStore for Events<'_> {
         done(host_call!(self.schedules, standing(schedules.as_ptr(), schedules.len(), out.as_mut_ptr())))?;
         memory::collect(out.iter().map(crate::hosts::event::standing), WHAT).map_err(no)
     }
-    fn record(&self, entries: &[Record], said: &BTreeMap<u64, Box<CommandResult>>) -> Result<Vec<i64>, Saved> {
+    fn record(&self, entries: &[Record], said: &Said) -> Result<Vec<i64>, Saved> {
         let no = |no| self.no_memory(no);
         let of = |entry: &Record| match entry {
             Record::Ended { lease: Some(lease), .. } => said.get(lease).map(|ended| &**ended),
@@ -217,6 +208,18 @@ impl ScheduleStore for Events<'_> {
     }
     fn wake_waiters(&self, run: Option<i64>) {
         wait::tell(&self.h, &self.registry.waiters, self.c.database, run);
+    }
+}
+
+impl ScheduleStore for Events<'_> {
+    fn started(&self) -> i64 {
+        host_call!(self.schedules, started())
+    }
+    fn zone(&self, name: &[u8]) -> Option<Box<dyn Zone + '_>> {
+        let zone = host_call!(self.schedules, zone(lend(name)));
+        // SAFETY: the shim points it at a table that lives as long as the process.
+        let rules = unsafe { self.schedules.rules.as_ref() }?;
+        (!zone.is_null()).then(|| Box::new(ServerZone { rules, zone }) as Box<dyn Zone>)
     }
     fn command(&self, run: i64) -> Result<Option<Command>, Saved> {
         let mut command = aside_schedule_command::default();

@@ -4,10 +4,11 @@
 
 use super::bisect::{failures_of, judge, pause_us};
 use super::cut::Split;
-use super::host::{ChunkHost, End, Entry, Errand, Fate, Job, LOCKED, Outcome};
+use super::host::{ChunkHost, End, Entry, Errand, Fate, Job, Outcome};
 use super::job::*;
 use super::throttle::Gauge;
-use crate::definition::{LOOK_AGAIN_US, Standing};
+use crate::definition::part::Book;
+use crate::definition::{LOCKED, LOOK_AGAIN_US, Standing};
 use crate::host::Saved;
 use crate::memory::{self, Grows};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const LOCKED_AGAIN_US: u64 = 250_000;
 
 /// The jobs of one database.
-pub struct Book {
+pub struct JobBook {
     jobs: BTreeMap<i64, OpenJob>,
     /// What workers have said, and is not taken in yet.
     heard: Vec<Outcome>,
@@ -31,7 +32,7 @@ pub struct Book {
     gauge: Gauge,
 }
 
-impl Default for Book {
+impl Default for JobBook {
     fn default() -> Self {
         Self {
             jobs: BTreeMap::new(),
@@ -46,14 +47,13 @@ impl Default for Book {
     }
 }
 
-impl Book {
-    /// Jobs may have changed.
-    pub fn reload(&mut self) {
+impl Book for JobBook {
+    fn reload(&mut self) {
         self.told = true;
     }
 
     /// What this lease's worker said is lost. So is its attempt, which is found when all is read anew.
-    pub fn lose(&mut self, lease: u64) {
+    fn lose(&mut self, lease: u64) {
         for held in self.jobs.values_mut() {
             held.chunks.retain(|_, open| open.state != ChunkState::Runs { lease } && open.state != ChunkState::Divides { lease });
             if matches!(held.step, Step::Runs { lease: its, .. } if its == lease) {
@@ -63,17 +63,17 @@ impl Book {
         self.told = true;
     }
 
-    /// Is there nothing to do until somebody says so?
-    pub fn rests(&self) -> bool {
+    fn rests(&self) -> bool {
         let busy = |held: &OpenJob| !held.stands_still() || held.leases().next().is_some();
         !self.told && self.heard.is_empty() && self.pending.is_empty() && !self.jobs.values().any(busy)
     }
 
-    /// The leases that run something.
-    pub fn leases(&self) -> impl Iterator<Item = u64> + '_ {
+    fn leases(&self) -> impl Iterator<Item = u64> {
         self.jobs.values().flat_map(OpenJob::leases)
     }
+}
 
+impl JobBook {
     /// Do what can be done now. Returns the microseconds until the next step is needed, if nothing happens before.
     pub fn step<H: ChunkHost>(&mut self, h: &H) -> Result<u64, Saved> {
         self.hear(h)?;

@@ -2,9 +2,11 @@
 //! or not. The book then reads everything anew.
 
 use super::cut::{Cut, Row};
+use super::part::JobKind;
 use super::split::Splitter;
 use super::throttle::{Measured, Throttle, Why};
 use crate::definition::Standing;
+use crate::definition::part::Tables;
 use crate::host::Saved;
 
 /// No splitter has more parts.
@@ -139,10 +141,6 @@ impl Entry {
     }
 }
 
-/// What [`ChunkHost::record`] answers for an entry whose rows a transaction of somebody else has locked. The entry is not
-/// written. No entry waits for such a transaction, which may stay open for as long as its owner likes.
-pub const LOCKED: i64 = -1;
-
 /// What a worker is to do for a job.
 #[derive(Clone, Debug)]
 pub enum Errand<'a> {
@@ -174,31 +172,18 @@ pub enum End {
     Refused,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    pub lease: u64,
-    pub end: End,
-}
+pub type Outcome = crate::definition::part::Outcome<End>;
 
-pub trait ChunkHost {
+/// What the book asks of jobs, beside what it asks of all definitions. [`Tables::load`] answers the jobs that have not ended and
+/// those of which something runs; of their chunks those that run, and the first ones that wait. Of an entry that is written
+/// down, [`Tables::record`] answers the number of the first new chunk, or any other number.
+pub trait ChunkHost: Tables<JobKind> {
     /// Monotonic microseconds.
     fn now_us(&self) -> u64;
-    /// All jobs that have not ended, and those of which something runs; of their chunks those that run, and the first ones
-    /// that wait.
-    fn load(&self) -> Result<(Vec<Job>, Vec<Chunk>), Saved>;
-    /// May each of these jobs go on now? The answers come in the same order.
-    fn standing(&self, jobs: &[i64]) -> Result<Vec<Standing>, Saved>;
-    /// Write these in one transaction. Of each: 0 if it is not written, because the tables say something else by now; [`LOCKED`];
-    /// the number of the first new chunk; else any other number.
-    fn record(&self, entries: &[Entry]) -> Result<Vec<i64>, Saved>;
     /// How the server fares, and the second of the day for each of these jobs.
     fn measure(&self, jobs: &[i64]) -> Result<(Measured, Vec<i64>), Saved>;
     /// Is there a worker for one more lease of this owner, as it looks? The job has so many.
     fn room(&self, owner: Standing, leases: usize) -> Result<bool, Saved>;
     /// Have a worker do it: the number of the lease; None where no worker is to be had now.
     fn start(&self, job: &Job, errand: &Errand, owner: Standing) -> Result<Option<u64>, Saved>;
-    /// Cancel what a worker runs. The lease's outcome says how it ended.
-    fn cancel(&self, lease: u64);
-    /// What workers have said since the last call.
-    fn outcomes(&self) -> Vec<Outcome>;
 }

@@ -384,7 +384,7 @@ impl Registry {
         entry.know();
         entry.recovered();
         // A coordinator that is about to leave hears it.
-        entry.say(Topics::HANDLERS);
+        entry.say(Topics::DEFINITIONS);
         _ = entry.rouse(CoordinatorState::Absent, now) || entry.rouse(CoordinatorState::Idle, now);
     }
 

@@ -1,16 +1,16 @@
 //! Which due times have come, and which runs begin. Both are written down first, then workers are asked to run them.
 
-use super::book::{BATCH, Book, Held, SHOWN_AFTER_US, START_RETRY_US, Shown, WINDOW, still};
+use super::book::{BATCH, Held, SHOWN_AFTER_US, START_RETRY_US, ScheduleBook, Shown, WINDOW, still};
 use super::firing::{self, Open};
-use super::host::{Due, LOCKED, Misfire, Overlap, Record, Run, RunState, Schedule, ScheduleHost};
+use super::host::{Due, Misfire, Overlap, Record, Run, RunState, Schedule, ScheduleHost};
 use super::spec::Spec;
-use crate::definition::Standing;
+use crate::definition::{LOCKED, Standing};
 use crate::host::Saved;
 use crate::lease::work::CommandEnd;
 use crate::memory;
 use std::collections::{BTreeMap, BTreeSet};
 
-impl Book {
+impl ScheduleBook {
     pub(super) fn open_of(&self) -> BTreeMap<i64, Open> {
         let mut open: BTreeMap<i64, Open> = BTreeMap::new();
         for held in self.runs.values() {

@@ -1,9 +1,10 @@
 //! The book has all schedules of a database, and all runs that have not ended. It decides which schedule fires, which run
 //! begins, and in which order that is written down. Before a run begins, the run and the next due time are on disk.
 
-use super::host::{AttemptEnd, LOCKED, Misfire, Overlap, Record, Run, Schedule, ScheduleHost};
+use super::host::{AttemptEnd, Misfire, Overlap, Record, Run, Schedule, ScheduleHost};
 use crate::async_event::backoff;
-use crate::definition::LOOK_AGAIN_US;
+use crate::definition::part::Book;
+use crate::definition::{LOCKED, LOOK_AGAIN_US};
 use crate::host::Saved;
 use crate::lease::work::CommandEnd;
 use crate::memory::{self, Grows};
@@ -55,7 +56,7 @@ pub(super) enum Shown {
 }
 
 /// The schedules of one database.
-pub struct Book {
+pub struct ScheduleBook {
     pub(super) schedules: BTreeMap<i64, Schedule>,
     pub(super) runs: BTreeMap<i64, Held>,
     /// What workers have said, and is not taken in yet.
@@ -72,7 +73,7 @@ pub struct Book {
     pub(super) retry_at: i64,
 }
 
-impl Default for Book {
+impl Default for ScheduleBook {
     fn default() -> Self {
         Self {
             schedules: BTreeMap::new(),
@@ -88,29 +89,34 @@ impl Default for Book {
     }
 }
 
-impl Book {
-    /// Schedules may have changed, or a user may have asked for a run.
-    pub fn reload(&mut self) {
+impl Book for ScheduleBook {
+    fn reload(&mut self) {
         self.told = true;
     }
 
     /// What this lease's worker said is lost. So is its run, which is found when all is read anew.
-    pub fn lose(&mut self, lease: u64) {
+    fn lose(&mut self, lease: u64) {
         self.runs.values_mut().filter(|held| held.lease == Some(lease)).for_each(|held| held.lease = None);
         self.told = true;
     }
 
-    /// Is there nothing to do until somebody says so?
-    pub fn rests(&self) -> bool {
+    fn rests(&self) -> bool {
         let waits = |schedule: &Schedule| !schedule.paused && schedule.next.is_some();
         !self.told && self.heard.is_empty() && self.pending.is_empty() && self.runs.is_empty() && !self.schedules.values().any(waits)
     }
 
-    /// The leases that run something.
-    pub fn leases(&self) -> impl Iterator<Item = u64> + '_ {
+    fn leases(&self) -> impl Iterator<Item = u64> {
         self.runs.values().filter_map(|held| held.lease)
     }
 
+    fn began(&mut self, lease: u64, pid: u32, at: i64) {
+        if let Some(held) = self.runs.values_mut().find(|held| held.lease == Some(lease)) {
+            held.shown = Shown::Known { pid, at };
+        }
+    }
+}
+
+impl ScheduleBook {
     /// Do what can be done now. Returns the microseconds until the next step is needed, if nothing happens before.
     pub fn step<H: ScheduleHost>(&mut self, h: &H) -> Result<u64, Saved> {
         self.hear(h)?;
@@ -183,13 +189,6 @@ impl Book {
             }
         }
         Ok(())
-    }
-
-    /// A worker says that a run has begun.
-    pub fn began(&mut self, lease: u64, pid: u32, at: i64) {
-        if let Some(held) = self.runs.values_mut().find(|held| held.lease == Some(lease)) {
-            held.shown = Shown::Known { pid, at };
-        }
     }
 
     /// Write down the process of each run that has gone on for a while.

@@ -1,8 +1,10 @@
 //! What the world must offer to schedules, and the words that both use. A call that fails may have done its work or not.
 //! The book then reads everything anew.
 
+use super::part::ScheduleKind;
 use super::zone::Zone;
 use crate::definition::Standing;
+use crate::definition::part::{Outcome, Tables};
 use crate::host::Saved;
 use crate::lease::work::CommandEnd;
 
@@ -92,13 +94,9 @@ pub enum RunState {
     Skipped(Skipped),
 }
 
-/// How an attempt ended, as its worker says. The host keeps what the command printed and counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AttemptEnd {
-    pub lease: u64,
-    /// None: the attempt did not begin, and never will.
-    pub end: Option<CommandEnd>,
-}
+/// How an attempt ended, as its worker says. None: the attempt did not begin, and never will. The host keeps what the command
+/// printed and counted.
+pub type AttemptEnd = Outcome<Option<CommandEnd>>;
 
 /// An entry that the host writes down. Entries that are given at once are written in one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,11 +151,9 @@ pub enum Record {
     },
 }
 
-/// What [`ScheduleHost::record`] answers for an entry whose rows a transaction of somebody else has locked. The entry is not
-/// written. No entry waits for such a transaction, which may stay open for as long as its owner likes.
-pub const LOCKED: i64 = -1;
-
-pub trait ScheduleHost {
+/// What the book asks of schedules, beside what it asks of all definitions. Of an entry that is written down,
+/// [`Tables::record`] answers the number of the run that the entry is about.
+pub trait ScheduleHost: Tables<ScheduleKind> {
     type Zone: Zone;
     /// Wall clock, microseconds since 2000-01-01 UTC; may step either way.
     fn timestamp(&self) -> i64;
@@ -165,19 +161,8 @@ pub trait ScheduleHost {
     fn started(&self) -> i64;
     /// A zone by its name, as the server has it. None: it has none of that name.
     fn zone(&self, name: &[u8]) -> Option<Self::Zone>;
-    /// All schedules, and all runs that have not ended.
-    fn load(&self) -> Result<(Vec<Schedule>, Vec<Run>), Saved>;
-    /// May each of these schedules run now? The answers come in the same order.
-    fn standing(&self, schedules: &[i64]) -> Result<Vec<Standing>, Saved>;
-    /// Write these in one transaction, durable before this returns. Of each: the number of the run that it is about; 0: it
-    /// is not written, because its schedule has another revision, or is no more; [`LOCKED`].
-    fn record(&self, entries: &[Record]) -> Result<Vec<i64>, Saved>;
     /// For how many workers it makes sense to ask now.
     fn room(&self) -> usize;
     /// Have a worker run it. Returns the number of the lease; None if there is no worker now.
     fn start(&self, run: &Run, owner: Standing) -> Result<Option<u64>, Saved>;
-    /// Cancel what a worker runs. The lease's outcome says how the run ended.
-    fn cancel(&self, lease: u64);
-    /// What workers have said since the last call.
-    fn outcomes(&self) -> Vec<AttemptEnd>;
 }

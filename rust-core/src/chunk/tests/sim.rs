@@ -2,20 +2,21 @@
 //! that crash at any moment; rows that somebody locks. Whatever happens, each key is done exactly once, or said to fail.
 
 use super::super::bisect::FREE_LOSSES;
-use super::super::book::Book;
+use super::super::book::JobBook;
 use super::super::throttle::{Measured, Throttle, Why};
 use super::world::*;
+use crate::definition::part::Book;
 use crate::report::sqlstate;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A step, and the time until something happens.
-fn turn(book: &mut Book, world: &World, most: u64) {
+fn turn(book: &mut JobBook, world: &World, most: u64) {
     let wait = book.step(world).unwrap_or(1_000);
     let ends = world.workers.borrow().iter().map(|worker| worker.ends_at.saturating_sub(world.now.get())).min();
     world.pass(wait.min(ends.unwrap_or(u64::MAX)).min(most).max(1));
 }
 
-fn drain(book: &mut Book, world: &World) {
+fn drain(book: &mut JobBook, world: &World) {
     for _ in 0..100_000 {
         turn(book, world, 1_000_000);
         if world.jobs.borrow().values().all(|row| row.state != JobState::Running) && world.workers.borrow().is_empty() {
@@ -79,7 +80,7 @@ fn live(seed: u64) {
         });
         initial.insert(id, keys);
     }
-    let mut book = Book::default();
+    let mut book = JobBook::default();
     for _ in 0..random.u32(20..300) {
         let some = random.i64(1..4);
         let some = if world.jobs.borrow().contains_key(&some) { some } else { 1 };
@@ -168,7 +169,7 @@ fn three_bad_keys_among_a_million_are_found_in_about_sixty_chunks() {
         row.job.chunk_rows = Some(1_000_000);
         row.poisoned = BTreeSet::from([17, 500_001, 999_998]);
     });
-    let mut book = Book::default();
+    let mut book = JobBook::default();
     drain(&mut book, &world);
     let poisoned = BTreeSet::from([17, 500_001, 999_998]);
     world.with(1, |row| {
@@ -187,7 +188,7 @@ fn a_wrong_command_stops_its_job_and_divides_nothing() {
     let world = World::new(2);
     world.add(1, 1..=1_000);
     world.with(1, |row| row.job.follow = true);
-    let mut book = Book::default();
+    let mut book = JobBook::default();
     for _ in 0..4 {
         turn(&mut book, &world, 1_000);
     }
@@ -216,7 +217,7 @@ fn a_server_in_trouble_is_waited_for_and_no_chunk_is_blamed() {
         world.add(id, 1..=1_000);
         world.with(id, |row| row.job.max_attempts = 1);
     }
-    let mut book = Book::default();
+    let mut book = JobBook::default();
     for _ in 0..4 {
         turn(&mut book, &world, 1_000);
     }
@@ -250,7 +251,7 @@ fn a_cancelled_job_commits_nothing_more_and_a_paused_one_has_no_worker() {
     for id in 1..=2 {
         world.add(id, 1..=1_000);
     }
-    let mut book = Book::default();
+    let mut book = JobBook::default();
     for _ in 0..10 {
         turn(&mut book, &world, 1_000_000);
     }
@@ -276,7 +277,7 @@ fn a_cancelled_job_commits_nothing_more_and_a_paused_one_has_no_worker() {
 fn a_dropped_job_is_forgotten_with_what_runs_for_it() {
     let world = World::new(4);
     world.add(1, 1..=1_000);
-    let mut book = Book::default();
+    let mut book = JobBook::default();
     for _ in 0..10 {
         turn(&mut book, &world, 1_000_000);
     }
@@ -292,7 +293,7 @@ fn a_dropped_job_is_forgotten_with_what_runs_for_it() {
 fn a_throttled_job_waits_and_says_for_what_and_the_server_is_looked_at_once_a_second() {
     let world = World::new(5);
     world.measured.set(Measured { sessions: 6, ..Measured::default() });
-    let mut book = Book::default();
+    let mut book = JobBook::default();
     let began = world.now.get();
     for id in 1..=20 {
         // They come at any time of the second.
@@ -319,7 +320,7 @@ fn jobs_without_throttles_never_look_at_the_server_and_who_ended_wakes_nobody() 
     let world = World::new(6);
     world.add(1, []);
     world.add(2, [5]);
-    let mut book = Book::default();
+    let mut book = JobBook::default();
     drain(&mut book, &world);
     check(&world, 2, &BTreeSet::from([5]));
     assert_eq!((world.measures.get(), book.rests()), (0, true));
@@ -332,7 +333,7 @@ fn who_locks_a_job_holds_up_no_other() {
     for id in 1..=2 {
         world.add(id, 1..=1_000);
     }
-    let mut book = Book::default();
+    let mut book = JobBook::default();
     turn(&mut book, &world, 1_000);
     world.locked.borrow_mut().insert(1);
     for _ in 0..10_000 {
@@ -352,7 +353,7 @@ fn many_jobs_share_the_workers() {
         world.add(id, 1..=100);
     }
     world.slots.set(3);
-    let mut book = Book::default();
+    let mut book = JobBook::default();
     drain(&mut book, &world);
     for id in 1..=200 {
         check(&world, id, &(1..=100).collect());
@@ -365,7 +366,7 @@ fn the_workers_of_a_job_are_kept_busy() {
     world.add(1, 1..=10_000);
     world.with(1, |row| row.job.chunk_rows = Some(100));
     let began = world.now.get();
-    let mut book = Book::default();
+    let mut book = JobBook::default();
     drain(&mut book, &world);
     // 10 s of work by two workers, and a second in which nothing more comes.
     let took = world.now.get() - began;

@@ -1,14 +1,19 @@
 //! The simulated world of jobs: their tables and keys, workers, and what may go wrong with each.
 
-use super::super::book::Book;
+use super::super::book::JobBook;
 use super::super::cut::{Cut, Row};
 use super::super::host::*;
+use super::super::part::JobKind;
 use super::super::throttle::Measured;
 use crate::definition::Standing;
+use crate::definition::part::Tables;
+pub(super) use crate::definition::world::Fault;
+use crate::definition::world::SharedWorld;
 use crate::host::Saved;
 use crate::report::{DEADLOCK_DETECTED, sqlstate};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum ChunkState {
@@ -82,35 +87,23 @@ pub(super) struct Worker {
     pub(super) heard_by: u32,
 }
 
-/// What may go wrong at the next call.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) enum Fault {
-    #[default]
-    None,
-    RecordFails,
-    /// It is written, but nobody hears that.
-    RecordIsNotHeard,
-    LoadFails,
-}
-
 pub(super) struct World {
-    pub(super) now: Cell<u64>,
+    shared: SharedWorld<u64, Worker>,
     pub(super) jobs: RefCell<BTreeMap<i64, JobRow>>,
-    pub(super) workers: RefCell<Vec<Worker>>,
-    pub(super) last_lease: Cell<u64>,
-    pub(super) slots: Cell<usize>,
     pub(super) most_at_once: Cell<usize>,
-    pub(super) fault: Cell<Fault>,
-    pub(super) random: RefCell<fastrand::Rng>,
-    pub(super) waits: Cell<bool>,
     pub(super) unlucky: Cell<bool>,
-    /// Jobs that somebody's open transaction has locked, and their chunks.
-    pub(super) locked: RefCell<BTreeSet<i64>>,
     pub(super) coordinator: Cell<u32>,
     pub(super) heard: RefCell<Vec<Outcome>>,
     pub(super) measured: Cell<Measured>,
     pub(super) measures: Cell<u32>,
     pub(super) us_per_key: Cell<u64>,
+}
+
+impl Deref for World {
+    type Target = SharedWorld<u64, Worker>;
+    fn deref(&self) -> &Self::Target {
+        &self.shared
+    }
 }
 
 pub(super) fn text(key: i64) -> Option<Vec<u8>> {
@@ -126,17 +119,10 @@ const DIVISION_BY_ZERO: u32 = sqlstate(b"22012");
 impl World {
     pub(super) fn new(seed: u64) -> Self {
         Self {
-            now: Cell::new(1_000_000),
+            shared: SharedWorld::new(seed, 1_000_000),
             jobs: RefCell::default(),
-            workers: RefCell::default(),
-            last_lease: Cell::new(0),
-            slots: Cell::new(4),
             most_at_once: Cell::new(0),
-            fault: Cell::default(),
-            random: RefCell::new(fastrand::Rng::with_seed(seed)),
-            waits: Cell::new(false),
             unlucky: Cell::new(false),
-            locked: RefCell::default(),
             coordinator: Cell::new(0),
             heard: RefCell::default(),
             measured: Cell::default(),
@@ -171,21 +157,14 @@ impl World {
         change(self.jobs.borrow_mut().get_mut(&id).unwrap())
     }
 
-    pub(super) fn faulty(&self, fault: Fault) -> bool {
-        self.fault.get() == fault && {
-            self.fault.set(Fault::None);
-            true
-        }
-    }
-
     /// The coordinator has gone; its workers have not, and nobody hears them.
-    pub(super) fn new_coordinator(&self) -> Book {
+    pub(super) fn new_coordinator(&self) -> JobBook {
         self.coordinator.set(self.coordinator.get() + 1);
         self.heard.borrow_mut().clear();
-        Book::default()
+        JobBook::default()
     }
 
-    pub(super) fn crash(&self) -> Book {
+    pub(super) fn crash(&self) -> JobBook {
         self.workers.borrow_mut().clear();
         self.new_coordinator()
     }
@@ -346,15 +325,9 @@ impl World {
     }
 }
 
-impl ChunkHost for World {
-    fn now_us(&self) -> u64 {
-        self.now.get()
-    }
-
+impl Tables<JobKind> for World {
     fn load(&self) -> Result<(Vec<Job>, Vec<Chunk>), Saved> {
-        if self.faulty(Fault::LoadFails) {
-            return Err(Saved);
-        }
+        self.may_fail(Fault::LoadFails)?;
         let (mut jobs, mut chunks) = (Vec::new(), Vec::new());
         for row in self.jobs.borrow().values() {
             let runs = row.chunks.values().any(|chunk| chunk.state == ChunkState::Running);
@@ -378,24 +351,27 @@ impl ChunkHost for World {
     }
 
     fn standing(&self, jobs: &[i64]) -> Result<Vec<Standing>, Saved> {
-        let standing = |id: &i64| match self.jobs.borrow().contains_key(id) {
-            false => Standing::Ended,
-            true if self.waits.get() => Standing::Waits,
-            true => Standing::Acts { owner: *id as u32, superuser: false },
-        };
-        Ok(jobs.iter().map(standing).collect())
+        Ok(self.shared.standing(jobs, |id| self.jobs.borrow().contains_key(&id)))
     }
 
     fn record(&self, entries: &[Entry]) -> Result<Vec<i64>, Saved> {
-        if self.faulty(Fault::RecordFails) {
-            return Err(Saved);
+        self.shared.record(entries, |entry| Some(entry.job()), |entry| self.apply(entry))
+    }
+
+    fn cancel(&self, lease: u64) {
+        if let Some(worker) = self.workers.borrow_mut().iter_mut().find(|worker| worker.lease == lease) {
+            (worker.luck, worker.ends_at) = (Luck::Cancelled, 0);
         }
-        let locked = |entry: &Entry| self.locked.borrow().contains(&entry.job());
-        let numbers = entries.iter().map(|entry| if locked(entry) { LOCKED } else { self.apply(entry) }).collect();
-        if self.faulty(Fault::RecordIsNotHeard) {
-            return Err(Saved);
-        }
-        Ok(numbers)
+    }
+
+    fn outcomes(&self) -> Vec<Outcome> {
+        self.heard.take()
+    }
+}
+
+impl ChunkHost for World {
+    fn now_us(&self) -> u64 {
+        self.now.get()
     }
 
     fn measure(&self, jobs: &[i64]) -> Result<(Measured, Vec<i64>), Saved> {
@@ -404,14 +380,14 @@ impl ChunkHost for World {
     }
 
     fn room(&self, _: Standing, _: usize) -> Result<bool, Saved> {
-        Ok(self.workers.borrow().len() < self.slots.get())
+        Ok(!self.is_full())
     }
 
     fn start(&self, job: &Job, errand: &Errand, owner: Standing) -> Result<Option<u64>, Saved> {
         assert_eq!(owner, Standing::Acts { owner: job.id as u32, superuser: false }, "a chunk acts for its own job's owner");
         let unlucky = self.unlucky.get();
         let mut random = self.random.borrow_mut();
-        if self.workers.borrow().len() >= self.slots.get() || unlucky && random.u32(0..20) == 0 {
+        if self.is_full() || unlucky && random.u32(0..20) == 0 {
             return Ok(None);
         }
         let mut jobs = self.jobs.borrow_mut();
@@ -443,21 +419,10 @@ impl ChunkHost for World {
             3 if unlucky => Luck::Unborn,
             _ => Luck::Good,
         };
-        let lease = self.last_lease.get() + 1;
-        self.last_lease.set(lease);
+        let lease = self.next_lease();
         let takes = keys * self.us_per_key.get() + random.u64(0..1_000);
         let (ends_at, heard_by) = (self.now.get() + takes, self.coordinator.get());
         self.workers.borrow_mut().push(Worker { lease, job: job.id, task, ends_at, luck, heard_by });
         Ok(Some(lease))
-    }
-
-    fn cancel(&self, lease: u64) {
-        if let Some(worker) = self.workers.borrow_mut().iter_mut().find(|worker| worker.lease == lease) {
-            (worker.luck, worker.ends_at) = (Luck::Cancelled, 0);
-        }
-    }
-
-    fn outcomes(&self) -> Vec<Outcome> {
-        self.heard.take()
     }
 }

@@ -81,7 +81,11 @@ impl Runner for Database {
     }
 }
 
+impl crate::definition::part::Store<crate::schedule::part::ScheduleKind> for Database {}
+
 impl crate::schedule::part::ScheduleStore for Database {}
+
+impl crate::definition::part::Store<crate::chunk::part::JobKind> for Database {}
 
 impl crate::chunk::part::ChunkStore for Database {}
 

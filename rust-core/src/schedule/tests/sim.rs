@@ -1,10 +1,11 @@
 //! Schedules in a simulated world: a clock that is set back and forth, tables, workers that take time, fail and die, servers
 //! and coordinators that crash at any moment. Whatever happens, each due time is accounted for exactly once.
 
-use super::super::book::Book;
+use super::super::book::ScheduleBook;
 use super::super::host::*;
 use super::super::spec::{Interval, SECOND_US, Spec};
 use super::world::{Fault, Row, World};
+use crate::definition::part::Book;
 use crate::host::Saved;
 use crate::lease::work::CommandEnd;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,7 +29,7 @@ fn schedule(id: i64, seconds: i64) -> Schedule {
 }
 
 /// Steps until nothing is due for a while; how long is it until the next step?
-fn settle(book: &mut Book, world: &World) {
+fn settle(book: &mut ScheduleBook, world: &World) {
     for _ in 0..1000 {
         match book.step(world) {
             Ok(0) => {}
@@ -85,20 +86,20 @@ fn live(seed: u64) {
         };
         world.schedules.borrow_mut().insert(id, of);
     }
-    let mut book = Book::default();
+    let mut book = ScheduleBook::default();
     for _ in 0..random.u32(20..200) {
         match random.u32(0..40) {
             0 => {
                 // The server, and all that runs with it.
                 world.crash();
-                book = Book::default();
+                book = ScheduleBook::default();
             }
             1 => {
                 // The coordinator alone: the next one waits until its workers have ended, and hears nothing of them.
                 let end = world.workers.borrow().iter().map(|worker| worker.ends_at).max();
                 world.now.set(world.now.get().max(end.unwrap_or(0)));
                 world.workers.borrow_mut().clear();
-                book = Book::default();
+                book = ScheduleBook::default();
             }
             2 => world.now.set(world.now.get() + random.i64(0..100 * SECOND_US)),
             3 => world.now.set(world.now.get() - random.i64(0..30 * SECOND_US)),
@@ -171,7 +172,7 @@ fn live(seed: u64) {
 }
 
 /// Until all runs have ended.
-fn drain(book: &mut Book, world: &World) {
+fn drain(book: &mut ScheduleBook, world: &World) {
     for _ in 0..20_000 {
         let wait = book.step(world).unwrap_or(1000);
         let open = world.rows.borrow().values().any(|row| row.ended.is_none() && !row.skipped);
@@ -198,7 +199,7 @@ fn no_due_time_is_lost_or_fires_twice_whatever_crashes() {
 fn a_due_time_begins_at_once_and_the_next_is_waited_for_exactly() {
     let world = World::new(1);
     world.schedules.borrow_mut().insert(1, schedule(1, 3));
-    let mut book = Book::default();
+    let mut book = ScheduleBook::default();
     assert_eq!(book.step(&world), Ok(3 * SECOND_US as u64));
     world.now.set(3 * SECOND_US - 1);
     assert_eq!(book.step(&world), Ok(1));
@@ -219,7 +220,7 @@ fn the_most_urgent_begin_first_when_workers_are_few() {
     }
     world.now.set(1000 * SECOND_US);
     world.slots.set(1);
-    let mut book = Book::default();
+    let mut book = ScheduleBook::default();
     let mut order = Vec::new();
     while order.len() < 200 {
         let wait = book.step(&world).unwrap();
@@ -245,7 +246,7 @@ fn misfires_are_ruled_upon_as_asked() {
         let of = Schedule { misfire, deadline_us, ..schedule(1, 10) };
         world.schedules.borrow_mut().insert(1, Schedule { next: Some(Due { due: 110 * SECOND_US, at: 110 * SECOND_US }), ..of });
         world.now.set(1005 * SECOND_US);
-        let mut book = Book::default();
+        let mut book = ScheduleBook::default();
         book.step(&world).unwrap();
         let rows: Vec<_> = world.rows.borrow().values().map(|row| (row.due / SECOND_US / 10, row.missed, row.skipped)).collect();
         assert_eq!(rows[..1], expected[..]);
@@ -254,7 +255,7 @@ fn misfires_are_ruled_upon_as_asked() {
     world.schedules.borrow_mut().insert(1, Schedule { misfire: Misfire::All, overlap: Overlap::Allow, ..schedule(1, 10) });
     world.now.set(105 * SECOND_US);
     world.slots.set(0);
-    let mut book = Book::default();
+    let mut book = ScheduleBook::default();
     while book.step(&world).unwrap() == 0 || world.rows.borrow().len() < 10 {}
     assert_eq!(
         world.rows.borrow().values().map(|row| row.due / SECOND_US).collect::<Vec<_>>(),
@@ -269,7 +270,7 @@ fn overlaps_are_ruled_upon_as_asked() {
     {
         let world = World::new(5);
         world.schedules.borrow_mut().insert(1, Schedule { overlap, ..schedule(1, 1) });
-        let mut book = Book::default();
+        let mut book = ScheduleBook::default();
         for due in 1..=3 {
             world.now.set(due * SECOND_US);
             for _ in 0..20 {
@@ -302,7 +303,7 @@ fn what_takes_the_server_with_it_is_given_up() {
     world.schedules.borrow_mut().insert(1, Schedule { spec: at, ..schedule(1, 1) });
     for crash in 0..10 {
         world.now.set((crash + 1) * 10 * SECOND_US);
-        let mut book = Book::default();
+        let mut book = ScheduleBook::default();
         for _ in 0..10 {
             book.step(&world).unwrap();
             world.now.set(world.now.get() + 100_000);
@@ -320,7 +321,7 @@ fn after_the_last_end_and_after_each_start_of_the_server() {
     let after = Spec::After(Interval { months: 0, days: 0, us: 10 * SECOND_US }).stored().into_bytes();
     world.schedules.borrow_mut().insert(1, Schedule { spec: after, next: None, ..schedule(1, 1) });
     world.schedules.borrow_mut().insert(2, Schedule { spec: b"reboot".to_vec(), next: None, last_due: Some(0), ..schedule(2, 1) });
-    let mut book = Book::default();
+    let mut book = ScheduleBook::default();
     let mut ends: Vec<i64> = Vec::new();
     for _ in 0..6000 {
         let before = world.rows.borrow().values().filter(|row| row.ended.is_some()).count();
@@ -335,14 +336,14 @@ fn after_the_last_end_and_after_each_start_of_the_server() {
     assert!(begins.windows(2).all(|pair| pair[1] - pair[0] >= 10 * SECOND_US), "{begins:?}");
     assert!(world.rows.borrow().values().all(|row| row.schedule == 1), "the server was not started since it was set");
     world.crash();
-    let mut book = Book::default();
+    let mut book = ScheduleBook::default();
     for _ in 0..100 {
         settle_once(&mut book, &world);
     }
     assert_eq!(world.rows.borrow().iter().filter(|((_, attempt), row)| row.schedule == 2 && *attempt == 1).count(), 1);
 }
 
-fn settle_once(book: &mut Book, world: &World) {
+fn settle_once(book: &mut ScheduleBook, world: &World) {
     let wait = book.step(world).unwrap();
     world.now.set(world.now.get() + (wait as i64).min(100_000));
 }
@@ -351,7 +352,7 @@ fn settle_once(book: &mut Book, world: &World) {
 fn a_clock_that_was_years_ahead_is_forgotten() {
     let world = World::new(8);
     world.schedules.borrow_mut().insert(1, schedule(1, 60));
-    let mut book = Book::default();
+    let mut book = ScheduleBook::default();
     world.now.set(1_000_000 * SECOND_US);
     settle(&mut book, &world);
     world.now.set(1000 * SECOND_US);
@@ -378,7 +379,7 @@ fn a_run_that_is_taken_back_as_it_begins_leaves_each_other_run_to_its_own_owner(
         };
         world.rows.borrow_mut().insert((id, 1), row);
     }
-    let mut book = Book::default();
+    let mut book = ScheduleBook::default();
     assert!(book.step(&world).is_ok());
     // Its owner has cancelled it, and nobody has been told so yet.
     world.rows.borrow_mut().get_mut(&(1, 1)).unwrap().ended = Some(CommandEnd::Cancelled);
@@ -393,7 +394,7 @@ fn a_schedule_whose_zone_is_no_more_is_never_due_and_keeps_nobody_awake() {
     let world = World::new(8);
     world.schedules.borrow_mut().insert(1, Schedule { zone: b"Gone/With_An_Update".to_vec(), ..schedule(1, 1) });
     world.now.set(5 * SECOND_US);
-    let mut book = Book::default();
+    let mut book = ScheduleBook::default();
     let wait = book.step(&world).unwrap_or(0);
     assert!(wait > SECOND_US as u64 && book.rests() && world.rows.borrow().is_empty());
 }
@@ -404,8 +405,8 @@ fn who_locks_a_schedule_or_its_runs_holds_up_no_other() {
     for id in 1..=2 {
         world.schedules.borrow_mut().insert(id, schedule(id, 1));
     }
-    let mut book = Book::default();
-    let seconds_of_2 = |from: i64, to: i64, book: &mut Book| {
+    let mut book = ScheduleBook::default();
+    let seconds_of_2 = |from: i64, to: i64, book: &mut ScheduleBook| {
         while world.now.get() < to {
             world.workers.borrow_mut().iter_mut().for_each(|worker| (worker.ends_at, worker.end) = (world.now.get(), CommandEnd::Done));
             let wait = book.step(&world).unwrap() as i64;
@@ -439,7 +440,7 @@ fn a_run_that_found_no_worker_does_not_wait_for_a_clock_that_was_set_back() {
         Row { schedule: 1, due: 0, missed: 0, manual: true, begun: false, ended: None, skipped: false, to_cancel: false, not_before: 0 };
     world.rows.borrow_mut().insert((1, 1), row);
     world.slots.set(0);
-    let mut book = Book::default();
+    let mut book = ScheduleBook::default();
     for _ in 0..20 {
         settle_once(&mut book, &world);
     }
@@ -459,7 +460,7 @@ fn an_error_that_keeps_a_run_from_starting_is_the_parts_and_the_run_comes_back()
         Row { schedule: 1, due: 0, missed: 0, manual: true, begun: false, ended: None, skipped: false, to_cancel: false, not_before: 0 };
     world.rows.borrow_mut().insert((1, 1), row);
     world.fault.set(Fault::StartFails);
-    let mut book = Book::default();
+    let mut book = ScheduleBook::default();
     assert!(book.step(&world).is_err(), "else the part would neither pause nor be heard of");
     settle(&mut book, &world);
     assert_eq!(world.rows.borrow()[&(1, 1)].ended, Some(CommandEnd::Done));
@@ -472,7 +473,7 @@ fn what_could_not_be_heard_for_want_of_memory_is_a_lost_run() {
     let row =
         Row { schedule: 1, due: 0, missed: 0, manual: true, begun: false, ended: None, skipped: false, to_cancel: false, not_before: 0 };
     world.rows.borrow_mut().insert((1, 1), row);
-    let mut book = Book::default();
+    let mut book = ScheduleBook::default();
     while world.workers.borrow().is_empty() {
         settle_once(&mut book, &world);
     }

@@ -1,13 +1,18 @@
 //! The simulated world of schedules: tables, workers, a clock, and what may go wrong with each.
 
 use crate::definition::Standing;
+use crate::definition::part::Tables;
+pub(super) use crate::definition::world::Fault;
+use crate::definition::world::SharedWorld;
 use crate::host::Saved;
 use crate::lease::work::CommandEnd;
 use crate::schedule::host::*;
+use crate::schedule::part::ScheduleKind;
 use crate::schedule::spec::SECOND_US;
 use crate::schedule::zone::Fixed;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 
 #[derive(Clone, Debug)]
 pub(super) struct Row {
@@ -33,76 +38,45 @@ pub(super) struct Worker {
     pub(super) unborn: bool,
 }
 
-/// What may go wrong at the next call.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) enum Fault {
-    #[default]
-    None,
-    RecordFails,
-    /// It is written, but nobody hears that.
-    RecordIsNotHeard,
-    LoadFails,
-    StartFails,
-}
-
 pub(super) struct World {
-    pub(super) now: Cell<i64>,
+    shared: SharedWorld<i64, Worker>,
     pub(super) schedules: RefCell<BTreeMap<i64, Schedule>>,
     pub(super) rows: RefCell<BTreeMap<(i64, u32), Row>>,
-    pub(super) workers: RefCell<Vec<Worker>>,
     pub(super) begun: RefCell<BTreeSet<(i64, u32)>>,
     pub(super) last_run: Cell<i64>,
-    pub(super) last_lease: Cell<u64>,
-    pub(super) slots: Cell<usize>,
-    pub(super) fault: Cell<Fault>,
-    pub(super) random: RefCell<fastrand::Rng>,
-    pub(super) waits: Cell<bool>,
-    /// Schedules that somebody's open transaction has locked, and their runs.
-    pub(super) locked: RefCell<BTreeSet<i64>>,
     pub(super) started: Cell<i64>,
+}
+
+impl Deref for World {
+    type Target = SharedWorld<i64, Worker>;
+    fn deref(&self) -> &Self::Target {
+        &self.shared
+    }
 }
 
 impl World {
     pub(super) fn new(seed: u64) -> Self {
         Self {
-            now: Cell::new(0),
+            shared: SharedWorld::new(seed, 0),
             schedules: RefCell::default(),
             rows: RefCell::default(),
-            workers: RefCell::default(),
             begun: RefCell::default(),
             last_run: Cell::new(0),
-            last_lease: Cell::new(0),
-            slots: Cell::new(4),
-            fault: Cell::default(),
-            random: RefCell::new(fastrand::Rng::with_seed(seed)),
-            waits: Cell::new(false),
-            locked: RefCell::default(),
             started: Cell::new(0),
         }
     }
 
-    pub(super) fn one_in(&self, n: u32) -> bool {
-        self.random.borrow_mut().u32(0..n) == 0
-    }
-
-    pub(super) fn faulty(&self, fault: Fault) -> bool {
-        self.fault.get() == fault && {
-            self.fault.set(Fault::None);
-            true
-        }
-    }
-
-    pub(super) fn is_locked(&self, entry: &Record) -> bool {
+    /// The schedule that an entry is about.
+    fn of(&self, entry: &Record) -> Option<i64> {
         let of = |run: i64| self.rows.borrow().get(&(run, 1)).map(|row| row.schedule);
-        let schedule = match *entry {
+        match *entry {
             Record::Fired { schedule, .. } | Record::Moved { schedule, .. } => Some(schedule),
             Record::Begun { run, .. }
             | Record::Runs { run, .. }
             | Record::Unbegun { run, .. }
             | Record::Ended { run, .. }
             | Record::Again { run, .. } => of(run),
-        };
-        schedule.is_some_and(|schedule| self.locked.borrow().contains(&schedule))
+        }
     }
 
     pub(super) fn apply(&self, entry: &Record) -> i64 {
@@ -164,25 +138,9 @@ impl World {
     }
 }
 
-impl ScheduleHost for World {
-    type Zone = Fixed;
-
-    fn timestamp(&self) -> i64 {
-        self.now.get()
-    }
-
-    fn started(&self) -> i64 {
-        self.started.get()
-    }
-
-    fn zone(&self, name: &[u8]) -> Option<Fixed> {
-        (name != b"Gone/With_An_Update").then_some(Fixed(0))
-    }
-
+impl Tables<ScheduleKind> for World {
     fn load(&self) -> Result<(Vec<Schedule>, Vec<Run>), Saved> {
-        if self.faulty(Fault::LoadFails) {
-            return Err(Saved);
-        }
+        self.may_fail(Fault::LoadFails)?;
         let rows = self.rows.borrow();
         let runs = rows.iter().filter(|(_, row)| row.ended.is_none() && !row.skipped).map(|((id, attempt), row)| Run {
             id: *id,
@@ -198,61 +156,11 @@ impl ScheduleHost for World {
     }
 
     fn standing(&self, schedules: &[i64]) -> Result<Vec<Standing>, Saved> {
-        let standing = |id: &i64| if self.waits.get() { Standing::Waits } else { Standing::Acts { owner: *id as u32, superuser: false } };
-        Ok(schedules.iter().map(standing).collect())
+        Ok(self.shared.standing(schedules, |_| true))
     }
 
     fn record(&self, entries: &[Record]) -> Result<Vec<i64>, Saved> {
-        if self.faulty(Fault::RecordFails) {
-            return Err(Saved);
-        }
-        let numbers = entries.iter().map(|entry| if self.is_locked(entry) { LOCKED } else { self.apply(entry) }).collect();
-        if self.faulty(Fault::RecordIsNotHeard) {
-            return Err(Saved);
-        }
-        Ok(numbers)
-    }
-
-    fn room(&self) -> usize {
-        self.slots.get().saturating_sub(self.workers.borrow().len())
-    }
-
-    fn start(&self, run: &Run, owner: Standing) -> Result<Option<u64>, Saved> {
-        assert_eq!(owner, Standing::Acts { owner: run.schedule as u32, superuser: false }, "a run acts for its own schedule's owner");
-        if self.faulty(Fault::StartFails) {
-            return Err(Saved);
-        }
-        if self.workers.borrow().len() >= self.slots.get() || self.one_in(20) {
-            return Ok(None);
-        }
-        let rows = self.rows.borrow();
-        let row = &rows[&(run.id, run.attempt)];
-        assert!(row.begun && row.ended.is_none(), "it is written down before it begins");
-        let unborn = self.one_in(20);
-        assert!(unborn || self.begun.borrow_mut().insert((run.id, run.attempt)), "an attempt begins once");
-        let schedules = self.schedules.borrow();
-        if schedules.get(&row.schedule).is_some_and(|of| of.overlap != Overlap::Allow) {
-            let others = self.workers.borrow().iter().filter(|worker| rows[&(worker.run, worker.attempt)].schedule == row.schedule).count();
-            assert_eq!(others, 0, "runs of one schedule overlap");
-        }
-        self.last_lease.set(self.last_lease.get() + 1);
-        let mut random = self.random.borrow_mut();
-        let end = match random.u32(0..12) {
-            0 => CommandEnd::Failed,
-            1 => CommandEnd::TimedOut,
-            2 => CommandEnd::Lost,
-            _ => CommandEnd::Done,
-        };
-        let takes = random.i64(0..4 * SECOND_US);
-        self.workers.borrow_mut().push(Worker {
-            lease: self.last_lease.get(),
-            run: run.id,
-            attempt: run.attempt,
-            ends_at: self.now.get() + takes,
-            end,
-            unborn,
-        });
-        Ok(Some(self.last_lease.get()))
+        self.shared.record(entries, |entry| self.of(entry), |entry| self.apply(entry))
     }
 
     fn cancel(&self, lease: u64) {
@@ -268,5 +176,54 @@ impl ScheduleHost for World {
         *workers = running;
         let ended: Vec<Worker> = ended;
         ended.into_iter().map(|worker| AttemptEnd { lease: worker.lease, end: (!worker.unborn).then_some(worker.end) }).collect()
+    }
+}
+
+impl ScheduleHost for World {
+    type Zone = Fixed;
+
+    fn timestamp(&self) -> i64 {
+        self.now.get()
+    }
+
+    fn started(&self) -> i64 {
+        self.started.get()
+    }
+
+    fn zone(&self, name: &[u8]) -> Option<Fixed> {
+        (name != b"Gone/With_An_Update").then_some(Fixed(0))
+    }
+
+    fn room(&self) -> usize {
+        self.slots.get().saturating_sub(self.workers.borrow().len())
+    }
+
+    fn start(&self, run: &Run, owner: Standing) -> Result<Option<u64>, Saved> {
+        assert_eq!(owner, Standing::Acts { owner: run.schedule as u32, superuser: false }, "a run acts for its own schedule's owner");
+        self.may_fail(Fault::StartFails)?;
+        if self.is_full() || self.one_in(20) {
+            return Ok(None);
+        }
+        let rows = self.rows.borrow();
+        let row = &rows[&(run.id, run.attempt)];
+        assert!(row.begun && row.ended.is_none(), "it is written down before it begins");
+        let unborn = self.one_in(20);
+        assert!(unborn || self.begun.borrow_mut().insert((run.id, run.attempt)), "an attempt begins once");
+        let schedules = self.schedules.borrow();
+        if schedules.get(&row.schedule).is_some_and(|of| of.overlap != Overlap::Allow) {
+            let others = self.workers.borrow().iter().filter(|worker| rows[&(worker.run, worker.attempt)].schedule == row.schedule).count();
+            assert_eq!(others, 0, "runs of one schedule overlap");
+        }
+        let lease = self.next_lease();
+        let mut random = self.random.borrow_mut();
+        let end = match random.u32(0..12) {
+            0 => CommandEnd::Failed,
+            1 => CommandEnd::TimedOut,
+            2 => CommandEnd::Lost,
+            _ => CommandEnd::Done,
+        };
+        let takes = random.i64(0..4 * SECOND_US);
+        self.workers.borrow_mut().push(Worker { lease, run: run.id, attempt: run.attempt, ends_at: self.now.get() + takes, end, unborn });
+        Ok(Some(lease))
     }
 }

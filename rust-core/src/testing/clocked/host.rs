@@ -171,20 +171,24 @@ impl Runner for World {
 }
 
 /// There are none, which is found at each look.
-impl crate::schedule::part::ScheduleStore for World {
+impl crate::definition::part::Store<crate::schedule::part::ScheduleKind> for World {
     fn load(&self) -> Result<(Vec<crate::schedule::host::Schedule>, Vec<crate::schedule::host::Run>), Saved> {
         *self.set().calls.entry("schedules").or_default() += 1;
         Ok((Vec::new(), Vec::new()))
     }
 }
 
+impl crate::schedule::part::ScheduleStore for World {}
+
 /// The same.
-impl crate::chunk::part::ChunkStore for World {
+impl crate::definition::part::Store<crate::chunk::part::JobKind> for World {
     fn load(&self) -> Result<(Vec<crate::chunk::host::Job>, Vec<crate::chunk::host::Chunk>), Saved> {
         *self.set().calls.entry("jobs").or_default() += 1;
         Ok((Vec::new(), Vec::new()))
     }
 }
+
+impl crate::chunk::part::ChunkStore for World {}
 
 impl EventStore for World {
     fn handlers(&self) -> Result<Vec<Spec>, Saved> {

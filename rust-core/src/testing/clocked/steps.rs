@@ -252,7 +252,11 @@ impl Runner for Bulk {
     }
 }
 
+impl crate::definition::part::Store<crate::schedule::part::ScheduleKind> for Bulk {}
+
 impl crate::schedule::part::ScheduleStore for Bulk {}
+
+impl crate::definition::part::Store<crate::chunk::part::JobKind> for Bulk {}
 
 impl crate::chunk::part::ChunkStore for Bulk {}
 
