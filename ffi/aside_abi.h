@@ -675,7 +675,10 @@ typedef struct aside_handler_spec
 	uint32_t	ordered;
 	uint32_t	durable;
 	uint32_t	paused;
+	uint32_t	key_concurrency;	/* 0: no limit */
+	uint32_t	rate_limit;		/* the same */
 	uint32_t	reserved;
+	int64_t		rate_period_us;
 	int64_t		backoff_us;
 	int64_t		cap_us;
 	int64_t		since;
@@ -684,6 +687,15 @@ typedef struct aside_handler_spec
 	const aside_former *former;
 	size_t		nformer;
 } aside_handler_spec;
+
+/* What a handler with a rate has begun, so long ago. */
+typedef struct aside_started
+{
+	uint32_t	handler;
+	uint32_t	reserved;
+	uint64_t	ago_us;
+	uint64_t	count;
+} aside_started;
 
 /* What becomes of a definition, such as a handler, just now. */
 typedef enum aside_standing_state
@@ -882,6 +894,8 @@ typedef struct aside_event_host
 	uint32_t	abi_version;
 	uint32_t	reserved;
 	aside_status (*handlers) (const aside_handler_spec **specs, size_t *count);
+	/* Within the periods of their rates. */
+	aside_status (*started) (const aside_started **started, size_t *count);
 	/* Of these handlers, by id and name: may they run, and as whom? */
 	aside_status (*standing) (const aside_handler_spec *handlers, size_t count, aside_standing *out);
 	/*

@@ -69,6 +69,9 @@ fill_handler(void *out, int row)
 	spec->since = aside_number_at(row, 12);
 	spec->name = aside_lend_text(row, 13);
 	spec->channel = aside_lend_text(row, 14);
+	spec->rate_limit = aside_number_at(row, 15);
+	spec->rate_period_us = aside_number_at(row, 16);
+	spec->key_concurrency = aside_number_at(row, 17);
 }
 
 static const AsideRead read_handlers = {
@@ -78,7 +81,8 @@ static const AsideRead read_handlers = {
 	"max_attempts::int8, coalesce(least(ceil(extract(epoch FROM timeout) * 1000), 2147483647), 0)::int8, "
 	"ordered::int::int8, durable::int::int8, paused::int::int8, "
 	"least(extract(epoch FROM backoff) * 1000000, 1e18)::int8, "
-	"least(extract(epoch FROM backoff_cap) * 1000000, 1e18)::int8, since, name, channel "
+	"least(extract(epoch FROM backoff_cap) * 1000000, 1e18)::int8, since, name, channel, coalesce(rate_limit, 0)::int8, "
+	"least(ceil(extract(epoch FROM rate_period) * 1000000), 1e18)::int8, coalesce(key_concurrency, 0)::int8 "
 	"FROM aside.event_handler WHERE NOT inert ORDER BY id",
 };
 
@@ -96,6 +100,39 @@ host_handlers(const aside_handler_spec **specs, size_t *count)
 		all = aside_read_rows(&read_handlers, count);
 		lend_former(all, *count);
 		*specs = all;
+		aside_end_work();
+	}
+	ASIDE_END_TRY();
+	aside_drop_work(status);
+	return status;
+}
+
+static void
+fill_started(void *out, int row)
+{
+	aside_started *started = out;
+
+	started->handler = aside_number_at(row, 1);
+	started->ago_us = aside_number_at(row, 2);
+	started->count = aside_number_at(row, 3);
+}
+
+static const AsideRead read_started = {
+	.size = sizeof(aside_started),
+	.fill = fill_started,
+	.query = "SELECT s.handler, greatest(extract(epoch FROM clock_timestamp() - s.at) * 1000000, 0)::int8, s.count FROM aside.event_starts() s",
+};
+
+/* What handlers with a rate have begun lately. */
+static aside_status
+host_started(const aside_started **started, size_t *count)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		aside_begin_work();
+		*started = aside_read_rows(&read_started, count);
 		aside_end_work();
 	}
 	ASIDE_END_TRY();
@@ -150,6 +187,7 @@ aside_get_event_host(void)
 	static aside_event_host host = {
 		.abi_version = ASIDE_ABI_VERSION,
 		.handlers = host_handlers,
+		.started = host_started,
 		.standing = host_standing,
 		.fetch = aside_event_fetch,
 		.refetch = aside_event_refetch,

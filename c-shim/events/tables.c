@@ -128,7 +128,7 @@ aside_event_truncate(uint32_t partition, const aside_unseen *unseen, bool *done)
 			aside_run_query(psprintf("DELETE FROM aside.event_unique u USING aside.event_%u e WHERE u.event = e.id "
 							   "AND e.command IS DISTINCT FROM 'moved'", partition), 0, NULL, NULL, NULL, SPI_OK_DELETE);
 			keep_errors(partition);
-			aside_run_query(psprintf("SELECT aside.event_keep_history(%u)", partition), 0, NULL, NULL, NULL, SPI_OK_SELECT);
+			aside_run_query(psprintf("SELECT aside.event_keep_history(%u), aside.event_keep_starts(%u)", partition, partition), 0, NULL, NULL, NULL, SPI_OK_SELECT);
 			aside_run_query(psprintf("SELECT aside.event_truncate('event_%u'), aside.event_truncate('event_log_%u')",
 									 partition, partition), 0, NULL, NULL, NULL, SPI_OK_SELECT);
 			*done = true;

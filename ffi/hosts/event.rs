@@ -8,6 +8,7 @@ use crate::hosts::world::{done, no_memory};
 use aside_core::async_event::EventStore;
 use aside_core::async_event::complaints::Complaint;
 use aside_core::async_event::host::Ask;
+use aside_core::async_event::rate::Started;
 use aside_core::async_event::spec::{Command, Committed, EventPlace, Fetched, Former, Known, LogEntry, Notification, Spec};
 use aside_core::caller::process::CallerState;
 use aside_core::coordinator::host::{Host, Line, Lost};
@@ -206,6 +207,9 @@ impl Runner for Events<'_> {
     fn recall(&self, lease: u64, keep: usize) -> Option<usize> {
         self.leases.recall(self.area, lease, keep)
     }
+    fn begun(&self, lease: u64) -> Option<usize> {
+        self.leases.begun(self.area, lease)
+    }
     fn cancel(&self, lease: u64) -> bool {
         self.leases.cancel(&self.h, self.area, lease)
     }
@@ -247,12 +251,23 @@ impl EventStore for Events<'_> {
                 ordered: s.ordered != 0,
                 durable: s.durable != 0,
                 paused: s.paused != 0,
+                rate_limit: s.rate_limit,
+                rate_period_us: s.rate_period_us,
+                key_concurrency: s.key_concurrency,
                 since: s.since,
                 former: formers(s)?,
                 version: u64::from(s.version),
             })
         };
         memory::try_collect(specs.iter().map(spec), WHAT).map_err(|no| self.no_memory(no))
+    }
+    fn started(&self) -> Result<Vec<Started>, Saved> {
+        let (mut data, mut count) = (std::ptr::null(), 0);
+        done(host_call!(self.t, started(&mut data, &mut count)))?;
+        // SAFETY: on ASIDE_OK the shim lends the array until its next call.
+        let lent: &[aside_started] = unsafe { slice(data, count) };
+        let started = lent.iter().map(|s| Started { handler: s.handler, ago_us: s.ago_us, count: s.count as usize });
+        memory::collect(started, WHAT).map_err(|no| self.no_memory(no))
     }
     fn standing(&self, handlers: &[&Spec]) -> Result<Vec<Standing>, Saved> {
         let asked = |spec: &&Spec| aside_handler_spec {

@@ -78,6 +78,20 @@ SELECT * FROM alarm;
 SELECT async_event_off('alarms'), async_event_off('alarming');
 DROP TABLE alarm;
 
+-- Limit: so many in a period
+SELECT async_event_on('call', 'ship(aside.event)', rate_limit => 2, rate_period => '1 hour');
+SELECT count(async_event_emit('call', '{"customer": "erin"}')) FROM generate_series(1, 5);
+SELECT async_event_alter('call', rate_limit => 4);            -- 0: no limit any more
+CALL until('(SELECT count(*) FROM parcel WHERE customer = ''erin'') = 4');
+SELECT state, count(*) FROM aside.events WHERE handler = 'call' GROUP BY state ORDER BY state;
+SELECT async_event_off('call');
+
+-- Limit: so many of a key
+SELECT async_event_on('mail', 'ship(aside.event)', concurrency => 8, key_concurrency => 2);
+SELECT async_event_emit('mail', '{"customer": "frank"}', key => 'frank');
+CALL until('EXISTS (SELECT FROM parcel WHERE customer = ''frank'')');
+SELECT async_event_off('mail');
+
 -- Change
 CREATE FUNCTION ship_all(e aside.event[]) RETURNS void LANGUAGE sql AS $$
     INSERT INTO parcel SELECT payload ->> 'customer', attempt FROM unnest(e) $$;

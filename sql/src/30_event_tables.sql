@@ -41,6 +41,9 @@ CREATE TABLE aside.event_handler (
     history interval,
     version int NOT NULL DEFAULT 1,
     created timestamptz NOT NULL DEFAULT now(),
+    rate_limit int CHECK (rate_limit > 0),
+    rate_period interval NOT NULL DEFAULT '1 second' CHECK (rate_period > interval '0'),
+    key_concurrency int CHECK (key_concurrency > 0),
     CHECK ((form = 'c') = (command IS NOT NULL) AND (form = 'c') = (handler IS NULL)),
     CHECK (channel <> '' AND concurrency > 0 AND batch_size > 0 AND max_attempts > 0),
     CHECK (backoff >= interval '0' AND backoff_cap >= interval '0' AND timeout > interval '0')
@@ -53,6 +56,8 @@ COMMENT ON COLUMN aside.event_handler.function_owner IS 'Owner of the function w
 COMMENT ON COLUMN aside.event_handler.since IS 'Events of the channel with higher ids are for the handler.';
 COMMENT ON COLUMN aside.event_handler.former IS
     'Channels that the handler had before: their events with ids above "since", up to "until", are for it too. NULL for "until": all, until the coordinator knows of the change. Column "seen" is the transaction before which the last of them was emitted.';
+COMMENT ON COLUMN aside.event_handler.rate_limit IS 'Number of events that the handler may begin in any "rate_period".';
+COMMENT ON COLUMN aside.event_handler.key_concurrency IS 'Number of events of one key that the handler may run at a time.';
 COMMENT ON COLUMN aside.event_handler.history IS 'How long events that have ended stay readable.';
 COMMENT ON TABLE aside.event_handler IS 'Handlers of events, made by async_event_on. The view aside.handlers shows them.';
 CREATE TABLE aside.event_control (partition int NOT NULL);
@@ -180,6 +185,14 @@ CREATE INDEX event_past_id ON aside.event_past (id);
 CREATE INDEX event_past_ended ON aside.event_past (handler, ended);
 COMMENT ON TABLE aside.event_past IS 'Events that have ended, of handlers that keep a history. They come here when their partition is emptied.';
 COMMENT ON COLUMN aside.event_past.emitted_by IS 'Name of the role that emitted the event. NULL for a notification.';
+CREATE TABLE aside.event_started (
+    handler bigint NOT NULL,
+    at timestamptz NOT NULL,
+    count bigint NOT NULL
+);
+ALTER TABLE aside.event_started REPLICA IDENTITY FULL;
+COMMENT ON TABLE aside.event_started IS
+    'How many events handlers with a rate have begun, and when, from logs that have been emptied since: for a coordinator that starts.';
 COMMENT ON SEQUENCE aside.event_id IS 'Gives each event its number, and each handler the number that its events are above.';
 COMMENT ON SEQUENCE aside.event_handler_id_seq IS 'Gives each handler its number.';
 SELECT pg_catalog.pg_extension_config_dump('aside.event_id', '');

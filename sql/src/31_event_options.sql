@@ -30,6 +30,11 @@ BEGIN
         ['backoff_cap', wanted.backoff_cap::text, (wanted.backoff_cap >= interval '0')::text, 'zero or longer'],
         ['timeout', wanted.timeout::text, (wanted.timeout IS NULL OR wanted.timeout > interval '0')::text, 'longer than zero, or null for no timeout'],
         ['history', wanted.history::text, (wanted.history IS NULL OR wanted.history > interval '0')::text, 'longer than zero, or null for no history'],
+        ['rate_limit', wanted.rate_limit::text, (wanted.rate_limit IS NULL OR wanted.rate_limit >= 1)::text, 'at least 1, or null for no limit'],
+        ['rate_period', wanted.rate_period::text, (wanted.rate_period > interval '0')::text, 'longer than zero'],
+        ['key_concurrency', wanted.key_concurrency::text, (wanted.key_concurrency IS NULL OR wanted.key_concurrency >= 1)::text, 'at least 1, or null for no limit'],
+        ['key_concurrency', wanted.key_concurrency::text, (wanted.key_concurrency IS NULL OR wanted.key_concurrency = 1 OR NOT coalesce(wanted.ordered, false))::text,
+            'null or 1 for an ordered handler'],
         ['ordered', wanted.ordered::text, (wanted.ordered IS NOT NULL)::text, 'true or false'],
         ['durable', wanted.durable::text, (wanted.durable IS NOT NULL)::text, 'true or false']]);
 END $$;
@@ -158,7 +163,8 @@ BEGIN
     UPDATE aside.event_handler h SET name = wanted.name, channel = wanted.channel, since = wanted.since, former = wanted.former,
         concurrency = wanted.concurrency, batch_size = wanted.batch_size, max_attempts = wanted.max_attempts, backoff = wanted.backoff,
         backoff_cap = wanted.backoff_cap, timeout = wanted.timeout, ordered = wanted.ordered, durable = wanted.durable,
-        history = wanted.history, version = h.version + 1
+        history = wanted.history, rate_limit = wanted.rate_limit, rate_period = wanted.rate_period, key_concurrency = wanted.key_concurrency,
+        version = h.version + 1
         WHERE h.id = was.id;
     IF new_owner IS NOT NULL THEN
         -- Its row may have the name of an earlier owner; that is no change of its owner.

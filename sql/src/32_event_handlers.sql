@@ -40,7 +40,7 @@ COMMENT ON FUNCTION aside.event_handlers_settle() IS 'Makes the table of handler
 
 CREATE FUNCTION aside.async_event_on(caller oid, channel text, handler regprocedure, command text, name text, concurrency int,
     batch_size int, max_attempts int, backoff interval, backoff_cap interval, timeout interval, ordered boolean, durable boolean,
-    replace boolean, history interval, since timestamptz) RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+    replace boolean, history interval, since timestamptz, rate_limit int, rate_period interval, key_concurrency int) RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     found aside.event_handler;
     wanted aside.event_handler;
@@ -65,6 +65,9 @@ BEGIN
         wanted.ordered := ordered;
         wanted.durable := durable;
         wanted.history := history;
+        wanted.rate_limit := rate_limit;
+        wanted.rate_period := rate_period;
+        wanted.key_concurrency := key_concurrency;
         PERFORM aside.event_check_options(wanted, handler, command);
         IF found.id IS NOT NULL THEN
             PERFORM aside.event_handler_change(found, aside.event_with_function(wanted, handler, command,
@@ -78,10 +81,11 @@ BEGIN
         wanted.id := aside.definition_number('handler', wanted.name);
         BEGIN
             INSERT INTO aside.event_handler (id, name, channel, owner, handler, command, form, concurrency, batch_size, max_attempts,
-                backoff, backoff_cap, timeout, ordered, durable, history, since) OVERRIDING SYSTEM VALUE
+                backoff, backoff_cap, timeout, ordered, durable, history, since, rate_limit, rate_period, key_concurrency) OVERRIDING SYSTEM VALUE
             VALUES (wanted.id, wanted.name, wanted.channel, pg_get_userbyid(caller), wanted.handler, wanted.command, wanted.form,
                 wanted.concurrency, wanted.batch_size, wanted.max_attempts, wanted.backoff, wanted.backoff_cap, wanted.timeout,
-                wanted.ordered, wanted.durable, wanted.history, aside.event_since(wanted.channel, since));
+                wanted.ordered, wanted.durable, wanted.history, aside.event_since(wanted.channel, since), wanted.rate_limit, wanted.rate_period,
+                wanted.key_concurrency);
             RETURN wanted.name;
         EXCEPTION WHEN unique_violation THEN
             -- Somebody else has made it meanwhile, and committed.
@@ -95,7 +99,7 @@ END $$;
 
 CREATE FUNCTION aside.async_event_alter(caller oid, name text, channel text, handler regprocedure, command text, concurrency int,
     batch_size int, max_attempts int, backoff interval, backoff_cap interval, timeout interval, ordered boolean, durable boolean,
-    owner regrole, new_name text, history interval) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+    owner regrole, new_name text, history interval, rate_limit int, rate_period interval, key_concurrency int) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     found aside.event_handler := aside.event_handler_of(caller, name);
     wanted aside.event_handler := found;
@@ -111,6 +115,9 @@ BEGIN
     wanted.backoff_cap := coalesce(backoff_cap, found.backoff_cap);
     wanted.timeout := CASE WHEN timeout = interval '0' THEN NULL ELSE coalesce(timeout, found.timeout) END;
     wanted.history := CASE WHEN history = interval '0' THEN NULL ELSE coalesce(history, found.history) END;
+    wanted.rate_limit := CASE WHEN rate_limit = 0 THEN NULL ELSE coalesce(rate_limit, found.rate_limit) END;
+    wanted.rate_period := coalesce(rate_period, found.rate_period);
+    wanted.key_concurrency := CASE WHEN key_concurrency = 0 THEN NULL ELSE coalesce(key_concurrency, found.key_concurrency) END;
     wanted.ordered := coalesce(ordered, found.ordered);
     wanted.durable := coalesce(durable, found.durable);
     IF handler IS NULL AND command IS NULL THEN
@@ -169,9 +176,9 @@ BEGIN
     RETURN found.paused;
 END $$;
 
-COMMENT ON FUNCTION aside.async_event_on(oid, text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean, boolean, interval, timestamptz) IS
+COMMENT ON FUNCTION aside.async_event_on(oid, text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean, boolean, interval, timestamptz, int, interval, int) IS
     'Does the work of async_event_on for the role given first.';
-COMMENT ON FUNCTION aside.async_event_alter(oid, text, text, regprocedure, text, int, int, int, interval, interval, interval, boolean, boolean, regrole, text, interval) IS
+COMMENT ON FUNCTION aside.async_event_alter(oid, text, text, regprocedure, text, int, int, int, interval, interval, interval, boolean, boolean, regrole, text, interval, int, interval, int) IS
     'Does the work of async_event_alter for the role given first.';
 COMMENT ON FUNCTION aside.async_event_off(oid, text) IS 'Does the work of async_event_off for the role given first.';
 COMMENT ON FUNCTION aside.async_event_pause(oid, text) IS 'Does the work of async_event_pause for the role given first.';
@@ -180,12 +187,14 @@ COMMENT ON FUNCTION aside.async_event_resume(oid, text) IS 'Does the work of asy
 CREATE FUNCTION async_event_on(channel text, handler regprocedure DEFAULT NULL, command text DEFAULT NULL, name text DEFAULT NULL,
     concurrency int DEFAULT 1, batch_size int DEFAULT 1, max_attempts int DEFAULT 5, backoff interval DEFAULT '1 second',
     backoff_cap interval DEFAULT '1 hour', timeout interval DEFAULT NULL, ordered boolean DEFAULT false, durable boolean DEFAULT false,
-    replace boolean DEFAULT false, history interval DEFAULT NULL, since timestamptz DEFAULT NULL)
+    replace boolean DEFAULT false, history interval DEFAULT NULL, since timestamptz DEFAULT NULL, rate_limit int DEFAULT NULL,
+    rate_period interval DEFAULT '1 second', key_concurrency int DEFAULT NULL)
 RETURNS text LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
 CREATE FUNCTION async_event_alter(name text, channel text DEFAULT NULL, handler regprocedure DEFAULT NULL, command text DEFAULT NULL,
     concurrency int DEFAULT NULL, batch_size int DEFAULT NULL, max_attempts int DEFAULT NULL, backoff interval DEFAULT NULL,
     backoff_cap interval DEFAULT NULL, timeout interval DEFAULT NULL, ordered boolean DEFAULT NULL, durable boolean DEFAULT NULL,
-    owner regrole DEFAULT NULL, new_name text DEFAULT NULL, history interval DEFAULT NULL)
+    owner regrole DEFAULT NULL, new_name text DEFAULT NULL, history interval DEFAULT NULL, rate_limit int DEFAULT NULL,
+    rate_period interval DEFAULT NULL, key_concurrency int DEFAULT NULL)
 RETURNS boolean LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
 CREATE FUNCTION async_event_off(name text) RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
@@ -194,17 +203,17 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
 CREATE FUNCTION async_event_resume(name text) RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
 
-COMMENT ON FUNCTION async_event_on(text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean, boolean, interval, timestamptz) IS
+COMMENT ON FUNCTION async_event_on(text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean, boolean, interval, timestamptz, int, interval, int) IS
     'Creates a handler: the server runs the function or command, as the current role, for each event of the channel and each NOTIFY on it. Returns the handler''s name. A name that is taken raises 42710; with replace, that handler gets these options, and keeps its owner and its events.';
-COMMENT ON FUNCTION async_event_alter(text, text, regprocedure, text, int, int, int, interval, interval, interval, boolean, boolean, regrole, text, interval) IS
-    'Changes options of a handler, its owner or its name. NULL means unchanged; a timeout or a history of zero means none. Waiting events, attempts and order stay. Returns false if nothing was changed.';
+COMMENT ON FUNCTION async_event_alter(text, text, regprocedure, text, int, int, int, interval, interval, interval, boolean, boolean, regrole, text, interval, int, interval, int) IS
+    'Changes options of a handler, its owner or its name. NULL means unchanged; zero for a timeout, a history, a rate_limit or a key_concurrency means none. Waiting events, attempts and order stay. Returns false if nothing was changed.';
 COMMENT ON FUNCTION async_event_off(text) IS
     'Ends a handler. Drops the events that wait for it, and its dead events. Raises 42704 if there is no such handler.';
 COMMENT ON FUNCTION async_event_pause(text) IS 'Pauses a handler: no event begins for it any more. Returns false if it was already paused.';
 COMMENT ON FUNCTION async_event_resume(text) IS 'Resumes a paused handler. Returns false if it was not paused.';
 
 GRANT EXECUTE ON FUNCTION
-    async_event_on(text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean, boolean, interval, timestamptz),
-    async_event_alter(text, text, regprocedure, text, int, int, int, interval, interval, interval, boolean, boolean, regrole, text, interval),
+    async_event_on(text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean, boolean, interval, timestamptz, int, interval, int),
+    async_event_alter(text, text, regprocedure, text, int, int, int, interval, interval, interval, boolean, boolean, regrole, text, interval, int, interval, int),
     async_event_off(text), async_event_pause(text), async_event_resume(text)
 TO aside_user;

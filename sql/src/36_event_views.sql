@@ -10,7 +10,8 @@ CREATE VIEW aside.handlers AS
                  WHERE p.prokind = 'f' AND p.pronargs = 1 AND p.proargtypes[0] OPERATOR(pg_catalog.=) CASE h.form WHEN 'e' THEN 'aside.event'::regtype
                      WHEN 'a' THEN 'aside.event[]'::regtype WHEN 'j' THEN 'jsonb'::regtype ELSE 'text'::regtype END
                  AND pg_catalog.strpos(h.handler, pg_catalog.format('%I.%I(', n.nspname, p.proname)) = 1) END AS exists,
-        aside.definition_reason(h.inert, h.owner, h.role) AS reason
+        aside.definition_reason(h.inert, h.owner, h.role) AS reason,
+        h.rate_limit, CASE WHEN h.rate_limit IS NOT NULL THEN h.rate_period END AS rate_period, h.key_concurrency
     FROM aside.event_handlers h;
 CREATE VIEW aside.events WITH (security_barrier) AS
     SELECT s.id, s.channel, s.payload, s.key, s.priority, s.run_at, s.unique_key, s.headers, s.emitted,
@@ -109,6 +110,9 @@ COMMENT ON COLUMN aside.handlers.paused IS 'True if async_event_pause has paused
 COMMENT ON COLUMN aside.handlers.created IS 'Time when the handler was defined.';
 COMMENT ON COLUMN aside.handlers.exists IS 'True if the function exists. NULL for a command.';
 COMMENT ON COLUMN aside.handlers.reason IS 'Why the handler cannot run now. NULL if it can.';
+COMMENT ON COLUMN aside.handlers.rate_limit IS 'Number of events that the handler may begin in any rate_period. NULL if there is no limit.';
+COMMENT ON COLUMN aside.handlers.rate_period IS 'Time in which rate_limit events may begin.';
+COMMENT ON COLUMN aside.handlers.key_concurrency IS 'Number of events of one key that the handler may run at a time. NULL if there is no limit.';
 COMMENT ON VIEW aside.events IS 'Events, each with its state for each handler: waiting, delayed, running, retrying, done, dead, cancelled, or expired. An event is shown until its partition is emptied.';
 COMMENT ON COLUMN aside.events.id IS 'Number of the event, as async_event_emit returned it.';
 COMMENT ON COLUMN aside.events.channel IS 'Channel that the event was emitted to.';

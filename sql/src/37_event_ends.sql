@@ -21,6 +21,33 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION aside.event_keep_history(int) IS 'Keeps the history of events of a partition, and forgets what is older than its handler says.';
 
+-- What was begun within the period of a handler's rate is of account after the log is gone.
+CREATE FUNCTION aside.event_starts_in(partition int) RETURNS SETOF aside.event_started LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+SET enable_nestloop = off AS $$
+BEGIN
+    RETURN QUERY EXECUTE format('SELECT h.id, max(l.at), sum(CASE l.kind WHEN ''a'' THEN 1 ELSE -1 END)::bigint
+        FROM aside.event_handler h JOIN aside.event_log_%1$s l ON l.handler = h.id, unnest(l.events) ev
+            JOIN aside.event_%1$s e ON e.id = ev AND e.command IS DISTINCT FROM ''moved''
+        WHERE h.rate_limit IS NOT NULL AND l.kind IN (''a'', ''w'') AND l.at > clock_timestamp() - h.rate_period
+        GROUP BY h.id, floor(extract(epoch FROM l.at) * 256 / extract(epoch FROM h.rate_period))
+        HAVING sum(CASE l.kind WHEN ''a'' THEN 1 ELSE -1 END) > 0', partition);
+END $$;
+COMMENT ON FUNCTION aside.event_starts_in(int) IS 'Returns what handlers with a rate have begun within its period, as a partition''s log says.';
+CREATE FUNCTION aside.event_starts() RETURNS SETOF aside.event_started LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    SELECT s.* FROM generate_series(0, 2) p, aside.event_starts_in(p) s
+    UNION ALL SELECT s.* FROM aside.event_started s JOIN aside.event_handler h ON h.id = s.handler
+        WHERE h.rate_limit IS NOT NULL AND s.at > clock_timestamp() - h.rate_period $$;
+COMMENT ON FUNCTION aside.event_starts() IS 'Returns what handlers with a rate have begun within its period.';
+CREATE FUNCTION aside.event_keep_starts(partition int) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    DELETE FROM aside.event_started s WHERE NOT EXISTS (SELECT FROM aside.event_handler h
+        WHERE h.id = s.handler AND h.rate_limit IS NOT NULL AND s.at > clock_timestamp() - h.rate_period);
+    IF EXISTS (SELECT FROM aside.event_handler h WHERE h.rate_limit IS NOT NULL) THEN
+        INSERT INTO aside.event_started SELECT * FROM aside.event_starts_in(partition);
+    END IF;
+END $$;
+COMMENT ON FUNCTION aside.event_keep_starts(int) IS 'Keeps what is of account for the rates of handlers, from a partition that is about to be emptied.';
+
 -- Each handler of the channel whose owner may know of it is told, for itself. What fails on this channel is told nobody.
 CREATE FUNCTION aside.tell_failed(of_role oid, depth int, told jsonb) RETURNS int LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

@@ -92,6 +92,8 @@ unsafe extern "C" fn handlers(specs: *mut *const aside_handler_spec, count: *mut
             batch_size: 1,
             max_attempts: 3,
             durable: 1,
+            rate_limit: 1_000_000,
+            rate_period_us: 1_000,
             backoff_us: 1_000,
             cap_us: 1_000,
             name: lend(b"h"),
@@ -185,6 +187,12 @@ unsafe extern "C" fn compact_keys() -> aside_status::Type {
 }
 unsafe extern "C" fn size(_: u32) -> u64 {
     1 << 30
+}
+
+unsafe extern "C" fn begun_before(started: *mut *const aside_started, count: *mut usize) -> aside_status::Type {
+    let two = aside_started { handler: 1, ago_us: 1_000_000, count: 2, ..Default::default() };
+    // SAFETY: writable.
+    step("started", |_| unsafe { (*started, *count) = (one(two), 1) })
 }
 
 unsafe extern "C" fn started() -> i64 {
@@ -313,6 +321,7 @@ fn event_host() -> aside_event_host {
         abi_version: ASIDE_ABI_VERSION,
         reserved: 0,
         handlers: Some(handlers),
+        started: Some(begun_before),
         standing: Some(standing),
         fetch: Some(fetch),
         refetch: Some(refetch),
@@ -411,7 +420,7 @@ fn live(fault: Fault) -> bool {
 #[test]
 fn whichever_call_of_the_shim_fails_the_coordinator_goes_on_and_nothing_is_done_twice() {
     test(|| {
-        let events = ["hear", "handlers", "standing", "fetch", "record", "listen", "spill", "places", "rotate", "truncate"];
+        let events = ["hear", "handlers", "started", "standing", "fetch", "record", "listen", "spill", "places", "rotate", "truncate"];
         let schedules = ["load", "schedules: standing", "schedules: record", "command", "jobs: load"];
         for name in events.into_iter().chain(schedules) {
             for after in [false, true] {

@@ -7,6 +7,8 @@ use super::item::{Item, Solo, key_of};
 use super::ledger::Ledger;
 use super::notes::Notes;
 use super::queue::Queue;
+use super::rate::Rate;
+use super::recall::events_of;
 use super::spec::{Batch, Fetched, Known, LogEntry, Spec, Work};
 use super::stats::Tally;
 use super::width::Width;
@@ -35,6 +37,8 @@ pub(super) struct Handler {
     pub held_until: Option<u64>,
     /// What its runs leave to calls of their own.
     pub width: Width,
+    /// How often it begins events.
+    pub rate: Rate,
     /// It is there only for the leases that run.
     pub removed: bool,
     /// The last lease was one of notifications.
@@ -54,6 +58,7 @@ impl Handler {
             refusals: 0,
             held_until: None,
             width: Width::default(),
+            rate: Rate::default(),
             barred: false,
             removed: false,
             notes_last: false,
@@ -63,7 +68,8 @@ impl Handler {
     }
 
     pub fn define(&mut self, spec: Spec, now: i64) {
-        self.queue.set_ordered(spec.ordered, now);
+        self.queue.set_rules(spec.ordered, spec.key_concurrency, now);
+        self.rate.define(&spec);
         if spec.ordered && !self.spec.ordered {
             (0..self.notes.leases).for_each(|_| self.queue.occupy(key_of(None)));
         }
@@ -194,7 +200,8 @@ impl Handler {
     }
 
     fn could_run(&self) -> bool {
-        !self.removed && !self.spec.paused && self.held_until.is_none() && self.leases < self.spec.concurrency.min(self.width.most())
+        let open = !self.removed && !self.spec.paused && self.held_until.is_none() && self.rate.room() > 0;
+        open && self.leases < self.spec.concurrency.min(self.width.most())
     }
 
     fn can_run(&self) -> bool {
@@ -221,11 +228,16 @@ impl Handler {
 
     /// The share of one lease of all that waits: others may have room for the rest.
     fn share(&self, waiting: usize) -> usize {
-        waiting.div_ceil(self.spec.concurrency.max(1) as usize).min(self.chunk)
+        waiting.div_ceil(self.spec.concurrency.max(1) as usize).min(self.chunk).min(self.rate.room())
     }
 
     fn notes_may_run(&self) -> bool {
         !self.notes.waiting.is_empty() && !self.queue.occupied(key_of(None))
+    }
+
+    /// There is something that it has not been given to workers.
+    pub fn has_some(&self) -> bool {
+        !self.removed && !self.spec.paused && !self.barred && (!self.notes.waiting.is_empty() || self.queue.len() > self.queue.running())
     }
 
     /// There is something that would start now, if its owner may act.
@@ -252,7 +264,7 @@ impl Handler {
             self.notes.take(self.share(self.notes.waiting.len()))
         } else {
             let full = self.spec.batch_size.max(1) as usize;
-            self.queue.take(self.share(self.queue.to_share()).max(full), full, now)
+            self.queue.take(self.share(self.queue.to_share()).max(full.min(self.rate.room())), full, now)
         };
         if batches.is_empty() {
             return None;
@@ -262,6 +274,7 @@ impl Handler {
                 ids.iter().for_each(|id| ledger.begin(*id, *partition));
             }
         }
+        self.rate.take(batches.iter().map(events_of).sum());
         self.leases += 1;
         Some(batches)
     }

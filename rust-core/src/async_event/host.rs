@@ -2,6 +2,7 @@
 //! have made it: the coordinator asks again.
 
 use super::complaints::Complaint;
+use super::rate::Started;
 use super::spec::{Committed, EventPlace, Fetched, LogEntry, Notification, Spec};
 use crate::coordinator::host::Host;
 use crate::coordinator::runner::Runner;
@@ -27,6 +28,10 @@ impl<H: Host + Runner + EventStore> EventHost for H {}
 pub trait EventStore {
     /// All handlers, read anew.
     fn handlers(&self) -> Result<Vec<Spec>, Saved>;
+    /// What handlers with a rate have begun within their periods, as the log says.
+    fn started(&self) -> Result<Vec<Started>, Saved> {
+        Ok(Vec::new())
+    }
     /// May these run now, each as whom? In their order.
     fn standing(&self, handlers: &[&Spec]) -> Result<Vec<Standing>, Saved> {
         Ok(handlers.iter().map(|spec| Standing::Acts { owner: spec.owner, superuser: spec.owner_is_superuser }).collect())

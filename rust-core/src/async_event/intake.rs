@@ -3,6 +3,7 @@
 use super::handler::Handler;
 use super::host::EventHost;
 use super::part::{Events, RELOAD_EVERY_US};
+use super::rate::Started;
 use super::recall::Recall;
 use super::spec::{Command, Known, LogEntry, Notification};
 use crate::host::Saved;
@@ -27,6 +28,7 @@ impl Events {
             return Ok(());
         }
         let specs = h.handlers()?;
+        let started = self.recall_starts(h, &specs)?;
         let now = h.timestamp();
         (self.told, self.reload_at) = (false, mono + RELOAD_EVERY_US);
         let ids: BTreeSet<u32> = specs.iter().map(|spec| spec.id).collect();
@@ -60,6 +62,11 @@ impl Events {
                     }
                     self.handlers.insert(id, Handler::new(spec, now));
                 }
+            }
+        }
+        for Started { handler, ago_us, count } in started {
+            if let Some(handler) = self.handlers.get_mut(&handler) {
+                handler.rate.began(count, mono.saturating_sub(ago_us));
             }
         }
         for lease in self.leases.values_mut() {

@@ -34,6 +34,8 @@ pub(super) enum Seat {
     #[default]
     Off,
     Ready,
+    /// It is due, and as many of its key as may run do, or come first.
+    Behind,
     Delayed,
     Running,
     /// On its way to another partition.

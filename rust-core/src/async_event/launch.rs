@@ -4,6 +4,7 @@ use super::backoff::{refusal_counts, shortage};
 use super::handler::Handler;
 use super::host::EventHost;
 use super::part::{Events, HandlerLease};
+use super::recall::events_of;
 use super::settle::{CRASH, Failure};
 use super::spec::{Batch, LogEntry, Spec, Work};
 use crate::coordinator::part::Context;
@@ -39,6 +40,7 @@ impl Events {
             handler.held_until = handler.held_until.filter(|until| *until > mono);
             handler.width.widen(mono);
         }
+        self.look_at_rates(h, mono);
         self.ask_standing(h)?;
         loop {
             self.look_for_workers(cx)?;
@@ -56,6 +58,8 @@ impl Events {
             let asked = plans.len();
             let granted = self.launch(cx, plans, now)?;
             self.window = if granted == asked { (self.window * 2).min(WINDOW) } else { granted.max(1) };
+            // By the same moment: of a handler that may begin more only since then, the standing was not asked.
+            self.look_at_rates(h, mono);
         }
         self.starved = self.handlers.values().any(|handler| handler.may_start() && cx.refuses(handler.spec.owner));
         if self.starved {
@@ -221,6 +225,13 @@ impl Events {
         let Some(handler) = self.handlers.get_mut(&lease.handler) else { return };
         let ledger = &mut self.ledger;
         let over = !matches!(said, LeaseUpdate::Batch(..));
+        let begun = match &said {
+            LeaseUpdate::Batch(_, BatchEnd::Skipped | BatchEnd::Misplaced) => 0,
+            LeaseUpdate::Batch(index, _) => index + 1,
+            LeaseUpdate::Lost { begun } | LeaseUpdate::TimedOut { begun, .. } => *begun,
+            _ => 0,
+        };
+        lease.said_of(&mut handler.rate, begun, h.now_us());
         match said {
             LeaseUpdate::Batch(index, became) => {
                 let Some(batch) = lease.batches.get_mut(index).and_then(Option::take) else { return };
@@ -236,6 +247,7 @@ impl Events {
                         handler.failed(h, &batch, Failure { sqlstate, message: &message, crash: false }, ledger, now);
                     }
                     BatchEnd::Skipped | BatchEnd::Misplaced => {
+                        lease.did_not(&mut handler.rate, index, events_of(&batch));
                         self.recalled.extend(ids_of(&batch).iter().map(|id| (lease.handler, *id)));
                         handler.take_back(vec![batch], ledger, now);
                         if became == BatchEnd::Misplaced {

@@ -14,6 +14,8 @@
 //!                  |                                    |
 //!                  +--> spill: too many, or durable     +--> record: the attempt, before it is made
 //!
+//!   rate.rs, caps.rs, width.rs, backoff.rs   how often, and how many at a time: of a handler, of a key
+//!
 //!   ledger.rs    what is outstanding in each partition        rotation.rs   which partition is used, emptied
 //! ```
 //!
@@ -24,6 +26,7 @@
 
 pub mod backlog;
 pub mod backoff;
+mod caps;
 pub mod complaints;
 mod filling;
 pub mod handler;
@@ -36,6 +39,7 @@ mod notes;
 pub mod part;
 mod places;
 mod queue;
+pub mod rate;
 pub mod recall;
 pub mod rotation;
 mod settle;

@@ -39,6 +39,8 @@ pub(super) struct HandlerLease {
     pub notes: bool,
     /// Those of which nothing has been said.
     pub batches: Vec<Option<Batch>>,
+    /// How many of them counted as begun at the last look, where the handler has a rate.
+    pub begun: usize,
     /// How many events it began with, and when.
     pub events: usize,
     pub since: u64,
@@ -257,6 +259,7 @@ impl<H: EventHost> Part<H> for Events {
             .min(self.rotation_wait(mono))
             .min(self.recall_wait(mono))
             .min(self.standing_wait(mono))
+            .min(self.rate_wait(mono))
             .max(1)
     }
     /// Events come that nobody handles.

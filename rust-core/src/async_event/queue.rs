@@ -2,8 +2,9 @@
 //!
 //! An event waits in `ready`, by its place in line, or in `delayed`, by the time at which it is due. Where the
 //! handler is ordered, only the first of each key does, and only while none of that key runs; the others stand
-//! behind it in `lanes`.
+//! behind it in `lanes`. Where so many of a key may run at a time, those that would be more stand behind these in `caps`.
 
+use super::caps::{Caps, Change};
 use super::filling::Filling;
 use super::item::{Item, Map, Seat, Solo};
 use super::spec::Batch;
@@ -31,6 +32,8 @@ pub(super) struct Queue {
     /// Those that end at a time if they have not begun by then.
     expiring: BTreeSet<(i64, i64)>,
     lanes: Option<Lanes>,
+    /// Never beside `lanes`.
+    caps: Option<Caps>,
     running: usize,
 }
 
@@ -69,6 +72,7 @@ impl Queue {
         if let Some(lanes) = &mut self.lanes {
             lanes.busy.shrink_to(2 * lanes.busy.len());
         }
+        self.caps.iter_mut().for_each(Caps::shrink);
     }
 
     /// When the first one in line became due.
@@ -102,7 +106,8 @@ impl Queue {
     /// For one more.
     pub fn room(&mut self) -> Result<(), NoMemory> {
         self.items.room(1, "events that wait")?;
-        self.lanes.as_mut().map_or(Ok(()), |lanes| lanes.busy.room(1, "keys of events"))
+        self.lanes.as_mut().map_or(Ok(()), |lanes| lanes.busy.room(1, "keys of events"))?;
+        self.caps.as_mut().map_or(Ok(()), Caps::room)
     }
 
     /// Those that wait, whose time is over.
@@ -126,15 +131,17 @@ impl Queue {
     /// What was asked for later: another priority, or another time.
     pub fn change(&mut self, id: i64, priority: i32, due: Option<i64>, now: i64) {
         let Some(item) = self.items.get(&id).copied() else { return };
-        let seated = matches!(item.seat, Seat::Ready | Seat::Delayed);
+        let seated = matches!(item.seat, Seat::Ready | Seat::Behind | Seat::Delayed);
         self.unseat(id);
         let Some(item) = self.items.get_mut(&id) else { return };
+        let key = item.key;
         item.priority = priority;
         if let Some(due) = due.filter(|_| !item.running()) {
             (item.due, item.timed) = (due, true);
         }
         if seated {
             self.seat(id, now);
+            self.settle(key);
         }
     }
 
@@ -165,22 +172,46 @@ impl Queue {
 
     fn seat(&mut self, id: i64, now: i64) {
         let Some(item) = self.items.get_mut(&id).filter(|item| item.seat == Seat::Off) else { return };
-        if item.due <= now {
-            item.seat = Seat::Ready;
-            self.ready.insert((item.place(), id));
-        } else {
+        let (place, key) = ((item.place(), id), item.key);
+        if item.due > now {
             item.seat = Seat::Delayed;
             self.delayed.insert((item.due, id));
+        } else if let Some(caps) = self.caps.as_mut().filter(|_| Caps::counts(key)) {
+            item.seat = Seat::Behind;
+            caps.wait(key, place);
+            self.settle(key);
+        } else {
+            item.seat = Seat::Ready;
+            self.ready.insert(place);
+        }
+    }
+
+    /// Of a key, the first in line may begin, and as many as may.
+    fn settle(&mut self, key: u64) {
+        while let Some(change) = self.caps.as_mut().and_then(|caps| caps.change(key)) {
+            let (Change::MayBegin(id) | Change::Waits(id)) = change;
+            let Some(item) = self.items.get_mut(&id) else { continue };
+            if change == Change::MayBegin(id) {
+                item.seat = Seat::Ready;
+                self.ready.insert((item.place(), id));
+            } else {
+                item.seat = Seat::Behind;
+                self.ready.remove(&(item.place(), id));
+            }
         }
     }
 
     fn unseat(&mut self, id: i64) {
         let Some(item) = self.items.get_mut(&id) else { return };
         match item.seat {
-            Seat::Ready => self.ready.remove(&(item.place(), id)),
-            Seat::Delayed => self.delayed.remove(&(item.due, id)),
+            Seat::Ready => _ = self.ready.remove(&(item.place(), id)),
+            Seat::Delayed => _ = self.delayed.remove(&(item.due, id)),
+            Seat::Behind => {}
             _ => return,
-        };
+        }
+        if let Some(caps) = self.caps.as_mut().filter(|_| item.seat != Seat::Delayed) {
+            caps.leave(item.key, (item.place(), id));
+        }
         item.seat = Seat::Off;
     }
 
@@ -205,19 +236,23 @@ impl Queue {
         let ids: Vec<i64> = self.items.keys().copied().collect();
         for id in ids {
             let Some(item) = self.items.get(&id).copied() else { continue };
-            if item.timed && !matches!(item.seat, Seat::Ready | Seat::Running) {
+            if item.timed && !matches!(item.seat, Seat::Ready | Seat::Behind | Seat::Running) {
                 continue;
             }
             self.unseat(id);
             self.items.get_mut(&id).into_iter().for_each(|item| item.due = item.due.saturating_sub(by));
-            if matches!(item.seat, Seat::Ready | Seat::Delayed) {
+            if matches!(item.seat, Seat::Ready | Seat::Behind | Seat::Delayed) {
                 self.seat(id, now);
             }
         }
     }
 
-    /// Nothing of this key may start until [`Queue::release`]; nothing to do where order is of no account.
+    /// Nothing of this key, or one less of it, may start until [`Queue::release`]; nothing to do where keys are of no account.
     pub fn occupy(&mut self, key: u64) {
+        if let Some(caps) = self.caps.as_mut().filter(|_| Caps::counts(key)) {
+            caps.occupy(key);
+            self.settle(key);
+        }
         let Some(lanes) = &mut self.lanes else { return };
         *lanes.busy.entry(key).or_default() += 1;
         let head = lanes.of(key).next();
@@ -229,6 +264,10 @@ impl Queue {
     }
 
     pub fn release(&mut self, key: u64, now: i64) {
+        if let Some(caps) = self.caps.as_mut().filter(|_| Caps::counts(key)) {
+            caps.release(key);
+            self.settle(key);
+        }
         let Some(lanes) = &mut self.lanes else { return };
         let Some(count) = lanes.busy.get_mut(&key) else { return };
         *count -= 1;
@@ -311,6 +350,8 @@ impl Queue {
         } else if let Some(lanes) = &mut self.lanes {
             lanes.waiting.remove(&(item.key, id));
             self.seat_head(item.key, now);
+        } else {
+            self.settle(item.key);
         }
         Some(item)
     }
@@ -320,6 +361,7 @@ impl Queue {
         self.ready.clear();
         self.delayed.clear();
         self.lanes.iter_mut().for_each(|lanes| lanes.waiting.clear());
+        self.caps.iter_mut().for_each(Caps::clear);
         let expiring = &mut self.expiring;
         self.items.retain(|id, item| {
             item.left = true;
@@ -341,6 +383,8 @@ impl Queue {
         self.unseat(id);
         if let Some(item) = self.items.get_mut(&id).filter(|item| !item.running()) {
             item.seat = Seat::Moving;
+            let key = item.key;
+            self.settle(key);
         }
     }
 
@@ -354,14 +398,16 @@ impl Queue {
         }
     }
 
-    /// From now on order matters, or does not.
-    pub fn set_ordered(&mut self, ordered: bool, now: i64) {
-        if ordered == self.lanes.is_some() {
+    /// From now on order matters, or does not; so many of a key may run at a time, or, 0, any number.
+    pub fn set_rules(&mut self, ordered: bool, of_key: u32, now: i64) {
+        let most = Some(of_key).filter(|most| *most > 0 && !ordered);
+        if ordered == self.lanes.is_some() && most == self.caps.as_ref().map(Caps::most) {
             return;
         }
         let waiting = self.waiting();
         waiting.iter().for_each(|id| self.unseat(*id));
         self.lanes = ordered.then(Lanes::default);
+        self.caps = most.map(Caps::new);
         let running: Vec<u64> = self.items.values().filter(|item| item.running()).map(|item| item.key).collect();
         running.into_iter().for_each(|key| self.occupy(key));
         waiting.into_iter().for_each(|id| self.enter(id, now));

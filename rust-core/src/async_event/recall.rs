@@ -26,7 +26,7 @@ impl HandlerLease {
     pub fn new(handler: u32, notes: bool, batches: Vec<Batch>, now: u64) -> Self {
         let events = batches.iter().map(events_of).sum();
         let recall = if batches.len() > 1 { Recall::At(now + RECALL_AFTER_US) } else { Recall::Never };
-        Self { handler, notes, batches: batches.into_iter().map(Some).collect(), events, since: now, recall }
+        Self { handler, notes, batches: batches.into_iter().map(Some).collect(), begun: 0, events, since: now, recall }
     }
 
     /// Events of which nothing has been said.
@@ -68,7 +68,7 @@ impl HandlerLease {
     }
 }
 
-fn events_of(batch: &Batch) -> usize {
+pub(super) fn events_of(batch: &Batch) -> usize {
     match &batch.work {
         Work::Events { ids, .. } => ids.len(),
         Work::Notifications(notes) => notes.len(),
@@ -80,7 +80,7 @@ impl Spec {
     /// sees for itself before each batch.
     pub(super) fn recalls(&self, now: &Spec) -> Option<Recall> {
         let strict = |spec: &Spec| (spec.paused, spec.ordered);
-        let loose = |spec: &Spec| (spec.timeout_ms, spec.batch_size);
+        let loose = |spec: &Spec| (spec.timeout_ms, spec.batch_size, spec.rate_limit, spec.rate_period_us);
         if strict(self) != strict(now) { Some(Recall::Now) } else { (loose(self) != loose(now)).then_some(Recall::Rest) }
     }
 }

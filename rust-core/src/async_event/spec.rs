@@ -26,6 +26,11 @@ pub struct Spec {
     /// Notifications are recorded when they come.
     pub durable: bool,
     pub paused: bool,
+    /// Events that may begin in a period; 0: any number.
+    pub rate_limit: u32,
+    pub rate_period_us: i64,
+    /// Events of a key that may run at a time, in whatever order; 0: any number.
+    pub key_concurrency: u32,
     /// Events of its channel up to this id are not for it.
     pub since: i64,
     /// Of channels that it had before, these are for it too.

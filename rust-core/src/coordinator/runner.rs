@@ -32,6 +32,11 @@ pub trait Runner {
         _ = (lease, keep);
         None
     }
+    /// How many batches of a lease its worker has begun. None: the lease is over.
+    fn begun(&self, lease: u64) -> Option<usize> {
+        _ = lease;
+        None
+    }
     /// Give up what a lease runs: what has not begun never will, and what runs commits no more than the commit that is
     /// under way. False: that commit is its last, or the lease is over. How it ends is said in any case.
     fn cancel(&self, lease: u64) -> bool {

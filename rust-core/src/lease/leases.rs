@@ -151,6 +151,13 @@ impl Leases {
         area.slots[slot as usize].recall_batches(generation, keep)
     }
 
+    /// How many batches of a lease its worker has begun. None: the lease is over.
+    pub fn begun(&self, area: &Area, number: u64) -> Option<usize> {
+        let open = self.open.borrow();
+        let Lease { slot, generation } = open.iter().find(|open| open.number == number)?.lease;
+        area.slots[slot as usize].begun_batches(generation)
+    }
+
     /// Give up what a lease runs: what has not begun never will, and what runs commits no more than the commit that is
     /// under way. It is interrupted by this and the next turns of [`Leases::listen`], which also tells of its end. False:
     /// that commit is its last, or the lease is over.

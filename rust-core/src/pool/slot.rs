@@ -479,6 +479,11 @@ impl Slot {
         self.batches.fetch_update(SeqCst, SeqCst, begin).is_ok()
     }
 
+    /// How many batches have been begun; None where the word is that of another lease.
+    pub fn begun_batches(&self, generation: u64) -> Option<usize> {
+        batches_of(self.batches.load(SeqCst), generation).map(|(_, begun)| begun)
+    }
+
     /// Take back what has not been begun, but for the first `keep` batches: so many are or will be begun. None where
     /// the word is that of another lease.
     pub fn recall_batches(&self, generation: u64, keep: usize) -> Option<usize> {

@@ -1,10 +1,11 @@
 //! The simulated world as the coordinator sees it; each call may fail, before or after it took effect.
 
-use super::workers::RAISED;
+use super::workers::{RAISED, Running};
 use super::world::{End, Logged, Nature, Row, SECOND, State, World};
 use crate::async_event::backoff::{LONGEST_SHORTAGE_US, ceiling_us, shortage};
 use crate::async_event::complaints::Complaint;
 use crate::async_event::host::{Ask, EventStore};
+use crate::async_event::rate::Started;
 use crate::async_event::spec::*;
 use crate::coordinator::host::Host;
 use crate::coordinator::runner::{self, Runner};
@@ -165,6 +166,9 @@ impl Runner for World {
         state.recalls += 1;
         state.leases.get_mut(&lease).map(|lease| lease.recall(keep))
     }
+    fn begun(&self, lease: u64) -> Option<usize> {
+        self.get().leases.get(&lease).map(Running::begun)
+    }
     fn heard(&self) -> Vec<(u64, LeaseUpdate)> {
         self.set().heard.drain(..).collect()
     }
@@ -192,12 +196,23 @@ impl crate::chunk::part::ChunkStore for World {}
 
 impl EventStore for World {
     fn handlers(&self) -> Result<Vec<Spec>, Saved> {
-        self.call("handlers", false, |state| state.specs.clone())
+        // As whom they run their standing says.
+        self.call("handlers", false, |state| state.specs.iter().map(|spec| Spec { owner: 0, ..spec.clone() }).collect())
+    }
+    fn started(&self) -> Result<Vec<Started>, Saved> {
+        self.call("started", true, |state| {
+            let ago = |(handler, at, count, events): &(u32, u64, usize, bool)| {
+                events.then(|| Started { handler: *handler, ago_us: state.mono - at, count: *count })
+            };
+            state.starts.iter().filter_map(ago).collect()
+        })
     }
     fn standing(&self, handlers: &[&Spec]) -> Result<Vec<Standing>, Saved> {
         self.call("standing", false, |state| {
-            let standing =
-                |spec: &&Spec| state.standings.get(&spec.id).copied().unwrap_or(Standing::Acts { owner: spec.owner, superuser: false });
+            let owner = |id: u32| state.specs.iter().find(|spec| spec.id == id).map_or(10, |spec| spec.owner);
+            let standing = |spec: &&Spec| {
+                state.standings.get(&spec.id).copied().unwrap_or_else(|| Standing::Acts { owner: owner(spec.id), superuser: false })
+            };
             handlers.iter().map(standing).collect()
         })
     }

@@ -29,6 +29,9 @@ fn handlers(rng: &mut fastrand::Rng) -> Vec<Spec> {
         ordered: rng.bool(),
         durable: rng.bool(),
         owner: rng.u32(10..12),
+        rate_limit: *rng.choice(&[0, 0, 2, 9]).unwrap(),
+        rate_period_us: *rng.choice(&[SECOND / 10, SECOND]).unwrap(),
+        key_concurrency: *rng.choice(&[0, 0, 1, 2]).unwrap(),
         ..spec(id, CHANNELS[rng.usize(..3)])
     };
     (1..=rng.u32(2..6)).map(|id| one(id, rng)).collect()
@@ -114,7 +117,8 @@ impl Chaos {
 
     fn redefine(&mut self) {
         let id = self.rng.u32(1..6);
-        let change = self.rng.u32(..7);
+        let change = self.rng.u32(..9);
+        let (limit, period) = (*self.rng.choice(&[0, 1, 4]).unwrap(), *self.rng.choice(&[SECOND / 10, SECOND / 2]).unwrap());
         let state = &mut *self.sim.world.set();
         if let Some(spec) = state.specs.iter_mut().find(|spec| spec.id == id) {
             match change {
@@ -122,6 +126,8 @@ impl Chaos {
                 2 => spec.concurrency = 1 + spec.concurrency % 3,
                 3 => spec.batch_size = 1 + spec.batch_size % 4,
                 6 if spec.channel != b"none" => state.change_channel(id, self.rng.choice(&CHANNELS).unwrap()),
+                7 => state.set_rate(id, limit, period),
+                8 => spec.key_concurrency = limit,
                 4 if state.faults == 0.0 => spec.ordered = !spec.ordered,
                 _ => {}
             }

@@ -9,6 +9,7 @@ pub mod world;
 mod clock;
 mod failures;
 mod interleavings;
+mod limits;
 mod notifications;
 mod order;
 mod partitions;

@@ -93,6 +93,8 @@ impl Sim {
             }
         }
         state.heard.clear();
+        // The log knows no notifications.
+        state.starts.retain(|(.., events)| *events);
         state.notes.clear();
         state.listening.clear();
         state.rows.values_mut().for_each(|row| row.fetched = false);

@@ -119,7 +119,7 @@ fn where_there_is_no_worker_it_asks_again_but_not_all_the_time() {
 #[test]
 fn what_has_no_worker_is_not_said_to_run() {
     for workers in 1..6 {
-        let specs = (1..8).map(|id| Spec { owner: id % 3, concurrency: 2, ..spec(id, "a") }).collect();
+        let specs = (1..8).map(|id| Spec { owner: 10 + id % 3, concurrency: 2, ..spec(id, "a") }).collect();
         let mut sim = Sim::new(1, specs);
         sim.world.set().workers = workers;
         sim.world.set().batch_us = 400_000;

@@ -6,7 +6,7 @@ use crate::host::PutOff;
 use crate::lease::work::LeaseUpdate;
 use crate::report::{CONFIGURATION_LIMIT_EXCEEDED, CONNECTION_FAILURE, EVENT_DISCARDED, sqlstate};
 use crate::wire::batch::BatchEnd;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub const RAISED: u32 = sqlstate(b"P0001");
 /// The database allows no connections.
@@ -41,9 +41,22 @@ impl Running {
         self.allowed
     }
 
+    pub fn begun(&self) -> usize {
+        self.index + usize::from(self.begun)
+    }
+
     /// What has not ended, and may still run.
     pub fn left(&self) -> &[Batch] {
         &self.batches[self.index.min(self.allowed)..self.allowed]
+    }
+
+    /// Events and notifications that may still run.
+    pub fn events(&self) -> usize {
+        let of = |batch: &Batch| match &batch.work {
+            Work::Events { ids, .. } => ids.len(),
+            Work::Notifications(notes) => notes.len(),
+        };
+        self.left().iter().map(of).sum()
     }
 
     pub fn has(&self, event: i64) -> bool {
@@ -60,9 +73,13 @@ impl State {
         if self.leases.values().filter(|lease| lease.spec.id == spec.id).count() >= spec.concurrency as usize {
             self.wrong(format!("{} runs too often", spec.id));
         }
+        if spec.owner == 0 {
+            self.wrong(format!("{} runs as nobody", spec.id));
+        }
         for batch in batches {
             self.check_batch(spec, batch);
         }
+        self.check_keys(spec, batches);
         if self.leases.len() >= self.workers {
             return false;
         }
@@ -103,6 +120,33 @@ impl State {
         let key = |id: &i64| self.rows.get(id).map(|row| row.event.key.clone());
         if spec.ordered && ids.iter().any(|id| key(id) != key(&ids[0])) {
             self.wrong(format!("{ids:?} are not of one key"));
+        }
+    }
+
+    /// No more of a key than may run at a time.
+    fn check_keys(&mut self, spec: &Spec, batches: &[Batch]) {
+        let most = if spec.ordered { 0 } else { spec.key_concurrency as usize };
+        let with_workers = self.leases.values().filter(|lease| lease.spec.id == spec.id).flat_map(Running::left);
+        let key = |id: &i64| self.rows.get(id)?.event.key.clone();
+        let given: BTreeSet<Vec<u8>> = batches.iter().flat_map(ids).filter_map(key).collect();
+        let mut of_key: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+        for key in with_workers.chain(batches).flat_map(ids).filter_map(key) {
+            *of_key.entry(key).or_default() += 1;
+        }
+        let crowd = of_key.into_iter().find(|(key, count)| most > 0 && *count > most && given.contains(key));
+        crowd.into_iter().for_each(|(key, count)| self.wrong(format!("{count} of key {key:?} run for {}", spec.id)));
+    }
+
+    /// No more than so many begin in any period.
+    fn check_rate(&mut self, handler: u32, count: usize, events: bool) {
+        self.starts.push((handler, self.mono, count, events));
+        let Some(spec) = self.specs.iter().find(|spec| spec.id == handler && spec.rate_limit > 0) else { return };
+        let (limit, period) = (spec.rate_limit as usize, spec.rate_period_us as u64);
+        let (changed, more) = self.rate_since.get(&handler).copied().unwrap_or_default();
+        let since = self.mono.saturating_sub(period - 1).max(changed + 1);
+        let begun: usize = self.starts.iter().filter(|(of, at, ..)| *of == handler && *at >= since).map(|(_, _, count, _)| count).sum();
+        if begun > limit + more {
+            self.wrong(format!("{begun} begin for {handler} in {period} us, and not {limit}"));
         }
     }
 
@@ -213,6 +257,11 @@ impl State {
 
     fn begin_batch(&mut self, lease: &Running, batch: &Batch) {
         let handler = lease.spec.id;
+        let count = match &batch.work {
+            Work::Notifications(notes) => notes.len(),
+            Work::Events { ids, .. } => ids.len(),
+        };
+        self.check_rate(handler, count, !matches!(batch.work, Work::Notifications(_)));
         if let Work::Notifications(notes) = &batch.work {
             self.noted.extend(notes.iter().map(|note| (handler, note.payload.clone())));
         }

@@ -89,6 +89,10 @@ pub struct State {
     pub noted: Vec<(u32, Vec<u8>)>,
     /// Events as handlers began them.
     pub began: Vec<(u32, i64)>,
+    /// When handlers began events, and notifications: handler, time, how many, are they events?
+    pub starts: Vec<(u32, u64, usize, bool)>,
+    /// When the rate of a handler was changed, and how much workers had then, which may begin yet.
+    pub rate_since: BTreeMap<u32, (u64, usize)>,
     pub workers: usize,
     /// It seems that there is one, always.
     pub looks_free: bool,
@@ -151,6 +155,8 @@ impl World {
             notes: VecDeque::new(),
             noted: Vec::new(),
             began: Vec::new(),
+            starts: Vec::new(),
+            rate_since: BTreeMap::new(),
             workers: 4,
             looks_free: false,
             leases: BTreeMap::new(),
@@ -348,6 +354,12 @@ impl State {
             spec.former.push(Former { channel: std::mem::replace(&mut spec.channel, channel.into()), since: spec.since, until: last });
             spec.since = last;
         });
+    }
+
+    pub fn set_rate(&mut self, id: u32, limit: u32, period_us: i64) {
+        let with_workers = self.leases.values().filter(|lease| lease.spec.id == id).map(Running::events).sum();
+        self.rate_since.insert(id, (self.mono, with_workers));
+        self.spec(id, |spec| (spec.rate_limit, spec.rate_period_us) = (limit, period_us));
     }
 
     pub fn logged(&mut self, event: i64, handler: u32) -> &mut Logged {
