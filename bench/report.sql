@@ -36,6 +36,7 @@ WITH m AS (
     (23, 'emit at 64 clients: rate beside pgq', 'emit, none', 'pgq', 'more', 1.0),
     (24, 'events in batches of 100: rate beside pgq, batches of 100', 'events, batches of 100', 'pgq', 'more', 1.0),
     (25, 'the same with xmin pinned: rate beside pgq', 'events, batches, xmin pinned', 'pgq', 'more', 1.0),
+    (18, 'events pulled in batches of 100: rate beside a table with SKIP LOCKED', 'pulled in batches of 100', 'skip_locked', 'more', 1.0),
     (26, 'CPU-bound query in chunks, 2 workers: time beside 1 worker', 'count-cpu', 'one', 'less', 0.6),
     (27, 'the same: time beside one plain query', 'count-cpu', 'plain', 'less', 0.65),
     (28, 'the same: time beside the server''s own parallel query', 'count-cpu', 'server', 'less', 1.5),
@@ -85,6 +86,7 @@ FROM (
     UNION ALL SELECT 8, 'one hog: commit of an event to handler, p99, us', v, 'under 10000', 10000, 'less' FROM m WHERE (part, peer) = ('busy p99-1', 'event')
     UNION ALL SELECT 4, 'events one by one, a second', v, 'at least 10000', 10000, 'more' FROM m WHERE (part, peer) = ('events, one by one', 'aside')
     UNION ALL SELECT 5, 'events in batches of 100, a second', v, 'at least 100000', 100000, 'more' FROM m WHERE (part, peer) = ('events, batches of 100', 'aside')
+    UNION ALL SELECT 9, 'events pulled in batches of 100, a second', v, 'at least 100000', 100000, 'more' FROM m WHERE (part, peer) = ('pulled in batches of 100', 'aside')
     UNION ALL SELECT 6, 'the same with xmin pinned: rate beside it', p.v / m.v, 'at least 0.9', 0.9, 'more' FROM m, m p
         WHERE (m.part, m.peer, p.part, p.peer) = ('events, batches of 100', 'aside', 'events, batches, xmin pinned', 'aside')
 ) f ORDER BY ord;

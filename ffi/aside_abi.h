@@ -71,7 +71,8 @@ typedef struct aside_bytes
 	X(STATEMENT_TOO_COMPLEX, STATEMENT_TOO_COMPLEX, '5', '4', '0', '0', '1') \
 	X(QUERY_CANCELED, QUERY_CANCELED, '5', '7', '0', '1', '4') \
 	X(PROTOCOL_VIOLATION, PROTOCOL_VIOLATION, '0', '8', 'P', '0', '1') \
-	X(INTERNAL_ERROR, INTERNAL_ERROR, 'X', 'X', '0', '0', '0')
+	X(INTERNAL_ERROR, INTERNAL_ERROR, 'X', 'X', '0', '0', '0') \
+	X(RAISE_EXCEPTION, RAISE_EXCEPTION, 'P', '0', '0', '0', '1')
 
 #define ASIDE_PACKED(a, b, c, d, e) \
 	((((a) - '0') & 0x3F) | ((((b) - '0') & 0x3F) << 6) | ((((c) - '0') & 0x3F) << 12) | (((d) - '0') & 0x3F) << 18 | \
@@ -677,7 +678,7 @@ typedef struct aside_handler_spec
 	uint32_t	paused;
 	uint32_t	key_concurrency;	/* 0: no limit */
 	uint32_t	rate_limit;		/* the same */
-	uint32_t	reserved;
+	uint32_t	pull;			/* consumers take its events */
 	int64_t		rate_period_us;
 	int64_t		backoff_us;
 	int64_t		cap_us;
@@ -724,6 +725,8 @@ typedef struct aside_known
 	int64_t		next_at;		/* 0: none */
 	uint32_t	asked;			/* somebody asked for that time */
 	uint32_t	put_offs;		/* times that the handler has put it off */
+	int64_t		lease;			/* the unfinished attempt is a consumer's; 0: it is not */
+	int64_t		lease_us;		/* how long that lasts yet */
 } aside_known;
 
 /* What transactions of a handler have committed for an event. */
@@ -749,7 +752,8 @@ typedef struct aside_fetched
 	uint32_t	timed;			/* somebody asked for that time */
 	uint32_t	max_attempts;	/* of this event alone; 0: as the handler says */
 	uint32_t	timeout_ms;		/* the same */
-	uint32_t	reserved;
+	uint32_t	tells;			/* it is no event, but tells of this lease: */
+	int64_t		lease;
 	int64_t		expires;		/* it ends then if it has not begun; 0: never */
 	uint64_t	first_txid;		/* it was changed, and this transaction had written it; 0: never */
 	uint64_t	timed_txid;		/* this transaction has changed its time; 0: none */
@@ -847,6 +851,9 @@ typedef struct aside_note
 #define ASIDE_LETTER_PUT_OFF 's'	/* by the handler, in its own transaction */
 #define ASIDE_LETTER_RETIMED 'u'	/* somebody has asked for another time */
 #define ASIDE_LETTER_EXPIRED 'e'	/* its time was over before it began */
+#define ASIDE_LETTER_EXTENDED 'l'	/* a consumer's lease has another end */
+#define ASIDE_LETTER_GIVEN_BACK 'n' /* by a consumer, in its own transaction */
+#define ASIDE_LETTER_OVER 'o'	/* a consumer's lease is over */
 
 /* Such a letter within the text of a query. */
 #define ASIDE_QUOTED(letter) ASIDE_QUOTED_(letter)
@@ -860,6 +867,9 @@ typedef struct aside_note
 #define ASIDE_SQL_PUT_OFF ASIDE_QUOTED(ASIDE_LETTER_PUT_OFF)
 #define ASIDE_SQL_RETIMED ASIDE_QUOTED(ASIDE_LETTER_RETIMED)
 #define ASIDE_SQL_EXPIRED ASIDE_QUOTED(ASIDE_LETTER_EXPIRED)
+#define ASIDE_SQL_EXTENDED ASIDE_QUOTED(ASIDE_LETTER_EXTENDED)
+#define ASIDE_SQL_GIVEN_BACK ASIDE_QUOTED(ASIDE_LETTER_GIVEN_BACK)
+#define ASIDE_SQL_OVER ASIDE_QUOTED(ASIDE_LETTER_OVER)
 
 typedef enum aside_log_kind
 {
@@ -870,6 +880,9 @@ typedef enum aside_log_kind
 	ASIDE_LOG_DEAD = ASIDE_LETTER_DEAD,
 	ASIDE_LOG_CANCELLED = ASIDE_LETTER_CANCELLED,
 	ASIDE_LOG_EXPIRED = ASIDE_LETTER_EXPIRED,
+	ASIDE_LOG_EXTENDED = ASIDE_LETTER_EXTENDED,
+	ASIDE_LOG_GIVEN_BACK = ASIDE_LETTER_GIVEN_BACK,
+	ASIDE_LOG_OVER = ASIDE_LETTER_OVER,
 } aside_log_kind;
 
 /* A line of the log.  An error's message may be followed by its DETAIL, its HINT and its CONTEXT, each after a NUL. */
@@ -883,10 +896,32 @@ typedef struct aside_log_entry
 	size_t		nevents;
 	int64_t		next_at;		/* 0: none */
 	uint64_t	tid;			/* of a dead event */
+	int64_t		lease;			/* of a consumer; 0: none */
 	uint32_t	sqlstate;
 	uint32_t	reserved;
 	aside_bytes message;
 } aside_log_entry;
+
+/* A consumer's lease, which is over for these events. */
+typedef struct aside_lease_over
+{
+	int64_t		lease;
+	uint32_t	handler;
+	uint32_t	partition;
+	const int64_t *events;
+	size_t		nevents;
+} aside_lease_over;
+
+/* What the log says of an event of a lease. */
+typedef struct aside_lease_news
+{
+	int64_t		lease;
+	int64_t		event;
+	uint32_t	handler;
+	uint32_t	kind;			/* aside_log_kind: done, given back, or over */
+	int64_t		next_at;		/* 0: not said */
+	aside_bytes message;
+} aside_lease_news;
 
 /* What a coordinator asks of its database. What is lent is so until the next call. */
 typedef struct aside_event_host
@@ -909,6 +944,14 @@ typedef struct aside_event_host
 	/* Where all events lie now. */
 	aside_status (*places) (const aside_place **places, size_t *count);
 	aside_status (*record) (const aside_log_entry *entries, size_t count);
+	/* A number that no coordinator of these tables was given before. */
+	aside_status (*lease_generation) (int64_t *generation);
+	/*
+	 * What the log says of these leases, and, written now, that these others
+	 * are over, but for those of which an open transaction says something.
+	 */
+	aside_status (*lease_news) (const int64_t *leases, size_t count, const aside_lease_over *over, size_t nover,
+								const aside_lease_news **news, size_t *nnews);
 	aside_status (*listen) (const aside_bytes *channels, size_t count);
 	/* Some of those that have come, in their order: are there more? */
 	bool		(*notifications) (const aside_note **notes, size_t *count);
@@ -936,6 +979,7 @@ typedef enum aside_topic
 	ASIDE_TOPIC_HANDLERS = 2,
 	ASIDE_TOPIC_SCHEDULES = 4,
 	ASIDE_TOPIC_JOBS = 8,
+	ASIDE_TOPIC_PULLS = 16,
 } aside_topic;
 
 /* Are the tables with which a coordinator began still there? */
@@ -1490,6 +1534,19 @@ extern void aside_reserve_leave(aside_registry *registry, uint32_t place, int64_
 extern bool aside_view_coordinator(const aside_registry *registry, uint32_t index, aside_coordinator_row *out);
 /* false after the last one. */
 extern bool aside_view_tally(const aside_registry *registry, uint32_t index, aside_tally_row *out);
+
+/* Names events in a question to a coordinator, at most. */
+#define ASIDE_NAMED_EVENTS 16
+
+/* Ask the coordinator for events of a handler, and wait for some, if there are none, for wait_us: a lease, 0: none. */
+extern aside_status aside_pull(const aside_caller_host *host, const aside_registry *registry, uint32_t database, uint32_t handler,
+							   uint32_t most, int64_t lease_us, int64_t wait_us, int64_t *lease);
+/* The leases of these events, 0: none; where lease_us is not 0, they last so long from now on. */
+extern aside_status aside_find_leases(const aside_caller_host *host, const aside_registry *registry, uint32_t database,
+									  uint32_t handler, const int64_t *events, size_t count, int64_t lease_us,
+									  int64_t *leases);
+/* The process exits: it asks for nothing more. */
+extern void aside_pull_exit(const aside_registry *registry, uint32_t pid);
 
 /* A coordinator's state. New events go to `partition`; one that is not needed will leave at once. */
 typedef struct aside_coordinator aside_coordinator;

@@ -35,6 +35,7 @@ macro_rules! sqlstates {
             QUERY_CANCELED ASIDE_SQLSTATE_QUERY_CANCELED ERRCODE_QUERY_CANCELED,
             PROTOCOL_VIOLATION ASIDE_SQLSTATE_PROTOCOL_VIOLATION ERRCODE_PROTOCOL_VIOLATION,
             INTERNAL_ERROR ASIDE_SQLSTATE_INTERNAL_ERROR ERRCODE_INTERNAL_ERROR,
+            RAISE_EXCEPTION ASIDE_SQLSTATE_RAISE_EXCEPTION ERRCODE_RAISE_EXCEPTION,
         }
     };
 }
@@ -80,6 +81,7 @@ const _: () = {
     assert!(Topics::HANDLERS.bits() == aside_topic::ASIDE_TOPIC_HANDLERS);
     assert!(Topics::SCHEDULES.bits() == aside_topic::ASIDE_TOPIC_SCHEDULES);
     assert!(Topics::JOBS.bits() == aside_topic::ASIDE_TOPIC_JOBS);
+    assert!(Topics::PULLS.bits() == aside_topic::ASIDE_TOPIC_PULLS);
 };
 
 const _: () = {

@@ -65,6 +65,8 @@ BEGIN
     COMMIT;
 END $$;
 SELECT async_event_on('bench_aside', command => 'INSERT INTO heard VALUES (''aside'', $1::timestamptz, clock_timestamp())');
+SELECT async_event_on('pulled', pull => true);
+CREATE TABLE queue_table (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, payload jsonb);
 SELECT async_event_on('timed', 'handle_timed(aside.event)');
 SELECT async_event_on('one', 'handle_one(aside.event)', concurrency => 2);
 SELECT async_event_on('many', 'handle_many(aside.event[])', batch_size => 100, concurrency => 2);

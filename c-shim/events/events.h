@@ -52,6 +52,12 @@ extern aside_status aside_event_spill(const aside_note *notes, size_t count);
 extern aside_status aside_event_committed(uint32_t handler, uint32_t partition, const int64_t *events, size_t count, aside_committed *out);
 extern void aside_event_complain(aside_bytes handler, uint64_t times, uint32_t sqlstate, aside_bytes message);
 
+/* events/lease_news.c */
+#define ASIDE_LEASE_COMMAND "lease"
+extern aside_status aside_lease_generation(int64_t *generation);
+extern aside_status aside_lease_news_of(const int64_t *leases, size_t count, const aside_lease_over *over, size_t nover,
+										const aside_lease_news **news, size_t *nnews);
+
 /* events/tables.c */
 extern aside_status aside_event_rotate(uint32_t to);
 extern aside_status aside_event_truncate(uint32_t partition, const aside_unseen *unseen, bool *done);

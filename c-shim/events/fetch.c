@@ -47,7 +47,7 @@ lend_snapshot(aside_snapshot *seen)
 #define FETCHED_COLUMNS(n) \
 	"SELECT e.id, e.ctid, " n "::int8, coalesce(e.target, 0)::int8, e.priority::int8, " \
 	"coalesce(e.run_at, e.emitted), e.channel, " SAME_KEY ", " \
-	"e.command, CASE WHEN e.command = 'cancel' THEN (e.payload #>> '{}')::int8 END, (e.run_at IS NOT NULL)::int::int8, e.txid, coalesce(e.max_attempts, 0)::int8, coalesce(e.timeout_ms, 0)::int8, e.expires, " \
+	"e.command, CASE WHEN e.command IN ('cancel', 'lease') THEN (e.payload #>> '{}')::int8 END, (e.run_at IS NOT NULL)::int::int8, e.txid, coalesce(e.max_attempts, 0)::int8, coalesce(e.timeout_ms, 0)::int8, e.expires, " \
 	"e.first_txid, e.timed_txid"
 
 /* The columns above. */
@@ -80,11 +80,13 @@ lend_snapshot(aside_snapshot *seen)
  */
 #define OPEN_EVENTS(n) \
 	FETCHED_COLUMNS(n) ", k.handler::int8, k.attempts::int8, k.paused::int::int8, k.unfinished::int::int8, k.next_at, " \
-	"k.asked::int::int8, k.put_offs::int8, " \
+	"k.asked::int::int8, k.put_offs::int8, k.lease, k.lease_us, " \
 	"(k.paused OR (NOT k.ordered AND coalesce(k.next_at, e.run_at, e.emitted) > now() + interval '10 minutes'))::int::int8 " \
 	"FROM aside.event_" n " e JOIN (" \
 	"SELECT p.id, h.handler, coalesce(l.attempts, 0) + p.attempts AS attempts, " \
 	"coalesce(l.unfinished, false) AS unfinished, l.next_at, coalesce(l.asked, false) AS asked, coalesce(l.put_offs, 0) AS put_offs, " \
+	"CASE WHEN l.unfinished THEN l.lease END AS lease, " \
+	"(extract(epoch FROM least(l.span[2] - now(), l.span[2] - l.span[1])) * 1000000)::int8 AS lease_us, " \
 	"h.paused, h.ordered " \
 	"FROM aside.event_" n " p JOIN aside.event_addresses h ON h.since < p.id AND p.id <= h.until AND " \
 	"h.by = aside.event_by(p.channel, p.target) LEFT JOIN (" \
@@ -92,9 +94,11 @@ lend_snapshot(aside_snapshot *seen)
 	"- count(*) FILTER (WHERE o.kind IN (" ASIDE_SQL_WITHDRAWN ", " ASIDE_SQL_PUT_OFF ") OR (o.kind = " ASIDE_SQL_FAILED " AND o.attempt IS NULL)) AS attempts, " \
 	"bool_or(aside.event_kind_ends(o.kind)) AS ended, " \
 	"count(*) FILTER (WHERE o.kind = " ASIDE_SQL_ATTEMPT ") > count(*) FILTER (WHERE o.kind IN (" ASIDE_SQL_WITHDRAWN ", " ASIDE_SQL_FAILED ", " ASIDE_SQL_DEAD ", " ASIDE_SQL_DONE ", " ASIDE_SQL_PUT_OFF ")) AS unfinished, " \
-	"(max(ARRAY[o.at, o.next_at]) FILTER (WHERE o.next_at IS NOT NULL))[2] AS next_at, " \
+	"(max(ARRAY[o.at, o.next_at]) FILTER (WHERE o.next_at IS NOT NULL AND o.lease IS NULL))[2] AS next_at, " \
+	"max(o.lease) FILTER (WHERE o.kind = " ASIDE_SQL_ATTEMPT ") AS lease, " \
+	"max(ARRAY[o.at, o.next_at]) FILTER (WHERE o.lease IS NOT NULL AND o.kind IN (" ASIDE_SQL_ATTEMPT ", " ASIDE_SQL_EXTENDED ")) AS span, " \
 	"max(o.at) FILTER (WHERE o.kind IN (" ASIDE_SQL_PUT_OFF ", " ASIDE_SQL_RETIMED ")) " \
-	"= max(o.at) FILTER (WHERE o.next_at IS NOT NULL) AS asked, " \
+	"= max(o.at) FILTER (WHERE o.next_at IS NOT NULL AND o.lease IS NULL) AS asked, " \
 	"count(*) FILTER (WHERE o.kind = " ASIDE_SQL_PUT_OFF ") AS put_offs " \
 	"FROM aside.event_log_" n " o, unnest(o.events) ev GROUP BY o.handler, ev) l " \
 	"ON l.ev = p.id AND l.handler = h.handler " \
@@ -102,7 +106,7 @@ lend_snapshot(aside_snapshot *seen)
 
 /* Commands to the coordinator, which have no handlers. */
 #define COMMANDS(n) \
-	FETCHED_COLUMNS(n) ", NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::timestamptz, NULL::int8, NULL::int8, 0::int8 " \
+	FETCHED_COLUMNS(n) ", NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::timestamptz, NULL::int8, NULL::int8, NULL::int8, NULL::int8, 0::int8 " \
 	"FROM aside.event_" n " e WHERE e.command = 'cancel'"
 
 /* Block and offset in one word. */
@@ -113,6 +117,12 @@ place_at(int row, int number)
 	ItemPointer tid = (ItemPointer) DatumGetPointer(aside_value_at(row, number, &null));
 
 	return (uint64) ItemPointerGetBlockNumber(tid) << 16 | ItemPointerGetOffsetNumber(tid);
+}
+
+static bool
+is_command(aside_bytes command, const char *name)
+{
+	return command.len == strlen(name) && memcmp(command.data, name, command.len) == 0;
 }
 
 static void
@@ -128,8 +138,10 @@ fill_fetched(aside_fetched *event, int row)
 	event->run_at = aside_number_at(row, 6);
 	event->channel = aside_lend_text(row, 7);
 	event->key = aside_lend_text(row, 8);
-	event->cancels = command.len == strlen("cancel") && memcmp(command.data, "cancel", command.len) == 0;
-	event->cancelled = aside_number_at(row, 10);
+	event->cancels = is_command(command, "cancel");
+	event->tells = is_command(command, ASIDE_LEASE_COMMAND);
+	event->cancelled = event->cancels ? aside_number_at(row, 10) : 0;
+	event->lease = event->tells ? aside_number_at(row, 10) : 0;
 	event->timed = aside_number_at(row, 11);
 	event->txid = aside_number_at(row, 12);
 	event->max_attempts = aside_number_at(row, 13);
@@ -164,6 +176,8 @@ group_rows(aside_fetched *events, aside_known *known)
 		known->next_at = aside_number_at(row, NFETCHED + 5);
 		known->asked = aside_number_at(row, NFETCHED + 6);
 		known->put_offs = aside_number_at(row, NFETCHED + 7);
+		known->lease = aside_number_at(row, NFETCHED + 8);
+		known->lease_us = aside_number_at(row, NFETCHED + 9);
 		known++;
 		events[count - 1].nknown++;
 	}
@@ -183,7 +197,7 @@ fetch_open(size_t limit, const aside_fetched **events, size_t *count)
 	/* Read-only: by the snapshot that the core is told of.  Commands come first, and all of them. */
 	if (SPI_execute_with_args("SELECT * FROM (" COMMANDS("0") " UNION ALL " COMMANDS("1") " UNION ALL " COMMANDS("2")
 					" UNION ALL (SELECT * FROM (" OPEN_EVENTS("0") " UNION ALL " OPEN_EVENTS("1") " UNION ALL " OPEN_EVENTS("2")
-					") o ORDER BY 25, 1, 3 LIMIT $1)) c", 1, types, values, NULL, true, 0) != SPI_OK_SELECT)
+					") o ORDER BY 27, 1, 3 LIMIT $1)) c", 1, types, values, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not look for open events");
 	all = MemoryContextAllocHuge(aside_lent, sizeof(aside_fetched) * Max(SPI_processed, 1));
 	known = MemoryContextAllocHuge(aside_lent, sizeof(aside_known) * Max(SPI_processed, 1));

@@ -143,8 +143,8 @@ bury_event(const aside_log_entry *entry)
 	"WHERE u.event = ANY ($1) FOR UPDATE SKIP LOCKED))"
 
 #define INSERT_ENTRY(n) \
-	"INSERT INTO aside.event_log_" n " (handler, kind, events, attempt, next_at, sqlstate, message, detail, hint, context) " \
-	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+	"INSERT INTO aside.event_log_" n " (handler, kind, events, attempt, next_at, sqlstate, message, detail, hint, context, lease) " \
+	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 
 static void
 write_entry(const aside_log_entry *entry)
@@ -167,6 +167,7 @@ write_entry(const aside_log_entry *entry)
 	put_error(entry->message, error, no_error);
 	for (int i = 0; i < ERROR_TEXTS; i++)
 		aside_add_value(&written, TEXTOID, error[i], no_error[i] == 'n');
+	aside_add_number_or_null(&written, entry->lease, entry->lease == 0);
 	aside_run_statement(&insert[entry->partition], &written);
 	if (entry->kind == ASIDE_LOG_DEAD)
 		bury_event(entry);

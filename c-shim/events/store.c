@@ -72,6 +72,7 @@ fill_handler(void *out, int row)
 	spec->rate_limit = aside_number_at(row, 15);
 	spec->rate_period_us = aside_number_at(row, 16);
 	spec->key_concurrency = aside_number_at(row, 17);
+	spec->pull = aside_number_at(row, 18);
 }
 
 static const AsideRead read_handlers = {
@@ -79,10 +80,10 @@ static const AsideRead read_handlers = {
 	.fill = fill_handler,
 	.query = "SELECT id::int8, version::int8, concurrency::int8, batch_size::int8, "
 	"max_attempts::int8, coalesce(least(ceil(extract(epoch FROM timeout) * 1000), 2147483647), 0)::int8, "
-	"ordered::int::int8, durable::int::int8, paused::int::int8, "
+	"ordered::int::int8, (durable OR form = 'p')::int::int8, paused::int::int8, "
 	"least(extract(epoch FROM backoff) * 1000000, 1e18)::int8, "
 	"least(extract(epoch FROM backoff_cap) * 1000000, 1e18)::int8, since, name, channel, coalesce(rate_limit, 0)::int8, "
-	"least(ceil(extract(epoch FROM rate_period) * 1000000), 1e18)::int8, coalesce(key_concurrency, 0)::int8 "
+	"least(ceil(extract(epoch FROM rate_period) * 1000000), 1e18)::int8, coalesce(key_concurrency, 0)::int8, (form = 'p')::int::int8 "
 	"FROM aside.event_handler WHERE NOT inert ORDER BY id",
 };
 
@@ -193,6 +194,8 @@ aside_get_event_host(void)
 		.refetch = aside_event_refetch,
 		.places = aside_event_places,
 		.record = aside_event_record,
+		.lease_generation = aside_lease_generation,
+		.lease_news = aside_lease_news_of,
 		.listen = host_listen,
 		.notifications = aside_lend_notifications,
 		.spill = aside_event_spill,

@@ -173,8 +173,9 @@ aside_event_carry_over(uint32_t partition, const int64_t *events, size_t count, 
 		values[0] = found_ids(carried, ncarried);
 		aside_run_query(psprintf("INSERT INTO aside.event_log_%d (handler, kind, events, attempt, at, next_at, sqlstate, message, "
 						   "detail, hint, context) "
-						   "SELECT handler, kind, ARRAY(SELECT unnest(events) INTERSECT SELECT unnest($1)), attempt, at, next_at, "
-						   "sqlstate, message, detail, hint, context FROM aside.event_log_%u WHERE events && $1", to, partition),
+						   "SELECT handler, kind, ARRAY(SELECT unnest(events) INTERSECT SELECT unnest($1)), attempt, at, CASE WHEN lease IS NULL THEN next_at END, "
+						   "sqlstate, message, detail, hint, context FROM aside.event_log_%u WHERE events && $1 "
+						   "AND kind NOT IN (" ASIDE_SQL_EXTENDED ", " ASIDE_SQL_GIVEN_BACK ", " ASIDE_SQL_OVER ")", to, partition),
 				  1, types, values, NULL, SPI_OK_INSERT);
 		aside_run_query(psprintf("INSERT INTO aside.event_%d (id, txid" ASIDE_EVENT_CONTENT_NAMES ") "
 								 "SELECT id, pg_current_xact_id()" ASIDE_EVENT_CONTENT_NAMES " FROM aside.event_%u WHERE id = ANY ($1) "

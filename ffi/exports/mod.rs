@@ -4,6 +4,7 @@
 pub mod calls;
 pub mod events;
 pub mod pool;
+pub mod pulls;
 pub mod registry;
 pub mod schedules;
 pub mod sessions;

@@ -9,7 +9,9 @@ use aside_core::async_event::EventStore;
 use aside_core::async_event::complaints::Complaint;
 use aside_core::async_event::host::Ask;
 use aside_core::async_event::rate::Started;
-use aside_core::async_event::spec::{Command, Committed, EventPlace, Fetched, Former, Known, LogEntry, Notification, Spec};
+use aside_core::async_event::spec::{
+    Command, Committed, EventPlace, Fetched, Former, Known, KnownLease, LeaseFate, LeaseNews, LeaseOver, LogEntry, Notification, Spec,
+};
 use aside_core::caller::process::CallerState;
 use aside_core::coordinator::host::{Host, Line, Lost};
 use aside_core::coordinator::runner::{Runner, Work};
@@ -18,6 +20,7 @@ use aside_core::coordinator::workers::Workers;
 use aside_core::definition::Standing;
 use aside_core::error::Error;
 use aside_core::host::{Saved, World};
+use aside_core::launcher::pulls::{Question, Ticket};
 use aside_core::launcher::registry::Registry;
 use aside_core::lease::leases::Leases;
 use aside_core::lease::work::LeaseUpdate;
@@ -78,6 +81,17 @@ fn logged<'e>(entry: &'e LogEntry, one: &'e mut [i64; 1]) -> aside_log_entry {
             (out.events, out.nevents) = (events.as_ptr(), events.len());
             return out;
         }
+        LogEntry::Leased { handler, partition, events, attempt, lease, until } => {
+            (out.kind, out.handler, out.partition, out.attempt) =
+                (aside_log_kind::ASIDE_LOG_ATTEMPT, *handler, u32::from(*partition), *attempt);
+            (out.events, out.nevents, out.lease, out.next_at) = (events.as_ptr(), events.len(), *lease, *until);
+            return out;
+        }
+        LogEntry::Extended { handler, partition, event, lease, until } => {
+            (out.kind, out.handler, out.partition) = (aside_log_kind::ASIDE_LOG_EXTENDED, *handler, u32::from(*partition));
+            (out.lease, out.next_at) = (*lease, *until);
+            one[0] = *event;
+        }
         LogEntry::Withdrawn { handler, partition, events, attempt } => {
             (out.kind, out.handler, out.partition, out.attempt) =
                 (aside_log_kind::ASIDE_LOG_WITHDRAWN, *handler, u32::from(*partition), *attempt);
@@ -127,6 +141,7 @@ unsafe fn fetched(data: *const aside_fetched, count: usize) -> Result<Vec<Fetche
         put_offs: k.put_offs,
         unfinished: k.unfinished != 0,
         paused: k.paused != 0,
+        lease: (k.lease != 0).then_some(KnownLease { number: k.lease, left_us: u64::try_from(k.lease_us).unwrap_or(0) }),
     };
     // SAFETY: as the caller promises.
     let fetched = |e: &aside_fetched| unsafe {
@@ -147,7 +162,11 @@ unsafe fn fetched(data: *const aside_fetched, count: usize) -> Result<Vec<Fetche
             first_txid: (e.first_txid != 0).then_some(e.first_txid),
             timed_txid: (e.timed_txid != 0).then_some(e.timed_txid),
             known: memory::collect(slice(e.known, e.nknown).iter().map(known), WHAT)?,
-            command: (e.cancels != 0).then_some(Command::Cancel(e.cancelled)),
+            command: match (e.cancels, e.tells) {
+                (0, 0) => None,
+                (0, _) => Some(Command::Told(e.lease)),
+                _ => Some(Command::Cancel(e.cancelled)),
+            },
         })
     };
     // SAFETY: as above.
@@ -254,6 +273,7 @@ impl EventStore for Events<'_> {
                 rate_limit: s.rate_limit,
                 rate_period_us: s.rate_period_us,
                 key_concurrency: s.key_concurrency,
+                pull: s.pull != 0,
                 since: s.since,
                 former: formers(s)?,
                 version: u64::from(s.version),
@@ -332,6 +352,45 @@ impl EventStore for Events<'_> {
         let logged = entries.iter().zip(&mut ones).map(|(entry, one)| logged(entry, one));
         let logged = memory::collect(logged, WHAT).map_err(no)?;
         done(host_call!(self.t, record(logged.as_ptr(), logged.len())))
+    }
+    fn lease_generation(&self) -> Result<i64, Saved> {
+        let mut generation = 0;
+        done(host_call!(self.t, lease_generation(&mut generation))).map(|()| generation)
+    }
+    fn lease_news(&self, leases: &[i64], over: &[LeaseOver]) -> Result<Vec<LeaseNews>, Saved> {
+        let no = |no| self.no_memory(no);
+        let lent = over.iter().map(|over| aside_lease_over {
+            lease: over.lease,
+            handler: over.handler,
+            partition: u32::from(over.partition),
+            events: over.events.as_ptr(),
+            nevents: over.events.len(),
+        });
+        let lent = memory::collect(lent, WHAT).map_err(no)?;
+        let (mut data, mut count) = (std::ptr::null(), 0);
+        done(host_call!(self.t, lease_news(leases.as_ptr(), leases.len(), lent.as_ptr(), lent.len(), &mut data, &mut count)))?;
+        let news = |n: &aside_lease_news| {
+            let fate = match n.kind {
+                aside_log_kind::ASIDE_LOG_DONE => LeaseFate::Acknowledged,
+                aside_log_kind::ASIDE_LOG_GIVEN_BACK => LeaseFate::GivenBack {
+                    // SAFETY: on ASIDE_OK the shim lends the array and its texts until its next call.
+                    message: memory::copy(unsafe { optional(&n.message) }.unwrap_or_default(), WHAT)?,
+                    next_at: (n.next_at != 0).then_some(n.next_at),
+                },
+                _ => LeaseFate::Over,
+            };
+            Ok(LeaseNews { handler: n.handler, lease: n.lease, event: n.event, fate })
+        };
+        // SAFETY: as above.
+        let found: &[aside_lease_news] = unsafe { slice(data, count) };
+        memory::try_collect(found.iter().map(news), WHAT).map_err(no)
+    }
+    fn questions(&self) -> Vec<Question> {
+        self.registry.pulls.questions(self.c.database)
+    }
+    fn answer(&self, ticket: Ticket, lease: i64, leases: &[i64]) -> bool {
+        let asked = self.registry.pulls.answer(ticket, lease, leases);
+        asked.inspect(|proc| self.h.wake(*proc)).is_some()
     }
     fn listen(&self, channels: &[Vec<u8>]) -> Result<(), Saved> {
         let channels = memory::collect(channels.iter().map(|c| lend(c)), WHAT).map_err(|no| self.no_memory(no))?;

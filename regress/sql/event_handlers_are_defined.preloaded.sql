@@ -165,7 +165,7 @@ RESET ROLE;
 -- what these forward to is for nobody
 SET ROLE regress_aside_user;
 SELECT aside.async_event_off(10, 'regress_c');
-SELECT aside.async_event_on(10, 'regress_x', NULL, 'SELECT 1', 'regress_z', 1, 1, 1, '0', '0', NULL, false, false, false, NULL, NULL, NULL, '1 s', NULL);
+SELECT aside.async_event_on(10, 'regress_x', NULL, 'SELECT 1', 'regress_z', 1, 1, 1, '0', '0', NULL, false, false, false, NULL, NULL, NULL, '1 s', NULL, false);
 SELECT aside.event_put('regress_x', NULL, NULL, 0, NULL, 10, NULL, NULL);
 SELECT aside.event_claim_key('regress_x', 'k', 1, 'keep', 0);
 SELECT aside.want_events();

@@ -30,6 +30,20 @@ SELECT async_event_resume('order');
 CALL until('(SELECT count(*) FROM parcel) = 3');
 SELECT * FROM parcel ORDER BY customer;
 
+-- Pull
+CREATE TABLE shipped (id bigint, customer text);
+SELECT async_event_on('pulled', pull => true);
+SELECT async_event_emit('pulled', '{"customer": "erin"}');
+BEGIN;
+CREATE TEMP TABLE got AS SELECT * FROM async_event_pull('pulled', 10, lease => '1 min', wait => '10 s');
+INSERT INTO shipped SELECT id, payload ->> 'customer' FROM got;
+SELECT async_event_ack('pulled', ARRAY(SELECT id FROM got));
+COMMIT;
+SELECT customer FROM shipped;
+SELECT async_event_wait(id, '20 s') FROM got;
+SELECT async_event_off('pulled');
+DROP TABLE shipped, got;
+
 -- Retry
 CREATE FUNCTION poison(e aside.event) RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE 'never'; END $$;
 SELECT async_event_on('poison', 'poison(aside.event)', max_attempts => 2, backoff => '10 ms');

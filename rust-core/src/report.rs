@@ -52,6 +52,7 @@ sqlstates! {
     QUERY_CANCELED = b"57014";
     PROTOCOL_VIOLATION = b"08P01";
     INTERNAL_ERROR = b"XX000";
+    RAISE_EXCEPTION = b"P0001";
 }
 
 /// A handler gives up an event. The server does not know this one.

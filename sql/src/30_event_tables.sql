@@ -26,7 +26,7 @@ CREATE TABLE aside.event_handler (
     function oid,
     function_owner oid,
     command text,
-    form text NOT NULL CHECK (form IN ('c', 'e', 'a', 'j', 't')),
+    form text NOT NULL CHECK (form IN ('c', 'e', 'a', 'j', 't', 'p')),
     concurrency int NOT NULL,
     batch_size int NOT NULL,
     max_attempts int NOT NULL,
@@ -44,7 +44,7 @@ CREATE TABLE aside.event_handler (
     rate_limit int CHECK (rate_limit > 0),
     rate_period interval NOT NULL DEFAULT '1 second' CHECK (rate_period > interval '0'),
     key_concurrency int CHECK (key_concurrency > 0),
-    CHECK ((form = 'c') = (command IS NOT NULL) AND (form = 'c') = (handler IS NULL)),
+    CHECK ((form = 'c') = (command IS NOT NULL) AND (form IN ('c', 'p')) = (handler IS NULL)),
     CHECK (channel <> '' AND concurrency > 0 AND batch_size > 0 AND max_attempts > 0),
     CHECK (backoff >= interval '0' AND backoff_cap >= interval '0' AND timeout > interval '0')
 );
@@ -53,6 +53,8 @@ COMMENT ON COLUMN aside.event_handler.inert IS 'The handler was restored where i
 COMMENT ON COLUMN aside.event_handler.function IS
     'The handler''s function when the row was written, here or by a restore. A function of that name but another OID is called only if its owner is function_owner, the handler''s owner, or a superuser.';
 COMMENT ON COLUMN aside.event_handler.function_owner IS 'Owner of the function when the row was written.';
+COMMENT ON COLUMN aside.event_handler.form IS
+    'What the handler is: c = a command, e, a, j or t = a function of aside.event, aside.event[], jsonb or text, p = nothing: consumers pull its events.';
 COMMENT ON COLUMN aside.event_handler.since IS 'Events of the channel with higher ids are for the handler.';
 COMMENT ON COLUMN aside.event_handler.former IS
     'Channels that the handler had before: their events with ids above "since", up to "until", are for it too. NULL for "until": all, until the coordinator knows of the change. Column "seen" is the transaction before which the last of them was emitted.';
@@ -106,8 +108,10 @@ CREATE TABLE aside.event_log_0 (
     message text,
     detail text,
     hint text,
-    context text
+    context text,
+    lease bigint
 ) WITH (autovacuum_enabled = false);
+CREATE INDEX event_log_0_lease ON aside.event_log_0 (lease) WHERE lease IS NOT NULL;
 CREATE TABLE aside.event_log_1 (LIKE aside.event_log_0 INCLUDING ALL) WITH (autovacuum_enabled = false);
 CREATE TABLE aside.event_log_2 (LIKE aside.event_log_0 INCLUDING ALL) WITH (autovacuum_enabled = false);
 -- Done, dead, cancelled or expired.
@@ -134,7 +138,8 @@ COMMENT ON TABLE aside.event_0 IS 'Emitted events: one of three partitions that 
 COMMENT ON TABLE aside.event_1 IS 'Emitted events: a partition, like aside.event_0.';
 COMMENT ON TABLE aside.event_2 IS 'Emitted events: a partition, like aside.event_0.';
 COMMENT ON TABLE aside.event_log_0 IS
-    'What happened to the events of the partition of the same number. Kind: a = an attempt begins, w = the attempt was not made after all, d = done, f = failed and will be retried, x = dead, c = cancelled, s = put off by the handler, u = another time was asked for, e = expired.';
+    'What happened to the events of the partition of the same number. Kind: a = an attempt begins, w = the attempt was not made after all, d = done, f = failed and will be retried, x = dead, c = cancelled, s = put off by the handler, u = another time was asked for, e = expired; of a consumer''s lease: l = it has another end, n = the consumer has given the events back, o = it is over.';
+COMMENT ON COLUMN aside.event_log_0.lease IS 'Number of a consumer''s lease. The line of an attempt with a lease has its end in next_at.';
 COMMENT ON TABLE aside.event_log_1 IS 'What happened to the events of the partition of the same number, like aside.event_log_0.';
 COMMENT ON TABLE aside.event_log_2 IS 'What happened to the events of the partition of the same number, like aside.event_log_0.';
 

@@ -18,9 +18,14 @@ BEGIN
                 octet_length(wanted.channel)),
             HINT = 'Use a shorter channel name, or set the option "durable" to false.';
     END IF;
-    IF (handler IS NULL) = (command IS NULL) THEN
+    IF wanted.form = 'p' THEN
+        IF handler IS NOT NULL OR command <> '' THEN
+            RAISE EXCEPTION 'an event handler that is pulled from has neither a function nor a command' USING ERRCODE = '22023',
+                HINT = 'Set either the option "pull", or one of "handler" and "command".';
+        END IF;
+    ELSIF (handler IS NULL) = (command IS NULL) THEN
         RAISE EXCEPTION 'an event handler must have either a function or a command' USING ERRCODE = '22023',
-            HINT = 'Give exactly one of the arguments "handler" and "command".';
+            HINT = 'Give exactly one of the arguments "handler" and "command", or set "pull".';
     END IF;
     PERFORM aside.check_options(format('event handler "%s"', wanted.name), ARRAY[
         ['concurrency', wanted.concurrency::text, (wanted.concurrency >= 1)::text, 'at least 1'],
@@ -47,7 +52,7 @@ DECLARE
 BEGIN
     wanted.command := ran;
     IF called IS NULL THEN
-        wanted.form := 'c';
+        wanted.form := CASE WHEN wanted.form = 'p' THEN 'p' ELSE 'c' END;
         wanted.handler := NULL;
         wanted.function := NULL;
         wanted.function_owner := NULL;

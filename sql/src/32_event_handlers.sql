@@ -40,7 +40,7 @@ COMMENT ON FUNCTION aside.event_handlers_settle() IS 'Makes the table of handler
 
 CREATE FUNCTION aside.async_event_on(caller oid, channel text, handler regprocedure, command text, name text, concurrency int,
     batch_size int, max_attempts int, backoff interval, backoff_cap interval, timeout interval, ordered boolean, durable boolean,
-    replace boolean, history interval, since timestamptz, rate_limit int, rate_period interval, key_concurrency int) RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+    replace boolean, history interval, since timestamptz, rate_limit int, rate_period interval, key_concurrency int, pull boolean) RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     found aside.event_handler;
     wanted aside.event_handler;
@@ -68,13 +68,20 @@ BEGIN
         wanted.rate_limit := rate_limit;
         wanted.rate_period := rate_period;
         wanted.key_concurrency := key_concurrency;
+        IF found.id IS NOT NULL AND (found.form = 'p') <> coalesce(pull, false) THEN
+            RAISE EXCEPTION 'cannot change event handler "%" to one that %', wanted.name, CASE WHEN pull THEN 'is pulled from' ELSE 'runs in workers' END
+                USING ERRCODE = '0A000', HINT = 'End it with async_event_off(), and make a new one; the option "since" has it get earlier events.';
+        END IF;
+        wanted.form := CASE WHEN pull THEN 'p' END;
         PERFORM aside.event_check_options(wanted, handler, command);
         IF found.id IS NOT NULL THEN
             PERFORM aside.event_handler_change(found, aside.event_with_function(wanted, handler, command,
                 aside.definition_owner('handler', found.id, found.name)), NULL);
             RETURN wanted.name;
         END IF;
-        PERFORM aside.definition_check_owner('handler', caller);
+        IF NOT coalesce(pull, false) THEN
+            PERFORM aside.definition_check_owner('handler', caller);
+        END IF;
         wanted := aside.event_with_function(wanted, handler, command, caller);
         PERFORM aside.event_free_name(wanted.name);
         PERFORM aside.event_check_quotas(caller, wanted.channel, NULL);
@@ -120,6 +127,10 @@ BEGIN
     wanted.key_concurrency := CASE WHEN key_concurrency = 0 THEN NULL ELSE coalesce(key_concurrency, found.key_concurrency) END;
     wanted.ordered := coalesce(ordered, found.ordered);
     wanted.durable := coalesce(durable, found.durable);
+    IF found.form = 'p' AND (handler IS NOT NULL OR command IS NOT NULL) THEN
+        RAISE EXCEPTION 'cannot change event handler "%" to one that runs in workers', name
+            USING ERRCODE = '0A000', HINT = 'End it with async_event_off(), and make a new one; the option "since" has it get earlier events.';
+    END IF;
     IF handler IS NULL AND command IS NULL THEN
         PERFORM aside.event_check_options(wanted, NULL, '');
     ELSE
@@ -135,7 +146,9 @@ BEGIN
             RAISE EXCEPTION 'must have the privileges of role %', owner USING ERRCODE = '42501',
                 DETAIL = 'An event handler runs as its owner.';
         END IF;
-        PERFORM aside.definition_check_owner('handler', owner);
+        IF found.form <> 'p' THEN
+            PERFORM aside.definition_check_owner('handler', owner);
+        END IF;
         IF handler IS NULL AND unset IS NOT NULL AND NOT has_function_privilege(owner, unset, 'EXECUTE') THEN
             RAISE EXCEPTION 'permission denied for function %', unset USING ERRCODE = '42501',
                 DETAIL = format('Role %s is to own the event handler, and cannot execute its function.', owner);
@@ -176,7 +189,7 @@ BEGIN
     RETURN found.paused;
 END $$;
 
-COMMENT ON FUNCTION aside.async_event_on(oid, text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean, boolean, interval, timestamptz, int, interval, int) IS
+COMMENT ON FUNCTION aside.async_event_on(oid, text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean, boolean, interval, timestamptz, int, interval, int, boolean) IS
     'Does the work of async_event_on for the role given first.';
 COMMENT ON FUNCTION aside.async_event_alter(oid, text, text, regprocedure, text, int, int, int, interval, interval, interval, boolean, boolean, regrole, text, interval, int, interval, int) IS
     'Does the work of async_event_alter for the role given first.';
@@ -188,7 +201,7 @@ CREATE FUNCTION async_event_on(channel text, handler regprocedure DEFAULT NULL, 
     concurrency int DEFAULT 1, batch_size int DEFAULT 1, max_attempts int DEFAULT 5, backoff interval DEFAULT '1 second',
     backoff_cap interval DEFAULT '1 hour', timeout interval DEFAULT NULL, ordered boolean DEFAULT false, durable boolean DEFAULT false,
     replace boolean DEFAULT false, history interval DEFAULT NULL, since timestamptz DEFAULT NULL, rate_limit int DEFAULT NULL,
-    rate_period interval DEFAULT '1 second', key_concurrency int DEFAULT NULL)
+    rate_period interval DEFAULT '1 second', key_concurrency int DEFAULT NULL, pull boolean DEFAULT false)
 RETURNS text LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
 CREATE FUNCTION async_event_alter(name text, channel text DEFAULT NULL, handler regprocedure DEFAULT NULL, command text DEFAULT NULL,
     concurrency int DEFAULT NULL, batch_size int DEFAULT NULL, max_attempts int DEFAULT NULL, backoff interval DEFAULT NULL,
@@ -203,8 +216,8 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
 CREATE FUNCTION async_event_resume(name text) RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
 
-COMMENT ON FUNCTION async_event_on(text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean, boolean, interval, timestamptz, int, interval, int) IS
-    'Creates a handler: the server runs the function or command, as the current role, for each event of the channel and each NOTIFY on it. Returns the handler''s name. A name that is taken raises 42710; with replace, that handler gets these options, and keeps its owner and its events.';
+COMMENT ON FUNCTION async_event_on(text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean, boolean, interval, timestamptz, int, interval, int, boolean) IS
+    'Creates a handler: the server runs the function or command, as the current role, for each event of the channel and each NOTIFY on it. Returns the handler''s name. A name that is taken raises 42710; with replace, that handler gets these options, and keeps its owner and its events. With pull, there is neither function nor command: consumers take the events with async_event_pull.';
 COMMENT ON FUNCTION async_event_alter(text, text, regprocedure, text, int, int, int, interval, interval, interval, boolean, boolean, regrole, text, interval, int, interval, int) IS
     'Changes options of a handler, its owner or its name. NULL means unchanged; zero for a timeout, a history, a rate_limit or a key_concurrency means none. Waiting events, attempts and order stay. Returns false if nothing was changed.';
 COMMENT ON FUNCTION async_event_off(text) IS
@@ -213,7 +226,7 @@ COMMENT ON FUNCTION async_event_pause(text) IS 'Pauses a handler: no event begin
 COMMENT ON FUNCTION async_event_resume(text) IS 'Resumes a paused handler. Returns false if it was not paused.';
 
 GRANT EXECUTE ON FUNCTION
-    async_event_on(text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean, boolean, interval, timestamptz, int, interval, int),
+    async_event_on(text, regprocedure, text, text, int, int, int, interval, interval, interval, boolean, boolean, boolean, interval, timestamptz, int, interval, int, boolean),
     async_event_alter(text, text, regprocedure, text, int, int, int, interval, interval, interval, boolean, boolean, regrole, text, interval, int, interval, int),
     async_event_off(text), async_event_pause(text), async_event_resume(text)
 TO aside_user;

@@ -2,10 +2,11 @@
 
 CREATE VIEW aside.event_rows AS
     SELECT 0 AS partition, * FROM aside.event_0 UNION ALL SELECT 1, * FROM aside.event_1 UNION ALL SELECT 2, * FROM aside.event_2;
+-- What is said of leases alone is not of account here.
 CREATE VIEW aside.event_log AS
-    SELECT 0 AS partition, l.handler, ev AS event, l.kind, l.attempt, l.at, l.next_at, l.sqlstate, l.message, l.detail, l.hint, l.context FROM aside.event_log_0 l, pg_catalog.unnest(l.events) ev
-    UNION ALL SELECT 1, l.handler, ev, l.kind, l.attempt, l.at, l.next_at, l.sqlstate, l.message, l.detail, l.hint, l.context FROM aside.event_log_1 l, pg_catalog.unnest(l.events) ev
-    UNION ALL SELECT 2, l.handler, ev, l.kind, l.attempt, l.at, l.next_at, l.sqlstate, l.message, l.detail, l.hint, l.context FROM aside.event_log_2 l, pg_catalog.unnest(l.events) ev;
+    SELECT 0 AS partition, l.handler, ev AS event, l.kind, l.attempt, l.at, l.next_at, l.sqlstate, l.message, l.detail, l.hint, l.context FROM aside.event_log_0 l, pg_catalog.unnest(l.events) ev WHERE l.kind NOT IN ('l', 'n', 'o')
+    UNION ALL SELECT 1, l.handler, ev, l.kind, l.attempt, l.at, l.next_at, l.sqlstate, l.message, l.detail, l.hint, l.context FROM aside.event_log_1 l, pg_catalog.unnest(l.events) ev WHERE l.kind NOT IN ('l', 'n', 'o')
+    UNION ALL SELECT 2, l.handler, ev, l.kind, l.attempt, l.at, l.next_at, l.sqlstate, l.message, l.detail, l.hint, l.context FROM aside.event_log_2 l, pg_catalog.unnest(l.events) ev WHERE l.kind NOT IN ('l', 'n', 'o');
 CREATE VIEW aside.event_errors AS
     SELECT o.event, o.handler,
         pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('attempt', o.attempt, 'at', o.at, 'sqlstate', o.sqlstate, 'message', o.message) ORDER BY o.at) AS errors
@@ -33,7 +34,7 @@ CREATE VIEW aside.event_fates AS
         (max(ARRAY[o.at, o.next_at]) FILTER (WHERE o.kind IN ('s', 'u')))[2] AS asked_for,
         -- one that was not made is the last that was begun
         max(o.attempt) - ((pg_catalog.array_agg(o.kind ORDER BY o.at DESC) FILTER (WHERE o.kind <> 'u'))[1] IN ('w', 's'))::int AS counted,
-        (max(ARRAY[o.at, o.next_at]) FILTER (WHERE o.next_at IS NOT NULL))[2] AS next_at, max(o.at) AS changed,
+        (max(ARRAY[o.at, o.next_at]) FILTER (WHERE o.next_at IS NOT NULL AND o.kind <> 'a'))[2] AS next_at, max(o.at) AS changed,
         (pg_catalog.array_agg(o.sqlstate ORDER BY o.at DESC) FILTER (WHERE o.sqlstate IS NOT NULL))[1] AS sqlstate,
         -- the last one, without holding all
         (max(ARRAY[pg_catalog.to_char(o.at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'), o.message]) FILTER (WHERE o.message IS NOT NULL))[2] AS message

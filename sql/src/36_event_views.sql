@@ -5,13 +5,13 @@ CREATE VIEW aside.handlers AS
         CASE WHEN pg_catalog.pg_has_role(h.role, 'USAGE') OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) current_user)
              THEN h.command END AS command, h.concurrency, h.batch_size,
         h.max_attempts, h.backoff, h.backoff_cap, h.timeout, h.ordered, h.durable, h.history, h.paused, h.created,
-        CASE WHEN h.command IS NOT NULL THEN NULL
+        CASE WHEN h.handler IS NULL THEN NULL
              ELSE EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
                  WHERE p.prokind = 'f' AND p.pronargs = 1 AND p.proargtypes[0] OPERATOR(pg_catalog.=) CASE h.form WHEN 'e' THEN 'aside.event'::regtype
                      WHEN 'a' THEN 'aside.event[]'::regtype WHEN 'j' THEN 'jsonb'::regtype ELSE 'text'::regtype END
                  AND pg_catalog.strpos(h.handler, pg_catalog.format('%I.%I(', n.nspname, p.proname)) = 1) END AS exists,
-        aside.definition_reason(h.inert, h.owner, h.role) AS reason,
-        h.rate_limit, CASE WHEN h.rate_limit IS NOT NULL THEN h.rate_period END AS rate_period, h.key_concurrency
+        CASE WHEN h.inert OR h.form <> 'p' THEN aside.definition_reason(h.inert, h.owner, h.role) END AS reason,
+        h.rate_limit, CASE WHEN h.rate_limit IS NOT NULL THEN h.rate_period END AS rate_period, h.key_concurrency, h.form = 'p' AS pull
     FROM aside.event_handlers h;
 CREATE VIEW aside.events WITH (security_barrier) AS
     SELECT s.id, s.channel, s.payload, s.key, s.priority, s.run_at, s.unique_key, s.headers, s.emitted,
@@ -38,7 +38,7 @@ CREATE VIEW aside.event_runs WITH (security_barrier) AS
         coalesce(max(CASE l.kind WHEN 'd' THEN 'done' WHEN 'f' THEN 'failed' WHEN 'x' THEN 'dead' WHEN 'c' THEN 'cancelled' WHEN 'e' THEN 'expired' END),
             CASE WHEN count(*) FILTER (WHERE l.kind = 'a') > count(*) FILTER (WHERE l.kind IN ('w', 's')) THEN 'running' ELSE 'snoozed' END) AS state,
         max(l.sqlstate) AS sqlstate, max(l.message) AS message, max(l.detail) AS detail, max(l.hint) AS hint, max(l.context) AS context,
-        max(l.next_at) AS next_at
+        max(l.next_at) FILTER (WHERE l.kind <> 'a') AS next_at
     FROM aside.event_log l JOIN aside.event_handlers h ON h.id = l.handler
     WHERE l.kind <> 'u' AND (pg_catalog.pg_has_role(h.role, 'USAGE') OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user))
     GROUP BY l.event, h.name, l.attempt, CASE WHEN l.attempt IS NULL THEN l.at END
@@ -107,6 +107,7 @@ COMMENT ON COLUMN aside.handlers.ordered IS 'True if events of the same key are 
 COMMENT ON COLUMN aside.handlers.durable IS 'True if notifications are recorded as events when they arrive.';
 COMMENT ON COLUMN aside.handlers.history IS 'Time for which events that have ended are shown in aside.event_history.';
 COMMENT ON COLUMN aside.handlers.paused IS 'True if async_event_pause has paused the handler.';
+COMMENT ON COLUMN aside.handlers.pull IS 'True if consumers take its events with async_event_pull.';
 COMMENT ON COLUMN aside.handlers.created IS 'Time when the handler was defined.';
 COMMENT ON COLUMN aside.handlers.exists IS 'True if the function exists. NULL for a command.';
 COMMENT ON COLUMN aside.handlers.reason IS 'Why the handler cannot run now. NULL if it can.';

@@ -6,7 +6,7 @@ use super::worker::worker_host;
 use super::{Field, INTERNAL_ERROR, message, test};
 use aside_core::report::Report;
 use pg_aside::abi::*;
-use pg_aside::exports::{calls::*, events::*, pool::*, registry::*, schedules::*, sessions::*, tasks::*, worker::*};
+use pg_aside::exports::{calls::*, events::*, pool::*, pulls::*, registry::*, schedules::*, sessions::*, tasks::*, worker::*};
 use pg_aside::guard::panic_next;
 use std::ptr::{null, null_mut};
 
@@ -99,6 +99,7 @@ fn the_value_beside_the_signature_is_returned_for_a_null_and_on_a_panic() {
             aside_quota_take(null(), 0, 0, 1) => false;
             aside_quota_counted(null(), 0, 0, 1) => ();
             aside_run_wait_exit(null(), 0) => ();
+            aside_pull_exit(null(), 0) => ();
             aside_view_coordinator(null(), 0, null_mut()) => false;
             aside_view_tally(null(), 0, null_mut()) => false;
             aside_coordinator_new(null_mut(), 0, 0, true, 0) => null_mut();
@@ -158,6 +159,8 @@ fn raising(pool: *mut aside_pool, host: *const aside_caller_host, check: &mut dy
         aside_schedule_explain(host, null(), null(), name, 0);
         aside_schedule_dues(host, null(), null(), name, 0, null_mut(), 0, null_mut());
         aside_run_wait(host, null(), null(), 1, 0, null_mut());
+        aside_pull(host, null(), 5, 1, 1, 1, 0, null_mut());
+        aside_find_leases(host, null(), 5, 1, null(), 0, 0, null_mut());
     }
     if pool.is_null() || host.is_null() {
         // It is given nothing else.

@@ -154,6 +154,21 @@ unsafe extern "C" fn record(entries: *const aside_log_entry, count: usize) -> as
         store.attempts += attempts.count() as u32;
     })
 }
+unsafe extern "C" fn lease_generation(generation: *mut i64) -> aside_status::Type {
+    // SAFETY: writable.
+    step("lease_generation", |_| unsafe { *generation = 1 })
+}
+unsafe extern "C" fn lease_news(
+    _: *const i64,
+    _: usize,
+    _: *const aside_lease_over,
+    _: usize,
+    news: *mut *const aside_lease_news,
+    count: *mut usize,
+) -> aside_status::Type {
+    // SAFETY: writable.
+    step("lease_news", |_| unsafe { (*news, *count) = (null(), 0) })
+}
 unsafe extern "C" fn listen(_: *const aside_bytes, count: usize) -> aside_status::Type {
     step("listen", |store| store.listening = count as u32)
 }
@@ -327,6 +342,8 @@ fn event_host() -> aside_event_host {
         refetch: Some(refetch),
         places: Some(places),
         record: Some(record),
+        lease_generation: Some(lease_generation),
+        lease_news: Some(lease_news),
         listen: Some(listen),
         notifications: Some(notes),
         spill: Some(spill),

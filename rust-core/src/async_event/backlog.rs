@@ -187,13 +187,18 @@ impl Events {
                 self.rotation.mark_dirty(event.partition);
                 if event.command.is_none() {
                     let taken = self.take_in(event, open, now);
+                    event.known.iter().for_each(|known| {
+                        known.lease.into_iter().for_each(|lease| self.resume_lease(known.handler, event.id, lease, h.now_us()))
+                    });
                     self.all_taken(h, taken)?;
                 }
             }
         }
         for event in fetched {
-            if let Some(Command::Cancel(id)) = event.command {
-                self.cancel(id, event.target, now);
+            match event.command {
+                Some(Command::Cancel(id)) => self.cancel(id, event.target, now),
+                Some(Command::Told(lease)) => self.pulls.tell(lease),
+                None => {}
             }
         }
         Ok(())

@@ -70,6 +70,7 @@ impl Handler {
     pub fn define(&mut self, spec: Spec, now: i64) {
         self.queue.set_rules(spec.ordered, spec.key_concurrency, now);
         self.rate.define(&spec);
+        self.queue.apart = spec.pull;
         if spec.ordered && !self.spec.ordered {
             (0..self.notes.leases).for_each(|_| self.queue.occupy(key_of(None)));
         }
@@ -80,7 +81,8 @@ impl Handler {
     /// It is gone, and what waits for it with it.
     pub fn remove(&mut self, ledger: &mut Ledger, now: i64) {
         self.removed = true;
-        for id in self.queue.waiting() {
+        let all = if self.spec.pull { self.queue.all() } else { self.queue.waiting() };
+        for id in all {
             self.end(id, ledger, now);
         }
         ledger.note_bytes -= self.notes.waiting.drain(..).map(|note| note.size()).sum::<usize>();
@@ -111,7 +113,7 @@ impl Handler {
             return Ok(());
         }
         self.queue.room()?;
-        if known.unfinished && known.attempts > event.max_attempts.unwrap_or(self.spec.max_attempts) {
+        if known.unfinished && known.lease.is_none() && known.attempts > event.max_attempts.unwrap_or(self.spec.max_attempts) {
             self.tally.dead(CONNECTION_FAILURE, CRASHED);
             ledger.pending.push(self.epitaph(event.id, (event.partition, event.tid), known.attempts, CONNECTION_FAILURE, CRASHED));
             return Ok(());
@@ -153,9 +155,10 @@ impl Handler {
             timed: asked.is_some(),
             key: key_of(event.key.as_deref()),
             priority: event.priority,
-            attempts: known.attempts,
+            // That of a consumer goes on.
+            attempts: known.attempts - u32::from(known.lease.is_some() && known.attempts > 0),
             partition: event.partition,
-            solo: if known.unfinished { Solo::Lease } else { Solo::No },
+            solo: if known.unfinished && known.lease.is_none() { Solo::Lease } else { Solo::No },
             spilled,
             ..Item::default()
         }
@@ -200,7 +203,7 @@ impl Handler {
     }
 
     fn could_run(&self) -> bool {
-        let open = !self.removed && !self.spec.paused && self.held_until.is_none() && self.rate.room() > 0;
+        let open = !self.removed && !self.spec.pull && !self.spec.paused && self.held_until.is_none() && self.rate.room() > 0;
         open && self.leases < self.spec.concurrency.min(self.width.most())
     }
 

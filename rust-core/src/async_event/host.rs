@@ -3,12 +3,13 @@
 
 use super::complaints::Complaint;
 use super::rate::Started;
-use super::spec::{Committed, EventPlace, Fetched, LogEntry, Notification, Spec};
+use super::spec::{Committed, EventPlace, Fetched, LeaseNews, LeaseOver, LogEntry, Notification, Spec};
 use crate::coordinator::host::Host;
 use crate::coordinator::runner::Runner;
 use crate::coordinator::unseen::{Snapshot, Unseen};
 use crate::definition::Standing;
 use crate::host::Saved;
+use crate::launcher::pulls::{Question, Ticket};
 
 /// Which events are to be fetched.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +56,25 @@ pub trait EventStore {
     fn committed(&self, handler: u32, partition: u8, events: &[i64]) -> Result<Vec<Committed>, Saved> {
         _ = (handler, partition);
         Ok(events.iter().map(|_| Committed::default()).collect())
+    }
+    /// A number that no coordinator of these tables was given before.
+    fn lease_generation(&self) -> Result<i64, Saved> {
+        Ok(1)
+    }
+    /// What the log says of the events of these leases, and, written by this call, that the others are over: unless a
+    /// transaction that has not ended has said something of their lease.
+    fn lease_news(&self, leases: &[i64], over: &[LeaseOver]) -> Result<Vec<LeaseNews>, Saved> {
+        _ = (leases, over);
+        Ok(Vec::new())
+    }
+    /// What consumers ask for.
+    fn questions(&self) -> Vec<Question> {
+        Vec::new()
+    }
+    /// Answer one; false: nobody waits for that any more.
+    fn answer(&self, ticket: Ticket, lease: i64, leases: &[i64]) -> bool {
+        _ = (ticket, lease, leases);
+        false
     }
     /// Wake who waits for the end of one of these, which have ended for all.
     fn wake_waiters(&self, events: &[i64]) {

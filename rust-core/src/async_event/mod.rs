@@ -38,6 +38,7 @@ mod ledger;
 mod notes;
 pub mod part;
 mod places;
+mod pull;
 mod queue;
 pub mod rate;
 pub mod recall;

@@ -6,6 +6,7 @@ use super::handler::Handler;
 use super::host::EventHost;
 use super::item::Map;
 use super::ledger::Ledger;
+use super::pull::Pulls;
 use super::queue::Queue;
 use super::recall::Recall;
 use super::rotation::Rotation;
@@ -79,6 +80,7 @@ pub struct Events {
     pub(super) rotation: Rotation,
     pub(super) backlog: Backlog,
     pub(super) unseen: Unseen,
+    pub(super) pulls: Pulls,
     /// Handlers that came to be known after the first fetch: some of their events may have been fetched before.
     pub(super) late: BTreeSet<u32>,
     pub(super) unspilled: Vec<(u32, Notification)>,
@@ -132,6 +134,7 @@ impl Events {
             misplaced: false,
             backlog: Backlog::default(),
             unseen: Unseen::default(),
+            pulls: Pulls::default(),
             woken: true,
             told: true,
             in_vain: false,
@@ -195,6 +198,7 @@ impl<H: EventHost> Part<H> for Events {
     fn tell(&mut self, topics: Topics) {
         self.woken |= topics.has(Topics::EVENTS);
         self.told |= topics.has(Topics::HANDLERS);
+        self.pulls.asked |= topics.has(Topics::PULLS);
     }
 
     /// Times that were told from the clock go with it; those that were asked for do not.
@@ -226,6 +230,7 @@ impl<H: EventHost> Part<H> for Events {
         self.refetch_for_late(h)?;
         self.find_places(h)?;
         self.recall(h);
+        self.pull(h)?;
         self.start(cx)?;
         self.tell_waiters(h);
         self.rotate(h)?;
@@ -260,6 +265,7 @@ impl<H: EventHost> Part<H> for Events {
             .min(self.recall_wait(mono))
             .min(self.standing_wait(mono))
             .min(self.rate_wait(mono))
+            .min(self.pull_wait(mono, now))
             .max(1)
     }
     /// Events come that nobody handles.

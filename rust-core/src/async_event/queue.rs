@@ -34,6 +34,8 @@ pub(super) struct Queue {
     lanes: Option<Lanes>,
     /// Never beside `lanes`.
     caps: Option<Caps>,
+    /// What follows an event of the same key is not given with it.
+    pub apart: bool,
     running: usize,
 }
 
@@ -88,6 +90,12 @@ impl Queue {
     /// What leases share among them.
     pub fn to_share(&self) -> usize {
         self.lanes.as_ref().map_or(self.ready.len(), |lanes| lanes.waiting.len())
+    }
+
+    pub fn all(&self) -> Vec<i64> {
+        let mut ids: Vec<i64> = self.items.keys().copied().collect();
+        ids.sort_unstable();
+        ids
     }
 
     pub fn waiting(&self) -> Vec<i64> {
@@ -308,7 +316,12 @@ impl Queue {
             let follower = self.items.get(id);
             *id == first || follower.is_some_and(|item| item.due <= now && item.solo != Solo::Lease && item.seat == Seat::Off)
         };
-        lanes.of(item.key).take_while(may_follow).take(limit).collect()
+        lanes.of(item.key).take_while(may_follow).take(if self.apart { 1 } else { limit }).collect()
+    }
+
+    /// A consumer has this one already.
+    pub fn resume(&mut self, id: i64) {
+        self.begin(id, &mut Filling::new(1));
     }
 
     fn begin(&mut self, id: i64, lease: &mut Filling) {
@@ -321,7 +334,7 @@ impl Queue {
             lanes.waiting.remove(&(item.key, id));
         }
         self.occupy(item.key);
-        lease.add(id, &item, ordered.then_some(item.key));
+        lease.add(id, &item, (ordered && !self.apart).then_some(item.key));
     }
 
     /// One that ran waits again; an attempt was made.

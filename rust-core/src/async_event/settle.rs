@@ -67,7 +67,7 @@ impl Handler {
             }
             Work::Events { ids, .. } => {
                 let several = ids.len() > 1;
-                ids.iter().for_each(|id| self.event_failed(h, *id, several, failure, ledger, now));
+                ids.iter().for_each(|id| self.event_failed(h, *id, several, failure, None, ledger, now));
             }
             Work::Notifications(notes) => {
                 self.tally.notes_failed(notes.len(), failure.sqlstate);
@@ -98,7 +98,18 @@ impl Handler {
         ledger.pending.push(LogEntry::Withdrawn { handler: self.spec.id, partition, events, attempt });
     }
 
-    fn event_failed<H: EventHost>(&mut self, h: &H, id: i64, several: bool, failure: Failure, ledger: &mut Ledger, now: i64) {
+    /// `again_at`: who failed has asked for that time.
+    #[expect(clippy::too_many_arguments, reason = "one place where an event fails")]
+    pub(super) fn event_failed<H: EventHost>(
+        &mut self,
+        h: &H,
+        id: i64,
+        several: bool,
+        failure: Failure,
+        again_at: Option<i64>,
+        ledger: &mut Ledger,
+        now: i64,
+    ) {
         let Failure { sqlstate, message, crash } = failure;
         self.tally.failed += 1;
         self.tally.error(sqlstate, message);
@@ -136,7 +147,8 @@ impl Handler {
         item.set_due(now);
         let mut next_at = now;
         if counted {
-            next_at = now.saturating_add(delay_us(attempt, self.spec.backoff_us, self.spec.cap_us, h.random()));
+            let backoff = || now.saturating_add(delay_us(attempt, self.spec.backoff_us, self.spec.cap_us, h.random()));
+            next_at = again_at.unwrap_or_else(backoff);
             item.due = next_at;
         } else if short {
             next_at = now.saturating_add(delay_us(shortages, SHORTAGE_US, LONGEST_SHORTAGE_US, h.random()));

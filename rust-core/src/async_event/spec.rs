@@ -31,6 +31,8 @@ pub struct Spec {
     pub rate_period_us: i64,
     /// Events of a key that may run at a time, in whatever order; 0: any number.
     pub key_concurrency: u32,
+    /// It has no worker: consumers take its events.
+    pub pull: bool,
     /// Events of its channel up to this id are not for it.
     pub since: i64,
     /// Of channels that it had before, these are for it too.
@@ -97,6 +99,8 @@ pub struct EventPlace {
 pub enum Command {
     /// Do not run this event any more.
     Cancel(i64),
+    /// The log has news of this lease, of a consumer.
+    Told(i64),
 }
 
 /// What the log says of an event and one handler.
@@ -114,6 +118,46 @@ pub struct Known {
     pub unfinished: bool,
     /// The handler was paused when this was read.
     pub paused: bool,
+    /// The unfinished attempt is a consumer's.
+    pub lease: Option<KnownLease>,
+}
+
+/// A lease of a consumer, as the log has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KnownLease {
+    pub number: i64,
+    /// How long it lasts yet.
+    pub left_us: u64,
+}
+
+/// A consumer's lease is over for these events, if the log does not know better.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseOver {
+    pub handler: u32,
+    pub lease: i64,
+    pub partition: u8,
+    pub events: Vec<i64>,
+}
+
+/// What the log says of an event of a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseNews {
+    pub handler: u32,
+    pub lease: i64,
+    pub event: i64,
+    pub fate: LeaseFate,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeaseFate {
+    Acknowledged,
+    /// The consumer has given it back, and maybe said when it is to come again.
+    GivenBack {
+        message: Vec<u8>,
+        next_at: Option<i64>,
+    },
+    /// Nothing can be said of it under this lease any more.
+    Over,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -165,6 +209,23 @@ pub enum LogEntry {
         partition: u8,
         events: Vec<i64>,
         attempt: u32,
+    },
+    /// A consumer has it, until then.
+    Leased {
+        handler: u32,
+        partition: u8,
+        events: Vec<i64>,
+        attempt: u32,
+        lease: i64,
+        until: i64,
+    },
+    /// It has it longer, or less long.
+    Extended {
+        handler: u32,
+        partition: u8,
+        event: i64,
+        lease: i64,
+        until: i64,
     },
     /// It was not made after all.
     Withdrawn {

@@ -20,6 +20,8 @@ impl Topics {
     pub const JOBS: Self = Self(8);
     /// Definitions of any kind may have changed.
     pub const DEFINITIONS: Self = Self(Self::HANDLERS.0 | Self::SCHEDULES.0 | Self::JOBS.0);
+    /// Consumers ask for events.
+    pub const PULLS: Self = Self(16);
     /// The coordinator is to leave the database. This bit stays until somebody takes it back; a turn takes the others.
     pub const LEAVE: Self = Self(1 << 31);
 

@@ -8,6 +8,7 @@
 //! Those that may find nothing take worker slots like anybody's. Where the extension is known to be, a process of the
 //! reserve is the coordinator, if one is left: it is there however many others want slots.
 
+pub mod pulls;
 pub mod quotas;
 pub mod registry;
 pub mod reserve;

@@ -14,6 +14,7 @@
 //! All of it is atomic; all zeroes is an empty registry. A state is changed by compare-and-swap together
 //! with the entry's generation, so that a coordinator that comes late finds itself not wanted.
 
+use super::pulls::Pulls;
 use super::quotas::Quotas;
 use super::reserve::{self, ReservePlace};
 use super::tallies::Tallies;
@@ -105,6 +106,8 @@ pub struct Registry {
     pub quotas: Quotas,
     /// Who waits for which run of a schedule.
     pub waiters: Waiters,
+    /// What consumers ask for.
+    pub pulls: Pulls,
 }
 
 impl Default for Registry {
@@ -119,6 +122,7 @@ impl Default for Registry {
             tallies: Tallies::default(),
             quotas: Quotas::default(),
             waiters: Waiters::default(),
+            pulls: Pulls::default(),
         }
     }
 }

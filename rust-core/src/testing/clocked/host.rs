@@ -1,7 +1,7 @@
 //! The simulated world as the coordinator sees it; each call may fail, before or after it took effect.
 
 use super::workers::{RAISED, Running};
-use super::world::{End, Logged, Nature, Row, SECOND, State, World};
+use super::world::{ConsumerLease, End, Logged, Nature, Row, SECOND, State, World};
 use crate::async_event::backoff::{LONGEST_SHORTAGE_US, ceiling_us, shortage};
 use crate::async_event::complaints::Complaint;
 use crate::async_event::host::{Ask, EventStore};
@@ -12,6 +12,7 @@ use crate::coordinator::runner::{self, Runner};
 use crate::coordinator::unseen::{Snapshot, Unseen};
 use crate::definition::Standing;
 use crate::host::Saved;
+use crate::launcher::pulls::{Question, Ticket};
 use crate::lease::work::LeaseUpdate;
 use crate::memory::NoMemory;
 use crate::report::OUT_OF_MEMORY;
@@ -57,8 +58,16 @@ fn open_pairs(state: &State) -> Vec<(bool, i64, Known)> {
             let due = logged.next_at.unwrap_or(row.event.run_at);
             let later = spec.paused || !spec.ordered && due > state.wall + 600 * SECOND;
             let Logged { attempts, next_at, asked, put_offs, unfinished, .. } = logged;
+            let lease = logged.lease.filter(|_| unfinished).map(|number| {
+                let ConsumerLease { since, until, .. } = &state.consumer_leases[&number];
+                KnownLease { number, left_us: u64::try_from((until - state.wall).min(until - since)).unwrap_or(0) }
+            });
             if logged.end.is_none() {
-                pairs.push((later, row.event.id, Known { handler, attempts, next_at, asked, put_offs, unfinished, paused: spec.paused }));
+                pairs.push((
+                    later,
+                    row.event.id,
+                    Known { handler, attempts, next_at, asked, put_offs, unfinished, paused: spec.paused, lease },
+                ));
             }
         }
     }
@@ -76,6 +85,26 @@ fn write(state: &mut State, entry: &LogEntry) {
                     state.wrong(format!("attempt of {event}, which has ended"));
                 }
             }
+        }
+        LogEntry::Leased { handler, partition, events, attempt, lease, until } => {
+            let (handler, partition, attempt) = (*handler, *partition, *attempt);
+            write(state, &LogEntry::Attempt { handler, partition, events: events.clone(), attempt });
+            for event in events {
+                let mut others = state.consumer_leases.values().filter(|other| other.handler == handler);
+                if others.any(|other| other.events.get(event) == Some(&None)) && !state.failed {
+                    state.wrong(format!("{event} is leased to two consumers"));
+                }
+                state.logged(*event, handler).lease = Some(*lease);
+            }
+            let since = state.wall;
+            let of = state.consumer_leases.entry(*lease).or_insert(ConsumerLease { handler, since, ..ConsumerLease::default() });
+            of.until = *until;
+            of.events.extend(events.iter().map(|event| (*event, None)));
+            return;
+        }
+        LogEntry::Extended { lease, until, .. } => {
+            let since = state.wall;
+            state.consumer_leases.get_mut(lease).into_iter().for_each(|lease| (lease.since, lease.until) = (since, *until));
         }
         LogEntry::Withdrawn { handler, events, attempt, .. } => {
             for event in events {
@@ -278,6 +307,42 @@ impl EventStore for World {
             let rows = state.rows.values().filter(|row| row.committed && row.event.command.is_none());
             rows.map(|row| EventPlace { id: row.event.id, partition: row.event.partition, tid: row.event.tid }).collect()
         })
+    }
+    fn lease_generation(&self) -> Result<i64, Saved> {
+        self.call("lease_generation", false, |state| {
+            state.generations += 1;
+            state.generations
+        })
+    }
+    fn lease_news(&self, leases: &[i64], over: &[LeaseOver]) -> Result<Vec<LeaseNews>, Saved> {
+        self.call("lease_news", false, |state| {
+            for over in over {
+                let Some(lease) = state.consumer_leases.get_mut(&over.lease).filter(|lease| !lease.busy) else { continue };
+                for event in &over.events {
+                    lease.events.get_mut(event).into_iter().for_each(|fate| _ = fate.get_or_insert(LeaseFate::Over));
+                }
+            }
+            let asked = leases.iter().copied().chain(over.iter().map(|over| over.lease));
+            let found = asked.filter_map(|lease| Some((lease, state.consumer_leases.get(&lease)?)));
+            let news = found.flat_map(|(lease, of)| {
+                let fates = of.events.iter().filter_map(|(event, fate)| Some((*event, fate.clone()?)));
+                fates.map(move |(event, fate)| LeaseNews { handler: of.handler, lease, event, fate }).collect::<Vec<_>>()
+            });
+            news.collect()
+        })
+    }
+    fn questions(&self) -> Vec<Question> {
+        self.get().questions.clone()
+    }
+    fn answer(&self, ticket: Ticket, lease: i64, leases: &[i64]) -> bool {
+        let state = &mut *self.set();
+        let before = state.questions.len();
+        state.questions.retain(|question| question.ticket != ticket);
+        let waits = state.questions.len() < before;
+        if waits {
+            state.answers.push((ticket, lease, leases.to_vec()));
+        }
+        waits
     }
     fn wake_waiters(&self, events: &[i64]) {
         self.set().told.extend(events);

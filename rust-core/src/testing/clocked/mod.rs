@@ -15,6 +15,7 @@ mod order;
 mod partitions;
 mod places;
 mod process;
+mod pull;
 mod recall;
 mod recovery;
 mod steps;

@@ -5,6 +5,7 @@ use crate::async_event::complaints::Complaint;
 use crate::async_event::spec::*;
 use crate::coordinator::unseen::Snapshot;
 use crate::definition::Standing;
+use crate::launcher::pulls::{Question, Ticket};
 use crate::lease::work::LeaseUpdate;
 use std::cell::{Ref, RefCell, RefMut};
 use std::collections::{BTreeMap, VecDeque};
@@ -50,6 +51,18 @@ pub enum End {
     Expired,
 }
 
+/// A consumer's lease, as the log has it.
+#[derive(Clone, Debug, Default)]
+pub struct ConsumerLease {
+    pub handler: u32,
+    pub since: i64,
+    pub until: i64,
+    /// What has become of its events.
+    pub events: BTreeMap<i64, Option<LeaseFate>>,
+    /// An open transaction has said something of it.
+    pub busy: bool,
+}
+
 /// What the log says of an event and a handler.
 #[derive(Clone, Debug, Default)]
 pub struct Logged {
@@ -60,6 +73,8 @@ pub struct Logged {
     /// By the handler, not with others of its key.
     pub snoozed: u32,
     pub unfinished: bool,
+    /// The attempt is a consumer's.
+    pub lease: Option<i64>,
     pub end: Option<End>,
     /// How often the handler began it, and how often its effects were committed.
     pub runs: u32,
@@ -119,6 +134,11 @@ pub struct State {
     pub server_died: bool,
     /// Workers cannot begin, and say this.
     pub refuses: Option<u32>,
+    /// What consumers ask, and what they were told: the lease, or the leases of events that they named.
+    pub questions: Vec<Question>,
+    pub answers: Vec<(Ticket, i64, Vec<i64>)>,
+    pub consumer_leases: BTreeMap<i64, ConsumerLease>,
+    pub generations: i64,
     /// Events whose waiters were told that they have ended.
     pub told: Vec<i64>,
     /// A table was, since the coordinator has last looked where events lie.
@@ -174,6 +194,10 @@ impl World {
             complaints: Vec::new(),
             server_died: false,
             refuses: None,
+            questions: Vec::new(),
+            answers: Vec::new(),
+            consumer_leases: BTreeMap::new(),
+            generations: 0,
             told: Vec::new(),
             rewritten: false,
             closing: false,
