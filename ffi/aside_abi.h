@@ -687,6 +687,7 @@ typedef struct aside_handler_spec
 	aside_bytes channel;
 	const aside_former *former;
 	size_t		nformer;
+	uint64_t	buried;			/* dead events of it */
 } aside_handler_spec;
 
 /* What a handler with a rate has begun, so long ago. */
@@ -1362,20 +1363,40 @@ typedef struct aside_coordinator_row
 } aside_coordinator_row;
 
 /* SQLSTATEs that are counted for each handler. */
-#define ASIDE_NOTE_ERRORS 8
+#define ASIDE_COUNTED_ERRORS 8
 
-/* What has become of the notifications of a handler. */
+/* What has become of the notifications of a handler, and of its events. */
 typedef struct aside_tally_row
 {
 	uint32_t	database;		/* 0: of no handler */
 	uint32_t	handler;
+	uint64_t	notes_waiting;
+	uint64_t	notes_done;
+	uint64_t	notes_failed;
+	uint64_t	notes_dropped;
+	uint64_t	notes_recorded;
+	uint32_t	notes_sqlstates[ASIDE_COUNTED_ERRORS];
+	uint32_t	notes_failures[ASIDE_COUNTED_ERRORS];	/* 0: none */
+	uint32_t	sqlstates[ASIDE_COUNTED_ERRORS];
+	uint32_t	failures[ASIDE_COUNTED_ERRORS];
 	uint64_t	waiting;
+	uint64_t	delayed;
+	uint64_t	retrying;
+	uint64_t	running;
+	uint64_t	dead;
+	uint64_t	workers;
+	int64_t		oldest;			/* since when it has been due; 0: there is none */
+	uint64_t	emitted;
 	uint64_t	done;
 	uint64_t	failed;
-	uint64_t	dropped;
-	uint64_t	recorded;
-	uint32_t	sqlstates[ASIDE_NOTE_ERRORS];
-	uint32_t	failures[ASIDE_NOTE_ERRORS];	/* 0: none */
+	uint64_t	died;
+	uint64_t	cancelled;
+	uint64_t	expired;
+	double		emitted_rate;	/* per second, in the last minute */
+	double		done_rate;
+	double		failed_rate;
+	uint32_t	partial;		/* the tables have events that are not counted */
+	uint32_t	outdated;		/* the time of some that it counts as delayed has come: it is to look again */
 } aside_tally_row;
 
 /* ---- exports ---- */
@@ -1478,6 +1499,9 @@ extern void aside_tasks_kick(aside_pool *pool, const aside_caller_host *host, in
 extern aside_status aside_view_task(aside_pool *pool, const aside_caller_host *host, uint32_t index,
 									aside_task_row *out);
 
+/* How many tasks there are in each state (ASIDE_TASK_STATE_COUNT), of all roles, and since when the oldest that is queued has been; 0: none is. */
+extern int64_t aside_task_counts(aside_pool *pool, uint64_t *counts);
+
 /* A task by its id; pid is that of the worker that has begun it, or in which it wants to run. ASIDE_GONE: there is none to be seen. */
 extern aside_status aside_find_task(aside_pool *pool, const aside_caller_host *host, int64_t id,
 									aside_task_row *out);
@@ -1523,6 +1547,14 @@ extern void aside_registry_readmit(aside_registry *registry, uint32_t database);
 extern int32_t aside_registry_partition(const aside_registry *registry, uint32_t database);
 extern void aside_registry_set_partition(aside_registry *registry, uint32_t entry, uint32_t partition);
 /* The highest id that a sequence gave, as far as was known; from now on that is id at least. */
+/* Transactions that a coordinator may say it has not seen, before a first one that it has not seen. */
+#define ASIDE_UNSEEN_RUNNING 32
+/*
+ * The transactions whose events the coordinator of a database has not
+ * counted: those from `from` on, and these before. How many these are; -1:
+ * that is not known. There is room for ASIDE_UNSEEN_RUNNING.
+ */
+extern int32_t aside_registry_unseen(const aside_registry *registry, uint32_t database, uint64_t *from, uint64_t *running);
 extern int64_t aside_registry_raise_id(const aside_registry *registry, uint32_t database, uint32_t sequence, int64_t id);
 /* An event more of the role, within its quota; false: say how many it has. */
 extern bool aside_quota_take(const aside_registry *registry, uint32_t database, uint32_t role, uint32_t quota);
@@ -1533,7 +1565,7 @@ extern bool aside_reserve_take(aside_registry *registry, uint32_t place, aside_a
 extern void aside_reserve_leave(aside_registry *registry, uint32_t place, int64_t now);
 extern bool aside_view_coordinator(const aside_registry *registry, uint32_t index, aside_coordinator_row *out);
 /* false after the last one. */
-extern bool aside_view_tally(const aside_registry *registry, uint32_t index, aside_tally_row *out);
+extern bool aside_view_tally(const aside_registry *registry, uint32_t index, int64_t now, aside_tally_row *out);
 
 /* Names events in a question to a coordinator, at most. */
 #define ASIDE_NAMED_EVENTS 16

@@ -91,7 +91,8 @@ const _: () = {
     assert!(aside_core::pool::stats::KINDS == aside_counts::ASIDE_KINDS as usize);
     assert!(aside_core::pool::stats::BUCKETS == abi::ASIDE_BUCKETS as usize);
     assert!(aside_core::task::journal::RECORD == abi::ASIDE_TASK_RECORD as usize);
-    assert!(aside_core::async_event::stats::ERRORS == abi::ASIDE_NOTE_ERRORS as usize);
+    assert!(aside_core::async_event::stats::ERRORS == abi::ASIDE_COUNTED_ERRORS as usize);
+    assert!(aside_core::launcher::seen::RUNNING == abi::ASIDE_UNSEEN_RUNNING as usize);
     assert!(aside_core::launcher::reserve::PLACES == abi::ASIDE_RESERVE_PLACES as usize);
     assert!(batch::HEAD == size_of::<abi::aside_batch>() && offset_of!(abi::aside_batch, key) == 16);
     assert!(batch::NOTE_HEAD == size_of::<abi::aside_note_head>() && size_of::<abi::aside_handler_name>() == 12);

@@ -2,7 +2,7 @@
 
 use crate::abi::*;
 use crate::bytes::{lend, lend_optional, optional, slice};
-use aside_core::async_event::stats::NoteCounts;
+use aside_core::async_event::stats::HandlerCounts;
 use aside_core::caller::call::Call;
 use aside_core::caller::task::Start;
 use aside_core::host::{Arg, ArgForm, Column, Identity, Output};
@@ -256,18 +256,40 @@ pub fn coordinator_row(entry: &DatabaseEntry) -> aside_coordinator_row {
     }
 }
 
-/// A row of aside.notifications.
-pub fn tally_row(database: u32, handler: u32, counts: &NoteCounts) -> aside_tally_row {
+/// A row of what a coordinator counts of its handlers.
+pub fn tally_row(database: u32, handler: u32, counts: &HandlerCounts, now: i64) -> aside_tally_row {
+    let notes = &counts.notes;
+    let [emitted_rate, done_rate, failed_rate] = counts.lately.rates(now);
     aside_tally_row {
         database,
         handler,
-        waiting: counts.waiting,
-        done: counts.done,
-        failed: counts.failed,
-        dropped: counts.dropped,
-        recorded: counts.recorded,
+        notes_waiting: notes.waiting,
+        notes_done: notes.done,
+        notes_failed: notes.failed,
+        notes_dropped: notes.dropped,
+        notes_recorded: notes.recorded,
+        notes_sqlstates: notes.errors.map(|(sqlstate, _)| sqlstate),
+        notes_failures: notes.errors.map(|(_, times)| times),
         sqlstates: counts.errors.map(|(sqlstate, _)| sqlstate),
         failures: counts.errors.map(|(_, times)| times),
+        waiting: counts.waiting,
+        delayed: counts.delayed,
+        retrying: counts.retrying,
+        running: counts.running,
+        dead: counts.dead,
+        workers: counts.workers,
+        oldest: counts.oldest_at(now).unwrap_or(0),
+        emitted: counts.emitted,
+        done: counts.done,
+        failed: counts.failed,
+        died: counts.died,
+        cancelled: counts.cancelled,
+        expired: counts.expired,
+        emitted_rate,
+        done_rate,
+        failed_rate,
+        partial: u32::from(counts.partial),
+        outdated: u32::from(counts.is_outdated(now)),
     }
 }
 

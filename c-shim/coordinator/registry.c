@@ -2,18 +2,23 @@
  * coordinator/registry.c
  *	  The registry of coordinators: what the launcher, the coordinators and
  *	  all other processes tell one another. Also the views of coordinators and
- *	  of notifications.
+ *	  of what they count.
  */
 #include "coordinator/coordinator.h"
 #include "module/module.h"
 
+#include "access/transam.h"
+#include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
+#include "utils/xid8.h"
 
 /* The entry of this process, a coordinator. */
 uint32		aside_own_entry = 0;
@@ -157,41 +162,83 @@ aside_coordinators(PG_FUNCTION_ARGS)
 
 /* Failures by SQLSTATE. */
 static Datum
-note_failures(const aside_tally_row *row)
+failures_by_sqlstate(const uint32 *sqlstates, const uint32 *failures)
 {
 	StringInfoData json;
 
 	initStringInfo(&json);
-	for (int i = 0; i < ASIDE_NOTE_ERRORS; i++)
-		if (row->failures[i] != 0)
-			appendStringInfo(&json, "%c\"%s\": %u", json.len == 0 ? '{' : ',', unpack_sql_state(row->sqlstates[i]),
-							 row->failures[i]);
+	for (int i = 0; i < ASIDE_COUNTED_ERRORS; i++)
+		if (failures[i] != 0)
+			appendStringInfo(&json, "%c\"%s\": %u", json.len == 0 ? '{' : ',', unpack_sql_state(sqlstates[i]), failures[i]);
 	appendStringInfoString(&json, json.len == 0 ? "{}" : "}");
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
 }
 
-PG_FUNCTION_INFO_V1(aside_notification_counts);
+PG_FUNCTION_INFO_V1(aside_unseen_transactions_here);
+
+/* The transactions whose events this database's coordinator has not counted. NULLs: that is not known. */
+Datum
+aside_unseen_transactions_here(PG_FUNCTION_ARGS)
+{
+	TupleDesc	desc;
+	uint64		from;
+	uint64		running[ASIDE_UNSEEN_RUNNING];
+	int			count = -1;
+	Datum		elements[ASIDE_UNSEEN_RUNNING];
+	Datum		values[2] = {0};
+	bool		nulls[2] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	if (aside_event_registry != NULL)
+		count = aside_registry_unseen(aside_event_registry, MyDatabaseId, &from, running);
+	nulls[0] = nulls[1] = count < 0;
+	if (count >= 0)
+	{
+		for (int i = 0; i < count; i++)
+			elements[i] = FullTransactionIdGetDatum(FullTransactionIdFromU64(running[i]));
+		values[0] = FullTransactionIdGetDatum(FullTransactionIdFromU64(from));
+		values[1] = PointerGetDatum(construct_array(elements, count, XID8OID, sizeof(uint64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	}
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
+}
+
+PG_FUNCTION_INFO_V1(aside_handler_counts);
+
+#define COUNT_COLUMNS 25
 
 /* One row for each handler of this database, with what its coordinator has counted. */
 Datum
-aside_notification_counts(PG_FUNCTION_ARGS)
+aside_handler_counts(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	TimestampTz now = GetCurrentTimestamp();
+	bool		outdated = false;
 	aside_tally_row row;
 
 	aside_begin_rows(fcinfo);
-	for (uint32 i = 0; aside_event_registry != NULL && aside_view_tally(aside_event_registry, i, &row); i++)
+	for (uint32 i = 0; aside_event_registry != NULL && aside_view_tally(aside_event_registry, i, now, &row); i++)
 	{
-		Datum		values[7] = {
-			Int64GetDatum(row.handler), Int64GetDatum(row.waiting), Int64GetDatum(row.done), Int64GetDatum(row.failed),
-			Int64GetDatum(row.dropped), Int64GetDatum(row.recorded), (Datum) 0
+		Datum		values[COUNT_COLUMNS] = {
+			Int64GetDatum(row.handler), Int64GetDatum(row.notes_waiting), Int64GetDatum(row.notes_done),
+			Int64GetDatum(row.notes_failed), Int64GetDatum(row.notes_dropped), Int64GetDatum(row.notes_recorded), (Datum) 0,
+			Int64GetDatum(row.waiting), Int64GetDatum(row.delayed), Int64GetDatum(row.retrying), Int64GetDatum(row.running),
+			Int64GetDatum(row.dead), Int64GetDatum(row.workers), TimestampTzGetDatum(row.oldest), Int64GetDatum(row.emitted),
+			Int64GetDatum(row.done), Int64GetDatum(row.failed), Int64GetDatum(row.died), Int64GetDatum(row.cancelled),
+			Int64GetDatum(row.expired), Float8GetDatum(row.emitted_rate), Float8GetDatum(row.done_rate),
+			Float8GetDatum(row.failed_rate), BoolGetDatum(row.partial), (Datum) 0
 		};
-		bool		nulls[7] = {false};
+		bool		nulls[COUNT_COLUMNS] = {false};
 
 		if (row.database != MyDatabaseId)
 			continue;
-		values[6] = note_failures(&row);
+		values[6] = failures_by_sqlstate(row.notes_sqlstates, row.notes_failures);
+		values[24] = failures_by_sqlstate(row.sqlstates, row.failures);
+		nulls[13] = row.oldest == 0;
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+		outdated |= row.outdated != 0;
 	}
+	if (outdated)
+		aside_tell_coordinator(ASIDE_TOPIC_EVENTS);
 	return (Datum) 0;
 }

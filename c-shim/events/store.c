@@ -73,18 +73,20 @@ fill_handler(void *out, int row)
 	spec->rate_period_us = aside_number_at(row, 16);
 	spec->key_concurrency = aside_number_at(row, 17);
 	spec->pull = aside_number_at(row, 18);
+	spec->buried = aside_number_at(row, 19);
 }
 
 static const AsideRead read_handlers = {
 	.size = sizeof(aside_handler_spec),
 	.fill = fill_handler,
-	.query = "SELECT id::int8, version::int8, concurrency::int8, batch_size::int8, "
+	.query = "SELECT h.id::int8, version::int8, concurrency::int8, batch_size::int8, "
 	"max_attempts::int8, coalesce(least(ceil(extract(epoch FROM timeout) * 1000), 2147483647), 0)::int8, "
 	"ordered::int::int8, (durable OR form = 'p')::int::int8, paused::int::int8, "
 	"least(extract(epoch FROM backoff) * 1000000, 1e18)::int8, "
 	"least(extract(epoch FROM backoff_cap) * 1000000, 1e18)::int8, since, name, channel, coalesce(rate_limit, 0)::int8, "
-	"least(ceil(extract(epoch FROM rate_period) * 1000000), 1e18)::int8, coalesce(key_concurrency, 0)::int8, (form = 'p')::int::int8 "
-	"FROM aside.event_handler WHERE NOT inert ORDER BY id",
+	"least(ceil(extract(epoch FROM rate_period) * 1000000), 1e18)::int8, coalesce(key_concurrency, 0)::int8, (form = 'p')::int::int8, "
+	"(SELECT count(*) FROM aside.event_dead d WHERE d.handler = h.id) "
+	"FROM aside.event_handler h WHERE NOT inert ORDER BY h.id",
 };
 
 static aside_status

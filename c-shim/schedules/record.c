@@ -33,7 +33,8 @@ typedef enum Statement
 } Statement;
 
 static AsideStatement statements[STATEMENTS] = {
-	[FIRE] = {"WITH s AS (UPDATE aside.schedule SET next_due = $6, next_run_at = $7, last_due = $3, fired = $8 "
+	[FIRE] = {"WITH s AS (UPDATE aside.schedule SET next_due = $6, next_run_at = $7, last_due = $3, fired = $8, "
+	"missed = missed + $4, skipped = skipped + ($5 = 'skipped')::int "
 	"WHERE id = $1 AND revision = $2 RETURNING id) "
 	"INSERT INTO aside.schedule_run (id, attempt, schedule, due, missed, state, not_before, started, finished, message) "
 	"SELECT nextval('aside.schedule_run_id'), 1, s.id, $3, $4, $5, $3, "
@@ -47,7 +48,7 @@ static AsideStatement statements[STATEMENTS] = {
 	[END_RUN] = {"UPDATE aside.schedule_run SET state = $3, started = coalesce($4, started), finished = coalesce($5, clock_timestamp()), "
 	"pid = $6, rows = $7, command_tag = $8, sqlstate = $9, message = $10, detail = $11, hint = $12, context = $13, messages = $14 "
 	"WHERE id = $1 AND attempt = $2 AND state IN ('waiting', 'running') RETURNING id"},
-	[COUNT_FAILURE] = {"UPDATE aside.schedule SET failures = CASE WHEN $2 THEN failures + 1 ELSE 0 END "
+	[COUNT_FAILURE] = {"UPDATE aside.schedule SET failures = CASE WHEN $2 THEN failures + 1 ELSE 0 END, failed = failed + $2::int "
 	"WHERE id = $1 AND ($2 OR failures > 0) RETURNING name"},
 	[TELL] = {"SELECT aside.schedule_tell_failed($1, $2)"},
 	[FORGET] = {"DELETE FROM aside.schedule_run r USING aside.schedule s WHERE r.id = $1 AND s.id = r.schedule AND NOT r.manual "

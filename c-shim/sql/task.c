@@ -30,6 +30,7 @@ PG_FUNCTION_INFO_V1(aside_async_detach);
 PG_FUNCTION_INFO_V1(aside_async_progress);
 PG_FUNCTION_INFO_V1(aside_task_result_tags);
 PG_FUNCTION_INFO_V1(aside_tasks);
+PG_FUNCTION_INFO_V1(aside_task_counts_rows);
 PG_FUNCTION_INFO_V1(aside_is_preloaded);
 
 #define NO_ID PG_INT64_MIN
@@ -344,6 +345,29 @@ aside_tasks(PG_FUNCTION_ARGS)
 			put_task(result, &row);
 		else if (status != ASIDE_GONE)
 			aside_throw_kept();
+	}
+	return (Datum) 0;
+}
+
+/* How many tasks are in each state, and since when the first one of the queue waits. Nothing else is told of those of others. */
+Datum
+aside_task_counts_rows(PG_FUNCTION_ARGS)
+{
+	static const char *const states[] = {ASIDE_TASK_STATES(ASIDE_NAMED)};
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	AsidePool  *pool = aside_caller_pool(false);
+	uint64		counts[ASIDE_TASK_STATE_COUNT] = {0};
+	int64		oldest = 0;
+
+	aside_begin_rows(fcinfo);
+	if (pool != NULL && aside_find_tasks(pool, false))
+		oldest = aside_task_counts(pool->handle, counts);
+	for (int state = ASIDE_TASK_PENDING; state < ASIDE_TASK_STATE_COUNT; state++)
+	{
+		Datum		values[3] = {CStringGetTextDatum(states[state]), Int64GetDatum(counts[state]), TimestampTzGetDatum(oldest)};
+		bool		nulls[3] = {false, false, state != ASIDE_TASK_QUEUED || oldest == 0};
+
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;
 }

@@ -149,6 +149,18 @@ export! {
 }
 
 export! {
+    fn aside_registry_unseen(registry: &aside_registry, database: u32, from: Out<u64>, running: *mut u64) -> i32, otherwise(-1) {
+        let mut unseen = [0; ASIDE_UNSEEN_RUNNING as usize];
+        let seen = registry.registry.find(database).and_then(|(_, entry)| entry.seen.get(&mut unseen));
+        let Some((first, count)) = seen else { return -1 };
+        from.write(first);
+        // SAFETY: room for ASIDE_UNSEEN_RUNNING numbers, per aside_abi.h; there are no more.
+        unsafe { running.copy_from_nonoverlapping(unseen.as_ptr(), count) };
+        count as i32
+    }
+}
+
+export! {
     /// On a panic the caller counts, and asks again.
     fn aside_quota_take(registry: &aside_registry, database: u32, role: u32, quota: u32) -> bool, otherwise(false) {
         registry.registry.quotas.take(database, role, quota)
@@ -168,8 +180,8 @@ export! {
 }
 
 export! {
-    fn aside_view_tally(registry: &aside_registry, index: u32, out: Out<aside_tally_row>) -> bool, otherwise(false) {
+    fn aside_view_tally(registry: &aside_registry, index: u32, now: i64, out: Out<aside_tally_row>) -> bool, otherwise(false) {
         let row = registry.registry.tallies.row(index as usize);
-        row.inspect(|(database, handler, counts)| out.write(tally_row(*database, *handler, counts))).is_some()
+        row.inspect(|(database, handler, counts)| out.write(tally_row(*database, *handler, counts, now))).is_some()
     }
 }

@@ -127,6 +127,19 @@ export! {
 }
 
 export! {
+    fn aside_task_counts(pool: Handle<aside_pool>, counts: *mut u64) -> i64, otherwise(0) {
+        let mut states = [0; aside_counts::ASIDE_TASK_STATE_COUNT as usize];
+        let oldest = task::counts(&pool.caller, &mut states);
+        if counts.is_null() {
+            return 0;
+        }
+        // SAFETY: room for a number for each state, per aside_abi.h.
+        unsafe { counts.copy_from_nonoverlapping(states.as_ptr(), states.len()) };
+        oldest.unwrap_or(0)
+    }
+}
+
+export! {
     fn aside_find_task(pool: Handle<aside_pool>, host: Caller, id: i64, out: Out<aside_task_row>) raises(host), status {
         Ok(seen(&pool, task::view_of(&host, &pool.area, &pool.caller, id)?, &out))
     }

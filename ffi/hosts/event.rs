@@ -277,6 +277,7 @@ impl EventStore for Events<'_> {
                 since: s.since,
                 former: formers(s)?,
                 version: u64::from(s.version),
+                buried: s.buried,
             })
         };
         memory::try_collect(specs.iter().map(spec), WHAT).map_err(|no| self.no_memory(no))

@@ -67,10 +67,10 @@ SELECT count(*) AS by_index FROM plan_of('SELECT FROM aside.event_rows WHERE id 
 RESET enable_seqscan;
 SELECT name, (SELECT count(*) FROM plan_of('SELECT * FROM aside.' || name) p WHERE p ~ '->.* Scan (using \S+ )?on event_log_0') AS reads_the_log,
     (SELECT count(*) FROM plan_of('SELECT * FROM aside.' || name) p WHERE p LIKE '%SubPlan%') AS for_each_row
-FROM (VALUES ('dead_events'), ('event_stats'), ('events'), ('event_runs')) v (name);
+FROM (VALUES ('dead_events'), ('event_tallies'), ('events'), ('event_runs')) v (name);
 -- a full join is never a loop
 SELECT name, EXISTS (SELECT FROM plan_of('SELECT * FROM aside.' || name) p WHERE p ~ '(Hash|Merge) Full Join') AS full_join
-FROM (VALUES ('dead_events'), ('event_stats'), ('events')) v (name);
+FROM (VALUES ('dead_events'), ('event_tallies'), ('events')) v (name);
 
 SELECT async_event_off('states'), async_event_off('states too'), async_event_off('deadly');
 DROP FUNCTION state_handler, plan_of;

@@ -62,6 +62,11 @@ CREATE FUNCTION aside.task_rows(OUT id bigint, OUT state text, OUT owner name, O
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_tasks';
 COMMENT ON FUNCTION aside.task_rows() IS 'Returns the rows of the view aside.tasks.';
 
+CREATE FUNCTION aside.task_counts(OUT state text, OUT tasks bigint, OUT since timestamptz) RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 8 AS 'MODULE_PATHNAME', 'aside_task_counts_rows';
+COMMENT ON FUNCTION aside.task_counts() IS
+    'Returns how many tasks are in each state, those of all roles and databases, and when the oldest queued task was submitted.';
+
 CREATE VIEW aside.tasks AS
     SELECT id, state, owner, database, command, label, started, finished, rows, sqlstate, message, progress,
         progress_message, submitted, pid, submitter, bytes, detached
@@ -93,6 +98,6 @@ GRANT EXECUTE ON FUNCTION
     async_run(bigint, text), async_run(bigint, text, "any"),
     async_wait(bigint, interval), async_wait_any(bigint[], interval), async_result(bigint),
     async_cancel(bigint, interval), async_detach(bigint), async_progress(float8, text),
-    aside.task_result_tags(bigint), aside.task_rows()
+    aside.task_result_tags(bigint), aside.task_rows(), aside.task_counts()
 TO aside_user;
 GRANT SELECT ON aside.tasks TO aside_user;

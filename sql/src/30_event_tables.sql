@@ -166,6 +166,7 @@ CREATE TABLE aside.event_dead (
     timeout_ms int,
     PRIMARY KEY (id, handler)
 );
+CREATE INDEX event_dead_handler ON aside.event_dead (handler, died);
 COMMENT ON COLUMN aside.event_dead.emitted_by IS 'Name of the role that emitted the event. NULL for a notification.';
 COMMENT ON COLUMN aside.event_dead.errors IS 'Errors of the last 100 attempts. NULL while the log still holds them.';
 COMMENT ON TABLE aside.event_dead IS 'Events that a handler failed to handle in all of its attempts.';

@@ -14,6 +14,9 @@ ALTER TABLE aside.event_handler ENABLE ALWAYS TRIGGER rights_function;
 -- What the other tables say is acted on too: whose an event is, which of them are done, who has a unique key.
 SELECT aside.guard_table(its) FROM pg_catalog.unnest('{aside.event_control, aside.event_0, aside.event_1, aside.event_2, aside.event_log_0, aside.event_log_1,
     aside.event_log_2, aside.event_dead, aside.event_past, aside.event_unique, aside.event_started}'::regclass[]) its;
+-- The coordinator counts the dead.
+CREATE TRIGGER tell AFTER DELETE OR TRUNCATE ON aside.event_dead EXECUTE FUNCTION aside.definitions_changed('handler');
+ALTER TABLE aside.event_dead ENABLE ALWAYS TRIGGER tell;
 -- A sequence has no trigger, and whoever may write all data may set it back.
 CREATE FUNCTION aside.event_next_id() RETURNS bigint LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'aside_event_next_id';
 COMMENT ON FUNCTION aside.event_next_id() IS 'the id of an event, or of the moment from which on a handler gets events; none is given twice';

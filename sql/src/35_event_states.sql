@@ -82,7 +82,7 @@ COMMENT ON VIEW aside.event_handlers IS 'Handlers that have not ended, each with
 
 -- As aside.events shows it, of one event, by its index.
 CREATE FUNCTION aside.async_event_state(caller oid, id bigint) RETURNS TABLE (handler text, state text, attempts int, sqlstate text, message text,
-    next_at timestamptz) LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    next_at timestamptz) LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 DECLARE
     asked bigint := id;
     super boolean := (SELECT r.rolsuper FROM pg_roles r WHERE r.oid = caller);

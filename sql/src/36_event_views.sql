@@ -10,7 +10,7 @@ CREATE VIEW aside.handlers AS
                  WHERE p.prokind = 'f' AND p.pronargs = 1 AND p.proargtypes[0] OPERATOR(pg_catalog.=) CASE h.form WHEN 'e' THEN 'aside.event'::regtype
                      WHEN 'a' THEN 'aside.event[]'::regtype WHEN 'j' THEN 'jsonb'::regtype ELSE 'text'::regtype END
                  AND pg_catalog.strpos(h.handler, pg_catalog.format('%I.%I(', n.nspname, p.proname)) = 1) END AS exists,
-        CASE WHEN h.inert OR h.form <> 'p' THEN aside.definition_reason(h.inert, h.owner, h.role) END AS reason,
+        coalesce(CASE WHEN h.inert OR h.form <> 'p' THEN aside.definition_reason(h.inert, h.owner, h.role) END, (SELECT aside.coordinator_reason())) AS reason,
         h.rate_limit, CASE WHEN h.rate_limit IS NOT NULL THEN h.rate_period END AS rate_period, h.key_concurrency, h.form = 'p' AS pull
     FROM aside.event_handlers h;
 CREATE VIEW aside.events WITH (security_barrier) AS
@@ -44,8 +44,8 @@ CREATE VIEW aside.event_runs WITH (security_barrier) AS
     GROUP BY l.event, h.name, l.attempt, CASE WHEN l.attempt IS NULL THEN l.at END
     HAVING count(*) FILTER (WHERE l.kind <> 'w') > count(*) FILTER (WHERE l.kind = 'w');
 
--- Each table is gone through once, whatever the number of handlers.
-CREATE VIEW aside.event_stats WITH (security_barrier) AS
+-- What the tables say of each handler. Each table is gone through once, whatever the number of handlers.
+CREATE VIEW aside.event_tallies AS
     WITH w AS MATERIALIZED (
         SELECT clock_timestamp() - interval '1 minute' AS since,
             greatest(1, least(60, extract(epoch FROM clock_timestamp() - min(e.emitted)))) AS seconds FROM aside.event_rows e
@@ -64,29 +64,85 @@ CREATE VIEW aside.event_stats WITH (security_barrier) AS
         SELECT o.handler, o.sqlstate, count(*) AS failed, count(*) FILTER (WHERE o.at > w.since) AS lately
         FROM (SELECT DISTINCT l.handler, l.event, l.at, l.sqlstate FROM aside.event_log l WHERE l.sqlstate IS NOT NULL) o, w
         GROUP BY o.handler, o.sqlstate
-    ), notified AS MATERIALIZED (
-        SELECT * FROM aside.notification_rows()
     ), failures AS MATERIALIZED (
-        SELECT e.handler, pg_catalog.jsonb_object_agg(e.sqlstate, e.failed) AS failures, sum(e.lately) AS lately
-        FROM (SELECT f.handler, f.sqlstate, sum(f.failed)::bigint AS failed, sum(f.lately) AS lately
-              FROM (SELECT * FROM failed UNION ALL
-                    SELECT n.handler, j.key, j.value::bigint, 0 FROM notified n, pg_catalog.jsonb_each_text(n.failures) j) f
-              GROUP BY f.handler, f.sqlstate) e
-        GROUP BY e.handler
+        SELECT f.handler, pg_catalog.jsonb_object_agg(f.sqlstate, f.failed) AS failures, sum(f.lately) AS lately FROM failed f GROUP BY f.handler
     )
+    SELECT h.id AS handler, coalesce(s.waiting, 0) AS waiting, coalesce(s.delayed, 0) AS delayed, coalesce(s.retrying, 0) AS retrying,
+        coalesce(s.running, 0) AS running, coalesce(s.done, 0) AS done, coalesce(d.dead, 0) AS dead, s.oldest, f.failures,
+        coalesce(s.emitted, 0)::numeric / w.seconds AS emitted_per_second, coalesce(s.done_lately, 0)::numeric / w.seconds AS done_per_second,
+        coalesce(f.lately, 0)::numeric / w.seconds AS failures_per_second
+    FROM w, aside.event_handler h LEFT JOIN states s ON s.handler_id = h.id LEFT JOIN dead d ON d.handler = h.id
+        LEFT JOIN failures f ON f.handler = h.id;
+CREATE FUNCTION aside.event_bytes() RETURNS bigint LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT sum(pg_relation_size(t))::bigint FROM unnest('{aside.event_0, aside.event_1, aside.event_2, aside.event_log_0, aside.event_log_1,
+        aside.event_log_2}'::regclass[]) t $$;
+COMMENT ON FUNCTION aside.event_bytes() IS 'Returns how large the tables of events and of their log are.';
+-- By the index of txid: what came since the coordinator looked last, which it has not counted.
+CREATE FUNCTION aside.event_unseen_counts(since xid8, running xid8[], OUT handler bigint, OUT waiting bigint, OUT delayed bigint, OUT oldest timestamptz)
+RETURNS SETOF record LANGUAGE plpgsql VOLATILE ROWS 10 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
+BEGIN
+    -- Mostly there is none: that is found out fast.
+    IF NOT EXISTS (SELECT FROM aside.event_rows r WHERE r.txid >= since) AND NOT EXISTS (SELECT FROM aside.event_rows r WHERE r.txid = ANY (running)) THEN
+        RETURN;
+    END IF;
+    RETURN QUERY SELECT a.handler, count(*) FILTER (WHERE NOT e.later), count(*) FILTER (WHERE e.later), min(e.due) FILTER (WHERE NOT e.later)
+    FROM (SELECT n.id, n.channel, n.target, greatest(n.run_at, n.emitted) AS due, coalesce(n.run_at > clock_timestamp(), false) AS later
+          FROM (SELECT * FROM aside.event_rows r WHERE r.txid >= since
+                UNION ALL SELECT * FROM aside.event_rows r WHERE r.txid = ANY (running)) n
+          WHERE (n.command IS NULL OR n.command = 'notify') AND n.first_txid IS NULL) e
+        JOIN aside.event_addresses a ON a.since < e.id AND e.id <= a.until AND a.by = aside.event_by(e.channel, e.target)
+    GROUP BY a.handler;
+END $$;
+COMMENT ON FUNCTION aside.event_unseen_counts(xid8, xid8[]) IS 'Counts, for each handler, the events of these transactions.';
+-- Of small tables, what they say at this moment; of large ones what the coordinator has counted, if there is one and it has counted all,
+-- and what it has not seen yet.
+CREATE FUNCTION aside.event_counts() RETURNS SETOF aside.event_tallies LANGUAGE plpgsql VOLATILE SECURITY DEFINER ROWS 10
+SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+DECLARE
+    unseen record;
+    again record;
+    counts jsonb;
+BEGIN
+    -- There is a coordinator, it has counted everything, and it has a place for the counts of each handler.
+    IF aside.event_bytes() <= 1048576 OR NOT EXISTS (SELECT FROM aside.handler_counts() k HAVING count(*) > 0 AND NOT bool_or(k.partial))
+        OR EXISTS (SELECT FROM aside.event_handler h WHERE NOT h.inert AND h.created < clock_timestamp() - interval '1 minute'
+            AND NOT EXISTS (SELECT FROM aside.handler_counts() k WHERE k.handler = h.id)) THEN
+        RETURN QUERY SELECT * FROM aside.event_tallies;
+        RETURN;
+    END IF;
+    -- The two are of the same moment, unless the coordinator is very busy.
+    FOR i IN 1 .. 5 LOOP
+        SELECT * INTO unseen FROM aside.unseen_transactions();
+        counts := (SELECT jsonb_agg(to_jsonb(k)) FROM aside.handler_counts() k);
+        SELECT * INTO again FROM aside.unseen_transactions();
+        EXIT WHEN again IS NOT DISTINCT FROM unseen;
+    END LOOP;
+    RETURN QUERY SELECT h.id, coalesce(k.waiting, 0) + coalesce(u.waiting, 0), coalesce(k.delayed, 0) + coalesce(u.delayed, 0), coalesce(k.retrying, 0),
+            coalesce(k.running, 0), coalesce(k.done, 0), coalesce(k.dead, 0), least(k.oldest, u.oldest), k.failures,
+            coalesce(k.emitted_per_second, 0), coalesce(k.done_per_second, 0), coalesce(k.failures_per_second, 0)
+        FROM aside.event_handler h LEFT JOIN jsonb_to_recordset(counts) k (handler bigint, waiting bigint, delayed bigint, retrying bigint, running bigint, done bigint, dead bigint,
+                oldest timestamptz, failures jsonb, emitted_per_second numeric, done_per_second numeric, failures_per_second numeric) ON k.handler = h.id
+            LEFT JOIN aside.event_unseen_counts(again.since, again.running) u ON u.handler = h.id;
+END $$;
+COMMENT ON FUNCTION aside.event_counts() IS
+    'Counts the events of each handler: in the tables if these are small, or else as the coordinator has counted them.';
+GRANT EXECUTE ON FUNCTION aside.event_counts() TO aside_user;
+CREATE VIEW aside.event_stats WITH (security_barrier) AS
     SELECT h.name AS handler, h.channel,
-        coalesce(s.waiting, 0) AS waiting, coalesce(s.delayed, 0) AS delayed, coalesce(s.retrying, 0) AS retrying,
-        coalesce(s.running, 0) AS running, coalesce(s.done, 0) AS done, coalesce(d.dead, 0) AS dead,
-        clock_timestamp() - s.oldest AS lag, f.failures,
-        n.waiting AS notifications_waiting, n.done AS notifications_done, n.failed AS notifications_failed,
-        n.dropped AS notifications_dropped, n.recorded AS notifications_recorded,
+        coalesce(c.waiting, 0) AS waiting, coalesce(c.delayed, 0) AS delayed, coalesce(c.retrying, 0) AS retrying,
+        coalesce(c.running, 0) AS running, coalesce(c.done, 0) AS done, coalesce(c.dead, 0) AS dead,
+        clock_timestamp() - c.oldest AS lag,
+        (SELECT pg_catalog.jsonb_object_agg(f.sqlstate, f.times) FROM (SELECT e.key AS sqlstate, pg_catalog.sum(e.value::bigint)::bigint AS times
+             FROM (SELECT * FROM pg_catalog.jsonb_each_text(c.failures) UNION ALL SELECT * FROM pg_catalog.jsonb_each_text(k.notes_failures)) e
+             GROUP BY e.key) f) AS failures,
+        k.notes_waiting AS notifications_waiting, k.notes_done AS notifications_done, k.notes_failed AS notifications_failed,
+        k.notes_dropped AS notifications_dropped, k.notes_recorded AS notifications_recorded,
         (SELECT c.state FROM aside.coordinator_rows() c WHERE c.database = current_database()) AS coordinator,
         pg_catalog.pg_notification_queue_usage() AS notification_queue_usage,
-        pg_catalog.round(coalesce(s.emitted, 0)::numeric / w.seconds, 1) AS emitted_per_second,
-        pg_catalog.round(coalesce(s.done_lately, 0)::numeric / w.seconds, 1) AS done_per_second,
-        pg_catalog.round(coalesce(f.lately, 0)::numeric / w.seconds, 1) AS failures_per_second
-    FROM w CROSS JOIN aside.event_handlers h LEFT JOIN states s ON s.handler_id = h.id LEFT JOIN dead d ON d.handler = h.id
-        LEFT JOIN failures f ON f.handler = h.id LEFT JOIN notified n ON n.handler = h.id
+        pg_catalog.round(coalesce(c.emitted_per_second, 0), 1) AS emitted_per_second,
+        pg_catalog.round(coalesce(c.done_per_second, 0), 1) AS done_per_second,
+        pg_catalog.round(coalesce(c.failures_per_second, 0), 1) AS failures_per_second
+    FROM aside.event_handlers h LEFT JOIN aside.event_counts() c ON c.handler = h.id LEFT JOIN aside.handler_counts() k ON k.handler = h.id
     WHERE pg_catalog.pg_has_role(h.role, 'USAGE') OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE')
         OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user);
 
@@ -167,6 +223,7 @@ COMMENT ON COLUMN aside.event_runs.detail IS 'Detail of the error.';
 COMMENT ON COLUMN aside.event_runs.hint IS 'Hint of the error.';
 COMMENT ON COLUMN aside.event_runs.context IS 'Context of the error.';
 COMMENT ON COLUMN aside.event_runs.next_at IS 'Time of the next attempt.';
+COMMENT ON VIEW aside.event_tallies IS 'What the tables of events and of their log say of each handler.';
 COMMENT ON VIEW aside.event_stats IS
     'For each handler: the number of events in each state, how long the oldest due event has waited, and failures by SQLSTATE. Also counts of notifications since the coordinator started, the coordinator''s state, and rates over the last minute, or since the oldest event in the tables.';
 COMMENT ON COLUMN aside.event_stats.handler IS 'Name of the handler.';
@@ -175,10 +232,10 @@ COMMENT ON COLUMN aside.event_stats.waiting IS 'Events that are due and have not
 COMMENT ON COLUMN aside.event_stats.delayed IS 'Events whose time has not come.';
 COMMENT ON COLUMN aside.event_stats.retrying IS 'Events that failed and will be tried again.';
 COMMENT ON COLUMN aside.event_stats.running IS 'Events that a worker has.';
-COMMENT ON COLUMN aside.event_stats.done IS 'Events that were handled, as far as the tables still hold them.';
+COMMENT ON COLUMN aside.event_stats.done IS 'Events that were handled, as far as the tables still hold them; if the tables are large, since the coordinator started.';
 COMMENT ON COLUMN aside.event_stats.dead IS 'Events that failed in all attempts.';
 COMMENT ON COLUMN aside.event_stats.lag IS 'How long the oldest event that is due and has not ended has waited.';
-COMMENT ON COLUMN aside.event_stats.failures IS 'Failed attempts, counted by SQLSTATE.';
+COMMENT ON COLUMN aside.event_stats.failures IS 'Failed attempts, counted by SQLSTATE: those of events as far as the tables hold them, or since the coordinator started; those of notifications since the coordinator started.';
 COMMENT ON COLUMN aside.event_stats.notifications_waiting IS 'Notifications that wait in memory.';
 COMMENT ON COLUMN aside.event_stats.notifications_done IS 'Notifications that were handled since the coordinator started.';
 COMMENT ON COLUMN aside.event_stats.notifications_failed IS 'Notifications that failed since the coordinator started.';

@@ -30,7 +30,10 @@ CREATE TABLE aside.schedule (
     last_due timestamptz,
     fired bigint NOT NULL DEFAULT 0,
     failures int NOT NULL DEFAULT 0,
-    maker oid
+    maker oid,
+    missed bigint NOT NULL DEFAULT 0,
+    skipped bigint NOT NULL DEFAULT 0,
+    failed bigint NOT NULL DEFAULT 0
 );
 CREATE UNIQUE INDEX schedule_name ON aside.schedule (name, maker);
 COMMENT ON TABLE aside.schedule IS 'schedules, as schedule_set made them; the view aside.schedules shows them';
@@ -41,6 +44,9 @@ COMMENT ON COLUMN aside.schedule.database IS 'database in which the command runs
 COMMENT ON COLUMN aside.schedule.next_due IS 'the next due time; next_run_at is this time plus the jitter';
 COMMENT ON COLUMN aside.schedule.fired IS 'number of due times that became runs';
 COMMENT ON COLUMN aside.schedule.failures IS 'number of runs that have failed since the last successful one';
+COMMENT ON COLUMN aside.schedule.missed IS 'number of due times that have no run of their own, for another run stands for them';
+COMMENT ON COLUMN aside.schedule.skipped IS 'number of due times that were skipped';
+COMMENT ON COLUMN aside.schedule.failed IS 'number of runs that have failed for good';
 COMMENT ON COLUMN aside.schedule.maker IS
     'role that made the schedule; by the index, two sessions of that role cannot make it at the same time; NULL if another role owns it and the maker has made one anew';
 

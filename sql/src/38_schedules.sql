@@ -268,7 +268,7 @@ CREATE VIEW aside.schedules WITH (security_barrier) AS
         r.state AS last_state, CASE WHEN a.may THEN r.message END AS last_message, s.failures AS consecutive_failures, s.fired AS runs,
         s.overlap, s.misfire, s.misfire_deadline, s.max_attempts, s.backoff, s.timeout, s.jitter, s.until, s.max_runs, s.priority, s.history,
         s.created,
-        coalesce(aside.definition_reason(s.inert, s.owner, s.role), aside.schedule_unreadable(s.rule, s.timezone)) AS reason
+        coalesce(aside.definition_reason(s.inert, s.owner, s.role), aside.schedule_unreadable(s.rule, s.timezone), (SELECT aside.coordinator_reason())) AS reason
     FROM aside.schedule_owners s
         LEFT JOIN LATERAL (SELECT * FROM aside.schedule_run r WHERE r.schedule = s.id AND r.state <> 'skipped' ORDER BY r.id DESC, r.attempt DESC LIMIT 1) r ON true,
         LATERAL (SELECT coalesce(pg_catalog.pg_has_role(s.role, 'USAGE'), false)

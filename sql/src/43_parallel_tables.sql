@@ -69,6 +69,7 @@ CREATE TABLE aside.parallel_chunk (
 CREATE INDEX parallel_chunk_waiting ON aside.parallel_chunk (job, number) WHERE state = 'waiting';
 CREATE INDEX parallel_chunk_running ON aside.parallel_chunk (job, number) WHERE state = 'running';
 CREATE INDEX parallel_chunk_failed ON aside.parallel_chunk (job, number) WHERE state = 'failed';
+CREATE INDEX parallel_chunk_split ON aside.parallel_chunk (job, number) WHERE state = 'split';
 COMMENT ON TABLE aside.parallel_chunk IS 'chunks of jobs; they are kept until parallel_drop; the view aside.parallel_chunks shows them';
 COMMENT ON COLUMN aside.parallel_chunk.low IS 'the first key, as text; NULL in both bounds means the rows without a key';
 COMMENT ON COLUMN aside.parallel_chunk.failures IS 'attempts that failed and count';

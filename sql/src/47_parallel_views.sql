@@ -14,7 +14,7 @@ CREATE VIEW aside.parallel_jobs WITH (security_barrier) AS
         j.workers, j.max_attempts, j.chunk_rows, j.throttle, j.follow, j.created, c.started, j.finished,
         CASE WHEN a.may THEN j.sqlstate END AS sqlstate, CASE WHEN a.may THEN j.message END AS message,
         CASE WHEN a.may THEN j.detail END AS detail, CASE WHEN a.may THEN j.hint END AS hint,
-        aside.definition_reason(j.inert, j.owner, j.role) AS reason
+        coalesce(aside.definition_reason(j.inert, j.owner, j.role), (SELECT aside.coordinator_reason())) AS reason
     FROM aside.parallel_owners j,
         LATERAL (SELECT coalesce(pg_catalog.pg_has_role(j.role, 'USAGE'), false)
             OR (SELECT u.rolsuper FROM pg_catalog.pg_roles u WHERE u.rolname = current_user) AS may) a,

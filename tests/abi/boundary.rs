@@ -95,13 +95,15 @@ fn the_value_beside_the_signature_is_returned_for_a_null_and_on_a_panic() {
             aside_registry_readmit(null_mut(), 0) => ();
             aside_registry_partition(null(), 0) => -1;
             aside_registry_set_partition(null_mut(), 0, 0) => ();
+            aside_registry_unseen(null(), 0, null_mut(), null_mut()) => -1;
             aside_registry_raise_id(null(), 0, 0, 1) => 0;
             aside_quota_take(null(), 0, 0, 1) => false;
             aside_quota_counted(null(), 0, 0, 1) => ();
             aside_run_wait_exit(null(), 0) => ();
             aside_pull_exit(null(), 0) => ();
             aside_view_coordinator(null(), 0, null_mut()) => false;
-            aside_view_tally(null(), 0, null_mut()) => false;
+            aside_view_tally(null(), 0, 0, null_mut()) => false;
+            aside_task_counts(null_mut(), null_mut()) => 0;
             aside_coordinator_new(null_mut(), 0, 0, true, 0) => null_mut();
             aside_coordinator_turn(null_mut(), null_mut(), null(), null(), null(), null(), null(), false, null_mut()) => false;
         }

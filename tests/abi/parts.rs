@@ -79,6 +79,8 @@ fn a_task_lives_from_its_submission_to_its_detachment() {
             assert_eq!((aside_find_task(pool, host, id, &mut row), row.state), (OK, aside_task_state::ASIDE_TASK_DONE));
             assert_eq!((owned(row.command), owned(row.label), row.rows, row.has_progress), (b"shown".to_vec(), b"label".to_vec(), 2, 0));
             assert_eq!((aside_find_task(pool, host, 7, &mut row), aside_view_task(pool, host, 0, &mut row), row.pid), (GONE, OK, 0));
+            let mut counts = [0; aside_counts::ASIDE_TASK_STATE_COUNT as usize];
+            assert_eq!((aside_task_counts(pool, counts.as_mut_ptr()), counts[aside_task_state::ASIDE_TASK_DONE as usize]), (0, 1));
             assert_eq!((aside_task_result(pool, host, &call(""), id, true), aside_task_result(pool, host, &call(""), id, false)), (OK, OK));
             assert_eq!((aside_task_cancel(pool, host, &call(""), id, -1, &mut was), was), (OK, false));
             assert!(!aside_task_progress(pool, host, 50.0, lend(b"half")), "this is no task");
@@ -196,6 +198,8 @@ fn a_coordinator_lives_from_the_launchers_look_to_its_exit() {
             aside_reserve_leave(registry, 0, 43);
             assert_eq!((aside_registry_raise_id(registry, 5, 70, 9), aside_registry_raise_id(registry, 5, 70, 3)), (0, 9));
             assert_eq!(aside_registry_raise_id(registry, 6, 70, 9), 0, "it is not known");
+            let (mut from, mut running) = (0, [0; ASIDE_UNSEEN_RUNNING as usize]);
+            assert_eq!(aside_registry_unseen(registry, 5, &mut from, running.as_mut_ptr()), -1, "nobody has looked");
             assert!(!aside_quota_take(registry, 5, 10, 1), "it was not counted");
             aside_quota_counted(registry, 5, 10, 0);
             assert!(aside_quota_take(registry, 5, 10, 1) && !aside_quota_take(registry, 5, 10, 1));
@@ -209,7 +213,7 @@ fn a_coordinator_lives_from_the_launchers_look_to_its_exit() {
             assert_eq!(aside_find_leases(&caller, registry, 5, 1, null(), 0, 0, null_mut()), OK);
             aside_pull_exit(registry, 90);
             assert!(!aside_view_coordinator(registry, 999, &mut aside_coordinator_row::default()));
-            assert!(aside_view_tally(registry, 0, &mut tally) && !aside_view_tally(registry, u32::MAX, &mut tally));
+            assert!(aside_view_tally(registry, 0, 0, &mut tally) && !aside_view_tally(registry, u32::MAX, 0, &mut tally));
             assert_eq!((tally.database, tally.handler), (0, 0), "nothing was counted");
         }
     });

@@ -7,7 +7,7 @@
 use super::host::{Ask, EventHost};
 use super::item::Map;
 use super::part::Events;
-use super::spec::{Command, Fetched, Known};
+use super::spec::{Command, Fetched};
 use crate::coordinator::unseen::Unseen;
 use crate::host::Saved;
 use crate::memory::{NoMemory, look_for};
@@ -249,7 +249,7 @@ impl Events {
                 let of_channel = event.target.is_none().then(|| takers(&self.by_channel, &self.by_former, &event.channel));
                 for id in event.target.into_iter().chain(of_channel.into_iter().flatten()) {
                     if let Some(handler) = self.handlers.get_mut(&id).filter(|handler| !handler.removed) {
-                        handler.admit(event, &Known::default(), &mut self.ledger, now)?;
+                        handler.admit_new(event, &mut self.ledger, now)?;
                     }
                 }
             }

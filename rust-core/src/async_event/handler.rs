@@ -4,6 +4,7 @@ use super::backoff::{LONGEST_REFUSAL_US, SHORTAGE_US, ceiling_us, delay_us};
 use super::complaints::Complaints;
 use super::host::EventHost;
 use super::item::{Item, Solo, key_of};
+use super::lately::{KINDS, Lately};
 use super::ledger::Ledger;
 use super::notes::Notes;
 use super::queue::Queue;
@@ -14,6 +15,9 @@ use super::stats::Tally;
 use super::width::Width;
 use crate::memory::NoMemory;
 use crate::report::CONNECTION_FAILURE;
+
+/// Nothing has waited since then.
+const LONG_AGO_US: i64 = 10 * 366 * 24 * 3600 * 1_000_000;
 
 /// Events that a lease is given, at most; a full batch may have more.
 pub const CHUNK: usize = 128;
@@ -26,6 +30,9 @@ pub(super) struct Handler {
     pub queue: Queue,
     pub notes: Notes,
     pub tally: Tally,
+    /// Of the tally, what has gone into `lately`.
+    pub counted: [u64; KINDS],
+    pub lately: Lately,
     pub complaints: Complaints,
     pub leases: u32,
     /// Events that a lease is given, by experience: of slow ones fewer.
@@ -52,6 +59,8 @@ impl Handler {
             queue: Queue::default(),
             notes: Notes::default(),
             tally: Tally::default(),
+            counted: [0; KINDS],
+            lately: Lately::default(),
             complaints: Complaints::default(),
             leases: 0,
             chunk: CHUNK,
@@ -125,6 +134,14 @@ impl Handler {
         Ok(())
     }
 
+    /// One that has just become visible.
+    pub fn admit_new(&mut self, event: &Fetched, ledger: &mut Ledger, now: i64) -> Result<(), NoMemory> {
+        let held = self.queue.len();
+        self.admit(event, &Known::default(), ledger, now)?;
+        self.tally.emitted += (self.queue.len() - held) as u64;
+        Ok(())
+    }
+
     pub fn is_for(&self, event: &Fetched) -> bool {
         match event.target {
             Some(target) => target == self.spec.id,
@@ -152,6 +169,7 @@ impl Handler {
                 Some(next_at) => next_at.min(now.saturating_add(longest)),
                 None => event.run_at.min(now),
             },
+            since: self.due_since(event, known, now),
             timed: asked.is_some(),
             key: key_of(event.key.as_deref()),
             priority: event.priority,
@@ -162,6 +180,13 @@ impl Handler {
             spilled,
             ..Item::default()
         }
+    }
+
+    /// When it was due first, and had been emitted: of a time that had passed, that is now, or anybody's guess.
+    fn due_since(&self, event: &Fetched, known: &Known, now: i64) -> i64 {
+        let is_new = known.handler == 0;
+        let passed = event.timed && event.run_at < if is_new { now } else { now.saturating_sub(LONG_AGO_US) };
+        if passed { now } else { event.run_at }
     }
 
     /// Somebody asked for this time, and nothing has happened since.

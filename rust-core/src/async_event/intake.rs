@@ -5,7 +5,7 @@ use super::host::EventHost;
 use super::part::{Events, RELOAD_EVERY_US};
 use super::rate::Started;
 use super::recall::Recall;
-use super::spec::{Command, Known, LogEntry, Notification};
+use super::spec::{Command, LogEntry, Notification};
 use crate::host::Saved;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,6 +49,7 @@ impl Events {
             }
             self.by_channel.entry(spec.channel.clone()).or_default().push(spec.id);
             let id = spec.id;
+            let buried = spec.buried + self.ledger.unburied(id);
             match self.handlers.get_mut(&id) {
                 Some(handler) if handler.spec.version == spec.version && !handler.removed => {}
                 Some(handler) => {
@@ -63,6 +64,7 @@ impl Events {
                     self.handlers.insert(id, Handler::new(spec, now));
                 }
             }
+            self.handlers.get_mut(&id).into_iter().for_each(|handler| handler.tally.buried = buried);
         }
         for Started { handler, ago_us, count } in started {
             if let Some(handler) = self.handlers.get_mut(&handler) {
@@ -173,7 +175,7 @@ impl Events {
         for event in passed.iter().filter(|event| event.command.is_none()) {
             for id in &self.late {
                 if let Some(handler) = self.handlers.get_mut(id).filter(|handler| handler.is_for(event)) {
-                    taken = taken.and_then(|()| handler.admit(event, &Known::default(), &mut self.ledger, now));
+                    taken = taken.and_then(|()| handler.admit_new(event, &mut self.ledger, now));
                 }
             }
         }

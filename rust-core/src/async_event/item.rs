@@ -46,6 +46,8 @@ pub(super) enum Seat {
 pub(super) struct Item {
     pub tid: u64,
     pub due: i64,
+    /// When it was due first, as far as is known.
+    pub since: i64,
     /// Somebody asked for that time, and it has not been tried.
     pub timed: bool,
     pub key: u64,
@@ -84,6 +86,11 @@ impl Item {
     /// It may be tried again at once.
     pub fn set_due(&mut self, now: i64) {
         (self.due, self.timed) = (self.due.min(now), false);
+    }
+
+    /// An attempt has failed.
+    pub fn tried(&self) -> bool {
+        self.attempts > 0 || self.free > 0 || self.shortages > 0
     }
 
     pub fn running(&self) -> bool {

@@ -68,6 +68,12 @@ impl Ledger {
         }
     }
 
+    /// Events of a handler that are dead, and not among the dead yet.
+    pub fn unburied(&self, of: u32) -> u64 {
+        let dead = |entry: &&LogEntry| matches!(entry, LogEntry::Dead { handler, .. } if *handler == of);
+        self.pending.iter().filter(dead).count() as u64
+    }
+
     fn event(&mut self, id: i64, partition: u8) -> Option<&mut Event> {
         self.partition(partition)?.events.get_mut(&id)
     }

@@ -33,6 +33,7 @@ pub mod handler;
 pub mod host;
 pub mod intake;
 pub mod item;
+pub mod lately;
 mod launch;
 mod ledger;
 mod notes;

@@ -24,6 +24,9 @@ impl Lanes {
     }
 }
 
+/// So many are the first in line.
+const FIRST: usize = 32;
+
 #[derive(Default)]
 pub(super) struct Queue {
     items: Map<i64, Item>,
@@ -37,6 +40,9 @@ pub(super) struct Queue {
     /// What follows an event of the same key is not given with it.
     pub apart: bool,
     running: usize,
+    /// Those that wait and were tried, by when they were due first; and how many of these are delayed.
+    retrying: BTreeSet<(i64, i64)>,
+    delayed_again: usize,
 }
 
 impl Queue {
@@ -62,6 +68,26 @@ impl Queue {
 
     pub fn running(&self) -> usize {
         self.running
+    }
+
+    /// Those that wait and have failed.
+    pub fn retrying(&self) -> usize {
+        self.retrying.len()
+    }
+
+    /// Those whose time has not come, and that were not tried.
+    pub fn not_due(&self) -> usize {
+        self.delayed.len() - self.delayed_again
+    }
+
+    pub fn oldest_retrying(&self) -> Option<i64> {
+        self.retrying.first().map(|(since, _)| *since)
+    }
+
+    /// Since when one of the first in line has been due. Those before it may have a higher priority, or were given a time that
+    /// had passed.
+    pub fn oldest_ready(&self) -> Option<i64> {
+        self.ready.iter().take(FIRST).filter_map(|(_, id)| self.items.get(id)).map(|item| item.since).min()
     }
 
     /// Of what many events have needed, keep what these need.
@@ -146,6 +172,9 @@ impl Queue {
         item.priority = priority;
         if let Some(due) = due.filter(|_| !item.running()) {
             (item.due, item.timed) = (due, true);
+            if !item.tried() {
+                item.since = due;
+            }
         }
         if seated {
             self.seat(id, now);
@@ -160,7 +189,10 @@ impl Queue {
     }
 
     fn enter(&mut self, id: i64, now: i64) {
-        let Some(key) = self.items.get(&id).map(|item| item.key) else { return };
+        let Some(Item { key, since, .. }) = self.items.get(&id).copied() else { return };
+        if self.items.get(&id).is_some_and(Item::tried) {
+            self.retrying.insert((since, id));
+        }
         if let Some(lanes) = &mut self.lanes {
             lanes.waiting.insert((key, id));
             if lanes.busy.contains_key(&key) {
@@ -183,6 +215,7 @@ impl Queue {
         let (place, key) = ((item.place(), id), item.key);
         if item.due > now {
             item.seat = Seat::Delayed;
+            self.delayed_again += usize::from(item.tried());
             self.delayed.insert((item.due, id));
         } else if let Some(caps) = self.caps.as_mut().filter(|_| Caps::counts(key)) {
             item.seat = Seat::Behind;
@@ -213,7 +246,10 @@ impl Queue {
         let Some(item) = self.items.get_mut(&id) else { return };
         match item.seat {
             Seat::Ready => _ = self.ready.remove(&(item.place(), id)),
-            Seat::Delayed => _ = self.delayed.remove(&(item.due, id)),
+            Seat::Delayed => {
+                self.delayed_again -= usize::from(item.tried());
+                self.delayed.remove(&(item.due, id));
+            }
             Seat::Behind => {}
             _ => return,
         }
@@ -329,6 +365,7 @@ impl Queue {
         let Some(item) = self.items.get_mut(&id) else { return };
         item.seat = Seat::Running;
         self.running += 1;
+        self.retrying.remove(&(item.since, id));
         let (item, ordered) = (*item, self.lanes.is_some());
         if let Some(lanes) = &mut self.lanes {
             lanes.waiting.remove(&(item.key, id));
@@ -357,6 +394,7 @@ impl Queue {
         self.unseat(id);
         self.expires_no_more(id);
         let item = self.items.remove(&id)?;
+        self.retrying.remove(&(item.since, id));
         if item.running() {
             self.running -= 1;
             self.release(item.key, now);
@@ -373,6 +411,8 @@ impl Queue {
     pub fn shed(&mut self, mut forget: impl FnMut(i64, &Item)) {
         self.ready.clear();
         self.delayed.clear();
+        self.retrying.clear();
+        self.delayed_again = 0;
         self.lanes.iter_mut().for_each(|lanes| lanes.waiting.clear());
         self.caps.iter_mut().for_each(Caps::clear);
         let expiring = &mut self.expiring;

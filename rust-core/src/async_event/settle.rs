@@ -81,7 +81,6 @@ impl Handler {
     /// Whose fault it was that these failed together nobody knows: for none of them was it an attempt, and each is
     /// tried again alone.
     fn separate(&mut self, ids: &[i64], partition: u8, attempt: u32, failure: Failure, ledger: &mut Ledger, now: i64) {
-        self.tally.failed += 1;
         self.tally.error(failure.sqlstate, failure.message);
         let mut events = Vec::with_capacity(ids.len());
         for id in ids {
@@ -111,8 +110,7 @@ impl Handler {
         now: i64,
     ) {
         let Failure { sqlstate, message, crash } = failure;
-        self.tally.failed += 1;
-        self.tally.error(sqlstate, message);
+        self.tally.failed(sqlstate, message);
         if self.give_up(id, ledger, now) {
             return;
         }

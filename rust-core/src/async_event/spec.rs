@@ -39,6 +39,8 @@ pub struct Spec {
     pub former: Vec<Former>,
     /// Another one when the definition is another one.
     pub version: u64,
+    /// Dead events that the tables have.
+    pub buried: u64,
 }
 
 /// Events of a channel whose ids are above `since`, and at most `until`.
@@ -106,6 +108,7 @@ pub enum Command {
 /// What the log says of an event and one handler.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Known {
+    /// 0: it is new, and the log says nothing.
     pub handler: u32,
     /// Attempts that count, one that is unfinished among them.
     pub attempts: u32,

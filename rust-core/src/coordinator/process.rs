@@ -96,7 +96,8 @@ impl Process {
         if let Some(well) = self.coordinator.turn.fared() {
             entry.fared(well, h.timestamp());
         }
-        self.teller.tell(&registry.tallies, entry.database(), &self.coordinator.events.note_counts(), h.now_us());
+        self.teller.tell(&registry.tallies, entry.database(), &self.coordinator.events.counts(h.timestamp()), h.now_us());
+        entry.seen.set(self.coordinator.events.unseen());
         self.turned = Some(h.now_us());
         match taken {
             Err(lost) => {

@@ -12,6 +12,7 @@ pub mod pulls;
 pub mod quotas;
 pub mod registry;
 pub mod reserve;
+pub mod seen;
 pub mod tallies;
 #[cfg(test)]
 mod tests;
@@ -195,6 +196,7 @@ pub fn leave_reserve(registry: &Registry, place: u32, now: i64) {
 /// The process of a coordinator ends: one that had not said why has failed.
 pub fn exits(registry: &Registry, entry: &DatabaseEntry, now: i64) {
     registry.tallies.leave(entry.database());
+    entry.seen.set(None);
     let state = entry.state();
     if matches!(state.0, CoordinatorState::Looking | CoordinatorState::Running) {
         entry.failed(now.saturating_add(backoff(entry.failures())));

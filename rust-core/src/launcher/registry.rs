@@ -17,6 +17,7 @@
 use super::pulls::Pulls;
 use super::quotas::Quotas;
 use super::reserve::{self, ReservePlace};
+use super::seen::Seen;
 use super::tallies::Tallies;
 use crate::coordinator::topics::{PendingTopics, Topics};
 use crate::waiters::Waiters;
@@ -89,6 +90,8 @@ pub struct DatabaseEntry {
     /// The sequence that ids of events come from, and the highest that it gave as far as is known.
     sequence: AtomicU32,
     highest_id: AtomicI64,
+    /// What its coordinator has counted.
+    pub seen: Seen,
 }
 
 /// The registry, and the launcher's own place.

@@ -1,16 +1,16 @@
-//! What becomes of notifications, by handler: counted by each coordinator, in shared memory for the views of
-//! others, where nothing else is written down.
+//! What becomes of events and notifications, by handler: counted by each coordinator, in shared memory for the views of
+//! others.
 //!
 //! A place belongs to a handler of a database for as long as its coordinator says so; that one alone takes it,
 //! writes to it and gives it back. All of it is atomic; all zeroes is an empty table.
 
-use crate::async_event::stats::{ERRORS, NoteCounts};
+use crate::async_event::stats::{HandlerCounts, WORDS};
 use crate::memory::Grows;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::*};
 
-/// Handlers of all databases that are counted.
-pub const PLACES: usize = 1024;
+/// Handlers of all databases that are counted. Tests have registries on their stacks.
+pub const PLACES: usize = if cfg!(test) { 64 } else { 1024 };
 
 /// When a place is looked for again, if there was none.
 const LOOK_EVERY_US: u64 = 10_000_000;
@@ -20,13 +20,16 @@ const LOOK_EVERY_US: u64 = 10_000_000;
 struct TallyPlace {
     /// Database and handler; 0: nobody's.
     owner: AtomicU64,
-    waiting: AtomicU64,
-    done: AtomicU64,
-    failed: AtomicU64,
-    dropped: AtomicU64,
-    recorded: AtomicU64,
-    /// SQLSTATE, and how often.
-    errors: [AtomicU64; ERRORS],
+    counts: Words,
+}
+
+#[derive(Debug)]
+struct Words([AtomicU64; WORDS]);
+
+impl Default for Words {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
 }
 
 #[derive(Debug)]
@@ -45,31 +48,16 @@ fn owner(database: u32, handler: u32) -> u64 {
 }
 
 impl TallyPlace {
-    fn write(&self, counts: &NoteCounts) {
-        self.waiting.store(counts.waiting, Relaxed);
-        self.done.store(counts.done, Relaxed);
-        self.failed.store(counts.failed, Relaxed);
-        self.dropped.store(counts.dropped, Relaxed);
-        self.recorded.store(counts.recorded, Relaxed);
-        for (place, (sqlstate, times)) in self.errors.iter().zip(counts.errors) {
-            place.store(u64::from(sqlstate) << 32 | u64::from(times), Relaxed);
-        }
+    fn write(&self, counts: &HandlerCounts) {
+        self.counts.0.iter().zip(counts.to_words()).for_each(|(place, word)| place.store(word, Relaxed));
     }
 
-    fn read(&self) -> NoteCounts {
-        NoteCounts {
-            waiting: self.waiting.load(Relaxed),
-            done: self.done.load(Relaxed),
-            failed: self.failed.load(Relaxed),
-            dropped: self.dropped.load(Relaxed),
-            recorded: self.recorded.load(Relaxed),
-            errors: std::array::from_fn(|i| self.errors.get(i).map_or(0, |error| error.load(Relaxed)))
-                .map(|error| ((error >> 32) as u32, error as u32)),
-        }
+    fn read(&self) -> HandlerCounts {
+        HandlerCounts::from_words(&std::array::from_fn(|i| self.counts.0.get(i).map_or(0, |word| word.load(Relaxed))))
     }
 
     fn free(&self) {
-        self.write(&NoteCounts::default());
+        self.write(&HandlerCounts::default());
         self.owner.store(0, Release);
     }
 }
@@ -82,7 +70,7 @@ impl Tallies {
     }
 
     /// A row of a view: database, handler, what was counted. None after the last place.
-    pub fn row(&self, index: usize) -> Option<(u32, u32, NoteCounts)> {
+    pub fn row(&self, index: usize) -> Option<(u32, u32, HandlerCounts)> {
         let place = self.places.get(index)?;
         let before = place.owner.load(Acquire);
         let counts = place.read();
@@ -105,7 +93,7 @@ pub struct Teller {
 
 impl Teller {
     /// What it has counted so far, of all the handlers that there are.
-    pub fn tell(&mut self, tallies: &Tallies, database: u32, counts: &[(u32, NoteCounts)], now_us: u64) {
+    pub fn tell(&mut self, tallies: &Tallies, database: u32, counts: &[(u32, HandlerCounts)], now_us: u64) {
         if self.places.len() + counts.len() > 0 {
             self.forget(tallies, counts);
         }
@@ -124,7 +112,7 @@ impl Teller {
     }
 
     /// Those of handlers that are gone.
-    fn forget(&mut self, tallies: &Tallies, counts: &[(u32, NoteCounts)]) {
+    fn forget(&mut self, tallies: &Tallies, counts: &[(u32, HandlerCounts)]) {
         self.places.retain(|handler, index| {
             let there = counts.binary_search_by_key(handler, |(id, _)| *id).is_ok();
             if !there {
@@ -150,13 +138,13 @@ impl Teller {
 mod tests {
     use super::*;
 
-    fn counts(waiting: u64) -> NoteCounts {
-        NoteCounts { waiting, done: 2, failed: 3, dropped: 4, recorded: 5, errors: std::array::from_fn(|i| (i as u32, 6)) }
+    fn counts(waiting: u64) -> HandlerCounts {
+        HandlerCounts::from_words(&std::array::from_fn(|i| if i == 0 { waiting } else { 1 }))
     }
 
     fn rows(tallies: &Tallies) -> Vec<(u32, u32, u64)> {
         let rows = (0..).map_while(|index| tallies.row(index));
-        rows.filter(|row| row.0 != 0).map(|(database, handler, counts)| (database, handler, counts.waiting)).collect()
+        rows.filter(|row| row.0 != 0).map(|(database, handler, counts)| (database, handler, counts.to_words()[0])).collect()
     }
 
     #[test]
@@ -171,7 +159,7 @@ mod tests {
         assert_eq!(rows(&tallies), [(10, 3, 0), (10, 2, 201), (20, 1, 300)]);
         tallies.leave(10);
         assert_eq!(rows(&tallies), [(20, 1, 300)]);
-        assert_eq!(tallies.row(0).unwrap().2, NoteCounts::default());
+        assert_eq!(tallies.row(0).unwrap().2, HandlerCounts::default());
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod wait;
 pub use cancel::cancel;
 pub use result::result;
 pub use submit::{End, Start, some_pending, submit, transaction_ends};
-pub use view::{Seen, view, view_of};
+pub use view::{Seen, counts, view, view_of};
 pub use wait::wait;
 
 use super::process::CallerState;

@@ -4,7 +4,7 @@ use crate::caller::process::CallerState;
 use crate::error::Error;
 use crate::host::CallerHost;
 use crate::pool::area::Area;
-use crate::task::View;
+use crate::task::{TaskState, View};
 use std::sync::atomic::Ordering::*;
 
 /// One entry of the table, as this user sees it.
@@ -28,6 +28,19 @@ pub fn view<H: CallerHost>(h: &H, area: &Area, caller: &CallerState, index: u32)
     }
     let slot = view.card.lease.and_then(|lease| area.slot(lease.slot));
     Ok(Seen::Row(view, slot.map_or(0, |slot| slot.worker_pid.load(Relaxed))))
+}
+
+/// How many tasks are in each state, whoever's they are, and when the one was submitted that has been queued for the longest.
+pub fn counts(caller: &CallerState, counts: &mut [u64]) -> Option<i64> {
+    let table = caller.tasks.table()?;
+    let mut oldest = None;
+    for card in table.cards() {
+        counts.get_mut(card.state as usize).into_iter().for_each(|count| *count += 1);
+        if card.state == TaskState::Queued {
+            oldest = Some(oldest.map_or(card.submitted, |oldest: i64| oldest.min(card.submitted)));
+        }
+    }
+    oldest
 }
 
 /// The task of an id; its pid is that of the worker that has begun it, or in which it wants to run.

@@ -141,7 +141,7 @@ fn who_fails_is_gone_and_who_was_not_begun_keeps_its_place() {
     assert_eq!(noted(&sim, 1), (0..1000).collect::<Vec<_>>());
     let stats = &sim.coordinator.events.stats(0)[0];
     assert!(stats.tally.notes_failed > 0);
-    let counts = sim.coordinator.events.note_counts()[0].1;
+    let counts = sim.coordinator.events.counts(0)[0].1.notes;
     assert_eq!((counts.done, counts.failed, counts.waiting), (stats.tally.notes_done, stats.tally.notes_failed, 0));
     assert_eq!(counts.errors[..2], [(CONNECTION_FAILURE, counts.failed as u32), (0, 0)]);
     assert_eq!((stats.tally.notes_failed + stats.tally.notes_done, stats.notes_waiting, sim.coordinator.events.note_bytes()), (1000, 0, 0));

@@ -48,7 +48,18 @@ impl Sim {
         assert_eq!(state.wrong, Vec::<String>::new());
         assert!(state.calls["notifications"] > drained, "notifications are taken in each step");
         self.due = state.mono + wait.unwrap_or(1000);
+        drop(state);
+        self.each_is_counted_once();
         wait
+    }
+
+    /// Whatever happens, views show each event of a handler in one state.
+    fn each_is_counted_once(&mut self) {
+        let wall = self.world.get().wall;
+        let counts = self.coordinator.events.counts(wall);
+        for ((_, counts), stats) in counts.into_iter().zip(self.coordinator.events.stats(wall)) {
+            assert_eq!((counts.waiting + counts.delayed + counts.retrying, counts.running), (stats.waiting, stats.running));
+        }
     }
 
     pub fn step(&mut self) -> u64 {
