@@ -52,18 +52,30 @@ busy() { # $1 round
 	done
 }
 
-# $1 part, $2 name, $3 script, $4 clients, $5 round, $6 options of the sessions
+# $1 part, $2 name, $3 script, $4 clients, $5 round, $6 options of the sessions, then the roles that share the clients; calls a second,
+# and what a call takes of the processors, in all server processes
 load_run() {
-	local tps
+	local part=$1-$4 name=$2 script=$3 clients=$4 round=$5 options=$6 seconds before tps role
+	shift 6
+	local roles=("${@:-postgres}") running=()
+	seconds=$(times 5 4)
 	sql -c 'TRUNCATE t' -c CHECKPOINT
-	as_client bench env PGOPTIONS="$6" pgbench -n -M prepared -c "$4" -j 2 -T "$(times 3 1)" -D opened=0 -f - <"bench/$3.pgbench" \
-		>"$work/pgbench.out" 2>&1 || true
-	tps=$(sed -n 's/^tps = \([0-9.]*\) .*/\1/p' "$work/pgbench.out")
-	if [ -z "$tps" ] || grep -q 'aborted' "$work/pgbench.out"; then
-		cat "$work/pgbench.out" >&2
-		die "pgbench -c $4 with $3 failed"
-	fi
-	keep "$1-$4" "$2" "$5" "$tps"
+	before=$(sql -At -c 'SELECT run FROM server_load()')
+	for role in "${roles[@]}"; do
+		as_client bench env PGOPTIONS="$options" pgbench -n -M prepared -U "$role" -c $((clients / ${#roles[@]})) -j 2 -T "$seconds" -D opened=0 \
+			-f - <"bench/$script.pgbench" >"$work/pgbench.$role" 2>&1 &
+		running+=($!)
+	done
+	wait "${running[@]}" || true
+	for role in "${roles[@]}"; do
+		if grep -q aborted "$work/pgbench.$role" || ! grep -q '^tps = ' "$work/pgbench.$role"; then
+			cat "$work/pgbench.$role" >&2
+			die "pgbench -c $clients with $script failed"
+		fi
+	done
+	tps=$(sed -n 's/^tps = \([0-9.]*\) .*/\1/p' "${roles[@]/#/$work/pgbench.}" | awk '{ n += $1 } END { print n }')
+	keep "$part" "$name" "$round" "$tps"
+	sql -c "SELECT pg_sleep(0.1)" -c "INSERT INTO result SELECT '$part cpu', '$name', $round, (run - $before) / ($tps * $seconds) FROM server_load()" >/dev/null
 }
 
 # commit_delay is slept by whoever flushes for the others, with the lock held: what a device of that latency does.
@@ -83,13 +95,22 @@ flush() { # $1 round
 	sql -c 'ALTER SYSTEM RESET fsync' -c 'ALTER SYSTEM RESET commit_delay' -c 'ALTER SYSTEM RESET commit_siblings' -c 'SELECT pg_reload_conf()' >/dev/null
 }
 
+# One role, and four that share the workers; beside a connection of dblink's for each client, as far as max_connections goes.
 many() { # $1 round
-	local workers clients
+	local workers clients role roles=(many_1 many_2 many_3 many_4)
+	if [ "$1" = 1 ]; then
+		for role in "${roles[@]}"; do sql -c "CREATE ROLE $role LOGIN IN ROLE aside_user" -c "GRANT INSERT ON t TO $role"; done
+	fi
+	say "round $1: dblink"
+	load_run many dblink dblink 64 "$1" ''
 	for workers in 2 4 8 16; do
 		say "round $1: $workers workers"
 		sql -c "ALTER SYSTEM SET aside.max_workers = $workers"
 		as_server "$work/bin/pg_ctl" -D "$work/bench/data" -l "$work/bench/log" -w -s -m fast restart </dev/null
-		for clients in 64 256; do load_run "many-$workers" aside aside "$clients" "$1" ''; done
+		for clients in 64 256; do
+			load_run "many-$workers" aside aside "$clients" "$1" ''
+			load_run "many-$workers" 'aside, 4 roles' aside "$clients" "$1" '' "${roles[@]}"
+		done
 	done
 	sql -c 'ALTER SYSTEM RESET aside.max_workers'
 	as_server "$work/bin/pg_ctl" -D "$work/bench/data" -l "$work/bench/log" -w -s -m fast restart </dev/null

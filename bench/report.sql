@@ -55,6 +55,7 @@ WITH m AS (
     (47, 'flush, 32 clients, 4 workers, waited for by callers: rate beside plain INSERTs', 'flush-32.caller', 'plain', 'more', 0.8),
     (48, 'the same where a flush takes 2 ms', 'flush-2ms-32.caller', 'plain', 'more', 0.8),
     (49, 'pgbench -c 64, 4 workers: calls/s beside dblink, one connection a client', 'pgbench-64', 'dblink', 'more', 1.5),
+    (50, '64 clients, 16 workers: calls/s beside dblink, one connection a client', 'many-16-64', 'many-64.dblink', 'more', 1.5),
     (18, 'rows of a task into an aggregate: times faster than dblink', 'rows-aggregate.task', 'dblink', 'faster', 3)
 ), r AS (
     SELECT w.*, CASE WHEN w.better = 'faster' THEN p.v / a.v ELSE a.v / p.v END AS ratio

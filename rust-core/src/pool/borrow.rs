@@ -16,8 +16,14 @@ use crate::task::{Table, dispatch};
 use std::cell::Cell;
 use std::sync::atomic::{Ordering::*, fence};
 
-/// How long to sleep before looking again unasked.
-const TICK_MS: u32 = 100;
+/// How long to sleep before looking again unasked: at first, then, and from then on.
+const TICKS_MS: [u32; 3] = [3, 20, 100];
+/// To end a worker and to start another one costs as much as ten to a hundred calls. So an idle worker of another key ends at
+/// once only where that key has two more than the caller's. Where the caller's key has none, it ends when it has been idle for
+/// the first of these times, or has been there for the second one; where it has fewer, for the first; and else for the third.
+const PAUSE_US: i64 = 2_000;
+const RESIDENCE_US: i64 = 20_000;
+const REST_US: i64 = 100_000;
 /// A session that calls in a loop may take its worker again this often while others wait.
 const BARGES: u32 = 16;
 /// And then stands aside for at most this long.
@@ -121,6 +127,7 @@ pub fn borrow<H: CallerHost>(
         waited = true;
     }
     let mut watch = Watch::new(start, limits.deadlock_ms);
+    let mut ticks = TICKS_MS.into_iter();
     let found = loop {
         let shortage = match attempt(h, area, key, limits) {
             Ok(Ok((lease, launched))) => break Ok((lease, launched)),
@@ -138,7 +145,7 @@ pub fn borrow<H: CallerHost>(
         }
         enlist(h, me, area);
         waited = true;
-        if h.wait_slot(TICK_MS.min(left as u32)).is_err() {
+        if h.wait_slot(ticks.next().unwrap_or(TICKS_MS[2]).min(left as u32)).is_err() {
             break Err(Error::Saved);
         }
         tasks.into_iter().for_each(|tasks| dispatch::reclaim(h, area, tasks));
@@ -179,7 +186,7 @@ pub fn foresee<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits, pro
     }
     reclaim(h, area);
     let Some((index, slot)) = area.slots.iter().enumerate().find(|(_, slot)| slot.state().0 == SlotState::Free) else {
-        retire_one(h, area, |other| other != key);
+        retire_for(h, area, key);
         return Ok(Some(Shortage::Slots));
     };
     if processes_left {
@@ -191,7 +198,7 @@ pub fn foresee<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits, pro
         let launched = h.launch(index as u32, generation, key);
         if !matches!(launched, Ok(Launch::Started)) {
             slot.change(generation, SlotState::Starting, SlotState::Free);
-            retire_one(h, area, |other| other != key);
+            retire_for(h, area, key);
             launched?;
         }
     }
@@ -263,7 +270,7 @@ fn attempt<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) -> Resu
             }
             Ok(Launch::NoWorkerSlot) => {
                 area.give_back(slot, generation);
-                retire_one(h, area, |other| other != key);
+                retire_for(h, area, key);
                 return Ok(Err(Shortage::WorkerProcesses));
             }
             Err(saved) => {
@@ -272,7 +279,7 @@ fn attempt<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) -> Resu
             }
         }
     }
-    retire_one(h, area, |other| other != key);
+    retire_for(h, area, key);
     Ok(Err(Shortage::Slots))
 }
 
@@ -282,7 +289,7 @@ fn full_role<H: CallerHost>(h: &H, area: &Area, key: Key, limits: &Limits) -> Op
     if limits.per_role == 0 || of_role < limits.per_role {
         return None;
     }
-    retire_one(h, area, |other| other.user == key.user && other != key);
+    retire_one(h, area, |slot| slot.key().user == key.user && slot.key() != key);
     Some(Shortage::Role)
 }
 
@@ -352,12 +359,29 @@ fn out_of_reach(area: &Area, pid: u32) -> Vec<u32> {
     own
 }
 
-/// Ask the longest idle worker among those of other keys to leave.
-pub(crate) fn retire_one<H: CallerHost>(h: &H, area: &Area, which: impl Fn(Key) -> bool) {
+/// Have a worker of another key make room for one of this, where that key can do without it.
+pub(crate) fn retire_for<H: CallerHost>(h: &H, area: &Area, key: Key) {
+    let (now, of) = (h.timestamp(), |key: Key| area.slots.iter().filter(|slot| taken(slot) && slot.key() == key).count());
+    let own = of(key);
+    // Where the clock was set back, nobody knows how long that is.
+    let since = |then: i64| if then > now.saturating_add(REST_US) { i64::MAX } else { now.saturating_sub(then) };
+    retire_one(h, area, |slot| {
+        let idle = since(slot.last_used.load(Relaxed));
+        let theirs = || of(slot.key());
+        slot.key() != key
+            && (idle >= REST_US
+                || (own == 0 && (idle >= PAUSE_US || since(slot.started.load(Relaxed)) >= RESIDENCE_US))
+                || (idle >= PAUSE_US && own < theirs())
+                || own + 1 < theirs())
+    });
+}
+
+/// Ask the longest idle worker among these to leave.
+fn retire_one<H: CallerHost>(h: &H, area: &Area, which: impl Fn(&Slot) -> bool) {
     if area.slots.iter().any(|s| s.state().0 == SlotState::Retiring) {
         return;
     }
-    let idle = area.slots.iter().filter(|s| s.state().0 == SlotState::Idle && which(s.key()));
+    let idle = area.slots.iter().filter(|s| s.state().0 == SlotState::Idle && which(s));
     if let Some(slot) = idle.min_by_key(|s| s.last_used.load(Relaxed)) {
         let (state, generation) = slot.state();
         if state == SlotState::Idle && slot.change(generation, SlotState::Idle, SlotState::Retiring) {

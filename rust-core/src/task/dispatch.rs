@@ -10,7 +10,7 @@ use super::{Card, Table, TaskState, Ticket};
 use crate::host::{CallerHost, Launch, World};
 use crate::memory;
 use crate::pool::area::Area;
-use crate::pool::borrow::{leased, make_room, retire_one, role_exceeds};
+use crate::pool::borrow::{leased, make_room, retire_for, role_exceeds};
 use crate::pool::slot::{Key, Lease, Slot, SlotState};
 use std::cell::RefCell;
 use std::sync::atomic::Ordering::*;
@@ -167,11 +167,11 @@ fn assign<H: CallerHost>(h: &H, area: &Area, table: &Table, card: &Card) -> Foun
         }
         table.requeue(card.ticket, lease);
         area.untask(slot, generation, SlotState::Free);
-        retire_one(h, area, |other| other != card.key);
+        retire_for(h, area, card.key);
         _ = make_room(h, area);
         return Found::Exhausted;
     }
-    retire_one(h, area, |other: Key| other != card.key);
+    retire_for(h, area, card.key);
     Found::NotNow
 }
 

@@ -8,6 +8,7 @@ mod world;
 
 mod commands;
 mod coordinators;
+mod crowd;
 mod durability;
 mod endings;
 mod faults;
