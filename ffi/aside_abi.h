@@ -755,6 +755,9 @@ typedef struct aside_fetched
 	uint32_t	timeout_ms;		/* the same */
 	uint32_t	tells;			/* it is no event, but tells of this lease: */
 	int64_t		lease;
+	uint32_t	closes;			/* it is no event, but closes the group `cancelled` */
+	uint32_t	frees_key;		/* its unique key is free when it begins */
+	int64_t		group;			/* 0: none */
 	int64_t		expires;		/* it ends then if it has not begun; 0: never */
 	uint64_t	first_txid;		/* it was changed, and this transaction had written it; 0: never */
 	uint64_t	timed_txid;		/* this transaction has changed its time; 0: none */
@@ -884,6 +887,7 @@ typedef enum aside_log_kind
 	ASIDE_LOG_EXTENDED = ASIDE_LETTER_EXTENDED,
 	ASIDE_LOG_GIVEN_BACK = ASIDE_LETTER_GIVEN_BACK,
 	ASIDE_LOG_OVER = ASIDE_LETTER_OVER,
+	ASIDE_LOG_KEYS_FREED = 1,	/* no line of the log: the unique keys of these events are free */
 } aside_log_kind;
 
 /* A line of the log.  An error's message may be followed by its DETAIL, its HINT and its CONTEXT, each after a NUL. */
@@ -898,6 +902,7 @@ typedef struct aside_log_entry
 	int64_t		next_at;		/* 0: none */
 	uint64_t	tid;			/* of a dead event */
 	int64_t		lease;			/* of a consumer; 0: none */
+	int64_t		group;			/* of an event that has ended; 0: none */
 	uint32_t	sqlstate;
 	uint32_t	reserved;
 	aside_bytes message;
@@ -953,6 +958,8 @@ typedef struct aside_event_host
 	 */
 	aside_status (*lease_news) (const int64_t *leases, size_t count, const aside_lease_over *over, size_t nover,
 								const aside_lease_news **news, size_t *nnews);
+	/* Of these groups, or of all: how many have emitted their events, and is there one that somebody has? */
+	aside_status (*end_groups) (const int64_t *groups, size_t count, uint64_t *emitted, bool *busy);
 	aside_status (*listen) (const aside_bytes *channels, size_t count);
 	/* Some of those that have come, in their order: are there more? */
 	bool		(*notifications) (const aside_note **notes, size_t *count);

@@ -10,6 +10,7 @@
 #include "fmgr.h"
 #include "utils/resowner.h"
 
+PG_FUNCTION_INFO_V1(aside_event_depth_now);
 PG_FUNCTION_INFO_V1(aside_want_events);
 PG_FUNCTION_INFO_V1(aside_events_ready);
 
@@ -107,6 +108,13 @@ aside_announce_extension(void)
 {
 	watch_transactions();
 	extension_made = true;
+}
+
+/* aside.event_depth() returns int */
+Datum
+aside_event_depth_now(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(aside_event_depth);
 }
 
 /* aside.want_events(): by CREATE EXTENSION */

@@ -47,8 +47,8 @@ make_composite(const AsideEvent *event, Datum key, bool no_key, Datum headers, b
 static void
 read_event(HeapTuple row, TupleDesc desc, int attempt, AsideEvent *event)
 {
-	bool		null[12];
-	Datum		value[12];
+	bool		null[13];
+	Datum		value[13];
 
 	for (int i = 0; i < lengthof(value); i++)
 		value[i] = SPI_getbinval(row, desc, i + 1, &null[i]);
@@ -59,6 +59,7 @@ read_event(HeapTuple row, TupleDesc desc, int attempt, AsideEvent *event)
 	event->text = null[3] ? (Datum) 0 : value[3];
 	event->unique = !null[9];
 	event->notified = !null[10];
+	event->group = null[12] ? 0 : DatumGetInt64(value[12]);
 	aside_event_depth = Max(aside_event_depth, DatumGetInt32(value[11]));
 	event->composite = make_composite(event, value[4], null[4], value[5], null[5], attempt, value[6],
 									  value[7], null[7], DatumGetInt32(value[8]));
@@ -67,7 +68,7 @@ read_event(HeapTuple row, TupleDesc desc, int attempt, AsideEvent *event)
 /* Their order is one that no index has: else the planner might go through all of an index for it. */
 #define READ_EVENTS(n) \
 	"SELECT id OPERATOR(pg_catalog.+) 0, channel, payload, payload OPERATOR(pg_catalog.#>>) '{}', key, headers, emitted, " \
-	"pg_catalog.pg_get_userbyid(emitted_by), priority, unique_key, command, depth " \
+	"pg_catalog.pg_get_userbyid(emitted_by), priority, unique_key, command, depth, of_group " \
 	"FROM aside.event_" n " WHERE ctid OPERATOR(pg_catalog.=) ANY ($1) " \
 	"AND (command IS NULL OR command OPERATOR(pg_catalog.<>) 'moved') ORDER BY 1"
 
@@ -185,6 +186,26 @@ log_events(uint32 handler, const aside_batch *batch, char kind, Datum *ids, int 
 	aside_execute_plan(plans[batch->partition], values, nulls);
 }
 
+/* Write that these events of groups are done. */
+static void
+log_group(uint32 handler, const aside_batch *batch, Datum *groups, Datum *ids, int count)
+{
+	static SPIPlanPtr plans[ASIDE_PARTITIONS];
+	Oid			types[3] = {INT8ARRAYOID, INT8ARRAYOID, INT8OID};
+	Datum		values[3] = {
+		PointerGetDatum(construct_array(groups, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)),
+		PointerGetDatum(construct_array(ids, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)),
+		Int64GetDatum(handler)
+	};
+
+	if (plans[batch->partition] == NULL)
+		plans[batch->partition] =
+			aside_prepare_kept(psprintf("INSERT INTO aside.event_group_%u (of_group, event, handler, kind) "
+										"SELECT g, e, $3, " ASIDE_SQL_DONE " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) u (g, e)",
+										batch->partition), 3, types);
+	aside_execute_plan(plans[batch->partition], values, NULL);
+}
+
 /*
  * Done as the owner of the tables. When this commits, the batch is done and
  * its unique keys are free, but for the events that the handler has put off.
@@ -195,9 +216,12 @@ aside_acknowledge_events(uint32 handler, const aside_batch *batch, const AsideEv
 {
 	Datum	   *done = palloc(sizeof(Datum) * batch->count);
 	Datum	   *unique = palloc(sizeof(Datum) * batch->count);
+	Datum	   *groups = palloc(sizeof(Datum) * batch->count);
+	Datum	   *grouped = palloc(sizeof(Datum) * batch->count);
 	aside_put_off *put_off = palloc(sizeof(aside_put_off) * batch->count);
 	int			ndone = 0;
 	int			nunique = 0;
+	int			ngrouped = 0;
 
 	*nput_off = 0;
 	for (uint32 i = 0; i < batch->count; i++)
@@ -214,10 +238,17 @@ aside_acknowledge_events(uint32 handler, const aside_batch *batch, const AsideEv
 		done[ndone++] = id;
 		if (events[i].unique)
 			unique[nunique++] = id;
+		if (events[i].group != 0)
+		{
+			groups[ngrouped] = Int64GetDatum(events[i].group);
+			grouped[ngrouped++] = id;
+		}
 	}
 	if (ndone > 0)
 		log_events(handler, batch, ASIDE_LETTER_DONE, done, ndone, 0);
 	if (nunique > 0)
 		free_keys(unique, nunique);
+	if (ngrouped > 0)
+		log_group(handler, batch, groups, grouped, ngrouped);
 	return put_off;
 }

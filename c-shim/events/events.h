@@ -48,6 +48,7 @@ extern aside_status aside_event_places(const aside_place **places, size_t *count
 
 /* events/record.c */
 extern aside_status aside_event_record(const aside_log_entry *entries, size_t count);
+extern aside_status aside_event_end_groups(const int64_t *groups, size_t count, uint64_t *emitted, bool *busy);
 extern aside_status aside_event_spill(const aside_note *notes, size_t count);
 extern aside_status aside_event_committed(uint32_t handler, uint32_t partition, const int64_t *events, size_t count, aside_committed *out);
 extern void aside_event_complain(aside_bytes handler, uint64_t times, uint32_t sqlstate, aside_bytes message);

@@ -47,11 +47,11 @@ lend_snapshot(aside_snapshot *seen)
 #define FETCHED_COLUMNS(n) \
 	"SELECT e.id, e.ctid, " n "::int8, coalesce(e.target, 0)::int8, e.priority::int8, " \
 	"coalesce(e.run_at, e.emitted), e.channel, " SAME_KEY ", " \
-	"e.command, CASE WHEN e.command IN ('cancel', 'lease') THEN (e.payload #>> '{}')::int8 END, (e.run_at IS NOT NULL)::int::int8, e.txid, coalesce(e.max_attempts, 0)::int8, coalesce(e.timeout_ms, 0)::int8, e.expires, " \
-	"e.first_txid, e.timed_txid"
+	"e.command, CASE WHEN e.command IN ('cancel', 'lease', 'close') THEN (e.payload #>> '{}')::int8 END, (e.run_at IS NOT NULL)::int::int8, e.txid, coalesce(e.max_attempts, 0)::int8, coalesce(e.timeout_ms, 0)::int8, e.expires, " \
+	"e.first_txid, e.timed_txid, coalesce(e.key_until_start, false)::int::int8, coalesce(e.of_group, 0)::int8"
 
 /* The columns above. */
-#define NFETCHED 17
+#define NFETCHED 19
 
 /* Rows of these transactions. */
 #define UNSEEN_ROWS(n) \
@@ -140,7 +140,8 @@ fill_fetched(aside_fetched *event, int row)
 	event->key = aside_lend_text(row, 8);
 	event->cancels = is_command(command, "cancel");
 	event->tells = is_command(command, ASIDE_LEASE_COMMAND);
-	event->cancelled = event->cancels ? aside_number_at(row, 10) : 0;
+	event->closes = is_command(command, "close");
+	event->cancelled = event->cancels || event->closes ? aside_number_at(row, 10) : 0;
 	event->lease = event->tells ? aside_number_at(row, 10) : 0;
 	event->timed = aside_number_at(row, 11);
 	event->txid = aside_number_at(row, 12);
@@ -149,6 +150,8 @@ fill_fetched(aside_fetched *event, int row)
 	event->expires = aside_number_at(row, 15);
 	event->first_txid = aside_number_at(row, 16);
 	event->timed_txid = aside_number_at(row, 17);
+	event->frees_key = aside_number_at(row, 18);
+	event->group = aside_number_at(row, 19);
 }
 
 /* Rows of one event, one for each of its handlers, follow each other. */

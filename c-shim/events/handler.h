@@ -26,6 +26,7 @@ typedef struct AsideEvent
 	int64		id;				/* 0: was not recorded */
 	bool		notified;		/* came from a NOTIFY */
 	bool		unique;
+	int64		group;			/* 0: none */
 	Datum		payload;		/* jsonb */
 	bool		no_payload;
 	Datum		text;			/* the payload as text */

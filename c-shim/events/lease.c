@@ -169,6 +169,22 @@ free_keys(const int64 *ids, int count)
 	aside_execute_by_place(&plan, "DELETE FROM aside.event_unique WHERE event OPERATOR(pg_catalog.=) ANY ($1)", 1, types, values);
 }
 
+#define END_IN_GROUP(n) \
+	"INSERT INTO aside.event_group_" n " (of_group, event, handler, kind) SELECT of_group, id, $2, " ASIDE_SQL_DONE " " \
+	"FROM aside.event_" n " WHERE id OPERATOR(pg_catalog.=) ANY ($1) AND of_group IS NOT NULL"
+
+/* Write of those that are of groups that they are done. */
+static void
+end_in_groups(int64 handler, const Part *part)
+{
+	static SPIPlanPtr plans[ASIDE_PARTITIONS];
+	static const char *const queries[ASIDE_PARTITIONS] = {END_IN_GROUP("0"), END_IN_GROUP("1"), END_IN_GROUP("2")};
+	Oid			types[2] = {INT8ARRAYOID, INT8OID};
+	Datum		values[2] = {part->ids, Int64GetDatum(handler)};
+
+	aside_execute_by_place(&plans[part->partition], queries[part->partition], 2, types, values);
+}
+
 /* The coordinator is told when this commits: it finds this row as it finds events. */
 static void
 tell_of_lease(int64 lease)
@@ -203,8 +219,13 @@ aside_say_of_lease(int64 handler, int64 lease, const int64 *ids, int count, cons
 	(void) aside_lock_lease(lease, true);
 	parts = read_parts(handler, lease, ids, count, &nparts);
 	for (int i = 0; i < nparts; i++)
-		if (parts[i].count > 0)
-			write_line(handler, lease, &parts[i], word);
+	{
+		if (parts[i].count == 0)
+			continue;
+		write_line(handler, lease, &parts[i], word);
+		if (word->kind == ASIDE_LETTER_DONE)
+			end_in_groups(handler, &parts[i]);
+	}
 	if (word->kind == ASIDE_LETTER_DONE)
 		free_keys(ids, count);
 	tell_of_lease(lease);

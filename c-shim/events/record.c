@@ -18,8 +18,8 @@
 
 #define BURY \
 	"INSERT INTO aside.event_dead (id, handler, channel, payload, key, priority, headers, emitted, " \
-	"emitted_by, unique_key, max_attempts, timeout_ms, attempts, sqlstate, message, detail, hint, context) SELECT id, $2, channel, payload, key, priority, headers, " \
-	"emitted, CASE WHEN emitted_by <> 0 THEN pg_get_userbyid(emitted_by) END, unique_key, max_attempts, timeout_ms, $3, $4, $5, $7, $8, $9 FROM aside.event_%u WHERE id = $6"
+	"emitted_by, unique_key, key_until_start, max_attempts, timeout_ms, attempts, sqlstate, message, detail, hint, context) SELECT id, $2, channel, payload, key, priority, headers, " \
+	"emitted, CASE WHEN emitted_by <> 0 THEN pg_get_userbyid(emitted_by) END, unique_key, key_until_start, max_attempts, timeout_ms, $3, $4, $5, $7, $8, $9 FROM aside.event_%u WHERE id = $6"
 #define NAMED " ON CONFLICT DO NOTHING RETURNING (SELECT h.name FROM aside.event_handler h WHERE h.id = $2)"
 
 /* The texts of an error, in the order in which they come. */
@@ -146,16 +146,27 @@ bury_event(const aside_log_entry *entry)
 	"INSERT INTO aside.event_log_" n " (handler, kind, events, attempt, next_at, sqlstate, message, detail, hint, context, lease) " \
 	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 
+#define END_IN_GROUP(n) \
+	"INSERT INTO aside.event_group_" n " (of_group, event, handler, kind) VALUES ($1, $2, $3, $4)"
+
 static void
 write_entry(const aside_log_entry *entry)
 {
 	static AsideStatement insert[ASIDE_PARTITIONS] = {{INSERT_ENTRY("0")}, {INSERT_ENTRY("1")}, {INSERT_ENTRY("2")}};
 	static AsideStatement free_keys = {.text = FREE_KEYS};
+	static AsideStatement end_in_group[ASIDE_PARTITIONS] = {{END_IN_GROUP("0")}, {END_IN_GROUP("1")}, {END_IN_GROUP("2")}};
 	AsideParameters written = {0};
 	AsideParameters freed = {0};
+	AsideParameters ended = {0};
 	Datum		error[ERROR_TEXTS];
 	char		no_error[ERROR_TEXTS];
 
+	if (entry->kind == ASIDE_LOG_KEYS_FREED)
+	{
+		aside_add_numbers(&freed, entry->events, entry->nevents);
+		aside_run_statement(&free_keys, &freed);
+		return;
+	}
 	if (entry->partition >= ASIDE_PARTITIONS)
 		elog(ERROR, "no partition of events has the number %u", entry->partition);
 	aside_add_number(&written, entry->handler);
@@ -176,6 +187,38 @@ write_entry(const aside_log_entry *entry)
 		aside_add_numbers(&freed, entry->events, entry->nevents);
 		aside_run_statement(&free_keys, &freed);
 	}
+	if (entry->group != 0)
+	{
+		aside_add_number(&ended, entry->group);
+		aside_add_number(&ended, entry->events[0]);
+		aside_add_number(&ended, entry->handler);
+		aside_add_value(&ended, CHAROID, CharGetDatum(entry->kind), false);
+		aside_run_statement(&end_in_group[entry->partition], &ended);
+	}
+}
+
+aside_status
+aside_event_end_groups(const int64_t *groups, size_t count, uint64_t *emitted, bool *busy)
+{
+	aside_status status = ASIDE_OK;
+
+	ASIDE_TRY(status);
+	{
+		Oid			types[1] = {INT8ARRAYOID};
+		Datum		values[1];
+
+		aside_begin_work();
+		values[0] = aside_event_array(groups, count);
+		aside_run_query("SELECT g.emitted::int8, g.busy::int::int8 FROM aside.event_groups_end($1) g", 1, types, values, NULL, SPI_OK_SELECT);
+		*emitted = aside_number_at(0, 1);
+		*busy = aside_number_at(0, 2) != 0;
+		if (*emitted > 0)
+			aside_announce_events();
+		aside_end_work();
+	}
+	ASIDE_END_TRY();
+	aside_drop_work(status);
+	return status;
 }
 
 aside_status

@@ -30,7 +30,9 @@
 	COLUMN(TIMEOUT_MS, "timeout_ms", INT4OID) \
 	COLUMN(EXPIRES, "expires", TIMESTAMPTZOID) \
 	COLUMN(FIRST_TXID, "first_txid", XID8OID) \
-	COLUMN(TIMED_TXID, "timed_txid", XID8OID)
+	COLUMN(TIMED_TXID, "timed_txid", XID8OID) \
+	COLUMN(KEY_UNTIL_START, "key_until_start", BOOLOID) \
+	COLUMN(GROUP, "of_group", INT8OID)
 
 #define ASIDE_EVENT_COLUMN(name, sql, type) EVENT_##name,
 enum

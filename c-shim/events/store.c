@@ -198,6 +198,7 @@ aside_get_event_host(void)
 		.record = aside_event_record,
 		.lease_generation = aside_lease_generation,
 		.lease_news = aside_lease_news_of,
+		.end_groups = aside_event_end_groups,
 		.listen = host_listen,
 		.notifications = aside_lend_notifications,
 		.spill = aside_event_spill,

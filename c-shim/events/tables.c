@@ -120,7 +120,7 @@ aside_event_truncate(uint32_t partition, const aside_unseen *unseen, bool *done)
 	{
 		aside_begin_work();
 		(void) set_config_option("lock_timeout", "50ms", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
-		aside_run_query(psprintf("LOCK TABLE aside.event_%u, aside.event_log_%u IN ACCESS EXCLUSIVE MODE", partition, partition),
+		aside_run_query(psprintf("LOCK TABLE aside.event_%u, aside.event_log_%u, aside.event_group_%u IN ACCESS EXCLUSIVE MODE", partition, partition, partition),
 				  0, NULL, NULL, NULL, SPI_OK_UTILITY);
 		if (!has_unseen(partition, unseen))
 		{
@@ -128,9 +128,9 @@ aside_event_truncate(uint32_t partition, const aside_unseen *unseen, bool *done)
 			aside_run_query(psprintf("DELETE FROM aside.event_unique u USING aside.event_%u e WHERE u.event = e.id "
 							   "AND e.command IS DISTINCT FROM 'moved'", partition), 0, NULL, NULL, NULL, SPI_OK_DELETE);
 			keep_errors(partition);
-			aside_run_query(psprintf("SELECT aside.event_keep_history(%u), aside.event_keep_starts(%u)", partition, partition), 0, NULL, NULL, NULL, SPI_OK_SELECT);
-			aside_run_query(psprintf("SELECT aside.event_truncate('event_%u'), aside.event_truncate('event_log_%u')",
-									 partition, partition), 0, NULL, NULL, NULL, SPI_OK_SELECT);
+			aside_run_query(psprintf("SELECT aside.event_keep_history(%u), aside.event_keep_starts(%u), aside.event_keep_groups(%u)", partition, partition, partition), 0, NULL, NULL, NULL, SPI_OK_SELECT);
+			aside_run_query(psprintf("SELECT aside.event_truncate('event_%u'), aside.event_truncate('event_log_%u'), aside.event_truncate('event_group_%u')",
+									 partition, partition, partition), 0, NULL, NULL, NULL, SPI_OK_SELECT);
 			*done = true;
 		}
 		aside_end_work();
@@ -181,6 +181,12 @@ aside_event_carry_over(uint32_t partition, const int64_t *events, size_t count, 
 								 "SELECT id, pg_current_xact_id()" ASIDE_EVENT_CONTENT_NAMES " FROM aside.event_%u WHERE id = ANY ($1) "
 								 "AND command IS DISTINCT FROM 'moved'", to, partition),
 				  1, types, values, NULL, SPI_OK_INSERT);
+		aside_run_query(psprintf("INSERT INTO aside.event_group_%d SELECT g.* FROM aside.event_%u e JOIN aside.event_group_%u g ON g.of_group = e.of_group "
+								 "AND g.event = e.id WHERE e.id = ANY ($1) AND e.command IS DISTINCT FROM 'moved' AND e.of_group IS NOT NULL", to, partition, partition),
+				  1, types, values, NULL, SPI_OK_INSERT);
+		aside_run_query(psprintf("DELETE FROM aside.event_group_%u g USING aside.event_%u e WHERE g.of_group = e.of_group "
+								 "AND g.event = e.id AND e.id = ANY ($1) AND e.command IS DISTINCT FROM 'moved'", partition, partition),
+				  1, types, values, NULL, SPI_OK_DELETE);
 		/* The old copies do not belong to a channel any more. */
 		aside_run_query(psprintf("UPDATE aside.event_%u SET channel = '', command = 'moved' WHERE id = ANY ($1) AND command IS DISTINCT FROM 'moved'",
 								 partition), 1, types, values, NULL, SPI_OK_UPDATE);

@@ -115,6 +115,17 @@ claim_key(Datum channel, Datum unique_key, int64 id, const char *conflict, Oid u
 	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
 }
 
+/* The event is of this group. */
+static void
+join_group(Datum group, int64 id, int partition, Oid user)
+{
+	Oid			types[4] = {INT8OID, INT8OID, INT4OID, OIDOID};
+	Datum		values[4] = {group, Int64GetDatum(id), Int32GetDatum(partition), ObjectIdGetDatum(user)};
+
+	if (SPI_execute_with_args("SELECT aside.event_join_group($1, $2, $3, $4)", 4, types, values, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not join a group of events");
+}
+
 /*
  * Run what needs queries of the tables, as their owner. The results are those
  * of read_partition() and claim_key().
@@ -132,6 +143,8 @@ claim_as_owner(FunctionCallInfo fcinfo, int *partition, int64 id, const char *co
 		*partition = read_partition();
 	if (!PG_ARGISNULL(6))
 		other = claim_key(PG_GETARG_DATUM(0), PG_GETARG_DATUM(6), id, conflict, before.user);
+	if (other == 0 && !PG_ARGISNULL(13))
+		join_group(PG_GETARG_DATUM(13), id, *partition, before.user);
 	SPI_finish();
 	aside_act_again(before);
 	return other;
@@ -178,7 +191,8 @@ check_quota(Oid role)
 
 /*
  * async_event_emit(channel text, payload jsonb, key text, delay interval, run_at timestamptz, priority int,
- * unique_key text, on_conflict text, headers jsonb, max_attempts int, timeout interval, expires interval) returns bigint
+ * unique_key text, on_conflict text, headers jsonb, max_attempts int, timeout interval, expires interval,
+ * unique_until text, "group" bigint) returns bigint
  */
 Datum
 aside_event_emit(PG_FUNCTION_ARGS)
@@ -188,10 +202,11 @@ aside_event_emit(PG_FUNCTION_ARGS)
 		int			argument;
 		int			column;
 	}			taken[] = {
-		{1, EVENT_PAYLOAD}, {2, EVENT_KEY}, {5, EVENT_PRIORITY}, {6, EVENT_UNIQUE_KEY}, {8, EVENT_HEADERS}, {9, EVENT_MAX_ATTEMPTS},
+		{1, EVENT_PAYLOAD}, {2, EVENT_KEY}, {5, EVENT_PRIORITY}, {6, EVENT_UNIQUE_KEY}, {8, EVENT_HEADERS}, {9, EVENT_MAX_ATTEMPTS}, {13, EVENT_GROUP},
 	};
 	TimestampTz now = GetCurrentTimestamp();
 	const char *conflict = PG_ARGISNULL(7) ? "reject" : text_to_cstring(PG_GETARG_TEXT_PP(7));
+	const char *until = PG_ARGISNULL(12) ? "end" : text_to_cstring(PG_GETARG_TEXT_PP(12));
 	AsideEventTables tables;
 	AsideEventRow row;
 	TimestampTz due;
@@ -209,6 +224,8 @@ aside_event_emit(PG_FUNCTION_ARGS)
 				 errmsg("channel names that begin with \"aside.\" are reserved")));
 	if (strcmp(conflict, "reject") != 0 && strcmp(conflict, "keep") != 0 && strcmp(conflict, "replace") != 0)
 		refuse(ERRCODE_INVALID_PARAMETER_VALUE, "on_conflict must be \"reject\", \"keep\" or \"replace\"");
+	if (strcmp(until, "start") != 0 && strcmp(until, "end") != 0)
+		refuse(ERRCODE_INVALID_PARAMETER_VALUE, "unique_until must be \"start\" or \"end\"");
 	if (aside_event_depth >= aside_max_event_depth)
 		ereport(ERROR,
 				(errcode(ERRCODE_STATEMENT_TOO_COMPLEX),
@@ -225,7 +242,7 @@ aside_event_emit(PG_FUNCTION_ARGS)
 	/* What has an id has a transaction: whoever knows of a later id, and that no such transaction runs, has seen all before it. */
 	(void) GetTopFullTransactionId();
 	id = aside_next_event_id();
-	if (partition < 0 || !PG_ARGISNULL(6))
+	if (partition < 0 || !PG_ARGISNULL(6) || !PG_ARGISNULL(13))
 	{
 		int64		other = claim_as_owner(fcinfo, &partition, id, conflict);
 
@@ -243,6 +260,8 @@ aside_event_emit(PG_FUNCTION_ARGS)
 		aside_set_event(&row, EVENT_TIMEOUT_MS, Int32GetDatum(Min((aside_patience(fcinfo, 10) + 999) / 1000, INT_MAX)));
 	if (!PG_ARGISNULL(11))
 		aside_set_event(&row, EVENT_EXPIRES, DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(now), PG_GETARG_DATUM(11)));
+	if (!PG_ARGISNULL(6) && strcmp(until, "start") == 0)
+		aside_set_event(&row, EVENT_KEY_UNTIL_START, BoolGetDatum(true));
 	aside_set_event(&row, EVENT_EMITTED, TimestampTzGetDatum(now));
 	aside_set_event(&row, EVENT_EMITTED_BY, ObjectIdGetDatum(GetUserId()));
 	aside_set_event(&row, EVENT_DEPTH, Int32GetDatum(aside_event_depth + 1));

@@ -10,7 +10,8 @@ use aside_core::async_event::complaints::Complaint;
 use aside_core::async_event::host::Ask;
 use aside_core::async_event::rate::Started;
 use aside_core::async_event::spec::{
-    Command, Committed, EventPlace, Fetched, Former, Known, KnownLease, LeaseFate, LeaseNews, LeaseOver, LogEntry, Notification, Spec,
+    Command, Committed, EventPlace, Fetched, Former, GroupsEnded, Known, KnownLease, LeaseFate, LeaseNews, LeaseOver, LogEntry,
+    Notification, Spec,
 };
 use aside_core::caller::process::CallerState;
 use aside_core::coordinator::host::{Host, Line, Lost};
@@ -105,17 +106,24 @@ fn logged<'e>(entry: &'e LogEntry, one: &'e mut [i64; 1]) -> aside_log_entry {
             out.message = lend(message);
             one[0] = *event;
         }
-        LogEntry::Dead { handler, partition, tid, event, attempt, sqlstate, message } => {
+        LogEntry::KeysFreed { events } => {
+            out.kind = aside_log_kind::ASIDE_LOG_KEYS_FREED;
+            (out.events, out.nevents) = (events.as_ptr(), events.len());
+            return out;
+        }
+        LogEntry::Dead { handler, partition, tid, event, attempt, sqlstate, message, group } => {
             (out.kind, out.handler, out.partition) = (aside_log_kind::ASIDE_LOG_DEAD, *handler, u32::from(*partition));
             (out.attempt, out.sqlstate, out.message) = (*attempt, *sqlstate, lend(message));
-            out.tid = *tid;
+            (out.tid, out.group) = (*tid, *group);
             one[0] = *event;
         }
-        LogEntry::Expired { handler, partition, event } => {
+        LogEntry::Expired { handler, partition, event, group } => {
             (out.kind, out.handler, out.partition) = (aside_log_kind::ASIDE_LOG_EXPIRED, *handler, u32::from(*partition));
+            out.group = *group;
             one[0] = *event;
         }
-        LogEntry::Cancelled { partition, event, handler } => {
+        LogEntry::Cancelled { partition, event, handler, group } => {
+            out.group = *group;
             (out.kind, out.handler, out.partition) = (aside_log_kind::ASIDE_LOG_CANCELLED, handler.unwrap_or(0), u32::from(*partition));
             one[0] = *event;
         }
@@ -162,9 +170,12 @@ unsafe fn fetched(data: *const aside_fetched, count: usize) -> Result<Vec<Fetche
             first_txid: (e.first_txid != 0).then_some(e.first_txid),
             timed_txid: (e.timed_txid != 0).then_some(e.timed_txid),
             known: memory::collect(slice(e.known, e.nknown).iter().map(known), WHAT)?,
-            command: match (e.cancels, e.tells) {
-                (0, 0) => None,
-                (0, _) => Some(Command::Told(e.lease)),
+            frees_key: e.frees_key != 0,
+            group: e.group,
+            command: match (e.cancels, e.tells, e.closes) {
+                (0, 0, 0) => None,
+                (0, 0, _) => Some(Command::CloseGroup(e.cancelled)),
+                (0, _, _) => Some(Command::Told(e.lease)),
                 _ => Some(Command::Cancel(e.cancelled)),
             },
         })
@@ -392,6 +403,11 @@ impl EventStore for Events<'_> {
     fn answer(&self, ticket: Ticket, lease: i64, leases: &[i64]) -> bool {
         let asked = self.registry.pulls.answer(ticket, lease, leases);
         asked.inspect(|proc| self.h.wake(*proc)).is_some()
+    }
+    fn end_groups(&self, groups: &[i64]) -> Result<GroupsEnded, Saved> {
+        let (mut emitted, mut busy) = (0u64, false);
+        done(host_call!(self.t, end_groups(groups.as_ptr(), groups.len(), &mut emitted, &mut busy)))?;
+        Ok(GroupsEnded { emitted: emitted as usize, busy })
     }
     fn listen(&self, channels: &[Vec<u8>]) -> Result<(), Saved> {
         let channels = memory::collect(channels.iter().map(|c| lend(c)), WHAT).map_err(|no| self.no_memory(no))?;

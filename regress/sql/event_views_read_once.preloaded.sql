@@ -75,3 +75,5 @@ FROM (VALUES ('dead_events'), ('event_tallies'), ('events')) v (name);
 SELECT async_event_off('states'), async_event_off('states too'), async_event_off('deadly');
 DROP FUNCTION state_handler, plan_of;
 DROP ROLE regress_state_emitter, regress_state_other;
+-- A plan that is to avoid a kind of scan seems dear, and is not worth being compiled: where that is for the planner to say, so is this.
+SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'aside'::regnamespace AND p.proconfig::text ~ 'enable_\w+=off' AND NOT 'jit=off' = ANY (p.proconfig);

@@ -81,6 +81,26 @@ CALL until('EXISTS (SELECT FROM aside.events WHERE handler = ''bill'' AND state 
 SELECT payload, state, attempts FROM aside.events WHERE handler = 'bill' ORDER BY id;
 SELECT async_event_off('bill');
 
+-- Groups
+CREATE FUNCTION send_report(e aside.event) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO parcel VALUES (format('%s of %s, %s dead', e.payload -> 'done', e.payload -> 'events', e.payload -> 'dead'), e.attempt);
+END $$;
+SELECT async_event_on('part', 'ship(aside.event)', concurrency => 4);
+SELECT async_event_on('report', 'send_report(aside.event)');
+DO $$
+DECLARE
+    g bigint := async_event_group('report', '{"day": "2026-11-27"}');
+BEGIN
+    PERFORM async_event_emit('part', jsonb_build_object('customer', n), "group" => g) FROM generate_series(1, 10) n;
+    PERFORM async_event_group_close(g);
+END $$;
+CALL until('EXISTS (SELECT FROM parcel WHERE customer ~ ''dead'')');
+SELECT * FROM parcel WHERE customer ~ 'dead';
+SELECT payload - 'group' FROM aside.events WHERE handler = 'report';
+SELECT async_event_off('part'), async_event_off('report');
+DROP FUNCTION send_report;
+
 -- What failed for good
 CREATE TABLE alarm (what text, message text);
 SELECT async_event_on('aside.failed', name => 'alarms',
@@ -105,6 +125,12 @@ SELECT async_event_on('mail', 'ship(aside.event)', concurrency => 8, key_concurr
 SELECT async_event_emit('mail', '{"customer": "frank"}', key => 'frank');
 CALL until('EXISTS (SELECT FROM parcel WHERE customer = ''frank'')');
 SELECT async_event_off('mail');
+
+-- Limit: unique keys
+SELECT async_event_on('refresh', 'ship(aside.event)');
+SELECT async_event_emit('refresh', '{"customer": "grace"}', unique_key => 'grace', unique_until => 'start', on_conflict => 'keep');
+CALL until('EXISTS (SELECT FROM parcel WHERE customer = ''grace'')');
+SELECT async_event_off('refresh');
 
 -- Change
 CREATE FUNCTION ship_all(e aside.event[]) RETURNS void LANGUAGE sql AS $$

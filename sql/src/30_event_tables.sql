@@ -86,7 +86,9 @@ CREATE TABLE aside.event_0 (
     timeout_ms int,
     expires timestamptz,
     first_txid xid8,
-    timed_txid xid8
+    timed_txid xid8,
+    key_until_start boolean,
+    of_group bigint
 ) WITH (autovacuum_enabled = false);
 CREATE INDEX event_0_txid ON aside.event_0 (txid);
 CREATE INDEX event_0_id ON aside.event_0 (id);
@@ -132,6 +134,8 @@ CREATE VIEW aside.event_addresses AS
     UNION ALL SELECT aside.event_by(NULL, h.id), 0, 9223372036854775807, h.id, NULL, h.paused, h.ordered FROM aside.event_handler h;
 COMMENT ON VIEW aside.event_addresses IS
     'Maps the address of an event, a channel or one handler, to the handlers that handle it: those with ids above "since", up to "until".';
+COMMENT ON COLUMN aside.event_0.key_until_start IS 'The unique key is free when the first attempt begins. NULL: when the event has ended.';
+COMMENT ON COLUMN aside.event_0.of_group IS 'The group that the event is of.';
 COMMENT ON COLUMN aside.event_0.first_txid IS 'The transaction that wrote the event first, if it was changed since.';
 COMMENT ON COLUMN aside.event_0.timed_txid IS 'The transaction that changed its time.';
 COMMENT ON TABLE aside.event_0 IS 'Emitted events: one of three partitions that are used in turn.';
@@ -164,6 +168,7 @@ CREATE TABLE aside.event_dead (
     unique_key text,
     max_attempts int,
     timeout_ms int,
+    key_until_start boolean,
     PRIMARY KEY (id, handler)
 );
 CREATE INDEX event_dead_handler ON aside.event_dead (handler, died);
@@ -191,6 +196,42 @@ CREATE INDEX event_past_id ON aside.event_past (id);
 CREATE INDEX event_past_ended ON aside.event_past (handler, ended);
 COMMENT ON TABLE aside.event_past IS 'Events that have ended, of handlers that keep a history. They come here when their partition is emptied.';
 COMMENT ON COLUMN aside.event_past.emitted_by IS 'Name of the role that emitted the event. NULL for a notification.';
+CREATE TABLE aside.event_group (
+    id bigint PRIMARY KEY,
+    channel text NOT NULL,
+    payload jsonb,
+    owner oid NOT NULL,
+    depth int NOT NULL,
+    closed boolean NOT NULL DEFAULT false,
+    created timestamptz NOT NULL DEFAULT clock_timestamp(),
+    events bigint NOT NULL DEFAULT 0,
+    done bigint NOT NULL DEFAULT 0,
+    dead bigint NOT NULL DEFAULT 0,
+    cancelled bigint NOT NULL DEFAULT 0,
+    expired bigint NOT NULL DEFAULT 0,
+    ended timestamptz,
+    event bigint
+);
+COMMENT ON TABLE aside.event_group IS 'Groups of events, made by async_event_group. Counts are of events whose partitions were emptied or, once the group has ended, of all. The view aside.event_groups shows them.';
+COMMENT ON COLUMN aside.event_group.channel IS 'Channel of the event that is emitted when the group has ended.';
+COMMENT ON COLUMN aside.event_group.depth IS 'How deep events that handlers emit were nested where the group was made.';
+COMMENT ON COLUMN aside.event_group.event IS 'The event that was emitted when the group had ended.';
+CREATE TABLE aside.event_group_0 (
+    of_group bigint NOT NULL,
+    event bigint NOT NULL,
+    handler bigint,
+    kind "char"
+);
+CREATE INDEX event_group_0_of ON aside.event_group_0 (of_group, event);
+CREATE TABLE aside.event_group_1 (LIKE aside.event_group_0 INCLUDING ALL);
+CREATE TABLE aside.event_group_2 (LIKE aside.event_group_0 INCLUDING ALL);
+ALTER TABLE aside.event_group_0 REPLICA IDENTITY FULL;
+ALTER TABLE aside.event_group_1 REPLICA IDENTITY FULL;
+ALTER TABLE aside.event_group_2 REPLICA IDENTITY FULL;
+COMMENT ON TABLE aside.event_group_0 IS
+    'Events of groups in the partition of the same number: one row for the event, without a handler, and one for each handler for which it has ended, with the kind of that line of the log.';
+COMMENT ON TABLE aside.event_group_1 IS 'Events of groups in the partition of the same number, like aside.event_group_0.';
+COMMENT ON TABLE aside.event_group_2 IS 'Events of groups in the partition of the same number, like aside.event_group_0.';
 CREATE TABLE aside.event_started (
     handler bigint NOT NULL,
     at timestamptz NOT NULL,

@@ -13,7 +13,7 @@ CREATE TRIGGER rights_function BEFORE INSERT OR UPDATE OF handler ON aside.event
 ALTER TABLE aside.event_handler ENABLE ALWAYS TRIGGER rights_function;
 -- What the other tables say is acted on too: whose an event is, which of them are done, who has a unique key.
 SELECT aside.guard_table(its) FROM pg_catalog.unnest('{aside.event_control, aside.event_0, aside.event_1, aside.event_2, aside.event_log_0, aside.event_log_1,
-    aside.event_log_2, aside.event_dead, aside.event_past, aside.event_unique, aside.event_started}'::regclass[]) its;
+    aside.event_log_2, aside.event_dead, aside.event_past, aside.event_unique, aside.event_started, aside.event_group, aside.event_group_0, aside.event_group_1, aside.event_group_2}'::regclass[]) its;
 -- The coordinator counts the dead.
 CREATE TRIGGER tell AFTER DELETE OR TRUNCATE ON aside.event_dead EXECUTE FUNCTION aside.definitions_changed('handler');
 ALTER TABLE aside.event_dead ENABLE ALWAYS TRIGGER tell;

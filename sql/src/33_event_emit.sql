@@ -2,20 +2,21 @@
 
 CREATE FUNCTION aside.event_put(channel text, payload jsonb, key text, priority int, headers jsonb, emitted_by oid, target bigint,
     command text, unique_key text DEFAULT NULL, id bigint DEFAULT aside.event_next_id(), max_attempts int DEFAULT NULL, timeout_ms int DEFAULT NULL,
-    depth int DEFAULT 0) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+    depth int DEFAULT 0, key_until_start boolean DEFAULT NULL) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    EXECUTE format('INSERT INTO aside.event_%s (id, txid, channel, payload, key, priority, headers, emitted, emitted_by, target, command, unique_key, max_attempts, timeout_ms, depth)
-        VALUES ($1, pg_current_xact_id(), $2, $3, $4, $5, $6, clock_timestamp(), $7, $8, $9, $10, $11, $12, $13)',
+    EXECUTE format('INSERT INTO aside.event_%s (id, txid, channel, payload, key, priority, headers, emitted, emitted_by, target, command, unique_key, max_attempts, timeout_ms, depth,
+            key_until_start)
+        VALUES ($1, pg_current_xact_id(), $2, $3, $4, $5, $6, clock_timestamp(), $7, $8, $9, $10, $11, $12, $13, $14)',
         (SELECT c.partition FROM aside.event_control c))
-    USING id, channel, payload, key, priority, headers, emitted_by, target, command, unique_key, max_attempts, timeout_ms, depth;
+    USING id, channel, payload, key, priority, headers, emitted_by, target, command, unique_key, max_attempts, timeout_ms, depth, key_until_start;
     RETURN id;
 END $$;
-COMMENT ON FUNCTION aside.event_put(text, jsonb, text, int, jsonb, oid, bigint, text, text, bigint, int, int, int) IS
+COMMENT ON FUNCTION aside.event_put(text, jsonb, text, int, jsonb, oid, bigint, text, text, bigint, int, int, int, boolean) IS
     'Emits events that async_event_emit does not: commands to the coordinator, and dead events again.';
 
 -- Plans are kept: one that was made while the table was small must not scan it when it is large.
 CREATE FUNCTION aside.event_claim_key(channel text, unique_key text, id bigint, conflict text, caller oid) RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     other bigint;
 BEGIN
@@ -162,7 +163,8 @@ BEGIN
         DELETE FROM aside.event_dead d WHERE d.id = dead.id AND d.handler = found.id;
         PERFORM aside.event_put(dead.channel, dead.payload, dead.key, dead.priority,
             coalesce(dead.headers, '{}') || jsonb_build_object('redriven', dead.id), emitter, found.id,
-            CASE WHEN dead.emitted_by IS NULL THEN 'notify' END, dead.unique_key, new_id, dead.max_attempts, dead.timeout_ms);
+            CASE WHEN dead.emitted_by IS NULL THEN 'notify' END, dead.unique_key, new_id, dead.max_attempts, dead.timeout_ms,
+            key_until_start => dead.key_until_start);
         count := count + 1;
     END LOOP;
     RETURN count;
@@ -170,7 +172,7 @@ END $$;
 
 -- The row stays in its partition, and with it what the log says of it.
 CREATE FUNCTION aside.async_event_update(caller oid, id bigint, payload jsonb, run_at timestamptz, priority int) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     emitter oid;
     its_channel text;
@@ -242,7 +244,8 @@ COMMENT ON FUNCTION aside.async_event_purge(oid, text, interval) IS 'Does the wo
 
 CREATE FUNCTION async_event_emit(channel text, payload jsonb DEFAULT NULL, key text DEFAULT NULL, delay interval DEFAULT NULL,
     run_at timestamptz DEFAULT NULL, priority int DEFAULT 0, unique_key text DEFAULT NULL, on_conflict text DEFAULT 'reject',
-    headers jsonb DEFAULT NULL, max_attempts int DEFAULT NULL, timeout interval DEFAULT NULL, expires interval DEFAULT NULL) RETURNS bigint
+    headers jsonb DEFAULT NULL, max_attempts int DEFAULT NULL, timeout interval DEFAULT NULL, expires interval DEFAULT NULL,
+    unique_until text DEFAULT 'end', "group" bigint DEFAULT NULL) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_emit';
 CREATE FUNCTION async_event_update(id bigint, payload jsonb DEFAULT NULL, run_at timestamptz DEFAULT NULL, priority int DEFAULT NULL) RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
@@ -263,7 +266,7 @@ COMMENT ON FUNCTION async_event_snooze(interval, timestamptz) IS
     'Within a handler: the event comes again after the delay, or at the time. What the handler does commits, and no attempt is counted.';
 COMMENT ON FUNCTION async_event_discard(text) IS
     'Within a handler: raises an error, and the event is dead at once, whatever attempts are left.';
-COMMENT ON FUNCTION async_event_emit(text, jsonb, text, interval, timestamptz, int, text, text, jsonb, int, interval, interval) IS
+COMMENT ON FUNCTION async_event_emit(text, jsonb, text, interval, timestamptz, int, text, text, jsonb, int, interval, interval, text, bigint) IS
     'Emits an event, which takes effect when the transaction commits: each handler of the channel then handles it, with its effects exactly once. Returns the event''s id.';
 COMMENT ON FUNCTION async_event_cancel(bigint) IS
     'Cancels an event when the transaction commits, and frees its unique key. Returns false if the event has ended, or does not exist.';
@@ -275,7 +278,7 @@ COMMENT ON FUNCTION async_event_purge(text, interval) IS
     'Deletes the dead events of a handler that died longer ago than that. NULL means all of them. Returns how many.';
 
 GRANT EXECUTE ON FUNCTION
-    async_event_emit(text, jsonb, text, interval, timestamptz, int, text, text, jsonb, int, interval, interval),
+    async_event_emit(text, jsonb, text, interval, timestamptz, int, text, text, jsonb, int, interval, interval, text, bigint),
     async_event_update(bigint, jsonb, timestamptz, int), async_event_snooze(interval, timestamptz), async_event_discard(text),
     async_event_cancel(bigint), async_event_redrive(text, bigint[]), async_event_purge(text, interval)
 TO aside_user;

@@ -54,7 +54,7 @@ CREATE VIEW aside.event_states AS
         SELECT p.*, l.*
         FROM (
             SELECT e.id, e.channel, e.payload, e.key, e.priority, e.run_at, e.unique_key, e.headers, e.emitted, e.emitted_by,
-                e.max_attempts, e.timeout_ms, e.expires, h.handler_id, h.handler, h.handler_owner
+                e.max_attempts, e.timeout_ms, e.expires, e.key_until_start, e.of_group, h.handler_id, h.handler, h.handler_owner
             FROM aside.event_rows e
             LEFT JOIN aside.event_handled_by h ON h.since < e.id AND e.id <= h.until
                 AND h.by = aside.event_by(e.channel, e.target)

@@ -17,7 +17,8 @@ CREATE VIEW aside.events WITH (security_barrier) AS
     SELECT s.id, s.channel, s.payload, s.key, s.priority, s.run_at, s.unique_key, s.headers, s.emitted,
         pg_catalog.pg_get_userbyid(s.emitted_by) AS emitted_by, s.handler, s.state, s.attempts, s.next_at,
         CASE WHEN a.may THEN s.sqlstate END AS sqlstate, CASE WHEN a.may THEN s.message END AS message, s.changed,
-        s.max_attempts, s.timeout_ms * interval '1 millisecond' AS timeout, s.expires
+        s.max_attempts, s.timeout_ms * interval '1 millisecond' AS timeout, s.expires,
+        CASE WHEN s.unique_key IS NOT NULL THEN CASE WHEN s.key_until_start THEN 'start' ELSE 'end' END END AS unique_until, s.of_group AS "group"
     FROM aside.event_states s, LATERAL (SELECT pg_catalog.pg_has_role(s.handler_owner, 'USAGE')
         OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user) AS may) a
     WHERE pg_catalog.pg_has_role(s.emitted_by, 'USAGE') OR pg_catalog.pg_has_role(s.handler_owner, 'USAGE')
@@ -191,6 +192,8 @@ COMMENT ON COLUMN aside.events.changed IS 'Time of the last change of the state.
 COMMENT ON COLUMN aside.events.max_attempts IS 'Number of attempts after which this event is dead. NULL if that is as the handler says.';
 COMMENT ON COLUMN aside.events.timeout IS 'Time that an attempt of this event may take. NULL if that is as the handler says.';
 COMMENT ON COLUMN aside.events.expires IS 'Time by which the event must have begun. If it has not, it ends as expired.';
+COMMENT ON COLUMN aside.events.unique_until IS 'Until when the event has its unique key: start, of its first attempt, or end. NULL if it has none.';
+COMMENT ON COLUMN aside.events."group" IS 'Number of the group that the event is of.';
 COMMENT ON VIEW aside.dead_events IS 'Events that a handler failed to handle in all of its attempts. async_event_redrive emits them again.';
 COMMENT ON COLUMN aside.dead_events.id IS 'Number of the event.';
 COMMENT ON COLUMN aside.dead_events.handler IS 'Handler that failed to handle the event.';

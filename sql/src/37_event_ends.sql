@@ -3,7 +3,7 @@
 
 -- What is in a partition that is about to be emptied has ended.
 CREATE FUNCTION aside.event_keep_history(partition int) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-SET enable_nestloop = off AS $$
+SET enable_nestloop = off SET jit = off AS $$
 BEGIN
     IF EXISTS (SELECT FROM aside.event_handler h WHERE h.history IS NOT NULL) THEN
         EXECUTE format('INSERT INTO aside.event_past SELECT e.id, l.handler, e.channel, e.payload, e.key, e.priority, e.headers, e.emitted,
@@ -23,7 +23,7 @@ COMMENT ON FUNCTION aside.event_keep_history(int) IS 'Keeps the history of event
 
 -- What was begun within the period of a handler's rate is of account after the log is gone.
 CREATE FUNCTION aside.event_starts_in(partition int) RETURNS SETOF aside.event_started LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-SET enable_nestloop = off AS $$
+SET enable_nestloop = off SET jit = off AS $$
 BEGIN
     RETURN QUERY EXECUTE format('SELECT h.id, max(l.at), sum(CASE l.kind WHEN ''a'' THEN 1 ELSE -1 END)::bigint
         FROM aside.event_handler h JOIN aside.event_log_%1$s l ON l.handler = h.id, unnest(l.events) ev

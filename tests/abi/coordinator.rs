@@ -169,6 +169,10 @@ unsafe extern "C" fn lease_news(
     // SAFETY: writable.
     step("lease_news", |_| unsafe { (*news, *count) = (null(), 0) })
 }
+unsafe extern "C" fn end_groups(_: *const i64, _: usize, emitted: *mut u64, busy: *mut bool) -> aside_status::Type {
+    // SAFETY: writable.
+    step("end_groups", |_| unsafe { (*emitted, *busy) = (0, false) })
+}
 unsafe extern "C" fn listen(_: *const aside_bytes, count: usize) -> aside_status::Type {
     step("listen", |store| store.listening = count as u32)
 }
@@ -344,6 +348,7 @@ fn event_host() -> aside_event_host {
         record: Some(record),
         lease_generation: Some(lease_generation),
         lease_news: Some(lease_news),
+        end_groups: Some(end_groups),
         listen: Some(listen),
         notifications: Some(notes),
         spill: Some(spill),
@@ -437,7 +442,8 @@ fn live(fault: Fault) -> bool {
 #[test]
 fn whichever_call_of_the_shim_fails_the_coordinator_goes_on_and_nothing_is_done_twice() {
     test(|| {
-        let events = ["hear", "handlers", "started", "standing", "fetch", "record", "listen", "spill", "places", "rotate", "truncate"];
+        let events =
+            ["hear", "handlers", "started", "standing", "fetch", "record", "end_groups", "listen", "spill", "places", "rotate", "truncate"];
         let schedules = ["load", "schedules: standing", "schedules: record", "command", "jobs: load"];
         for name in events.into_iter().chain(schedules) {
             for after in [false, true] {

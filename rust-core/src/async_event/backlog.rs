@@ -123,6 +123,7 @@ impl Events {
         (self.woken, self.in_vain) = (false, false);
         self.rotation.stir();
         self.take_all(h, &fetched, Some(all))?;
+        self.ledger.groups.look_at_all();
         if self.held() == held {
             // Nobody wants what there is.
             self.backlog.look_at = self.backlog.look_at.max(now + IN_VAIN_US);
@@ -198,6 +199,7 @@ impl Events {
             match event.command {
                 Some(Command::Cancel(id)) => self.cancel(id, event.target, now),
                 Some(Command::Told(lease)) => self.pulls.tell(lease),
+                Some(Command::CloseGroup(id)) => self.ledger.groups.may_have_ended(id),
                 None => {}
             }
         }

@@ -124,12 +124,15 @@ impl Handler {
         self.queue.room()?;
         if known.unfinished && known.lease.is_none() && known.attempts > event.max_attempts.unwrap_or(self.spec.max_attempts) {
             self.tally.dead(CONNECTION_FAILURE, CRASHED);
-            ledger.pending.push(self.epitaph(event.id, (event.partition, event.tid), known.attempts, CONNECTION_FAILURE, CRASHED));
+            let item = self.item_of(event, known, false, now);
+            ledger.pending.push(self.epitaph(event.id, &item, known.attempts, CONNECTION_FAILURE, CRASHED));
+            ledger.groups.may_have_ended(event.group);
             return Ok(());
         }
         let spilled = event.target.is_some() && known.attempts == 0;
         self.notes.spilled += usize::from(spilled);
         ledger.open(event.id, event.partition);
+        ledger.groups.open(event.id, event.group);
         self.queue.insert(event.id, self.item_of(event, known, spilled, now), now);
         Ok(())
     }
@@ -176,6 +179,8 @@ impl Handler {
             // That of a consumer goes on.
             attempts: known.attempts - u32::from(known.lease.is_some() && known.attempts > 0),
             partition: event.partition,
+            frees_key: event.frees_key,
+            group: event.group,
             solo: if known.unfinished && known.lease.is_none() { Solo::Lease } else { Solo::No },
             spilled,
             ..Item::default()
@@ -195,8 +200,9 @@ impl Handler {
         if known.asked { known.next_at } else { first }
     }
 
-    pub(super) fn epitaph(&self, event: i64, (partition, tid): (u8, u64), attempt: u32, sqlstate: u32, message: &[u8]) -> LogEntry {
-        LogEntry::Dead { handler: self.spec.id, partition, tid, event, attempt, sqlstate, message: message.to_vec() }
+    pub(super) fn epitaph(&self, event: i64, item: &Item, attempt: u32, sqlstate: u32, message: &[u8]) -> LogEntry {
+        let Item { partition, tid, group, .. } = *item;
+        LogEntry::Dead { handler: self.spec.id, partition, tid, event, attempt, sqlstate, message: message.to_vec(), group }
     }
 
     /// It has ended for this handler, one way or the other.
@@ -214,9 +220,9 @@ impl Handler {
     pub fn expire(&mut self, ledger: &mut Ledger, now: i64) {
         for id in self.queue.expired(now) {
             let Some(item) = self.queue.get_mut(id) else { continue };
-            let (handler, partition) = (self.spec.id, item.partition);
+            let (handler, partition, group) = (self.spec.id, item.partition, item.group);
             self.unlog(id, ledger);
-            ledger.pending.push(LogEntry::Expired { handler, partition, event: id });
+            ledger.pending.push(LogEntry::Expired { handler, partition, event: id, group });
             self.tally.expired += 1;
             self.end(id, ledger, now);
         }

@@ -3,7 +3,7 @@
 
 use super::complaints::Complaint;
 use super::rate::Started;
-use super::spec::{Committed, EventPlace, Fetched, LeaseNews, LeaseOver, LogEntry, Notification, Spec};
+use super::spec::{Committed, EventPlace, Fetched, GroupsEnded, LeaseNews, LeaseOver, LogEntry, Notification, Spec};
 use crate::coordinator::host::Host;
 use crate::coordinator::runner::Runner;
 use crate::coordinator::unseen::{Snapshot, Unseen};
@@ -79,6 +79,12 @@ pub trait EventStore {
     /// Wake who waits for the end of one of these, which have ended for all.
     fn wake_waiters(&self, events: &[i64]) {
         _ = events;
+    }
+    /// Of these groups, or, where none is given, of all: those that are closed, and all of whose events have ended, emit their
+    /// events, in one transaction with the record of that.
+    fn end_groups(&self, groups: &[i64]) -> Result<GroupsEnded, Saved> {
+        _ = groups;
+        Ok(GroupsEnded::default())
     }
     /// Write these in one transaction, durable before this returns.
     fn record(&self, entries: &[LogEntry]) -> Result<(), Saved>;

@@ -200,10 +200,11 @@ impl Events {
                 item.cancelled = true;
                 runs = true;
             } else {
+                let group = item.group;
                 handler.unlog(event, &mut self.ledger);
                 handler.tally.cancelled += 1;
                 handler.end(event, &mut self.ledger, now);
-                self.ledger.pending.push(LogEntry::Cancelled { partition, event, handler: Some(*id) });
+                self.ledger.pending.push(LogEntry::Cancelled { partition, event, handler: Some(*id), group });
             }
         }
         if runs {

@@ -66,6 +66,10 @@ pub(super) struct Item {
     /// Shortages in a row.
     pub shortages: u8,
     pub partition: u8,
+    /// Its unique key is free when it begins.
+    pub frees_key: bool,
+    /// 0: none.
+    pub group: i64,
     pub solo: Solo,
     /// The log has the next attempt already.
     pub logged: bool,

@@ -141,21 +141,27 @@ impl Events {
     /// Write down what has happened, and the attempts that are about to be made.
     pub(super) fn record<H: EventHost>(&mut self, h: &H, plans: &[Plan]) -> Result<(), Saved> {
         let mut attempts: BTreeMap<(u32, u8, u32), Vec<i64>> = BTreeMap::new();
+        let mut freed = BTreeSet::new();
         for plan in plans {
             let Some(handler) = self.handlers.get_mut(&plan.handler) else { continue };
             for batch in &plan.batches {
                 let Work::Events { partition, ids, .. } = &batch.work else { continue };
                 let new = ids.iter().filter(|id| handler.queue.get_mut(**id).is_some_and(|item| !item.logged));
                 let new: Vec<i64> = new.copied().collect();
+                freed.extend(new.iter().filter(|id| handler.queue.get(**id).is_some_and(|item| item.frees_key)));
                 if !new.is_empty() {
                     attempts.entry((plan.handler, *partition, batch.attempt)).or_default().extend(new);
                 }
             }
         }
         let happened = self.ledger.pending.len();
+        let freed: Vec<i64> = freed.into_iter().collect();
         let attempts = attempts.into_iter();
         let attempts = attempts.map(|((handler, partition, attempt), events)| LogEntry::Attempt { handler, partition, events, attempt });
         self.ledger.pending.extend(attempts);
+        if !freed.is_empty() {
+            self.ledger.pending.push(LogEntry::KeysFreed { events: freed });
+        }
         if !self.ledger.pending.is_empty() {
             self.rotation.stir();
             let recorded = h.record(&self.ledger.pending);

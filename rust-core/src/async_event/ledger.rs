@@ -1,6 +1,7 @@
 //! What is outstanding: pairs of an event and a handler for which it has not ended, by partition; entries
 //! that are yet to be written; memory that notifications take.
 
+use super::groups::Groups;
 use super::spec::{LogEntry, PARTITIONS};
 use std::collections::BTreeMap;
 
@@ -26,6 +27,7 @@ pub(super) struct Ledger {
     pub note_bytes: usize,
     /// Events that have ended for all, and whose waiters have not been told.
     pub ended: Vec<i64>,
+    pub groups: Groups,
 }
 
 impl Ledger {
@@ -88,8 +90,10 @@ impl Ledger {
 
     /// It has ended for one handler.
     pub fn end(&mut self, id: i64, partition: u8) {
+        let group = self.groups.of(id);
         if self.forget(id, partition) {
             self.ended.push(id);
+            self.groups.may_have_ended(group);
         }
     }
 
@@ -103,6 +107,9 @@ impl Ledger {
             partition.events.remove(&id);
         }
         partition.pairs -= 1;
+        if last {
+            self.groups.forget(id);
+        }
         last
     }
 

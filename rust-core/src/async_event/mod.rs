@@ -16,7 +16,7 @@
 //!
 //!   rate.rs, caps.rs, width.rs, backoff.rs   how often, and how many at a time: of a handler, of a key
 //!
-//!   ledger.rs    what is outstanding in each partition        rotation.rs   which partition is used, emptied
+//!   ledger.rs, groups.rs   what is outstanding, by partition and by group        rotation.rs   which partition is used, emptied
 //! ```
 //!
 //! An attempt that was recorded and not made, because there was no worker after all, is not recorded again. If
@@ -29,6 +29,7 @@ pub mod backoff;
 mod caps;
 pub mod complaints;
 mod filling;
+mod groups;
 pub mod handler;
 pub mod host;
 pub mod intake;

@@ -233,6 +233,7 @@ impl<H: EventHost> Part<H> for Events {
         self.pull(h)?;
         self.start(cx)?;
         self.tell_waiters(h);
+        self.end_groups(h)?;
         self.rotate(h)?;
         self.subside(h);
         Ok(())
@@ -266,6 +267,7 @@ impl<H: EventHost> Part<H> for Events {
             .min(self.standing_wait(mono))
             .min(self.rate_wait(mono))
             .min(self.pull_wait(mono, now))
+            .min(self.groups_wait(mono))
             .max(1)
     }
     /// Events come that nobody handles.
@@ -275,7 +277,7 @@ impl<H: EventHost> Part<H> for Events {
 
     /// There are no handlers; the tables are to be emptied some time.
     fn rests(&self, h: &H) -> Option<u64> {
-        let asked = !self.loaded || self.told || self.woken || !self.unspilled.is_empty();
+        let asked = !self.loaded || self.told || self.woken || self.asks_for_groups() || !self.unspilled.is_empty();
         let busy = !self.handlers.is_empty() || !self.leases.is_empty() || !self.ledger.pending.is_empty();
         self.rotation.rests(h.now_us()).filter(|_| !asked && !busy)
     }

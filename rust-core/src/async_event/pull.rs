@@ -203,7 +203,12 @@ impl Events {
             }),
             Work::Notifications(_) => None,
         };
-        grant.batches.iter().filter_map(entry).collect()
+        let leased = grant.batches.iter().filter_map(entry);
+        let queue = self.handlers.get(&grant.handler).map(|handler| &handler.queue);
+        let frees_key = |id: &i64| queue.and_then(|queue| queue.get(*id)).is_some_and(|item| item.frees_key);
+        let freed: Vec<i64> = grant.batches.iter().flat_map(batch_ids).map(|(id, _)| id).filter(frees_key).collect();
+        let freed = (!freed.is_empty()).then_some(LogEntry::KeysFreed { events: freed });
+        leased.chain(freed).collect()
     }
 
     /// The leases of these events, 0: none; those that there are last so long from now on.

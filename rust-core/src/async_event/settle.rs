@@ -116,7 +116,7 @@ impl Handler {
         }
         let Some(item) = self.queue.get_mut(id) else { return };
         let max_attempts = if item.max_attempts > 0 { item.max_attempts } else { self.spec.max_attempts };
-        let (partition, tid, attempt) = (item.partition, item.tid, item.attempts.saturating_add(1));
+        let (partition, attempt) = (item.partition, item.attempts.saturating_add(1));
         self.notes.spilled -= usize::from(std::mem::take(&mut item.spilled));
         item.logged = false;
         let short = shortage(sqlstate);
@@ -138,8 +138,9 @@ impl Handler {
         // An event that was in a batch when its worker died gets one attempt more, alone.
         let last = discarded(sqlstate) || if several { attempt > max_attempts } else { attempt >= max_attempts };
         if counted && last {
+            let item = *item;
             self.tally.dead(sqlstate, message);
-            ledger.pending.push(self.epitaph(id, (partition, tid), attempt, sqlstate, message));
+            ledger.pending.push(self.epitaph(id, &item, attempt, sqlstate, message));
             return self.end(id, ledger, now);
         }
         item.set_due(now);
@@ -173,7 +174,8 @@ impl Handler {
     fn give_up(&mut self, id: i64, ledger: &mut Ledger, now: i64) -> bool {
         let Some(item) = self.queue.get_mut(id) else { return true };
         if item.cancelled && !self.removed {
-            ledger.pending.push(LogEntry::Cancelled { partition: item.partition, event: id, handler: Some(self.spec.id) });
+            let (partition, group) = (item.partition, item.group);
+            ledger.pending.push(LogEntry::Cancelled { partition, event: id, handler: Some(self.spec.id), group });
             self.tally.cancelled += 1;
         } else if !self.removed {
             return false;

@@ -83,6 +83,10 @@ pub struct Fetched {
     /// Somebody has changed it since: the transaction that wrote it first, and the one that changed its time.
     pub first_txid: Option<u64>,
     pub timed_txid: Option<u64>,
+    /// Its unique key is free when its first attempt begins, and not when it has ended.
+    pub frees_key: bool,
+    /// The group that it is of; 0: none.
+    pub group: i64,
     /// At a look through all that is open: the handlers for which it is, or some of them, and what the log says.
     pub known: Vec<Known>,
     pub command: Option<Command>,
@@ -103,6 +107,15 @@ pub enum Command {
     Cancel(i64),
     /// The log has news of this lease, of a consumer.
     Told(i64),
+    /// Nothing more comes into this group.
+    CloseGroup(i64),
+}
+
+/// Groups all of whose events have ended were told of. Is there one that could not be looked at, because somebody has it?
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupsEnded {
+    pub emitted: usize,
+    pub busy: bool,
 }
 
 /// What the log says of an event and one handler.
@@ -257,17 +270,24 @@ pub enum LogEntry {
         attempt: u32,
         sqlstate: u32,
         message: Vec<u8>,
+        group: i64,
+    },
+    /// The unique keys of these are free: an attempt begins.
+    KeysFreed {
+        events: Vec<i64>,
     },
     /// It had not begun when its time was over.
     Expired {
         handler: u32,
         partition: u8,
         event: i64,
+        group: i64,
     },
     /// Without a handler: for all of them.
     Cancelled {
         partition: u8,
         event: i64,
         handler: Option<u32>,
+        group: i64,
     },
 }

@@ -147,6 +147,14 @@ fn write(state: &mut State, entry: &LogEntry) {
             }
             finish(state, *event, *handler, End::Expired);
         }
+        LogEntry::KeysFreed { events } => {
+            for event in events {
+                if !state.rows.get(event).is_some_and(|row| row.event.frees_key) {
+                    state.wrong(format!("the key of {event} is freed"));
+                }
+                state.keys_freed.insert(*event);
+            }
+        }
         LogEntry::Cancelled { event, handler, .. } => finish(state, *event, handler.unwrap(), End::Cancelled),
     }
     state.entries.push(entry.clone());
@@ -346,6 +354,24 @@ impl EventStore for World {
     }
     fn wake_waiters(&self, events: &[i64]) {
         self.set().told.extend(events);
+    }
+    fn end_groups(&self, groups: &[i64]) -> Result<GroupsEnded, Saved> {
+        self.call("end_groups", false, |state| {
+            let mut ended = GroupsEnded::default();
+            let asked: Vec<i64> = state.closed.iter().filter(|group| groups.is_empty() || groups.contains(group)).copied().collect();
+            for group in asked.into_iter().filter(|group| !state.groups_ended.contains_key(group)).collect::<Vec<_>>() {
+                if state.group_is_open(group) {
+                    continue;
+                }
+                if state.held_group == Some(group) {
+                    ended.busy = true;
+                    continue;
+                }
+                *state.groups_ended.entry(group).or_default() += 1;
+                ended.emitted += 1;
+            }
+            ended
+        })
     }
     fn record(&self, entries: &[LogEntry]) -> Result<(), Saved> {
         self.call("record", false, |state| entries.iter().for_each(|entry| write(state, entry)))

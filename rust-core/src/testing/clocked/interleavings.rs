@@ -19,6 +19,8 @@ struct Chaos {
     /// Events of transactions that have not ended.
     open: Vec<i64>,
     rotation: (u64, u64),
+    /// The group that events come into now.
+    group: i64,
 }
 
 fn handlers(rng: &mut fastrand::Rng) -> Vec<Spec> {
@@ -66,7 +68,7 @@ impl Chaos {
         let (faults, deaths) = (*rng.choice(&[0.0, 0.1]).unwrap(), *rng.choice(&[0.0, 0.03]).unwrap());
         sim.world.set().faults = faults;
         sim.world.set().deaths = deaths;
-        Self { sim, rng, open: Vec::new(), rotation }
+        Self { sim, rng, open: Vec::new(), rotation, group: 1 }
     }
 
     fn emit(&mut self) {
@@ -78,6 +80,8 @@ impl Chaos {
             let channel = *rng.choice(&CHANNELS).unwrap();
             let max_attempts = (rng.u32(..6) == 0).then(|| rng.u32(1..=MOST_ATTEMPTS));
             let timeout_ms = (rng.u32(..6) == 0).then(|| rng.u32(1..3));
+            let group = if rng.u32(..3) == 0 { self.group } else { 0 };
+            let frees_key = rng.u32(..8) == 0;
             let expires = (rng.u32(..8) == 0).then(|| rng.i64(0..3 * SECOND));
             let state = &mut *self.sim.world.set();
             // By a transaction of its own, or by one that has emitted already.
@@ -92,6 +96,7 @@ impl Chaos {
                 event.run_at += delay;
                 event.max_attempts = max_attempts;
                 event.timeout_ms = timeout_ms;
+                (event.group, event.frees_key) = (group, frees_key);
                 event.expires = expires.map(|us| wall + us);
             });
             self.open.push(id);
@@ -113,6 +118,16 @@ impl Chaos {
             self.sim.coordinator.tell(Topics::EVENTS);
             self.sim.due = 0;
         }
+    }
+
+    /// Once who has emitted into it has ended.
+    fn close_group(&mut self) {
+        let state = &mut *self.sim.world.set();
+        let joining = |id: &i64| state.rows.get(id).is_some_and(|row| row.event.group == self.group);
+        let of_group: Vec<i64> = self.open.iter().filter(|id| joining(id)).copied().collect();
+        of_group.into_iter().for_each(|id| state.commit(id));
+        state.close_group(self.group);
+        self.group += 1;
     }
 
     fn redefine(&mut self) {
@@ -177,6 +192,10 @@ impl Chaos {
             21 => self.sim.world.set().workers = self.rng.usize(0..6),
             22 if self.rng.u32(..16) == 0 => self.restart(),
             23 if self.rng.u32(..8) == 0 => self.sim.reopen(self.rotation),
+            27 => {
+                self.close_group();
+                self.wake();
+            }
             24 => {
                 let partition = self.rng.u8(..3);
                 self.sim.world.set().rewrite(partition);
@@ -207,11 +226,18 @@ impl Chaos {
             state.specs.iter_mut().for_each(|spec| (spec.paused, spec.version) = (false, spec.version + 1));
             std::mem::take(&mut self.open).into_iter().for_each(|id| state.commit(id));
         }
+        self.close_group();
         self.sim.coordinator.tell(Topics::HANDLERS);
         self.sim.coordinator.tell(Topics::EVENTS);
         let steps = self.sim.settle(3600);
         let effects: u64 = self.sim.world.get().calls.values().sum();
 
+        // Whoever has ended last is heard of a moment later.
+        self.sim.idle(SECOND);
+        let state = self.sim.world.get();
+        let groups: Vec<(i64, u32)> = state.groups_ended.iter().map(|(group, times)| (*group, *times)).collect();
+        assert_eq!(groups, (1..self.group).map(|group| (group, 1)).collect::<Vec<_>>(), "each group ends once");
+        drop(state);
         assert!(steps < 100 + effects, "{steps} steps for {effects} calls");
     }
 }

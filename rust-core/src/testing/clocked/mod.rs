@@ -8,6 +8,7 @@ pub mod world;
 
 mod clock;
 mod failures;
+mod groups;
 mod interleavings;
 mod limits;
 mod notifications;

@@ -8,7 +8,7 @@ use crate::definition::Standing;
 use crate::launcher::pulls::{Question, Ticket};
 use crate::lease::work::LeaseUpdate;
 use std::cell::{Ref, RefCell, RefMut};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub const SECOND: i64 = 1_000_000;
 
@@ -104,6 +104,13 @@ pub struct State {
     pub noted: Vec<(u32, Vec<u8>)>,
     /// Events as handlers began them.
     pub began: Vec<(u32, i64)>,
+    /// Groups that were closed; those that have ended, and how often.
+    pub closed: BTreeSet<i64>,
+    pub groups_ended: BTreeMap<i64, u32>,
+    /// A group that somebody has.
+    pub held_group: Option<i64>,
+    /// Events whose keys were freed by the beginning of an attempt.
+    pub keys_freed: BTreeSet<i64>,
     /// When handlers began events, and notifications: handler, time, how many, are they events?
     pub starts: Vec<(u32, u64, usize, bool)>,
     /// When the rate of a handler was changed, and how much workers had then, which may begin yet.
@@ -175,6 +182,10 @@ impl World {
             notes: VecDeque::new(),
             noted: Vec::new(),
             began: Vec::new(),
+            closed: BTreeSet::new(),
+            groups_ended: BTreeMap::new(),
+            held_group: None,
+            keys_freed: BTreeSet::new(),
             starts: Vec::new(),
             rate_since: BTreeMap::new(),
             workers: 4,
@@ -317,6 +328,18 @@ impl State {
         let id = self.insert(channel, nature, adjust);
         self.commit(id);
         id
+    }
+
+    /// Nothing comes into it any more: whoever has emitted into it has committed.
+    pub fn close_group(&mut self, group: i64) {
+        assert!(!self.rows.values().any(|row| row.event.group == group && !row.committed));
+        self.closed.insert(group);
+        self.emit_as("", Nature::Good, |row| row.command = Some(Command::CloseGroup(group)));
+    }
+
+    /// Has it an event that has not ended?
+    pub fn group_is_open(&self, group: i64) -> bool {
+        self.outstanding().iter().any(|(event, _)| self.rows[event].event.group == group)
     }
 
     pub fn cancel(&mut self, event: i64) {
