@@ -17,19 +17,22 @@ use std::time::Duration;
 const ALL: Bounds = Bounds { row_bytes: 100_000, message_bytes: 100_000 };
 
 /// A coordinator, as far as it runs commands.
-struct Coordinator {
+pub(super) struct Coordinator {
     h: Client,
     leases: Leases,
     started: Cell<u64>,
 }
 
 impl Coordinator {
-    fn new(world: &Arc<World>) -> Self {
+    pub(super) fn new(world: &Arc<World>) -> Self {
         Self { h: Client::new(world), leases: Leases::default(), started: Cell::new(0) }
     }
 
     fn start(&self, text: &str, timeout_ms: u32, keep: Bounds) -> Option<u64> {
-        let work = Work::Command { text: text.as_bytes(), keep };
+        self.give(Work::Command { text: text.as_bytes(), keep }, timeout_ms)
+    }
+
+    pub(super) fn give(&self, work: Work, timeout_ms: u32) -> Option<u64> {
         let errand = Errand { database: 5, owner: 10, superuser: false, timeout_ms, work };
         let number = self.started.get() + 1;
         self.started.set(number);
@@ -40,17 +43,25 @@ impl Coordinator {
         granted.then_some(number)
     }
 
+    pub(super) fn cancel(&self, number: u64) {
+        self.leases.cancel(&self.h, &self.h.world.area, number);
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.leases.count() == 0
+    }
+
     fn listen(&self) -> Vec<LeaseUpdate> {
         self.h.me.pass_us(1_000);
         self.leases.listen(&self.h, &self.h.world.area).into_iter().map(|(_, said)| said).collect()
     }
 
     /// All that is said until the lease is over.
-    fn hear_out(&self) -> Vec<LeaseUpdate> {
+    pub(super) fn hear_out(&self) -> Vec<LeaseUpdate> {
         let mut said = Vec::new();
         let over = || {
             said.extend(self.listen());
-            self.leases.count() == 0
+            self.is_idle()
         };
         until(over, || "the lease is over".into());
         said
@@ -63,7 +74,7 @@ impl Coordinator {
 }
 
 /// It began, then it ended.
-fn ended(mut said: Vec<LeaseUpdate>) -> CommandResult {
+pub(super) fn ended(mut said: Vec<LeaseUpdate>) -> CommandResult {
     let Some(LeaseUpdate::Ended(ended)) = said.pop() else { panic!("it has ended: {said:?}") };
     let [LeaseUpdate::Began { pid, at }] = said[..] else { panic!("it had begun once: {said:?}, {ended:?}") };
     assert_eq!((ended.pid, ended.started), (pid, at));
@@ -191,7 +202,7 @@ fn a_worker_whose_login_would_have_other_settings_by_now_does_not_run_it() {
     world.shut_down();
 }
 
-const STEPS: [&str; 14] = [
+pub(super) const STEPS: [&str; 14] = [
     "connect",
     "adopt",
     "begin",
@@ -209,7 +220,7 @@ const STEPS: [&str; 14] = [
 ];
 
 /// What is said at the end is what has happened.
-fn judge(world: &World, said: &[LeaseUpdate], tag: &str, case: &str) {
+pub(super) fn judge(world: &World, said: &[LeaseUpdate], tag: &str, case: &str) {
     let committed = world.committed(tag);
     let [began @ .., end] = said else { panic!("{case}: nothing was said") };
     match (began, end) {
@@ -321,7 +332,7 @@ fn random_deaths_cancels_and_full_rings_never_tell_what_is_not_so() {
     }
 }
 
-fn hear(c: &Coordinator, running: &mut [(u64, String, Vec<LeaseUpdate>)]) {
+pub(super) fn hear(c: &Coordinator, running: &mut [(u64, String, Vec<LeaseUpdate>)]) {
     c.h.me.pass_us(1_000);
     for (number, said) in c.leases.listen(&c.h, &c.h.world.area) {
         running.iter_mut().find(|(of, ..)| *of == number).expect("a lease of ours").2.push(said);

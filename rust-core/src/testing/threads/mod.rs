@@ -6,6 +6,7 @@ mod verbs;
 mod worker;
 mod world;
 
+mod chunks;
 mod commands;
 mod coordinators;
 mod crowd;
