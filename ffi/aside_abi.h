@@ -1223,7 +1223,7 @@ typedef struct aside_job
 	uint32_t	cut;
 	uint32_t	more;
 	uint32_t	waits_for;		/* aside_job_wait */
-	uint32_t	reserved;
+	uint32_t	failed;			/* chunks that have failed; that there are more than 4 billion does not matter */
 } aside_job;
 
 /* A chunk that waits or runs. */

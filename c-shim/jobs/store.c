@@ -63,6 +63,7 @@ fill_job(void *out, int row)
 	job->cut = aside_number_at(row, 21);
 	job->more = aside_number_at(row, 22);
 	job->waits_for = aside_number_at(row, 23);
+	job->failed = Min(aside_number_at(row, 24), UINT32_MAX);
 }
 
 static const AsideRead read_jobs = {
@@ -75,7 +76,8 @@ static const AsideRead read_jobs = {
 	"((SELECT count(*) FROM (SELECT FROM aside.parallel_chunk c WHERE c.job = j.id AND c.state = 'waiting' LIMIT " MOST_WAITING " + 1) few) "
 	"> " MOST_WAITING ")::int::int8, "
 	"CASE j.waits_for WHEN 'replication lag' THEN 1 WHEN 'active sessions' THEN 2 WHEN 'WAL rate' THEN 3 WHEN 'load' THEN 4 "
-	"WHEN 'time window' THEN 5 ELSE 0 END::int8 "
+	"WHEN 'time window' THEN 5 ELSE 0 END::int8, "
+	"(SELECT count(*) FROM aside.parallel_chunk c WHERE c.job = j.id AND c.state = 'failed') "
 	"FROM aside.parallel_job j WHERE NOT j.inert AND (j.state = 'running' OR "
 	"EXISTS (SELECT FROM aside.parallel_chunk c WHERE c.job = j.id AND c.state = 'running')) ORDER BY j.id",
 };

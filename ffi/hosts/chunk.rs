@@ -90,6 +90,7 @@ unsafe fn job(j: &aside_job) -> Result<Job, NoMemory> {
         frontier,
         waits_for: why(j.waits_for),
         more: j.more != 0,
+        failed: j.failed,
     })
 }
 

@@ -163,6 +163,23 @@ CALL until('(SELECT count(*) = 1000 FROM aside.parallel_jobs WHERE name LIKE ''m
 SELECT times, count(*) FROM day_rows GROUP BY 1;
 SELECT count(parallel_drop(name)) FROM aside.parallel_jobs WHERE name LIKE 'many%';
 
+-- a command that meets a condition may cancel or pause its own job, and its chunk is done; one that drops it is refused
+CREATE FUNCTION stops(how text, low int) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    BEGIN
+        IF low = 21 THEN EXECUTE format('SELECT parallel_%s(%L)', how, 'self ' || how); END IF;
+    EXCEPTION WHEN division_by_zero THEN
+        NULL;
+    END;
+END $$;
+SELECT count(parallel_start('self ' || how, format('UPDATE day_rows SET times = times + 1 WHERE id BETWEEN $1 AND $2; SELECT stops(%L, $1)', how), 'day_rows',
+    chunk_rows => 10, workers => 1)) FROM unnest('{cancel,drop,pause}'::text[]) how;
+CALL ended('self cancel');
+CALL ended('self drop');
+CALL until('(SELECT state = ''paused'' AND chunks_running = 0 FROM aside.parallel_jobs WHERE name = ''self pause'')');
+SELECT name, state, CASE WHEN state <> 'failed' THEN chunks_done END AS chunks_done, sqlstate, message, hint FROM aside.parallel_jobs WHERE name LIKE 'self%' ORDER BY name;
+SELECT parallel_drop(name) FROM aside.parallel_jobs WHERE name LIKE 'self%';
+
 -- follow: what comes above the last key while it runs belongs to it; else it does not
 CREATE TABLE day_grows (id int PRIMARY KEY, times int NOT NULL DEFAULT 0);
 INSERT INTO day_grows SELECT g FROM generate_series(1, 100) g;

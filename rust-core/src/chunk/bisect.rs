@@ -5,6 +5,8 @@ use super::host::{Chunk, Fate};
 use crate::async_event::backoff::{ceiling_us, conflict};
 use crate::report::{FEATURE_NOT_SUPPORTED, sqlstate};
 
+/// A job of which so many chunks have failed fails as a whole: most likely each of its rows does.
+pub const MOST_FAILED: u32 = 10_000;
 /// So many attempts may lose their worker, or find their server in trouble, and do not count.
 pub const FREE_LOSSES: u32 = 10;
 const FIRST_TROUBLE_PAUSE_US: i64 = 1_000_000;

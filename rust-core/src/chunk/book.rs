@@ -182,9 +182,13 @@ impl JobBook {
             }
             Entry::Ended { number, fate, .. } => {
                 held.chunks.remove(number);
+                held.job.failed = held.job.failed.saturating_add(u32::from(answer != 0));
                 self.told |= *fate == Fate::JobFailed;
             }
-            Entry::GivenUp { number, .. } => _ = held.chunks.remove(number),
+            Entry::GivenUp { number, .. } => {
+                held.chunks.remove(number);
+                held.job.failed = held.job.failed.saturating_add(u32::from(answer != 0));
+            }
             Entry::Split { number, parts, .. } => {
                 held.chunks.remove(number);
                 if answer != 0 {

@@ -41,6 +41,8 @@ pub struct Job {
     pub waits_for: Option<Why>,
     /// It has more chunks that wait than were read.
     pub more: bool,
+    /// Chunks that have failed.
+    pub failed: u32,
 }
 
 /// A chunk that waits or runs.

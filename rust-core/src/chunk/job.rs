@@ -1,6 +1,6 @@
 //! One job: its chunks that wait or run, what it wants of a worker next, and what follows from a worker's answer.
 
-use super::bisect::{failures_of, is_the_jobs, is_the_servers, is_used_up, judge, trouble_pause_us};
+use super::bisect::{MOST_FAILED, failures_of, is_the_jobs, is_the_servers, is_used_up, judge, trouble_pause_us};
 use super::cut::{self, Cut, Row, Split};
 use super::host::{Chunk, ChunkHost, End, Entry, Errand, Fate, Job};
 use super::size::Size;
@@ -219,7 +219,10 @@ impl OpenJob {
         }
         let ended = |failures, fate, lease| Entry::Ended { job, number, attempt, failures, fate, lease };
         let divides = self.job.splitter().is_some_and(|splitter| splitter.divides());
-        let judged = |chunk: &Chunk, code| judge(chunk, self.job.max_attempts, divides, code);
+        let judged = |chunk: &Chunk, code| match judge(chunk, self.job.max_attempts, divides, code) {
+            (failures, Fate::Failed) if self.job.failed >= MOST_FAILED => (failures, Fate::JobFailed),
+            judged => judged,
+        };
         let entry = match *end {
             End::Done { took_us, .. } => {
                 self.size.learn(open.chunk.cut.rows, took_us);

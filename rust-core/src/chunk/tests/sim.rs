@@ -1,8 +1,9 @@
 //! Jobs in a simulated world: tables, workers that take time, fail and die, whose answers are lost; servers and coordinators
 //! that crash at any moment; rows that somebody locks. Whatever happens, each key is done exactly once, or said to fail.
 
-use super::super::bisect::FREE_LOSSES;
+use super::super::bisect::{FREE_LOSSES, MOST_FAILED};
 use super::super::book::JobBook;
+use super::super::cut::Cut;
 use super::super::throttle::{Measured, Throttle, Why};
 use super::world::*;
 use crate::definition::part::Book;
@@ -208,6 +209,25 @@ fn a_wrong_command_stops_its_job_and_divides_nothing() {
     book.reload();
     drain(&mut book, &world);
     check(&world, 1, &(1..=1_000).collect());
+}
+
+#[test]
+fn a_job_of_which_all_rows_fail_comes_to_an_end() {
+    let world = World::new(11);
+    world.add(1, 1..=100);
+    world.with(1, |row| {
+        row.job.chunk_rows = Some(10);
+        row.poisoned = (1..=100).collect();
+        let failed = |number| (number, ChunkRow { cut: Cut::default(), state: ChunkState::Failed, attempt: 1, failures: 1 });
+        row.chunks.extend((0..i64::from(MOST_FAILED) - 20).map(|number| failed(-number)));
+    });
+    let mut book = JobBook::default();
+    drain(&mut book, &world);
+    world.with(1, |row| {
+        assert_eq!(row.state, JobState::Failed);
+        let failed = row.chunks.values().filter(|chunk| chunk.state == ChunkState::Failed).count() as u32;
+        assert!((MOST_FAILED..MOST_FAILED + 10).contains(&failed), "{failed}");
+    });
 }
 
 #[test]

@@ -336,7 +336,8 @@ impl Tables<JobKind> for World {
             }
             let waiting = row.chunks.values().filter(|chunk| chunk.state == ChunkState::Waiting).count();
             let ended = row.state != JobState::Running;
-            jobs.push(Job { ended, to_cancel: row.state == JobState::Cancelled, more: waiting > 5, ..row.job.clone() });
+            let failed = row.chunks.values().filter(|chunk| chunk.state == ChunkState::Failed).count() as u32;
+            jobs.push(Job { ended, to_cancel: row.state == JobState::Cancelled, more: waiting > 5, failed, ..row.job.clone() });
             let mut lent = 0;
             for (number, chunk) in &row.chunks {
                 let begun = chunk.state == ChunkState::Running;
