@@ -151,6 +151,23 @@ RESET SESSION AUTHORIZATION;
 ALTER ROLE regress_days RESET ALL;
 SET SESSION AUTHORIZATION regress_days;
 
+-- paused and resumed again and again
+CREATE PROCEDURE toggles(wanted text) LANGUAGE plpgsql AS $$
+BEGIN
+    WHILE (SELECT state IN ('running', 'paused') FROM aside.parallel_jobs WHERE name = wanted) LOOP
+        PERFORM parallel_pause(wanted);
+        COMMIT;
+        PERFORM parallel_resume(wanted);
+        COMMIT;
+        PERFORM pg_sleep(0.005);
+    END LOOP;
+END $$;
+UPDATE day_rows SET times = 0;
+SELECT parallel_start('toggled', 'UPDATE day_rows SET times = times + 1 WHERE id BETWEEN $1 AND $2', 'day_rows', chunk_rows => 20) > 0;
+CALL toggles('toggled');
+CALL ended('toggled');
+SELECT times, count(*) FROM day_rows GROUP BY 1;
+
 -- a command of a megabyte
 SELECT parallel_start('long', 'UPDATE day_rows SET times = 5 WHERE id BETWEEN $1 AND $2 -- ' || repeat('x', 1000000), 'day_rows') > 0;
 CALL ended('long');

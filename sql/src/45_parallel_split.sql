@@ -4,7 +4,7 @@
 CREATE FUNCTION aside.parallel_target(target regclass, chunk_by text, chunk_query text, chunk_column name, follow boolean,
     OUT split text[], OUT low_type oid, OUT high_type oid, OUT rows bigint) LANGUAGE plpgsql AS $$
 BEGIN
-    IF chunk_by IS DISTINCT FROM 'query' THEN
+    IF (chunk_by OPERATOR(pg_catalog.=) 'query') IS NOT TRUE THEN
         SELECT * INTO split, low_type, high_type, rows FROM aside.parallel_table(target, chunk_by, chunk_column, follow);
         RETURN;
     END IF;
@@ -12,8 +12,8 @@ BEGIN
         RAISE EXCEPTION 'chunk_query must not be null where chunk_by is "query"' USING ERRCODE = '22004';
     END IF;
     BEGIN
-        EXECUTE pg_catalog.concat(E'SELECT pg_catalog.pg_typeof((SELECT q.low FROM (\n', chunk_query, E'\n) AS q (low, high) LIMIT 0))::oid, ',
-            E'pg_catalog.pg_typeof((SELECT q.high FROM (\n', chunk_query, E'\n) AS q (low, high) LIMIT 0))::oid') INTO low_type, high_type;
+        EXECUTE pg_catalog.concat(E'SELECT pg_catalog.pg_typeof((SELECT q.low FROM (\n', chunk_query, E'\n) AS q (low, high) LIMIT 0))::pg_catalog.oid, ',
+            E'pg_catalog.pg_typeof((SELECT q.high FROM (\n', chunk_query, E'\n) AS q (low, high) LIMIT 0))::pg_catalog.oid') INTO low_type, high_type;
         EXECUTE pg_catalog.concat(E'SELECT FROM (\n', chunk_query, E'\n) AS q (low, high, other) LIMIT 0');
         low_type := NULL;
     EXCEPTION WHEN invalid_column_reference THEN

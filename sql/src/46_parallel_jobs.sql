@@ -242,7 +242,7 @@ RETURNS bigint LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE AS $$
 DECLARE
     its record;
     number bigint;
-    line text;
+    line pg_catalog.text;
 BEGIN
     IF chunk_by OPERATOR(pg_catalog.=) 'ctid' AND NOT aside.parallel_reads(command) THEN
         RAISE EXCEPTION 'the command of a job that is split by ctid can only read' USING ERRCODE = '0A000',
@@ -254,10 +254,11 @@ BEGIN
         max_attempts, throttle, follow, its.rows, dry_run);
     IF dry_run THEN
         RAISE NOTICE 'job "%" would split % by %', name, COALESCE(target::pg_catalog.text, 'the rows of its query'),
-            CASE chunk_by WHEN 'key' THEN its.split[3] ELSE chunk_by END;
+            CASE WHEN chunk_by OPERATOR(pg_catalog.=) 'key' THEN its.split[3] ELSE chunk_by END;
         IF its.rows OPERATOR(pg_catalog.>) 0 THEN
-            RAISE NOTICE 'about % rows, in about % chunks to begin with', its.rows, pg_catalog.ceil(its.rows::pg_catalog.numeric
-                OPERATOR(pg_catalog./) COALESCE(chunk_rows, 1000)::pg_catalog.numeric);
+            RAISE NOTICE 'about % rows, in %', its.rows, CASE WHEN chunk_rows IS NULL
+                THEN 'chunks that take about a second each; the first ones have 1000 rows'
+                ELSE pg_catalog.format('about %s chunks', pg_catalog.ceil(its.rows::pg_catalog.numeric OPERATOR(pg_catalog./) chunk_rows::pg_catalog.numeric)) END;
         END IF;
         IF chunk_by OPERATOR(pg_catalog.=) 'key' THEN
             FOR line IN EXECUTE pg_catalog.format('EXPLAIN (COSTS OFF) SELECT t.%s FROM %s t ORDER BY t.%1$s OFFSET %3$s LIMIT 1', its.split[3], its.split[2],

@@ -11,8 +11,8 @@ DECLARE
     its record;
     number bigint;
     pause interval := '1 second';
-    since timestamptz := pg_catalog.clock_timestamp();
-    look CONSTANT text := 'SELECT j.state, j.waits_for, j.percent, j.rows_done::pg_catalog.int8, j.rate::pg_catalog.int8, j.eta, j.chunks_failed,
+    since pg_catalog.timestamptz := pg_catalog.clock_timestamp();
+    look CONSTANT pg_catalog.text := 'SELECT j.state, j.waits_for, j.percent, j.rows_done::pg_catalog.int8, j.rate::pg_catalog.int8, j.eta, j.chunks_failed,
         j.sqlstate, j.message, j.detail FROM aside.parallel_jobs j WHERE j.id OPERATOR(pg_catalog.=) $1';
 BEGIN
     IF dry_run THEN
@@ -28,8 +28,8 @@ BEGIN
             target::pg_catalog.text, chunk_by, chunk_query, chunk_column, chunk_rows, workers, max_attempts, throttle, follow) AS s (number bigint);
         WHILE NOT @extschema@.parallel_wait(name, pause) LOOP
             pause := '5 seconds';
-            SELECT * INTO its FROM @extschema@.autonomous_query(look, number) AS j (state text, waits_for text, percent numeric, rows_done bigint,
-                rate bigint, eta interval, chunks_failed bigint, sqlstate text, message text, detail text);
+            SELECT * INTO its FROM @extschema@.autonomous_query(look, number) AS j (state pg_catalog.text, waits_for pg_catalog.text, percent numeric, rows_done bigint,
+                rate bigint, eta interval, chunks_failed bigint, sqlstate pg_catalog.text, message pg_catalog.text, detail pg_catalog.text);
             RAISE NOTICE 'job "%": % rows%, % rows/s, %', name, its.rows_done,
                 CASE WHEN its.percent IS NOT NULL THEN pg_catalog.concat(' (', its.percent, ' %)') ELSE '' END, COALESCE(its.rate, 0),
                 CASE WHEN its.waits_for IS NOT NULL THEN pg_catalog.concat('waits for ', its.waits_for)
@@ -41,21 +41,20 @@ BEGIN
             WHERE j.name OPERATOR(pg_catalog.=) $1 AND j.created OPERATOR(pg_catalog.>=) $2', name, since);
         RAISE;
     END;
-    SELECT * INTO its FROM @extschema@.autonomous_query(look, number) AS j (state text, waits_for text, percent numeric, rows_done bigint,
-        rate bigint, eta interval, chunks_failed bigint, sqlstate text, message text, detail text);
-    CASE its.state
-        WHEN 'done' THEN
-            RAISE NOTICE 'job "%" is done: % rows, % rows/s', name, its.rows_done, COALESCE(its.rate, 0);
-        WHEN 'done_with_errors' THEN
-            RAISE WARNING 'job "%" is done but for %', name,
-                CASE its.chunks_failed WHEN 1 THEN '1 chunk' ELSE pg_catalog.concat(its.chunks_failed, ' chunks') END
-                USING HINT = 'They are in aside.parallel_chunks, with their errors. To try them again, use parallel_retry.';
-        WHEN 'failed' THEN
-            RAISE EXCEPTION 'job "%" has failed: %', name, its.message USING ERRCODE = COALESCE(its.sqlstate, 'XX000'), 
-                DETAIL = COALESCE(its.detail, 'What its chunks had done before stays.');
-        ELSE
-            RAISE EXCEPTION 'job "%" was cancelled', name USING ERRCODE = '57014';
-    END CASE;
+    SELECT * INTO its FROM @extschema@.autonomous_query(look, number) AS j (state pg_catalog.text, waits_for pg_catalog.text, percent numeric, rows_done bigint,
+        rate bigint, eta interval, chunks_failed bigint, sqlstate pg_catalog.text, message pg_catalog.text, detail pg_catalog.text);
+    IF its.state OPERATOR(pg_catalog.=) 'done' THEN
+        RAISE NOTICE 'job "%" is done: % rows, % rows/s', name, its.rows_done, COALESCE(its.rate, 0);
+    ELSIF its.state OPERATOR(pg_catalog.=) 'done_with_errors' THEN
+        RAISE WARNING 'job "%" is done but for %', name,
+            CASE WHEN its.chunks_failed OPERATOR(pg_catalog.=) 1 THEN '1 chunk' ELSE pg_catalog.concat(its.chunks_failed, ' chunks') END
+            USING HINT = 'They are in aside.parallel_chunks, with their errors. To try them again, use parallel_retry.';
+    ELSIF its.state OPERATOR(pg_catalog.=) 'failed' THEN
+        RAISE EXCEPTION 'job "%" has failed: %', name, its.message USING ERRCODE = COALESCE(its.sqlstate, 'XX000'),
+            DETAIL = COALESCE(its.detail, 'What its chunks had done before stays.');
+    ELSE
+        RAISE EXCEPTION 'job "%" was cancelled', name USING ERRCODE = '57014';
+    END IF;
     RETURN its.state;
 END $$;
 COMMENT ON FUNCTION parallel_run(text, text, regclass, text, text, name, int, int, int, jsonb, boolean, boolean) IS
