@@ -65,7 +65,9 @@ SELECT async_event_on('regress_h', command => 'SELECT 1 / $1::text::int', name =
 SELECT async_event_on('regress_h', command => 'SELECT 1', name => 'regress_none');
 SELECT history FROM aside.handlers WHERE name = 'regress_h';
 SELECT count(async_event_emit('regress_h', to_jsonb(i))) FROM generate_series(0, 1) i;
-CALL until($$(SELECT count(*) = 2 FROM aside.event_history WHERE handler = 'regress_h')$$);
+SELECT async_event_emit('regress_h', '2', delay => '1 hour') AS h2 \gset
+SELECT async_event_cancel(:h2), count(async_event_emit('regress_h', '3', delay => '1 hour', expires => '1 ms'));
+CALL until($$(SELECT count(*) = 4 FROM aside.event_history WHERE handler = 'regress_h')$$);
 SELECT payload, state, attempts, sqlstate, message FROM aside.event_history WHERE handler ~ '^regress_' ORDER BY id;
 SELECT aside.event_keep_history(p) FROM generate_series(0, 2) p;
 SELECT payload, state, attempts, sqlstate, message FROM aside.event_past p JOIN aside.event_handler h ON h.id = p.handler WHERE name ~ '^regress_' ORDER BY p.id;

@@ -1,6 +1,7 @@
 # Claim: while workers, coordinators and the server end at random, and handlers are altered, paused and renamed, every event ends once for
 # each of its handlers, what it did is there once, events of a key keep their order, no key runs more often at a time than it may,
 # no handler begins more often than its rate allows, and every group that was closed ends once, with the counts of how its events ended.
+# A consumer that pulls acknowledges, gives back, or never comes back. A coordinator knows what its predecessors have begun.
 # ASIDE_TEST_SECONDS: how long; 10 unless told.
 
 use strict;
@@ -53,8 +54,20 @@ CREATE FUNCTION all_ended(e aside.event) RETURNS void LANGUAGE sql AS \$\$INSERT
 SELECT async_event_on('c', 'ordered(aside.event)', name => 'ordered', ordered => true, concurrency => 2, max_attempts => 1000, backoff => '10 ms', history => '1 day');
 SELECT async_event_on('c', 'keyed(aside.event)', name => 'keyed', key_concurrency => 2, concurrency => 4, max_attempts => 1000, backoff => '10 ms', history => '1 day');
 SELECT async_event_on('d', 'limited(aside.event)', name => 'limited', rate_limit => $limit, rate_period => '${period}s', concurrency => 3, max_attempts => 1000, backoff => '10 ms', history => '1 day');
+SELECT async_event_on('d', name => 'pulled', pull => true, key_concurrency => 2, max_attempts => 1000, backoff => '10 ms', history => '1 day');
 SELECT async_event_on('together', 'all_ended(aside.event)', name => 'together', max_attempts => 1000, backoff => '10 ms');
 SQL
+
+sub consume
+{
+	my ($session, $how) = @_;
+	my $say = $how =~ /ack/ ? "PERFORM async_event_$how('pulled', array_agg(id)) FROM got;" : '';
+	my $effects = $how eq 'nack' ? '' : q{INSERT INTO done (handler, id, key, began, ended) SELECT 'pulled', id, key, clock_timestamp(), clock_timestamp() FROM got;};
+	$say = $effects = '' if $how eq 'nothing';
+	return $session->value(qq{BEGIN; CREATE TEMP TABLE got ON COMMIT DROP AS SELECT * FROM async_event_pull('pulled', 7, lease => '300 ms');
+		DO \$\$ BEGIN IF EXISTS (SELECT FROM got) THEN $effects $say END IF; EXCEPTION WHEN object_not_in_prerequisite_state THEN NULL; END \$\$;
+		@{[$how eq 'ROLLBACK' ? 'ROLLBACK' : 'COMMIT']}; SELECT 1});
+}
 
 my $pick = sub { return $_[int(rand(@_))] };
 my ($rounds, $kills, $crashes, $open) = (0, 0, 0, undef);
@@ -80,6 +93,8 @@ while (time < $until)
 		$end;
 		SELECT 1});
 	if ($end eq 'COMMIT') { $open = $close ? undef : $mon->value('SELECT g FROM kept'); }
+	# What it does and its word are one transaction; some leases run out.
+	consume($mon, $pick->('ack', 'ack', 'ack', 'nack', 'ROLLBACK', 'nothing'));
 	my $sql = $pick->(
 		"SELECT async_event_alter('limited', handler => '" . $pick->('limited(aside.event)', 'limited(aside.event[])') . "', batch_size => " . $pick->(1, 5) . ')',
 		"SELECT async_event_alter('ordered', concurrency => " . $pick->(1, 3) . ')',
@@ -106,11 +121,17 @@ while (time < $until)
 }
 $mon->value("INSERT INTO closed VALUES ($open); SELECT async_event_group_close($open)") if defined $open;
 diag("$rounds rounds, $kills processes ended, $crashes crash");
+# The consumer goes on until there is nothing left for it.
+my $patience = time + 120;
+until (time > $patience || $mon->value(q{SELECT NOT EXISTS (SELECT FROM aside.events WHERE handler = 'pulled' AND state NOT IN ('done', 'dead', 'cancelled', 'expired'))}) eq 't')
+{
+	consume($mon, 'ack');
+}
 # Of whom it is, and how it ended: each event for each handler of its channel.
 $mon->value(q{CREATE VIEW ends AS SELECT e.id, e.of_group, h.handler, h.state FROM emitted e LEFT JOIN aside.event_history h ON h.id = e.id});
 ok($mon->until(q{SELECT NOT EXISTS (SELECT FROM aside.events WHERE handler IS NOT NULL AND state NOT IN ('done', 'dead', 'cancelled', 'expired'))}, 300),
 	'every event comes to an end');
-is($mon->value(q{SELECT count(*) FROM (SELECT id FROM ends GROUP BY id HAVING count(DISTINCT handler) NOT IN (1, 2) OR count(*) <> count(DISTINCT handler)) o}), 0,
+is($mon->value(q{SELECT count(*) FROM (SELECT id FROM ends GROUP BY id HAVING count(DISTINCT handler) <> 2 OR count(*) <> count(DISTINCT handler)) o}), 0,
 	'one end for each of its handlers');
 is($mon->value(q{SELECT count(*) - count(DISTINCT (handler, id)) FROM done}), 0, 'what it did is there once');
 is($mon->value(q{SELECT count(*) FROM (SELECT handler, id FROM ends WHERE state = 'done') e FULL JOIN done d USING (handler, id) WHERE e.id IS NULL OR d.id IS NULL}), 0,
@@ -134,6 +155,22 @@ is($mon->value(q{SELECT count(*) FROM together t, LATERAL (SELECT count(*) FILTE
 	FROM (SELECT CASE WHEN bool_or(state = 'dead') THEN 'dead' WHEN bool_and(state = 'done') THEN 'done' END AS s FROM ends
 		WHERE of_group = (t.payload ->> 'group')::bigint GROUP BY id) e) c
 	WHERE (t.payload ->> 'dead')::int <> c.dead OR (t.payload ->> 'done')::int <> c.done}), 0, 'and the counts of how they ended');
+
+# What was begun within a period that is longer than the log is kept.
+$mon->value(q{CREATE FUNCTION rare(e aside.event) RETURNS void LANGUAGE sql AS $$INSERT INTO public.done (handler, id) VALUES ('rare', e.id)$$;
+	SELECT async_event_on('rare', 'rare(aside.event)', rate_limit => 3, rate_period => '1 day', concurrency => 2);
+	SELECT count(async_event_emit('rare')) FROM generate_series(1, 9)});
+my $begun = q{SELECT count(*) FROM done WHERE handler = 'rare'};
+ok($mon->until("SELECT ($begun) = 3"), 'as many begin as the rate allows');
+# A partition is full when enough has come into it, and empty when all of that has ended.
+ok($mon->until(q{SELECT EXISTS (SELECT FROM aside.event_started) OR (SELECT count(async_event_emit('fills', to_jsonb(repeat('x', 1000)))) FROM generate_series(1, 20)) = 0}, 60),
+	'their log is emptied');
+$mon->value(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type ~ '^pg_aside coordinator'});
+$mon->value(q{SELECT async_event_on('after', command => 'INSERT INTO public.done (handler) VALUES (''after'')'); SELECT async_event_emit('after')});
+ok($mon->until(q{SELECT EXISTS (SELECT FROM done WHERE handler = 'after')}, 60), 'another coordinator works');
+is($mon->value($begun), 3, 'and begins no more of these');
+$mon->value(q{SELECT async_event_alter('rare', rate_limit => 5)});
+ok($mon->until("SELECT ($begun) = 5"), 'but what a higher rate allows');
 finish_all($mon);
 $node->stop;
 done_testing();

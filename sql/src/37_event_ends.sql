@@ -8,7 +8,7 @@ BEGIN
     IF EXISTS (SELECT FROM aside.event_handler h WHERE h.history IS NOT NULL) THEN
         EXECUTE format('INSERT INTO aside.event_past SELECT e.id, l.handler, e.channel, e.payload, e.key, e.priority, e.headers, e.emitted,
                 CASE WHEN e.emitted_by <> 0 THEN pg_get_userbyid(e.emitted_by) END, l.state, l.attempts, l.sqlstate, l.message, l.ended
-            FROM aside.event_%1$s e JOIN (SELECT ev AS id, o.handler, max(o.attempt) AS attempts,
+            FROM aside.event_%1$s e JOIN (SELECT ev AS id, o.handler, coalesce(max(o.attempt), 0) AS attempts,
                     max(CASE o.kind WHEN ''d'' THEN ''done'' WHEN ''x'' THEN ''dead'' WHEN ''c'' THEN ''cancelled'' WHEN ''e'' THEN ''expired'' END) AS state,
                     (array_agg(o.sqlstate ORDER BY o.at DESC) FILTER (WHERE o.sqlstate IS NOT NULL))[1] AS sqlstate,
                     (array_agg(o.message ORDER BY o.at DESC) FILTER (WHERE o.message IS NOT NULL))[1] AS message, max(o.at) AS ended
