@@ -164,14 +164,18 @@ depend_on_extension(Oid proxy)
 
 /*
  * Give the definition a proxy with this owner, and drop the one that it has.
+ * Only one that is new, or was nobody's, gets a proxy if it has none.
  * The caller must check that the current user may do this.
  */
 void
-aside_define(const AsideDefinition *definition, Oid owner)
+aside_define(const AsideDefinition *definition, Oid owner, bool is_new)
 {
 	Oid			was;
 	Oid			proxy = find_proxy(definition, &was);
 
+	/* Its owner has given it up since the row was looked at: so it has ended. */
+	if (!OidIsValid(proxy) && !is_new)
+		return;
 	if (!OidIsValid(proxy))
 	{
 		char		name[NAMEDATALEN];

@@ -20,7 +20,7 @@ typedef struct AsideDefinition
 extern uint32 aside_topic_of(const char *kind);
 extern uint32 aside_topics_of_definitions(void);
 extern Oid	aside_definition_owner(const AsideDefinition *definition);
-extern void aside_define(const AsideDefinition *definition, Oid owner);
+extern void aside_define(const AsideDefinition *definition, Oid owner, bool is_new);
 extern void aside_rename_definition(const AsideDefinition *from, const AsideDefinition *to);
 extern void aside_end_definition(const AsideDefinition *definition);
 extern const char *aside_definition_obstacle(Oid owner);

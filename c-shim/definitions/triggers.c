@@ -200,7 +200,7 @@ aside_follow_definition(PG_FUNCTION_ARGS)
 		Oid			owner = get_role_oid(row.owner, false);
 
 		check_rights(trigger, &row, owner);
-		aside_define(&row.definition, owner);
+		aside_define(&row.definition, owner, !TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) || was.inert);
 	}
 	return PointerGetDatum(NULL);
 }

@@ -1,0 +1,31 @@
+-- Claim: a definition whose owner gives it up while its row is written has ended; nothing makes its proxy anew.
+SET client_min_messages = warning;
+CREATE ROLE regress_gives_up LOGIN;
+GRANT aside_user TO regress_gives_up;
+SET ROLE regress_gives_up;
+SELECT schedule_set('given_up', 'every 1 hour', 'SELECT 1') > 0;
+SELECT async_event_on('given_up', command => 'SELECT 1');
+RESET ROLE;
+-- between the check of a row and what follows its change
+CREATE FUNCTION give_up() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DROP OWNED BY regress_gives_up; RETURN NEW; END $$;
+CREATE TRIGGER rights_then_gone BEFORE UPDATE ON aside.schedule FOR EACH ROW EXECUTE FUNCTION give_up();
+ALTER TABLE aside.schedule ENABLE ALWAYS TRIGGER rights_then_gone;
+BEGIN;
+UPDATE aside.schedule SET owner = owner WHERE name = 'given_up';
+SELECT count(*) FROM pg_type WHERE typnamespace = 'aside'::regnamespace AND NOT typisdefined AND pg_get_userbyid(typowner) = 'regress_gives_up';
+DROP TRIGGER rights_then_gone ON aside.schedule;
+COMMIT;
+CREATE TRIGGER rights_then_gone BEFORE UPDATE ON aside.event_handler FOR EACH ROW EXECUTE FUNCTION give_up();
+ALTER TABLE aside.event_handler ENABLE ALWAYS TRIGGER rights_then_gone;
+GRANT aside_user TO regress_gives_up;
+SET ROLE regress_gives_up;
+SELECT async_event_on('given up', command => 'SELECT 1');
+RESET ROLE;
+BEGIN;
+UPDATE aside.event_handler SET owner = owner WHERE name = 'given up';
+SELECT count(*) FROM pg_type WHERE typnamespace = 'aside'::regnamespace AND NOT typisdefined AND pg_get_userbyid(typowner) = 'regress_gives_up';
+DROP TRIGGER rights_then_gone ON aside.event_handler;
+COMMIT;
+CALL until('NOT EXISTS (SELECT FROM aside.schedule WHERE name = ''given_up'') AND NOT EXISTS (SELECT FROM aside.event_handler WHERE channel LIKE ''given%'')');
+DROP FUNCTION give_up();
+DROP ROLE regress_gives_up;
