@@ -47,16 +47,19 @@ fn main() -> Result<()> {
 fn same_layout(types: &str, to: &Path) -> Result<()> {
     let (mut checks, mut structs, mut numbers) = (String::new(), 0, 0);
     let mut line = |check: String| writeln!(checks, "SAME({check});");
-    for text in types.lines().map(str::trim) {
-        if let Some((name, rest)) = text.strip_prefix("[\"Size of ").and_then(|rest| rest.split_once('"')) {
+    // Where there is no rustfmt, bindgen writes all of it in one line, with blanks between the words.
+    for text in types.split(';') {
+        if let Some((name, rest)) = quoted(text, "[\"Size of ") {
             line(format!("sizeof({name}) == {}", number(rest)?))?;
             structs += 1;
-        } else if let Some((member, rest)) = text.strip_prefix("[\"Offset of field: ").and_then(|rest| rest.split_once('"')) {
+        } else if let Some((member, rest)) = quoted(text, "[\"Offset of field: ") {
             let (name, field) = member.split_once("::").context("a member of a struct")?;
             // What bindgen calls a member whose name is a word of Rust's.
             line(format!("offsetof({name}, {}) == {}", field.trim_end_matches('_'), number(rest)?))?;
-        } else if let Some((name, value)) = text.strip_prefix("pub const ASIDE_").and_then(|rest| rest.split_once(": Type = ")) {
-            line(format!("ASIDE_{name} == {}", value.trim_end_matches(';')))?;
+        } else if let Some((name, value)) = text.split_once("pub const ASIDE_").and_then(|(_, rest)| rest.split_once(':'))
+            && let Some(value) = value.trim_start().strip_prefix("Type = ")
+        {
+            line(format!("ASIDE_{} == {value}", name.trim_end()))?;
             numbers += 1;
         }
     }
@@ -67,8 +70,13 @@ fn same_layout(types: &str, to: &Path) -> Result<()> {
     Ok(fs::write(to, checks)?)
 }
 
-/// `.. - 16usize];`
+/// What follows `before` up to the quotation mark, and the rest.
+fn quoted<'a>(text: &'a str, before: &str) -> Option<(&'a str, &'a str)> {
+    text.split_once(before).and_then(|(_, rest)| rest.split_once('"'))
+}
+
+/// `.. - 16usize]`
 fn number(rest: &str) -> Result<usize> {
-    let digits = rest.rsplit_once("- ").and_then(|(_, number)| number.strip_suffix("usize];"));
+    let digits = rest.rsplit_once("- ").and_then(|(_, number)| number.trim_end().strip_suffix("usize]"));
     Ok(digits.context("a number in a layout test of bindgen's")?.parse()?)
 }
