@@ -12,14 +12,14 @@ use Test::More;
 for my $mode ('preloaded', 'private')
 {
 	my $node = aside_node($mode, preload => $mode eq 'preloaded', conf => "deadlock_timeout = '200ms'\n");
-	$node->safe_psql('postgres', $_) for ('CREATE ROLE one', 'CREATE ROLE two', q{CREATE TABLE kept (detail text)},
-		q{CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0});
-	my $mon = session($node);
+	$node->safe_psql('postgres', $_) for ('CREATE ROLE one', 'CREATE ROLE two', map { "CREATE DATABASE $_ LOCALE 'C' TEMPLATE template0" } q{utf ENCODING 'UTF8'}, q{latin ENCODING 'LATIN1'});
+	$node->safe_psql('utf', 'CREATE EXTENSION pg_aside; CREATE TABLE kept (detail text)');
+	my $mon = session($node, db => 'utf');
 	my $far = session($node, db => 'latin');
-	my $s = session($node);
+	my $s = session($node, db => 'utf');
 	# Roles are the cluster's: locks of theirs are met from every database.
 	$far->value(q{SET client_encoding = 'UTF8'; SET deadlock_timeout = '1min'; BEGIN; COMMENT ON ROLE one IS 'far'});
-	$s->value(q{BEGIN; COMMENT ON ROLE two IS 'here'});
+	$s->value(q{SET client_encoding = 'UTF8'; BEGIN; COMMENT ON ROLE two IS 'here'});
 	$far->send(qq{COMMENT ON ROLE two IS '\xc3\xa4'});
 	ok($mon->until(q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = 'latin' AND wait_event_type = 'Lock')}),
 		"$mode: a session elsewhere waits for the caller");
