@@ -33,7 +33,9 @@ SELECT parallel_start('metrics', 'SELECT count(*) FROM metrics_rows WHERE id BET
 SELECT count(async_event_emit('metrics', to_jsonb(g))) FROM generate_series(0, 3) g;
 SELECT count(async_event_emit('metrics', '1', delay => '1 day')) FROM generate_series(1, 2);
 RESET ROLE;
-CALL until($$(SELECT sum(value) = 3 FROM aside.metrics WHERE name = 'aside_handler_done_total' AND labels ->> 'handler' = 'metrics')$$);
+CALL until($$(SELECT sum(value) = 3 + 1 + 2 * 6 FROM aside.metrics WHERE name IN ('aside_handler_done_total', 'aside_handler_died_total', 'aside_handler_emitted_total')
+    AND labels ->> 'channel' = 'metrics')$$);
+CALL until($$(SELECT sum(value) = 0 FROM aside.metrics WHERE name = 'aside_handler_workers' AND labels ->> 'channel' = 'metrics')$$);
 CALL until($$(SELECT sum(value) = 4 FROM aside.metrics WHERE name = 'aside_handler_events' AND labels ->> 'handler' = 'metrics paused' AND labels ->> 'state' = 'waiting')$$);
 CALL until($$(SELECT state = 'done_with_errors' FROM aside.parallel_jobs WHERE name = 'metrics')$$);
 SELECT * FROM figures('handler', 'metrics') WHERE name <> 'aside_handler_lag_seconds';
