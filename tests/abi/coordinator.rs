@@ -1,9 +1,9 @@
 //! A coordinator through its export, over a fake database: whichever call of the shim fails, before or after it has done
-//! its work, an event is handled once, a run ends once, and the coordinator goes on.
+//! its work, an event is handled once, a run ends once, a chunk is done once, and the coordinator goes on.
 
 use super::shim::*;
 use super::worker::{EVENTS_RUN, MISPLACE_NEXT};
-use super::{Session, test};
+use super::{Session, jobs, test};
 use pg_aside::abi::*;
 use pg_aside::bytes::{lend, slice};
 use pg_aside::exports::calls::aside_caller_exit;
@@ -20,7 +20,7 @@ const RUN: i64 = 5;
 
 /// What the tables say. The statuses are those that the shim returns.
 #[derive(Debug, Default)]
-struct Store {
+pub struct Store {
     attempts: u32,
     /// States that the run was given, one after the other.
     run: Vec<u32>,
@@ -43,7 +43,7 @@ thread_local! {
     static FAILURES_LOGGED: Cell<u32> = const { Cell::new(0) };
 }
 
-fn step(name: &'static str, work: impl FnOnce(&mut Store)) -> aside_status::Type {
+pub fn step(name: &'static str, work: impl FnOnce(&mut Store)) -> aside_status::Type {
     let fault = FAULT.get().filter(|fault| fault.name == name);
     if let Some(fault) = fault {
         FAULT.set((fault.left > 1).then_some(Fault { left: fault.left - 1, ..fault }));
@@ -285,23 +285,9 @@ unsafe extern "C" fn span(_: *const c_void, _: i64, offset: *mut i64, until: *mu
 }
 unsafe extern "C" fn give(_: aside_bytes) {}
 
-unsafe extern "C" fn load_jobs(
-    jobs: *mut *const aside_job,
-    njobs: *mut usize,
-    chunks: *mut *const aside_chunk,
-    nchunks: *mut usize,
-) -> aside_status::Type {
-    // SAFETY: writable.
-    step("jobs: load", |_| unsafe { (*jobs, *njobs, *chunks, *nchunks) = (null(), 0, null(), 0) })
-}
-unsafe extern "C" fn write_jobs(_: *const aside_job_entry, _: usize, _: *mut i64) -> aside_status::Type {
-    step("jobs: record", |_| {})
-}
-unsafe extern "C" fn measure(_: *const i64, _: usize, _: *mut aside_measured, _: *mut i64) -> aside_status::Type {
-    step("jobs: measure", |_| {})
-}
-unsafe extern "C" fn no_row(_: aside_bytes, _: *mut aside_bytes, _: usize) -> aside_status::Type {
-    step("jobs: row", |_| {})
+unsafe extern "C" fn jobs_stand(_: *const i64, count: usize, out: *mut aside_standing) -> aside_status::Type {
+    // SAFETY: as the table says.
+    step("jobs: standing", |_| unsafe { acts(count, out) })
 }
 
 fn ended(store: &Store) -> bool {
@@ -382,17 +368,18 @@ fn job_host() -> aside_job_host {
     aside_job_host {
         abi_version: ASIDE_ABI_VERSION,
         reserved: 0,
-        load: Some(load_jobs),
-        standing: Some(schedules_stand),
-        record: Some(write_jobs),
-        measure: Some(measure),
-        row: Some(no_row),
+        load: Some(jobs::load),
+        standing: Some(jobs_stand),
+        record: Some(jobs::record),
+        measure: Some(jobs::measure),
+        row: Some(jobs::row),
     }
 }
 
 /// One life of a coordinator with that fault: was it met?
 fn live(fault: Fault) -> bool {
     STORE.take();
+    jobs::begin();
     FAULT.set(Some(fault));
     NOTE_LEFT.set(true);
     FAILURES_LOGGED.set(0);
@@ -413,10 +400,10 @@ fn live(fault: Fault) -> bool {
     let done = || {
         let turned_over = !matches!(fault.name, "rotate" | "truncate") || FAULT.get().is_none();
         let store = STORE.with_borrow(|store| ended(store) && store.listening == 1 && store.spilled > 0);
-        store && EVENTS_RUN.load(SeqCst) > 0 && turned_over
+        store && EVENTS_RUN.load(SeqCst) > 0 && turned_over && jobs::is_over()
     };
     while !done() {
-        assert!(start.elapsed() < Duration::from_secs(20), "{fault:?}: {:?}", STORE.take());
+        assert!(start.elapsed() < Duration::from_secs(20), "{fault:?}: {:?}, {}", STORE.take(), jobs::shown());
         assert!(turn(false), "{fault:?}: it goes on");
         std::thread::sleep(Duration::from_micros(200));
     }
@@ -429,7 +416,9 @@ fn live(fault: Fault) -> bool {
     // A coordinator that does not know whether "it begins" was written down takes the run for lost.
     let lost = store.run.last() == Some(&aside_run_state::ASIDE_RUN_LOST) && fault.name == "schedules: record" && fault.after;
     assert!(ends == 1 || lost, "{fault:?}: {store:?}");
-    assert!(!met || FAILURES_LOGGED.get() > 0, "{fault:?}: the log says so");
+    assert!(jobs::each_was_done_once(), "{fault:?}: so was each chunk: {}", jobs::shown());
+    // Of a row that cannot be read, the step of its job is lost, and is tried again.
+    assert!(!met || FAILURES_LOGGED.get() > 0 || fault.name == "jobs: row", "{fault:?}: the log says so");
     // SAFETY: `registry` is never freed.
     assert_eq!(unsafe { aside_registry_say(registry, 5, aside_topic::ASIDE_TOPIC_EVENTS, 0) }, -1, "it is nobody's");
     // As its process does when it exits: a lease may still be open.
@@ -444,8 +433,9 @@ fn whichever_call_of_the_shim_fails_the_coordinator_goes_on_and_nothing_is_done_
     test(|| {
         let events =
             ["hear", "handlers", "started", "standing", "fetch", "record", "end_groups", "listen", "spill", "places", "rotate", "truncate"];
-        let schedules = ["load", "schedules: standing", "schedules: record", "command", "jobs: load"];
-        for name in events.into_iter().chain(schedules) {
+        let schedules = ["load", "schedules: standing", "schedules: record", "command"];
+        let jobs = ["jobs: load", "jobs: standing", "jobs: record", "jobs: measure", "jobs: row"];
+        for name in events.into_iter().chain(schedules).chain(jobs) {
             for after in [false, true] {
                 // A partition is changed once.
                 let most = if matches!(name, "rotate" | "truncate") { 1 } else { 2 };

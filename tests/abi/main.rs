@@ -4,6 +4,7 @@
 
 mod boundary;
 mod coordinator;
+mod jobs;
 mod parts;
 mod shim;
 mod worker;

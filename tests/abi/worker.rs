@@ -10,6 +10,7 @@ use pg_aside::exports::worker::*;
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::ptr::null_mut;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
 
 thread_local! {
@@ -221,8 +222,16 @@ unsafe extern "C" fn run_events(
     }
     aside_status::ASIDE_OK
 }
-unsafe extern "C" fn record_chunk(_: aside_bytes, _: u64) -> aside_status::Type {
-    aside_status::ASIDE_OK
+type ChunkRecorder = fn(aside_chunk_attempt) -> aside_status::Type;
+
+/// What records that a chunk is done, where there are jobs.
+pub static CHUNK_RECORDER: Mutex<Option<ChunkRecorder>> = Mutex::new(None);
+
+unsafe extern "C" fn record_chunk(attempt: aside_bytes, _: u64) -> aside_status::Type {
+    // SAFETY: the request names an attempt.
+    let attempt = unsafe { attempt.data.cast::<aside_chunk_attempt>().read_unaligned() };
+    let recorder = *CHUNK_RECORDER.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    recorder.map_or(aside_status::ASIDE_OK, |record| record(attempt))
 }
 unsafe extern "C" fn next_statement(_: bool) -> aside_status::Type {
     aside_status::ASIDE_OK
