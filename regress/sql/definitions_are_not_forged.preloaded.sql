@@ -10,7 +10,7 @@ SELECT async_event_pause('theirs');
 RESET ROLE;
 SELECT async_event_emit('regress_c') > 0;
 CREATE FUNCTION row_of(role text, text) RETURNS SETOF aside.event_handler LANGUAGE sql AS $$
-    SELECT (r).* FROM (SELECT jsonb_populate_record(NULL::aside.event_handler, jsonb_build_object('id', 1000, 'name', $2, 'channel', $2,
+    SELECT (r).* FROM (SELECT jsonb_populate_record((SELECT h FROM aside.event_handler h WHERE h.name = 'theirs'), jsonb_build_object('id', 1000, 'name', $2, 'channel', $2,
         'owner', $1, 'inert', false, 'command', 'ALTER ROLE regress_aside_writer SUPERUSER', 'form', 'c', 'concurrency', 1, 'batch_size', 1,
         'max_attempts', 1, 'backoff', '1 s', 'backoff_cap', '1 s', 'ordered', false, 'durable', false, 'paused', false, 'since', 0,
         'version', 1, 'created', now())) AS r) AS one $$;

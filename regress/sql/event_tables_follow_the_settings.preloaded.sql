@@ -20,7 +20,7 @@ SELECT pg_reload_conf();
 -- large after some pages
 SELECT async_event_emit('turn', '2') > 0;
 CALL until('(SELECT count(*) FROM told) = 2');
-SELECT pg_sleep(0.2);
+CALL events_pass();
 SELECT partition AS before FROM aside.event_control \gset
 SELECT count(async_event_emit('turn', '3')) FROM generate_series(1, 1000);
 CALL until('(SELECT count(*) FROM told) = 1002');

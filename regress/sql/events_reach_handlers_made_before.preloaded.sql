@@ -16,8 +16,8 @@ SELECT async_event_emit('shared', '"meanwhile"') > 0, async_event_emit('race', '
 SELECT async_event_emit('race', '"later"', delay => '2.5 s') > 0;
 CALL until('(SELECT count(*) = 2 FROM told)');
 SELECT async_event_emit('race', '"own"') > 0 FROM autonomous_session_exec('s', $$SELECT async_event_emit('race', '"of its own transaction"')$$);
--- what nobody handles yet has been gone by
-SELECT pg_sleep(1.2);
+-- the coordinator has passed what nobody handles yet
+CALL events_pass();
 SELECT autonomous_session_exec('s', 'COMMIT');
 SELECT async_event_emit('race', '"after"') > 0;
 CALL until('NOT EXISTS (SELECT FROM aside.events WHERE channel IN (''race'', ''shared'') AND state IN (''waiting'', ''running'', ''retrying'', ''delayed''))');

@@ -16,15 +16,25 @@ my $file = $node->basedir . '/dump';
 my $mon = session($node);
 my $handlers = q{SELECT string_agg(name || ' ' || owner || coalesce(' ' || left(reason, 16), ''), ', ' ORDER BY name) FROM aside.handlers};
 my $proxies = q{SELECT string_agg(typname || ' ' || typowner::regrole, ', ' ORDER BY typname) FROM pg_type
-	WHERE typnamespace = 'aside'::regnamespace AND NOT typisdefined};
+	WHERE typnamespace = 'aside'::regnamespace AND NOT typisdefined AND typname LIKE 'handler %'};
+my $others = q{SELECT string_agg(what, ', ' ORDER BY what) FROM (
+	SELECT 'schedule ' || name || ' ' || owner || coalesce(' ' || left(reason, 16), '') AS what FROM aside.schedules
+	UNION ALL SELECT 'job ' || name || ' ' || owner || coalesce(' ' || left(reason, 16), '') FROM aside.parallel_jobs) d};
 my $made = q{CREATE EXTENSION pg_aside; CREATE TABLE told (what text, who text DEFAULT current_user); GRANT INSERT ON told TO PUBLIC};
 sub on { return qq{SELECT async_event_on('$_[0]', command => 'INSERT INTO public.told VALUES (\$1 #>> ''{}'')')} }
 
 $mon->value(qq{CREATE ROLE $_ LOGIN IN ROLE aside_user}) for ('alice', 'bob', 'carol');
 $mon->value(q{CREATE DATABASE one});
 my $s = session($node, db => 'one');
-$s->value($_) for (split(/; /, $made), 'SET ROLE alice', on('a'), 'SET ROLE bob', on('b'), 'SET ROLE carol', on('c'), 'RESET ROLE');
+sub with_others
+{
+	return (on($_[0]), "SELECT schedule_set('$_[0]', '\@yearly', 'SELECT 1')",
+		"SELECT parallel_start('$_[0]', 'SELECT 1 WHERE \$1 <= \$2', chunk_by => 'query', chunk_query => 'SELECT 1, 1')");
+}
+$s->value($_) for (split(/; /, $made), 'SET ROLE alice', with_others('a'), 'SET ROLE bob', with_others('b'), 'SET ROLE carol', with_others('c'), 'RESET ROLE');
 is($s->value($handlers), 'a alice, b bob, c carol', 'handlers of three roles');
+is($s->value($others), 'job a alice, job b bob, job c carol, schedule a alice, schedule b bob, schedule c carol', 'and their schedules and jobs');
+ok($s->until(q{SELECT count(*) = 3 FROM aside.parallel_jobs WHERE state = 'done'}), 'the jobs are done');
 
 # From another database.
 my $r = $mon->run('DROP ROLE alice');
@@ -55,6 +65,8 @@ for my $how ('sql', 'no_owner.sql')
 	my $t = session($other, db => $db);
 	is($t->value($handlers), 'a alice, b bob its owner, role , c carol', "$db: each is its owner's, or nobody's");
 	is($t->value($proxies), 'handler a (1) alice, handler c (3) carol', "$db: so are the proxies");
+	is($t->value($others), 'job a alice, job b bob its owner, role , job c carol, schedule a alice, schedule b bob its owner, role , schedule c carol',
+		"$db: so are schedules and jobs");
 	ok($t->until(q{SELECT EXISTS (SELECT FROM aside.coordinators WHERE database = current_database() AND state = 'running')}, 20), "$db: a coordinator");
 	$t->value("SELECT async_event_emit('$_', to_jsonb('$_'::text))") for ('a', 'b', 'c');
 	ok($t->until('SELECT count(*) = 2 FROM told', 20), "$db: events are handled");
@@ -74,6 +86,8 @@ command_ok([ 'pg_dump', '--no-sync', '-a', '--disable-triggers', '-f', "$file.da
 command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', $other->connstr('past'), '-f', "$file.data" ], 'is restored past the triggers');
 $p->value(q{SELECT async_event_pause('kept')});
 ok($p->until(q{SELECT count(*) = 3 FROM aside.event_handler WHERE inert}, 20), 'its handlers are kept as nobody\'s');
+ok($p->until(q{SELECT count(*) = 6 FROM (SELECT FROM aside.schedule WHERE inert UNION ALL SELECT FROM aside.parallel_job WHERE inert) d}, 20),
+	'so are its schedules and jobs');
 is($p->value(q{SELECT string_agg(name, ', ') FROM aside.handlers WHERE reason IS NULL}), 'kept', 'the others are as they were');
 ok($p->until(q{SELECT count(*) = 0 FROM pg_trigger WHERE tgname = 'rights' AND tgenabled <> 'A'}, 20), 'and the triggers hold again')
   or diag($p->value(q{SELECT string_agg(DISTINCT tgrelid::regclass || ' ' || tgenabled::text, ', ') FROM pg_trigger WHERE tgname = 'rights' AND tgenabled <> 'A'}));
@@ -100,10 +114,12 @@ ok($s->until(q{SELECT EXISTS (SELECT FROM aside.coordinators WHERE database = cu
 $s->value('DROP OWNED BY alice');
 $s->value('REASSIGN OWNED BY bob TO carol');
 is($s->value($handlers), 'b carol, c carol', 'DROP OWNED ends, REASSIGN OWNED hands on');
+is($s->value($others), 'job b carol, job c carol, schedule b carol, schedule c carol', 'schedules and jobs, too');
 $s->value("SELECT async_event_emit('$_', to_jsonb('$_'::text))") for ('a', 'b', 'c');
 ok($s->until('SELECT count(*) = 2 FROM told', 20), 'events are handled');
 is($s->value(q{SELECT string_agg(what || ' ' || who, ', ' ORDER BY what) FROM told}), 'b carol, c carol', 'by whom they were handed on to');
 ok($s->until(q{SELECT count(*) = 2 FROM aside.event_handler}, 20), 'a row goes with its proxy');
+ok($s->until(q{SELECT (SELECT count(*) = 2 FROM aside.schedule) AND (SELECT count(*) = 2 FROM aside.parallel_job)}, 20), 'of schedules and jobs, too');
 $s->quit;
 
 # Tables that no superuser owns: nothing runs with more rights than their owner has, in a worker, a coordinator or a caller.

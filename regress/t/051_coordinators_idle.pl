@@ -72,6 +72,23 @@ all_idle($mon, 'until that is committed');
 $one->value(q{BEGIN; SELECT async_event_on('c', command => $$INSERT INTO public.effects VALUES ($1 #>> '{}')$$); PREPARE TRANSACTION 'on'});
 $one->value(q{COMMIT PREPARED 'on'});
 handles($one, 'prepared', 'one that was made by a prepared transaction works');
+$one->value(q{SELECT async_event_off('c')});
+all_idle($mon, 'without handlers there is none');
+# So do schedules and jobs.
+for (['a schedule', q{SELECT schedule_set('it', '@hourly', 'SELECT 1')}, q{SELECT schedule_drop('it')}],
+	['a job', q{SELECT parallel_start('it', 'SELECT pg_sleep(600) WHERE $1 <= $2', chunk_by => 'query', chunk_query => 'SELECT 1, 1')},
+		q{SELECT parallel_drop('it')}])
+{
+	my ($what, $begin, $end) = @$_;
+	$one->value("BEGIN; $begin; PREPARE TRANSACTION 'begin'");
+	is(coordinators($mon), '', "$what that is prepared brings nobody");
+	$one->value(q{COMMIT PREPARED 'begin'});
+	ok($mon->until(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'pg_aside coordinator' AND datname = 'd1'}), "$what brings a coordinator");
+	$one->value("BEGIN; $end; PREPARE TRANSACTION 'end'");
+	$one->value(q{COMMIT PREPARED 'end'});
+	all_idle($mon, "its end takes the coordinator of $what away");
+}
+$one->value(q{SELECT async_event_on('c', command => $$INSERT INTO public.effects VALUES ($1 #>> '{}')$$)});
 $one->value('DROP EXTENSION pg_aside CASCADE');
 ok($mon->until(q{SELECT state = 'no extension' FROM aside.coordinators WHERE database = 'd1'}), 'without the extension there is none');
 $one->value("CREATE EXTENSION pg_aside; DROP TABLE effects; $setup");

@@ -56,11 +56,13 @@ COMMENT ON FUNCTION aside.guard_table(regclass, text, text) IS
     'Creates the triggers of a table of pg_aside. A table of definitions gets more of them: the coordinator is told when one of these columns changes; NULL means any column.';
 
 -- The one list of the kinds of definitions. The table of a kind has the columns id, name, owner and inert.
+CREATE FUNCTION aside.definition_kinds() RETURNS TABLE (kind text, source regclass, noun text) LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    VALUES ('handler', 'aside.event_handler'::regclass, 'event handler'), ('schedule', 'aside.schedule', 'schedule'), ('job', 'aside.parallel_job', 'job') $$;
+COMMENT ON FUNCTION aside.definition_kinds() IS 'Returns the kinds of definitions: the table of each, and what messages call such a definition.';
 CREATE FUNCTION aside.definition_kind(kind text, OUT source regclass, OUT noun text, OUT a_noun text) LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp AS $$
-    SELECT k.source::regclass, k.noun, CASE WHEN k.noun ~ '^[aeiou]' THEN 'an ' ELSE 'a ' END || k.noun
-        FROM (VALUES ('handler', 'aside.event_handler', 'event handler'), ('schedule', 'aside.schedule', 'schedule'),
-            ('job', 'aside.parallel_job', 'job')) k (kind, source, noun) WHERE k.kind = definition_kind.kind $$;
+    SELECT k.source, k.noun, CASE WHEN k.noun ~ '^[aeiou]' THEN 'an ' ELSE 'a ' END || k.noun
+        FROM aside.definition_kinds() k WHERE k.kind = definition_kind.kind $$;
 COMMENT ON FUNCTION aside.definition_kind(text) IS 'Returns the table of a kind of definitions, and what messages call such a definition.';
 
 -- A definition of the caller goes before definitions of other roles that the caller may act for.
@@ -172,27 +174,43 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION aside.definition_check_owner(text, oid) IS 'Raises an error if no definition of this kind could run as this role.';
 
--- The coordinator calls this whenever it reads the definitions. This function waits for nobody: what is locked stays until the next call.
-CREATE FUNCTION aside.definitions_settle(kind text, VARIADIC beside regclass[]) RETURNS SETOF bigint LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp AS $$
+-- pg_restore --disable-triggers writes rows while the triggers are off. When it turns the triggers on again, it loses ALWAYS and REPLICA. A
+-- row that was written meanwhile, and has no proxy, belongs to nobody.
+CREATE FUNCTION aside.definitions_mend() RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    its record := aside.definition_kind(kind);
-    tables regclass[] := its.source || beside;
-    owner text := format('aside.definition_owner(%L, d.id, d.name)', kind);
-    found record;
+    its record;
     mends text;
 BEGIN
-    -- pg_restore --disable-triggers writes rows while the triggers are off. When it turns the triggers on again, it loses ALWAYS and REPLICA.
-    IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = ANY (tables) AND t.tgname = 'rights' AND t.tgenabled = 'D') THEN
-        RETURN;
+    IF EXISTS (SELECT FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+            WHERE c.relnamespace = 'aside'::regnamespace AND t.tgname = 'rights' AND t.tgenabled = 'D') THEN
+        RETURN false;
     END IF;
     FOR mends IN SELECT format('ALTER TABLE %s ENABLE %s TRIGGER %I', t.tgrelid::regclass,
-            CASE t.tgname WHEN 'replicated' THEN 'REPLICA' ELSE 'ALWAYS' END, t.tgname) FROM pg_trigger t
-        WHERE t.tgrelid = ANY (tables) AND NOT t.tgisinternal AND t.tgenabled = 'O' LOOP
+            CASE t.tgname WHEN 'replicated' THEN 'REPLICA' ELSE 'ALWAYS' END, t.tgname) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+        WHERE c.relnamespace = 'aside'::regnamespace AND t.tgname IN ('rights', 'rights_function', 'follow', 'tell', 'replicated')
+            AND t.tgenabled = 'O' LOOP
         EXECUTE mends;
     END LOOP;
     IF mends IS NOT NULL THEN
-        EXECUTE format('UPDATE %s d SET inert = true WHERE NOT d.inert AND %s IS NULL', its.source, owner);
+        FOR its IN SELECT * FROM aside.definition_kinds() LOOP
+            EXECUTE format('UPDATE %s d SET inert = true WHERE NOT d.inert AND aside.definition_owner($1, d.id, d.name) IS NULL', its.source)
+                USING its.kind;
+        END LOOP;
+    END IF;
+    RETURN true;
+END $$;
+COMMENT ON FUNCTION aside.definitions_mend() IS
+    'Restores the triggers of the tables of pg_aside after a restore that went past them. Returns false while such a restore goes on.';
+
+-- The coordinator calls this whenever it reads the definitions. This function waits for nobody: what is locked stays until the next call.
+CREATE FUNCTION aside.definitions_settle(kind text) RETURNS SETOF bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    its record := aside.definition_kind(kind);
+    owner text := format('aside.definition_owner(%L, d.id, d.name)', kind);
+    found record;
+BEGIN
+    IF NOT aside.definitions_mend() THEN
+        RETURN;
     END IF;
     FOR found IN EXECUTE format('SELECT d.id, d.name, d.owner FROM %s d WHERE NOT d.inert AND %s IS NULL FOR UPDATE SKIP LOCKED', its.source, owner) LOOP
         RAISE LOG '% "%" has ended: its owner, role "%", has given up what it owned', its.noun, found.name, found.owner;
@@ -208,8 +226,8 @@ BEGIN
             WHERE x.refclassid = ''pg_extension''::regclass AND x.refobjid = e.oid AND e.extname = ''pg_aside'' AND x.classid = ''pg_type''::regclass
                 AND x.deptype = ''x'')', kind, its.source);
 END $$;
-COMMENT ON FUNCTION aside.definitions_settle(text, regclass[]) IS
-    'Makes a table of definitions follow the proxies, and restores the triggers of the table and of those beside it. Returns the definitions that have ended; the caller must delete these.';
+COMMENT ON FUNCTION aside.definitions_settle(text) IS
+    'Makes a table of definitions follow the proxies. Returns the definitions that have ended; the caller must delete these.';
 
 CREATE FUNCTION aside.changed_here(writer xid) RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce(writer::text = (pg_current_xact_id_if_assigned()::text::numeric % 4294967296)::text, false) $$;

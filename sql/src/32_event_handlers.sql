@@ -31,7 +31,7 @@ CREATE FUNCTION aside.event_handlers_settle() RETURNS void LANGUAGE plpgsql SET 
 DECLARE
     found aside.event_handler;
 BEGIN
-    PERFORM aside.event_handler_end(e.id) FROM aside.definitions_settle('handler', 'aside.event_dead', 'aside.event_past') e (id);
+    PERFORM aside.event_handler_end(e.id) FROM aside.definitions_settle('handler') e (id);
     FOR found IN SELECT * FROM aside.event_handler h WHERE h.former IS NOT NULL FOR UPDATE SKIP LOCKED LOOP
         PERFORM aside.event_close_former(found);
     END LOOP;

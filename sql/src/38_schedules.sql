@@ -48,7 +48,7 @@ COMMENT ON FUNCTION aside.schedule_runs_prune() IS 'deletes runs that are older 
 -- The coordinator calls this function whenever the coordinator reads the schedules. The function waits for nobody.
 CREATE FUNCTION aside.schedules_settle() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    PERFORM aside.schedule_end(e.id) FROM aside.definitions_settle('schedule', 'aside.schedule_run') e (id);
+    PERFORM aside.schedule_end(e.id) FROM aside.definitions_settle('schedule') e (id);
     PERFORM aside.schedule_runs_prune();
 END $$;
 COMMENT ON FUNCTION aside.schedules_settle() IS 'makes the table of schedules follow the proxies, and deletes runs that are older than aside.history_retention';

@@ -16,7 +16,7 @@ COMMENT ON FUNCTION aside.parallel_end(bigint) IS 'deletes a job';
 -- The coordinator calls this function whenever the coordinator reads the jobs. The function waits for nobody.
 CREATE FUNCTION aside.parallel_settle() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    PERFORM aside.parallel_end(e.id) FROM aside.definitions_settle('job', 'aside.parallel_chunk') e (id);
+    PERFORM aside.parallel_end(e.id) FROM aside.definitions_settle('job') e (id);
     -- Chunks whose job was dropped. Those that somebody has locked stay until the next call.
     WITH RECURSIVE known (job) AS (
         SELECT min(c.job) FROM aside.parallel_chunk c
