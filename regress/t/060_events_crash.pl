@@ -172,11 +172,10 @@ sub mute
 }
 
 # Processes of this cluster, whoever their parent is, but the postmaster.
-sub processes
+sub children
 {
-	my $dir = $node->data_dir;
 	my $postmaster = $node->{_pid} // 0;
-	return grep { $_ != $postmaster && (readlink("/proc/$_/cwd") // '') eq $dir } map { /(\d+)$/ } glob('/proc/[0-9]*');
+	return grep { $_ != $postmaster } processes($node);
 }
 
 sub pid_of
@@ -196,8 +195,8 @@ my %end = (
 		my $postmaster = $node->{_pid};
 		$node->kill9;
 		my $deadline = time + 20;
-		usleep(10_000) while (kill(0, $postmaster) || processes()) && time < $deadline;
-		is(scalar(processes()), 0, 'all leave when the postmaster dies');
+		usleep(10_000) while (kill(0, $postmaster) || children()) && time < $deadline;
+		is(scalar(children()), 0, 'all leave when the postmaster dies');
 		return 1;
 	},
 	'immediate stop' => sub { $node->stop('immediate'); return 1; },
@@ -276,7 +275,7 @@ is($mon->value('SELECT count(*) FROM aside.event_unique'), 0, 'no unique key is 
 SKIP:
 {
 	skip 'no /proc', 2 unless -d "/proc/$$/cwd";
-	my @strays = grep { my $stat = -r "/proc/$_/stat" ? slurp_file("/proc/$_/stat") : ''; $stat =~ /.*\) (\w) (\d+)/ && $2 != $node->{_pid} } processes();
+	my @strays = grep { my $stat = -r "/proc/$_/stat" ? slurp_file("/proc/$_/stat") : ''; $stat =~ /.*\) (\w) (\d+)/ && $2 != $node->{_pid} } children();
 	is("@strays", '', 'no process is left of those who died');
 	# One that leaves is one for a moment.
 	my ($zombies, $until) = (1, time + 10);

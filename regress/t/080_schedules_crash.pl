@@ -30,19 +30,13 @@ SELECT schedule_set(m, '* * * * * *', format('INSERT INTO told VALUES (%L)', m),
 SELECT schedule_set('at', 'at ' || clock_timestamp() + interval '3 seconds', $$INSERT INTO told VALUES ('at')$$);
 SQL
 
-sub until_true
-{
-	my ($sql, $what) = @_;
-	ok($node->poll_query_until('postgres', $sql), $what);
-}
-
 # The server is down over due times.
-until_true(q{SELECT count(*) > 3 FROM told}, 'schedules by the second run');
+until_true($node, q{SELECT count(*) > 3 FROM told}, 'schedules by the second run');
 $node->stop('fast');
 usleep(5_000_000);
 $node->start;
-until_true(q{SELECT count(*) = 1 FROM told WHERE what = 'at'}, 'what was due once while the server was down runs when it is up');
-until_true(q{SELECT count(*) = 3 FROM aside.schedules WHERE spec = '* * * * * *' AND next_run_at > now() - interval '1 second'},
+until_true($node, q{SELECT count(*) = 1 FROM told WHERE what = 'at'}, 'what was due once while the server was down runs when it is up');
+until_true($node, q{SELECT count(*) = 3 FROM aside.schedules WHERE spec = '* * * * * *' AND next_run_at > now() - interval '1 second'},
 	'every schedule has caught up');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM aside.schedule_runs WHERE schedule = 'once' AND missed >= 3 AND state = 'done'}),
 	'1', 'once: one run for all that was missed');
@@ -66,10 +60,10 @@ while (time < $until)
 	$node->poll_query_until('postgres', 'SELECT true');
 }
 cmp_ok($deaths, '>', 3, 'processes died');
-until_true(q{SELECT count(*) = 3 FROM aside.schedules WHERE spec = '* * * * * *' AND next_run_at > now() - interval '1 second'},
+until_true($node, q{SELECT count(*) = 3 FROM aside.schedules WHERE spec = '* * * * * *' AND next_run_at > now() - interval '1 second'},
 	'every schedule has caught up again');
 $node->safe_psql('postgres', q{SELECT schedule_pause(name) FROM aside.schedules});
-until_true(q{SELECT NOT EXISTS (SELECT FROM aside.schedule_runs WHERE state IN ('waiting', 'running'))}, 'nothing is left over');
+until_true($node, q{SELECT NOT EXISTS (SELECT FROM aside.schedule_runs WHERE state IN ('waiting', 'running'))}, 'nothing is left over');
 is($node->safe_psql('postgres', q{SELECT string_agg(concat_ws(' ', schedule, passed, spoken, twice), ', ') FROM dues WHERE schedule <> 'at' AND (passed <> spoken OR twice > 0)}),
 	'', 'each second is spoken of once, whatever died');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM aside.schedule_runs WHERE schedule = 'skip' AND attempt > 1}),
@@ -93,7 +87,7 @@ my $last = $standby->safe_psql('postgres', q{SELECT max(due) FROM aside.schedule
 ok($standby->poll_query_until('postgres', qq{SELECT max(due) > '$last' FROM aside.schedule_runs WHERE schedule = 'all' AND state = 'done'}),
 	'promoted, it runs schedules');
 $node = $standby;
-until_true(q{SELECT next_run_at > now() - interval '1 second' FROM aside.schedules WHERE name = 'all'}, 'it catches up');
+until_true($node, q{SELECT next_run_at > now() - interval '1 second' FROM aside.schedules WHERE name = 'all'}, 'it catches up');
 is($node->safe_psql('postgres', q{SELECT string_agg(concat_ws(' ', schedule, passed, spoken, twice), ', ') FROM dues WHERE schedule = 'all' AND (passed <> spoken OR twice > 0)}),
 	'', 'each second is spoken of once, across the promotion');
 

@@ -23,12 +23,6 @@ CONF
 
 sub sql { my ($sql, $db) = @_; return $node->safe_psql($db // 'postgres', $sql); }
 
-sub until_true
-{
-	my ($sql, $what, $db) = @_;
-	ok($node->poll_query_until($db // 'postgres', $sql), $what);
-}
-
 # How one run of a schedule ends.
 sub ran
 {
@@ -52,12 +46,12 @@ sql('ALTER DATABASE bare ALLOW_CONNECTIONS false');
 is(ran('bare'), 'failed 55000', 'the database is closed: no command runs there');
 sql('ALTER DATABASE bare ALLOW_CONNECTIONS true; ');
 sql(q{ALTER SYSTEM SET aside.allow_databases = 'postgres'; SELECT pg_reload_conf()});
-until_true(q{SELECT current_setting('aside.allow_databases') = 'postgres'}, 'databases are allowed by name');
+until_true($node, q{SELECT current_setting('aside.allow_databases') = 'postgres'}, 'databases are allowed by name');
 is(ran('bare'), 'failed 42501', 'nor where this one is not allowed');
 my ($code, $out, $err) = $node->psql('postgres', q{SELECT schedule_set('bare', '@daily', 'SELECT 1', database => 'bare')});
 like($err, qr/permission denied for database "bare"/, 'nor can it be set');
 sql(q{ALTER SYSTEM RESET aside.allow_databases; SELECT pg_reload_conf()});
-until_true(q{SELECT current_setting('aside.allow_databases') = '*'}, 'all are allowed again');
+until_true($node, q{SELECT current_setting('aside.allow_databases') = '*'}, 'all are allowed again');
 sql(q{CREATE ROLE guest LOGIN; GRANT aside_user TO guest});
 $node->safe_psql('postgres', q{SELECT schedule_set('guest', '@yearly', 'SELECT 1', database => 'bare')}, extra_params => ['-U', 'guest']);
 is(ran('guest'), 'done', 'who may connect may have commands run there');
@@ -73,14 +67,14 @@ my $ticks = q{SELECT count(*) > 0 FROM aside.schedule_runs WHERE schedule = 'tic
 my $goes_on = sub {
 	my ($db, $what) = @_;
 	my $now = sql('SELECT clock_timestamp()', $db);
-	until_true(sprintf($ticks, $now), $what, $db);
+	until_true($node, sprintf($ticks, $now), $what, $db);
 };
 sql('CREATE DATABASE own');
 sql(q{CREATE EXTENSION pg_aside; SELECT schedule_set('tick', '* * * * * *', 'SELECT 1')}, 'own');
 $goes_on->('own', 'it ticks');
 sql(q{ALTER SYSTEM SET aside.databases = 'postgres'});
 sql('SELECT pg_reload_conf()');
-until_true(q{SELECT EXISTS (SELECT FROM aside.settings_check() WHERE setting = 'aside.databases' AND problem ~ 'schedules')},
+until_true($node, q{SELECT EXISTS (SELECT FROM aside.settings_check() WHERE setting = 'aside.databases' AND problem ~ 'schedules')},
 	'aside.settings_check() says that schedules have no coordinator', 'own');
 sql('ALTER SYSTEM RESET aside.databases');
 sql('SELECT pg_reload_conf()');
@@ -97,23 +91,23 @@ sql(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 're
 $goes_on->('renamed', 'where transactions are read-only unless told, schedules are written down');
 sql(q{SET default_transaction_read_only = off; CREATE TABLE made (); SELECT schedule_set('writes', '@yearly', 'DROP TABLE made')}, 'renamed');
 $node->safe_psql('renamed', q{SET default_transaction_read_only = off; SELECT schedule_run_now('writes')});
-until_true(q{SELECT count(*) = 1 FROM aside.schedule_runs WHERE schedule = 'writes' AND state = 'failed' AND sqlstate = '25006'},
+until_true($node, q{SELECT count(*) = 1 FROM aside.schedule_runs WHERE schedule = 'writes' AND state = 'failed' AND sqlstate = '25006'},
 	'and a command is what a login of its owner there is', 'renamed');
 sql('ALTER DATABASE renamed RESET default_transaction_read_only; ');
 sql('ALTER DATABASE renamed ALLOW_CONNECTIONS false');
 sql(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'renamed'});
-until_true(q{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = 'renamed')}, 'without connections, nothing is there');
+until_true($node, q{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = 'renamed')}, 'without connections, nothing is there');
 sql('ALTER DATABASE renamed ALLOW_CONNECTIONS true');
 $goes_on->('renamed', 'without connections for a while, it goes on');
 sql('DROP DATABASE renamed');
-until_true(q{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'pg_aside coordinator' AND datname = 'renamed')}, 'dropped, it is gone');
+until_true($node, q{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'pg_aside coordinator' AND datname = 'renamed')}, 'dropped, it is gone');
 
 # What is kept.
 sql(q{SELECT schedule_set('kept ' || h, 'every 1 second', 'SELECT 1', history => h, max_runs => 2) FROM unnest('{all,failures,none}'::text[]) h;
 	SELECT schedule_set('failed ' || h, 'every 1 second', 'SELECT 1/0', history => h, max_runs => 2) FROM unnest('{all,failures,none}'::text[]) h;
 	SELECT schedule_set('skipped ' || h, 'every 1 second', 'SELECT pg_sleep(3.5)', history => h, max_runs => 1) FROM unnest('{all,failures,none}'::text[]) h});
-until_true(q{SELECT count(*) = 9 FROM aside.schedules WHERE state = 'ended'}, 'they have run as often as they may');
-until_true(q{SELECT NOT EXISTS (SELECT FROM aside.schedule_runs WHERE state IN ('waiting', 'running'))}, 'and have ended');
+until_true($node, q{SELECT count(*) = 9 FROM aside.schedules WHERE state = 'ended'}, 'they have run as often as they may');
+until_true($node, q{SELECT NOT EXISTS (SELECT FROM aside.schedule_runs WHERE state IN ('waiting', 'running'))}, 'and have ended');
 is(sql(q{SELECT string_agg(schedule || ': ' || n, ', ' ORDER BY schedule) FROM (SELECT schedule, count(*) AS n FROM aside.schedule_runs
 	WHERE schedule !~ 'skipped' GROUP BY schedule) r}),
 	'failed all: 2, failed failures: 2, kept all: 2', 'history: all, failures, none');
@@ -122,36 +116,36 @@ is(ran('kept none'), 'done', 'what somebody asked for can be waited for whatever
 sql(q{ALTER SYSTEM SET aside.history_retention = '1s'; SELECT pg_reload_conf()});
 usleep(1_100_000);
 sql(q{SELECT schedule_set('other', '@yearly', 'SELECT 1')});
-until_true(q{SELECT count(*) = 0 FROM aside.schedule_runs}, 'aside.history_retention: what is older goes');
+until_true($node, q{SELECT count(*) = 0 FROM aside.schedule_runs}, 'aside.history_retention: what is older goes');
 sql(q{ALTER SYSTEM RESET aside.history_retention; SELECT pg_reload_conf(); SELECT schedule_drop(name) FROM aside.schedules});
 
 # Who may not act holds up nobody else.
 sql(q{CREATE ROLE held_up LOGIN; GRANT aside_user TO held_up});
 $node->safe_psql('postgres', q{SELECT schedule_set('held up', '* * * * * *', 'SELECT 1', priority => 9)}, extra_params => ['-U', 'held_up']);
 sql(q{SELECT schedule_set('free', '@yearly', 'SELECT 1')});
-until_true(q{SELECT count(*) > 0 FROM aside.schedule_runs WHERE schedule = 'held up' AND state = 'done'}, 'it may');
+until_true($node, q{SELECT count(*) > 0 FROM aside.schedule_runs WHERE schedule = 'held up' AND state = 'done'}, 'it may');
 sql(q{ALTER ROLE held_up NOLOGIN; SELECT schedule_run_now('held up')});
 is(ran('free'), 'done', 'a run that waits for its owner to be able to log in holds up no other');
 is(sql(q{SELECT count(*) FROM aside.schedule_runs WHERE schedule = 'held up' AND manual AND state = 'done'}), '0', 'it waits');
 sql(q{ALTER ROLE held_up LOGIN});
-until_true(q{SELECT NOT EXISTS (SELECT FROM aside.schedule_runs WHERE schedule = 'held up' AND manual AND state <> 'done')}, 'and goes on when it is');
+until_true($node, q{SELECT NOT EXISTS (SELECT FROM aside.schedule_runs WHERE schedule = 'held up' AND manual AND state <> 'done')}, 'and goes on when it is');
 sql(q{DROP OWNED BY held_up; DROP ROLE held_up; SELECT schedule_drop('free')});
 
 # Nor does a transaction that stays open.
 sql(q{SELECT schedule_set('locked', '* * * * * *', 'SELECT 1'), schedule_set('long', '@yearly', 'SELECT pg_sleep(1)', priority => 1), schedule_set('other', '* * * * * *', 'SELECT 1')});
-until_true(q{SELECT count(DISTINCT schedule) = 2 FROM aside.schedule_runs WHERE schedule IN ('locked', 'other') AND state = 'done'}, 'two by the second');
+until_true($node, q{SELECT count(DISTINCT schedule) = 2 FROM aside.schedule_runs WHERE schedule IN ('locked', 'other') AND state = 'done'}, 'two by the second');
 sql(q{SELECT schedule_run_now('long')});
-until_true(q{SELECT count(*) = 1 FROM aside.schedule_runs WHERE schedule = 'long' AND state = 'running'}, 'and one that goes on');
+until_true($node, q{SELECT count(*) = 1 FROM aside.schedule_runs WHERE schedule = 'long' AND state = 'running'}, 'and one that goes on');
 my $open = AsideTest::session($node);
 $open->value(q{BEGIN; SELECT schedule_pause('locked'), schedule_pause('long'), schedule_cancel_run(max(run)) FROM aside.schedule_runs WHERE schedule = 'long'});
 my $since = sql('SELECT clock_timestamp()');
-until_true(qq{SELECT count(*) >= 4 FROM aside.schedule_runs WHERE schedule = 'other' AND state = 'done' AND started > '$since'}, 'others go on by the second');
+until_true($node, qq{SELECT count(*) >= 4 FROM aside.schedule_runs WHERE schedule = 'other' AND state = 'done' AND started > '$since'}, 'others go on by the second');
 is(sql(qq{SELECT count(*) FROM aside.schedule_runs WHERE schedule = 'other' AND started > due + interval '900 ms' AND started > '$since'}), '0', 'and at once');
 is(sql(q{SELECT state FROM aside.schedule_runs WHERE schedule = 'long'}), 'running', 'the end of a run that is locked is not yet written down');
 $open->value('ROLLBACK');
 $open->quit;
-until_true(q{SELECT count(*) = 1 FROM aside.schedule_runs WHERE schedule = 'long' AND state = 'done'}, 'and is when it is free');
-until_true(qq{SELECT count(*) > 0 FROM aside.schedule_runs WHERE schedule = 'locked' AND state = 'done' AND started > '$since'::timestamptz + interval '3 s'}, 'so does the other one go on');
+until_true($node, q{SELECT count(*) = 1 FROM aside.schedule_runs WHERE schedule = 'long' AND state = 'done'}, 'and is when it is free');
+until_true($node, qq{SELECT count(*) > 0 FROM aside.schedule_runs WHERE schedule = 'locked' AND state = 'done' AND started > '$since'::timestamptz + interval '3 s'}, 'so does the other one go on');
 sql(q{SELECT schedule_drop(name) FROM aside.schedules});
 
 # Commands that do not end as they should.
@@ -164,13 +158,13 @@ is(ran('sleeps'), 'timed_out 57014', 'beyond its timeout it is cancelled');
 is(ran('ends'), 'lost 57P01', 'it ends its process: that is lost, and not made again');
 # The server may be down before it has answered.
 $node->psql('postgres', q{SELECT schedule_run_now('kills')});
-until_true(q{SELECT count(*) = 1 FROM aside.schedule_runs WHERE schedule = 'kills' AND state = 'lost'}, 'it kills the server: it is lost, and the server is back');
+until_true($node, q{SELECT count(*) = 1 FROM aside.schedule_runs WHERE schedule = 'kills' AND state = 'lost'}, 'it kills the server: it is lost, and the server is back');
 is(sql('SELECT count(*) FROM began'), '1', 'it ran once, for its rule is to skip');
 sql(q{SELECT schedule_drop(name) FROM aside.schedules});
 
 # run_now while one runs; pauses.
 sql(q{SELECT schedule_set('long', '@yearly', 'SELECT pg_sleep(1)'), schedule_run_now('long'), schedule_run_now('long')});
-until_true(q{SELECT count(*) = 2 FROM aside.schedule_runs WHERE schedule = 'long' AND state = 'done'}, 'asked for twice, it runs twice');
+until_true($node, q{SELECT count(*) = 2 FROM aside.schedule_runs WHERE schedule = 'long' AND state = 'done'}, 'asked for twice, it runs twice');
 is(sql(q{SELECT count(*) FROM aside.schedule_runs a, aside.schedule_runs b WHERE a.run < b.run AND b.started < a.finished}), '0', 'one after the other');
 sql(q{SELECT schedule_set('paused ' || m, '* * * * * *', 'SELECT 1', misfire => m, enabled => false) FROM unnest('{once,skip,all}'::text[]) m;
 	SELECT schedule_set('too late', '* * * * * *', 'SELECT 1', misfire => 'all', misfire_deadline => '2 s', enabled => false)});
@@ -178,7 +172,7 @@ usleep(5_000_000);
 is(sql(q{SELECT count(*) FROM aside.schedule_runs WHERE schedule <> 'long'}), '0', 'paused, nothing runs');
 is(ran('paused once'), 'done', 'but what is asked for does');
 sql(q{SELECT schedule_resume(name) FROM aside.schedules WHERE name <> 'long'});
-until_true(q{SELECT count(*) = 4 FROM aside.schedules WHERE name <> 'long' AND next_run_at > now() - interval '1 second'}, 'resumed, they catch up');
+until_true($node, q{SELECT count(*) = 4 FROM aside.schedules WHERE name <> 'long' AND next_run_at > now() - interval '1 second'}, 'resumed, they catch up');
 sql(q{SELECT schedule_pause(name) FROM aside.schedules WHERE name <> 'long'});
 is(sql(q{SELECT count(*) FROM aside.schedule_runs WHERE schedule = 'paused once' AND missed >= 3}), '1', 'once: one for all that was missed');
 is(sql(q{SELECT count(*) FILTER (WHERE missed >= 2) || ' ' || count(*) FILTER (WHERE started - due > '4 s') FROM aside.schedule_runs WHERE schedule = 'paused skip'}),
@@ -191,16 +185,16 @@ sql(q{SELECT schedule_drop(name) FROM aside.schedules});
 # Jitter is kept within, and differs; @reboot.
 sql(q{SELECT schedule_set('jitter ' || n, '* * * * * *', 'SELECT 1', jitter => '600 ms', max_runs => 2) FROM generate_series(1, 5) n;
 	SELECT schedule_set('reboot', '@reboot', 'SELECT 1')});
-until_true(q{SELECT count(*) = 5 FROM aside.schedules WHERE state = 'ended'}, 'they have run');
-until_true(q{SELECT NOT EXISTS (SELECT FROM aside.schedule_runs WHERE state IN ('waiting', 'running'))}, 'and have ended');
+until_true($node, q{SELECT count(*) = 5 FROM aside.schedules WHERE state = 'ended'}, 'they have run');
+until_true($node, q{SELECT NOT EXISTS (SELECT FROM aside.schedule_runs WHERE state IN ('waiting', 'running'))}, 'and have ended');
 is(sql(q{SELECT bool_and(started >= due AND started < due + interval '2 s') AND max(started - due) - min(started - due) > '50 ms'
 	FROM aside.schedule_runs WHERE schedule ~ 'jitter'}), 't', 'jitter: later by chance, and not by more');
 is(sql(q{SELECT count(*) FROM aside.schedule_runs WHERE schedule = 'reboot'}), '0', '@reboot: not before the server is started');
 $node->restart;
-until_true(q{SELECT count(*) = 1 FROM aside.schedule_runs WHERE schedule = 'reboot' AND state = 'done'}, '@reboot: once after it is');
+until_true($node, q{SELECT count(*) = 1 FROM aside.schedule_runs WHERE schedule = 'reboot' AND state = 'done'}, '@reboot: once after it is');
 sql(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'pg_aside coordinator'});
 sql(q{SELECT schedule_set('again', '* * * * * *', 'SELECT 1', max_runs => 2)});
-until_true(q{SELECT count(*) = 2 FROM aside.schedule_runs WHERE schedule = 'again' AND state = 'done'}, 'a coordinator has come again');
+until_true($node, q{SELECT count(*) = 2 FROM aside.schedule_runs WHERE schedule = 'again' AND state = 'done'}, 'a coordinator has come again');
 is(sql(q{SELECT count(*) FROM aside.schedule_runs WHERE schedule = 'reboot'}), '1', '@reboot: and not once for each coordinator');
 sql(q{SELECT schedule_drop(name) FROM aside.schedules});
 
@@ -209,12 +203,12 @@ sql('ALTER SYSTEM SET aside.max_workers = 1');
 $node->restart;
 my $busy = session($node);
 $busy->send(q{SELECT autonomous_exec('SELECT pg_sleep(4)')});
-until_true(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'pg_aside worker' AND wait_event = 'PgSleep'}, 'the one worker is busy');
+until_true($node, q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'pg_aside worker' AND wait_event = 'PgSleep'}, 'the one worker is busy');
 sql(q{SELECT schedule_set('waits ' || m, '* * * * * *', 'SELECT 1', misfire => m, until => clock_timestamp() + interval '2.5 s') FROM unnest('{once,all}'::text[]) m});
 $busy->wait;
-until_true(q{SELECT count(*) > 1 FROM aside.schedule_runs WHERE state = 'done'}, 'when there is one, what was due runs');
-until_true(q{SELECT count(*) = 2 FROM aside.schedules WHERE state = 'ended'}, 'and all of it has been ruled upon');
-until_true(q{SELECT NOT EXISTS (SELECT FROM aside.schedule_runs WHERE state IN ('waiting', 'running'))}, 'and has ended');
+until_true($node, q{SELECT count(*) > 1 FROM aside.schedule_runs WHERE state = 'done'}, 'when there is one, what was due runs');
+until_true($node, q{SELECT count(*) = 2 FROM aside.schedules WHERE state = 'ended'}, 'and all of it has been ruled upon');
+until_true($node, q{SELECT NOT EXISTS (SELECT FROM aside.schedule_runs WHERE state IN ('waiting', 'running'))}, 'and has ended');
 is(sql(q{SELECT count(*) FROM (SELECT schedule, sum(missed + 1) AS spoken, extract(epoch FROM max(due) - min(due))::int + 1 + (array_agg(missed ORDER BY due))[1] AS passed
 	FROM aside.schedule_runs GROUP BY schedule) r WHERE spoken <> passed}), '0', 'each time is spoken of once');
 $busy->quit;
@@ -233,10 +227,10 @@ my $anon = sub {
 };
 sql(qq{SELECT count(schedule_set('due ' || n, 'at ' || to_char(now() + interval '1 hour', 'YYYY-MM-DD HH24:MI:SSOF'), 'SELECT 1', priority => n % 10, timezone => 'GMT'))
 	FROM generate_series(1, $many) n});
-until_true("SELECT EXISTS ($coordinator)", 'there is a coordinator');
+until_true($node, "SELECT EXISTS ($coordinator)", 'there is a coordinator');
 my $before = $anon->();
 sql(q{SELECT schedule_set('one', 'at ' || clock_timestamp() + interval '1 second', 'SELECT 1')});
-until_true(q{SELECT count(*) = 1 FROM aside.schedule_runs WHERE schedule = 'one' AND state = 'done'}, 'among many that are not due, one that is runs');
+until_true($node, q{SELECT count(*) = 1 FROM aside.schedule_runs WHERE schedule = 'one' AND state = 'done'}, 'among many that are not due, one that is runs');
 is(sql(q{SELECT started - due < '1 s' FROM aside.schedule_runs WHERE schedule = 'one'}), 't', 'in time');
 # All become due by one statement, as if an hour had passed.
 sql(q{UPDATE aside.schedule SET next_due = now(), next_run_at = now(), revision = revision + 1 WHERE name ~ '^due'});

@@ -23,20 +23,7 @@ SELECT schedule_set(m, '* * * * * *', format('INSERT INTO told VALUES (%L)', m),
 SELECT schedule_set('long', '* * * * * *', 'INSERT INTO told VALUES (''long''); SELECT pg_sleep(0.9)', misfire => 'skip', overlap => 'allow');
 SQL
 
-sub until_true
-{
-	my ($sql, $what) = @_;
-	ok($node->poll_query_until('postgres', $sql), $what);
-}
-
-# Every process of this cluster.
-sub processes
-{
-	my $dir = $node->data_dir;
-	return grep { (readlink("/proc/$_/cwd") // '') eq $dir } map { /(\d+)$/ } glob('/proc/[0-9]*');
-}
-
-until_true(q{SELECT count(DISTINCT what) = 4 FROM told}, 'schedules by the second run');
+until_true($node, q{SELECT count(DISTINCT what) = 4 FROM told}, 'schedules by the second run');
 my ($kills, $until) = (0, time + $seconds);
 while (time < $until || $kills < 3)
 {
@@ -45,18 +32,18 @@ while (time < $until || $kills < 3)
 	my $wait = rand() < 0.5 ? 1 - ($now - int $now) + rand(0.12) - 0.03 : rand(1.5);
 	usleep(int(1e6 * $wait)) if $wait > 0;
 	my $postmaster = $node->{_pid};
-	kill 'KILL', $postmaster, processes();
+	kill 'KILL', $postmaster, processes($node);
 	# As long as one of them is there, no other server starts.
 	my $deadline = time + 60;
-	usleep(10_000) while (kill(0, $postmaster) || processes()) && time < $deadline;
+	usleep(10_000) while (kill(0, $postmaster) || processes($node)) && time < $deadline;
 	$node->{_pid} = undef;
 	$node->start;
 	$kills++;
 }
 note("$kills kills");
-until_true(q{SELECT count(*) = 4 FROM aside.schedules WHERE next_run_at > now() - interval '1 second'}, 'every schedule has caught up');
+until_true($node, q{SELECT count(*) = 4 FROM aside.schedules WHERE next_run_at > now() - interval '1 second'}, 'every schedule has caught up');
 $node->safe_psql('postgres', q{SELECT schedule_pause(name) FROM aside.schedules});
-until_true(q{SELECT NOT EXISTS (SELECT FROM aside.schedule_runs WHERE state IN ('waiting', 'running'))}, 'nothing is left over');
+until_true($node, q{SELECT NOT EXISTS (SELECT FROM aside.schedule_runs WHERE state IN ('waiting', 'running'))}, 'nothing is left over');
 is($node->safe_psql('postgres', q{SELECT string_agg(concat_ws(' ', schedule, passed, spoken, twice), ', ') FROM (
 	-- of each schedule, the seconds from its first row to its last, how many of them its rows speak of, and due times with two runs
 	SELECT schedule, extract(epoch FROM max(due) - min(due))::int + 1 + (array_agg(missed ORDER BY due))[1] AS passed,

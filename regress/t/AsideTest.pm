@@ -22,7 +22,7 @@ use Test::More;
 use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(aside_node session worker_pid busy_worker quiet
-  ended_well within finish_all seed catalog);
+  ended_well within finish_all seed catalog until_true processes);
 
 # Our workers that are inside a transaction. xact_start is kept by the server
 # itself, so a worker cannot forget to report it.
@@ -48,6 +48,22 @@ sub aside_node
 }
 
 sub session { return AsideTest::Session->new(@_); }
+
+# Passes when the query says true. Each look is a connection of its own, so the server may go and come meanwhile.
+sub until_true
+{
+	my ($node, $sql, $what, $db) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return ok($node->poll_query_until($db // 'postgres', $sql), $what);
+}
+
+# Every process of this cluster, the postmaster among them.
+sub processes
+{
+	my ($node) = @_;
+	my $dir = $node->data_dir;
+	return grep { (readlink("/proc/$_/cwd") // '') eq $dir } map { /(\d+)$/ } glob('/proc/[0-9]*');
+}
 
 # All that belongs to an extension, in words, a line each; the order of columns apart.
 sub catalog

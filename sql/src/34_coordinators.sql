@@ -1,4 +1,4 @@
--- Role: what SQL knows of the coordinators of events. In C: c-shim/coordinator/registry.c.
+-- Role: what SQL knows of coordinators. In C: c-shim/coordinator/registry.c, c-shim/events/announce.c.
 
 CREATE FUNCTION aside.want_events() RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'aside_want_events';
 COMMENT ON FUNCTION aside.want_events() IS 'Asks for a coordinator in this database, when the transaction commits.';

@@ -1,5 +1,5 @@
 -- Role: what happens when an event has ended: a history is kept, and of what failed for good others are told. The coordinator calls
--- these (c-shim/events/record.c, c-shim/events/tables.c, c-shim/schedules/record.c).
+-- these (c-shim/events/record.c, c-shim/events/tables.c, c-shim/definitions/record.c).
 
 -- What is in a partition that is about to be emptied has ended.
 CREATE FUNCTION aside.event_keep_history(partition int) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -1,4 +1,4 @@
--- Role: what the settings leave undone.
+-- Role: settings that are too small for what is to run, and what to set instead.
 
 -- The user may not read the tables.
 CREATE FUNCTION aside.has_definitions() RETURNS boolean LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
