@@ -88,12 +88,12 @@ SELECT parallel_pause('theirs');
 COMMIT;
 RESET ROLE;
 CREATE FUNCTION row_of_schedule(role text, text) RETURNS SETOF aside.schedule LANGUAGE sql AS $$
-    SELECT (r).* FROM (SELECT jsonb_populate_record(NULL::aside.schedule, jsonb_build_object('id', 1000, 'name', $2, 'owner', $1, 'inert', false,
+    SELECT (r).* FROM (SELECT jsonb_populate_record((SELECT t FROM aside.schedule t WHERE t.name = 'theirs'), jsonb_build_object('id', 1000, 'maker', NULL, 'name', $2, 'owner', $1, 'inert', false,
         'spec', '@reboot', 'rule', 'reboot', 'timezone', 'UTC', 'command', 'ALTER ROLE regress_aside_writer SUPERUSER', 'overlap', 'skip',
         'misfire', 'once', 'max_attempts', 1, 'backoff', '1 s', 'priority', 0, 'history', 'all', 'paused', false, 'created', now(), 'revision', 1,
         'next_due', now(), 'next_run_at', now(), 'fired', 0, 'failures', 0)) AS r) AS one $$;
 CREATE FUNCTION row_of_job(role text, text) RETURNS SETOF aside.parallel_job LANGUAGE sql AS $$
-    SELECT (r).* FROM (SELECT jsonb_populate_record(NULL::aside.parallel_job, jsonb_build_object('id', 1000, 'name', $2, 'owner', $1, 'inert', false,
+    SELECT (r).* FROM (SELECT jsonb_populate_record((SELECT t FROM aside.parallel_job t WHERE t.name = 'theirs'), jsonb_build_object('id', 1000, 'maker', NULL, 'name', $2, 'owner', $1, 'inert', false,
         'command', 'ALTER ROLE regress_aside_writer SUPERUSER', 'chunk_by', 'query', 'split', ARRAY['query', 'SELECT 1, 1'], 'low_type', 'integer',
         'high_type', 'integer', 'workers', 1, 'max_attempts', 1, 'limits', '{}'::jsonb, 'follow', false, 'state', 'running', 'paused', false,
         'cut', false, 'created', now())) AS r) AS one $$;
