@@ -679,6 +679,8 @@ typedef struct aside_handler_spec
 	uint32_t	key_concurrency;	/* 0: no limit */
 	uint32_t	rate_limit;		/* the same */
 	uint32_t	pull;			/* consumers take its events */
+	uint32_t	guarded;		/* not everybody may notify its channel */
+	uint32_t	reserved;
 	int64_t		rate_period_us;
 	int64_t		backoff_us;
 	int64_t		cap_us;
@@ -961,6 +963,8 @@ typedef struct aside_event_host
 	/* Of these groups, or of all: how many have emitted their events, and is there one that somebody has? */
 	aside_status (*end_groups) (const int64_t *groups, size_t count, uint64_t *emitted, bool *busy);
 	aside_status (*listen) (const aside_bytes *channels, size_t count);
+	/* May this process notify a channel where not everybody may? */
+	bool		(*may_notify) (aside_bytes channel, uint32_t pid);
 	/* Some of those that have come, in their order: are there more? */
 	bool		(*notifications) (const aside_note **notes, size_t *count);
 	aside_status (*spill) (const aside_note *notes, size_t count);

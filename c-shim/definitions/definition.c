@@ -45,6 +45,8 @@ static const struct
 	{"handler", ASIDE_TOPIC_HANDLERS},
 	{"schedule", ASIDE_TOPIC_SCHEDULES},
 	{"job", ASIDE_TOPIC_JOBS},
+	{"channel", ASIDE_TOPIC_HANDLERS},
+	{"channel grant", ASIDE_TOPIC_HANDLERS},
 };
 
 uint32

@@ -53,6 +53,9 @@ extern aside_status aside_event_spill(const aside_note *notes, size_t count);
 extern aside_status aside_event_committed(uint32_t handler, uint32_t partition, const int64_t *events, size_t count, aside_committed *out);
 extern void aside_event_complain(aside_bytes handler, uint64_t times, uint32_t sqlstate, aside_bytes message);
 
+/* events/channel.c */
+extern Oid	aside_check_channel(Datum channel, Oid role);
+
 /* events/lease_news.c */
 #define ASIDE_LEASE_COMMAND "lease"
 extern aside_status aside_lease_generation(int64_t *generation);

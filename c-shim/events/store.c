@@ -9,9 +9,12 @@
 #include "events/events.h"
 #include "module/module.h"
 
+#include "catalog/pg_type.h"
 #include "commands/async.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
@@ -74,6 +77,7 @@ fill_handler(void *out, int row)
 	spec->key_concurrency = aside_number_at(row, 17);
 	spec->pull = aside_number_at(row, 18);
 	spec->buried = aside_number_at(row, 19);
+	spec->guarded = aside_number_at(row, 20);
 }
 
 static const AsideRead read_handlers = {
@@ -83,9 +87,10 @@ static const AsideRead read_handlers = {
 	"max_attempts::int8, coalesce(least(ceil(extract(epoch FROM timeout) * 1000), 2147483647), 0)::int8, "
 	"ordered::int::int8, (durable OR form = 'p')::int::int8, paused::int::int8, "
 	"least(extract(epoch FROM backoff) * 1000000, 1e18)::int8, "
-	"least(extract(epoch FROM backoff_cap) * 1000000, 1e18)::int8, since, name, channel, coalesce(rate_limit, 0)::int8, "
+	"least(extract(epoch FROM backoff_cap) * 1000000, 1e18)::int8, since, name, CASE WHEN closed THEN '' ELSE channel END, coalesce(rate_limit, 0)::int8, "
 	"least(ceil(extract(epoch FROM rate_period) * 1000000), 1e18)::int8, coalesce(key_concurrency, 0)::int8, (form = 'p')::int::int8, "
-	"(SELECT count(*) FROM aside.event_dead d WHERE d.handler = h.id) "
+	"(SELECT count(*) FROM aside.event_dead d WHERE d.handler = h.id), "
+	"((SELECT o.id FROM aside.channel_owner(h.channel) o) IS NOT NULL OR NOT aside.channel_allows(h.channel, 0, true))::int::int8 "
 	"FROM aside.event_handler h WHERE NOT inert ORDER BY h.id",
 };
 
@@ -184,6 +189,37 @@ host_listen(const aside_bytes *channels, size_t count)
 	return status;
 }
 
+/*
+ * A notification says which process sent it, and not as which role. So the
+ * sender is the role that this process has logged in as, if it is still there.
+ */
+static bool
+host_may_notify(aside_bytes channel, uint32_t pid)
+{
+	aside_status status = ASIDE_OK;
+	volatile bool may = false;
+
+	ASIDE_TRY(status);
+	{
+		PGPROC	   *sender = BackendPidGetProc(pid);
+		Oid			role = sender == NULL || sender->databaseId != MyDatabaseId ? InvalidOid : sender->roleId;
+
+		if (OidIsValid(role))
+		{
+			Oid			types[2] = {TEXTOID, OIDOID};
+			Datum		values[2] = {aside_bytes_datum(channel), ObjectIdGetDatum(role)};
+
+			aside_begin_work();
+			aside_run_query("SELECT aside.channel_allows($1, $2, true)::int::int8", 2, types, values, NULL, SPI_OK_SELECT);
+			may = aside_number_at(0, 1) != 0;
+			aside_end_work();
+		}
+	}
+	ASIDE_END_TRY();
+	aside_drop_work(status);
+	return may && status == ASIDE_OK;
+}
+
 const struct aside_event_host *
 aside_get_event_host(void)
 {
@@ -200,6 +236,7 @@ aside_get_event_host(void)
 		.lease_news = aside_lease_news_of,
 		.end_groups = aside_event_end_groups,
 		.listen = host_listen,
+		.may_notify = host_may_notify,
 		.notifications = aside_lend_notifications,
 		.spill = aside_event_spill,
 		.committed = aside_event_committed,

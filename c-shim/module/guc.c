@@ -40,6 +40,7 @@ char	   *aside_databases = NULL;
 char	   *aside_allow_databases = NULL;
 int			aside_reserved_coordinators = 1;
 int			aside_max_event_depth = 100;
+bool		aside_open_channels = true;
 int			aside_event_rotation_size = 64 * 1024;
 int			aside_event_rotation_time = 600 * 1000;
 int			aside_history_retention = 7 * 24 * 60;
@@ -260,6 +261,11 @@ aside_define_settings(void)
 							 "\"caller\" has the worker serve the next call meanwhile; others see the effects before.",
 							 &aside_commit_wait, ASIDE_WAIT_WORKER, commit_wait_options,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("aside.open_channels",
+							 "Allow events on channels that nobody has created.",
+							 "Without it only channels made by async_channel_create() can be used.",
+							 &aside_open_channels, true,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("aside.caller_stack",
 							 "Tell autonomous code where in its caller's code it was called.",
 							 "aside.caller() shows it.",

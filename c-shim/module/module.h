@@ -88,6 +88,7 @@ extern char *aside_allow_databases;
 extern char *aside_databases;
 extern int	aside_reserved_coordinators;
 extern int	aside_max_event_depth;
+extern bool aside_open_channels;
 extern int	aside_event_rotation_size;
 extern int	aside_event_rotation_time;
 extern int	aside_uncommitted_at_exit;

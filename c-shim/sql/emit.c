@@ -131,7 +131,7 @@ join_group(Datum group, int64 id, int partition, Oid user)
  * of read_partition() and claim_key().
  */
 static int64
-claim_as_owner(FunctionCallInfo fcinfo, int *partition, int64 id, const char *conflict)
+claim_as_owner(FunctionCallInfo fcinfo, int *partition, int64 id, const char *conflict, Oid keys_of)
 {
 	AsideUser	before;
 	int64		other = 0;
@@ -142,7 +142,7 @@ claim_as_owner(FunctionCallInfo fcinfo, int *partition, int64 id, const char *co
 	if (*partition < 0)
 		*partition = read_partition();
 	if (!PG_ARGISNULL(6))
-		other = claim_key(PG_GETARG_DATUM(0), PG_GETARG_DATUM(6), id, conflict, before.user);
+		other = claim_key(PG_GETARG_DATUM(0), PG_GETARG_DATUM(6), id, conflict, keys_of);
 	if (other == 0 && !PG_ARGISNULL(13))
 		join_group(PG_GETARG_DATUM(13), id, *partition, before.user);
 	SPI_finish();
@@ -212,6 +212,7 @@ aside_event_emit(PG_FUNCTION_ARGS)
 	TimestampTz due;
 	bool		at_once;
 	int			partition;
+	Oid			keys_of;
 	int64		id;
 
 	aside_check_ready("events");
@@ -238,13 +239,14 @@ aside_event_emit(PG_FUNCTION_ARGS)
 	check_limits(fcinfo);
 	tables = aside_event_tables();
 	aside_check_tables_owner(tables.owner);
+	keys_of = aside_check_channel(PG_GETARG_DATUM(0), GetUserId());
 	partition = aside_current_partition();
 	/* What has an id has a transaction: whoever knows of a later id, and that no such transaction runs, has seen all before it. */
 	(void) GetTopFullTransactionId();
 	id = aside_next_event_id();
 	if (partition < 0 || !PG_ARGISNULL(6) || !PG_ARGISNULL(13))
 	{
-		int64		other = claim_as_owner(fcinfo, &partition, id, conflict);
+		int64		other = claim_as_owner(fcinfo, &partition, id, conflict, keys_of);
 
 		if (other != 0)
 			PG_RETURN_INT64(other);

@@ -285,6 +285,7 @@ impl EventStore for Events<'_> {
                 rate_period_us: s.rate_period_us,
                 key_concurrency: s.key_concurrency,
                 pull: s.pull != 0,
+                guarded: s.guarded != 0,
                 since: s.since,
                 former: formers(s)?,
                 version: u64::from(s.version),
@@ -412,6 +413,9 @@ impl EventStore for Events<'_> {
     fn listen(&self, channels: &[Vec<u8>]) -> Result<(), Saved> {
         let channels = memory::collect(channels.iter().map(|c| lend(c)), WHAT).map_err(|no| self.no_memory(no))?;
         done(host_call!(self.t, listen(channels.as_ptr(), channels.len())))
+    }
+    fn may_notify(&self, channel: &[u8], pid: u32) -> bool {
+        host_call!(self.t, may_notify(lend(channel), pid))
     }
     /// Without room for as many as may be lent at a time they stay where they are.
     #[expect(clippy::disallowed_methods, reason = "there is room")]

@@ -13,7 +13,7 @@ CREATE FUNCTION row_of(role text, text) RETURNS SETOF aside.event_handler LANGUA
     SELECT (r).* FROM (SELECT jsonb_populate_record((SELECT h FROM aside.event_handler h WHERE h.name = 'theirs'), jsonb_build_object('id', 1000, 'name', $2, 'channel', $2,
         'owner', $1, 'inert', false, 'command', 'ALTER ROLE regress_aside_writer SUPERUSER', 'form', 'c', 'concurrency', 1, 'batch_size', 1,
         'max_attempts', 1, 'backoff', '1 s', 'backoff_cap', '1 s', 'ordered', false, 'durable', false, 'paused', false, 'since', 0,
-        'version', 1, 'created', now())) AS r) AS one $$;
+        'version', 1, 'created', now(), 'rate_period', '1 s', 'closed', false)) AS r) AS one $$;
 GRANT EXECUTE ON FUNCTION row_of TO PUBLIC;
 SET ROLE regress_aside_writer;
 -- a handler for a superuser, by all ways in
@@ -91,7 +91,7 @@ CREATE FUNCTION row_of_schedule(role text, text) RETURNS SETOF aside.schedule LA
     SELECT (r).* FROM (SELECT jsonb_populate_record((SELECT t FROM aside.schedule t WHERE t.name = 'theirs'), jsonb_build_object('id', 1000, 'maker', NULL, 'name', $2, 'owner', $1, 'inert', false,
         'spec', '@reboot', 'rule', 'reboot', 'timezone', 'UTC', 'command', 'ALTER ROLE regress_aside_writer SUPERUSER', 'overlap', 'skip',
         'misfire', 'once', 'max_attempts', 1, 'backoff', '1 s', 'priority', 0, 'history', 'all', 'paused', false, 'created', now(), 'revision', 1,
-        'next_due', now(), 'next_run_at', now(), 'fired', 0, 'failures', 0)) AS r) AS one $$;
+        'next_due', now(), 'next_run_at', now(), 'fired', 0, 'failures', 0, 'missed', 0, 'skipped', 0, 'failed', 0)) AS r) AS one $$;
 CREATE FUNCTION row_of_job(role text, text) RETURNS SETOF aside.parallel_job LANGUAGE sql AS $$
     SELECT (r).* FROM (SELECT jsonb_populate_record((SELECT t FROM aside.parallel_job t WHERE t.name = 'theirs'), jsonb_build_object('id', 1000, 'maker', NULL, 'name', $2, 'owner', $1, 'inert', false,
         'command', 'ALTER ROLE regress_aside_writer SUPERUSER', 'chunk_by', 'query', 'split', ARRAY['query', 'SELECT 1, 1'], 'low_type', 'integer',

@@ -140,6 +140,11 @@ SELECT async_event_alter('order', handler => 'ship_all(aside.event[])', batch_si
 SELECT async_event_on('order', 'ship_all(aside.event[])', batch_size => 50, replace => true);       -- concurrency is 1 again
 SELECT handler, concurrency, batch_size, timeout FROM aside.handlers WHERE name = 'order';
 
+-- Channels
+SELECT async_channel_create('invoice', emit => '{aside_user}');
+SELECT channel, emit, handle FROM aside.channels;
+SELECT async_channel_drop('invoice');
+
 SELECT async_event_off('order'), async_event_off('poison');
 DROP TABLE parcel;
 DROP FUNCTION ship, ship_all, poison, bill;

@@ -105,13 +105,17 @@ ok($s->until("SELECT count(*) = 1 FROM pg_stat_activity WHERE pid = $waiter->{pi
 $s->value("SELECT pg_cancel_backend($waiter->{pid})");
 is($waiter->wait(20)->{sqlstate}, '57014', 'who waits is cancelled');
 
-# A dump has the handler; its events stay where they are.
+# A dump has the handler, and channels with their roles; events stay where they are.
+$s->value($_) for ('CREATE ROLE ch_emit LOGIN IN ROLE aside_user', q{SELECT async_channel_create('mine', emit => '{ch_emit}', handle => '{ch_emit}')});
 command_ok([ 'pg_dump', '--no-sync', '-f', $node->basedir . '/dump.sql', '-d', $node->connstr('postgres') ], 'a dump');
 $node->safe_psql('postgres', 'CREATE DATABASE restored');
 command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('restored'), '-f', $node->basedir . '/dump.sql' ], 'restored');
 my $r = session($node, db => 'restored');
 $r->value(q{SELECT async_event_emit('work', '"there"')});
 is($r->value(q{SELECT payload FROM async_event_pull('work', wait => '30 s')}), '"there"', 'events are pulled there');
+is($r->value(q{SELECT channel || ' ' || emit::text || ' ' || handle::text FROM aside.channels}), 'mine {ch_emit} {ch_emit}', 'the channel is there');
+$r->value('SET ROLE ch_emit');
+ok($r->value(q{SELECT async_event_emit('mine') > 0}), 'and its roles have their rights');
 $r->quit;
 
 # A standby, and a server without coordinators.

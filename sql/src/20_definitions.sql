@@ -57,7 +57,8 @@ COMMENT ON FUNCTION aside.guard_table(regclass, text, text) IS
 
 -- The one list of the kinds of definitions. The table of a kind has the columns id, name, owner and inert.
 CREATE FUNCTION aside.definition_kinds() RETURNS TABLE (kind text, source regclass, noun text) LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    VALUES ('handler', 'aside.event_handler'::regclass, 'event handler'), ('schedule', 'aside.schedule', 'schedule'), ('job', 'aside.parallel_job', 'job') $$;
+    VALUES ('handler', 'aside.event_handler'::regclass, 'event handler'), ('schedule', 'aside.schedule', 'schedule'), ('job', 'aside.parallel_job', 'job'),
+        ('channel', 'aside.event_channel', 'channel'), ('channel grant', 'aside.event_channel_grant', 'right to use a channel') $$;
 COMMENT ON FUNCTION aside.definition_kinds() IS 'Returns the kinds of definitions: the table of each, and what messages call such a definition.';
 CREATE FUNCTION aside.definition_kind(kind text, OUT source regclass, OUT noun text, OUT a_noun text) LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp AS $$

@@ -44,6 +44,7 @@ CREATE TABLE aside.event_handler (
     rate_limit int CHECK (rate_limit > 0),
     rate_period interval NOT NULL DEFAULT '1 second' CHECK (rate_period > interval '0'),
     key_concurrency int CHECK (key_concurrency > 0),
+    closed boolean NOT NULL DEFAULT false,
     CHECK ((form = 'c') = (command IS NOT NULL) AND (form IN ('c', 'p')) = (handler IS NULL)),
     CHECK (channel <> '' AND concurrency > 0 AND batch_size > 0 AND max_attempts > 0),
     CHECK (backoff >= interval '0' AND backoff_cap >= interval '0' AND timeout > interval '0')
@@ -60,6 +61,7 @@ COMMENT ON COLUMN aside.event_handler.former IS
     'Channels that the handler had before: their events with ids above "since", up to "until", are for it too. NULL for "until": all, until the coordinator knows of the change. Column "seen" is the transaction before which the last of them was emitted.';
 COMMENT ON COLUMN aside.event_handler.rate_limit IS 'Number of events that the handler may begin in any "rate_period".';
 COMMENT ON COLUMN aside.event_handler.key_concurrency IS 'Number of events of one key that the handler may run at a time.';
+COMMENT ON COLUMN aside.event_handler.closed IS 'The channel belongs to a role that does not let the handler''s owner handle its events.';
 COMMENT ON COLUMN aside.event_handler.history IS 'How long events that have ended stay readable.';
 COMMENT ON TABLE aside.event_handler IS 'Handlers of events, made by async_event_on. The view aside.handlers shows them.';
 CREATE TABLE aside.event_control (partition int NOT NULL);
@@ -128,7 +130,7 @@ GRANT EXECUTE ON FUNCTION aside.event_by(text, bigint) TO aside_user;
 -- events is no loop over events and handlers.
 CREATE VIEW aside.event_addresses AS
     SELECT aside.event_by(h.channel, NULL) AS by, h.since, 9223372036854775807 AS until, h.id AS handler, h.channel, h.paused, h.ordered
-        FROM aside.event_handler h
+        FROM aside.event_handler h WHERE NOT h.closed
     UNION ALL SELECT aside.event_by(f.channel, NULL), f.since, coalesce(f.until, 9223372036854775807), h.id, f.channel, h.paused, h.ordered
         FROM aside.event_handler h, pg_catalog.jsonb_to_recordset(h.former) f (channel text, since bigint, until bigint) WHERE h.former IS NOT NULL
     UNION ALL SELECT aside.event_by(NULL, h.id), 0, 9223372036854775807, h.id, NULL, h.paused, h.ordered FROM aside.event_handler h;

@@ -153,6 +153,7 @@ DECLARE
 BEGIN
     IF wanted.channel <> was.channel THEN
         PERFORM aside.event_check_quotas(NULL, wanted.channel, was.id);
+        wanted.closed := false;
         wanted.since := aside.event_next_id();
         wanted.former := (SELECT jsonb_agg(CASE WHEN f ->> 'until' IS NULL AND f ->> 'channel' = wanted.channel
                     THEN f || jsonb_build_object('until', wanted.since, 'seen', pg_snapshot_xmax(pg_current_snapshot())) ELSE f END)
@@ -165,7 +166,7 @@ BEGIN
     IF other_function THEN
         UPDATE aside.event_handler h SET handler = wanted.handler, command = wanted.command, form = wanted.form WHERE h.id = was.id;
     END IF;
-    UPDATE aside.event_handler h SET name = wanted.name, channel = wanted.channel, since = wanted.since, former = wanted.former,
+    UPDATE aside.event_handler h SET name = wanted.name, channel = wanted.channel, closed = wanted.closed, since = wanted.since, former = wanted.former,
         concurrency = wanted.concurrency, batch_size = wanted.batch_size, max_attempts = wanted.max_attempts, backoff = wanted.backoff,
         backoff_cap = wanted.backoff_cap, timeout = wanted.timeout, ordered = wanted.ordered, durable = wanted.durable,
         history = wanted.history, rate_limit = wanted.rate_limit, rate_period = wanted.rate_period, key_concurrency = wanted.key_concurrency,

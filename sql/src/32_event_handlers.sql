@@ -32,6 +32,7 @@ DECLARE
     found aside.event_handler;
 BEGIN
     PERFORM aside.event_handler_end(e.id) FROM aside.definitions_settle('handler') e (id);
+    PERFORM aside.channels_settle();
     FOR found IN SELECT * FROM aside.event_handler h WHERE h.former IS NOT NULL FOR UPDATE SKIP LOCKED LOOP
         PERFORM aside.event_close_former(found);
     END LOOP;
@@ -74,6 +75,9 @@ BEGIN
         END IF;
         wanted.form := CASE WHEN pull THEN 'p' END;
         PERFORM aside.event_check_options(wanted, handler, command);
+        IF found.id IS NULL OR found.channel <> wanted.channel THEN
+            PERFORM aside.channel_check(wanted.channel, coalesce(aside.definition_owner('handler', found.id, found.name), caller), false);
+        END IF;
         IF found.id IS NOT NULL THEN
             PERFORM aside.event_handler_change(found, aside.event_with_function(wanted, handler, command,
                 aside.definition_owner('handler', found.id, found.name)), NULL);
@@ -140,6 +144,9 @@ BEGIN
                 HINT = 'Give it an owner with the argument "owner".';
         END IF;
         wanted := aside.event_with_function(wanted, handler, command, role);
+    END IF;
+    IF wanted.channel <> found.channel OR owner IS NOT NULL THEN
+        PERFORM aside.channel_check(wanted.channel, role, false);
     END IF;
     IF owner IS NOT NULL THEN
         IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = caller AND (r.rolsuper OR pg_has_role(caller, owner, 'USAGE'))) THEN

@@ -150,7 +150,8 @@ BEGIN
         new_id := aside.event_next_id();
         emitter := coalesce((SELECT r.oid FROM pg_roles r WHERE r.rolname = dead.emitted_by), 0);
         IF dead.unique_key IS NOT NULL THEN
-            other := aside.event_claim_key(dead.channel, dead.unique_key, new_id, 'keep', emitter);
+            other := aside.event_claim_key(dead.channel, dead.unique_key, new_id, 'keep',
+                CASE WHEN (SELECT o.id FROM aside.channel_owner(dead.channel) o) IS NULL THEN emitter ELSE 0 END);
             IF other <> 0 AND ids IS NOT NULL THEN
                 RAISE EXCEPTION 'cannot redrive event %: an event with unique key "%" has not ended yet', dead.id, dead.unique_key
                     USING ERRCODE = '23505', DETAIL = format('It is event %s of channel "%s".', other, dead.channel);

@@ -10,7 +10,8 @@ CREATE VIEW aside.handlers AS
                  WHERE p.prokind = 'f' AND p.pronargs = 1 AND p.proargtypes[0] OPERATOR(pg_catalog.=) CASE h.form WHEN 'e' THEN 'aside.event'::regtype
                      WHEN 'a' THEN 'aside.event[]'::regtype WHEN 'j' THEN 'jsonb'::regtype ELSE 'text'::regtype END
                  AND pg_catalog.strpos(h.handler, pg_catalog.format('%I.%I(', n.nspname, p.proname)) = 1) END AS exists,
-        coalesce(CASE WHEN h.inert OR h.form <> 'p' THEN aside.definition_reason(h.inert, h.owner, h.role) END, (SELECT aside.coordinator_reason())) AS reason,
+        coalesce(CASE WHEN h.closed THEN 'its owner may not handle the events of channel "' || h.channel || '"'
+             WHEN h.inert OR h.form <> 'p' THEN aside.definition_reason(h.inert, h.owner, h.role) END, (SELECT aside.coordinator_reason())) AS reason,
         h.rate_limit, CASE WHEN h.rate_limit IS NOT NULL THEN h.rate_period END AS rate_period, h.key_concurrency, h.form = 'p' AS pull
     FROM aside.event_handlers h;
 CREATE VIEW aside.events WITH (security_barrier) AS

@@ -61,6 +61,7 @@ BEGIN
             DETAIL = format('The limit is %s.', current_setting('aside.max_event_depth')),
             HINT = 'Consider increasing "aside.max_event_depth", after ensuring that this ends.';
     END IF;
+    PERFORM aside.channel_check(then_channel, caller, true);
     new_id := aside.event_next_id();
     INSERT INTO aside.event_group (id, channel, payload, owner, depth) VALUES (new_id, then_channel, payload, caller, aside.event_depth());
     RETURN new_id;

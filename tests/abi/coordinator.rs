@@ -176,6 +176,9 @@ unsafe extern "C" fn end_groups(_: *const i64, _: usize, emitted: *mut u64, busy
 unsafe extern "C" fn listen(_: *const aside_bytes, count: usize) -> aside_status::Type {
     step("listen", |store| store.listening = count as u32)
 }
+unsafe extern "C" fn may_notify(_: aside_bytes, _: u32) -> bool {
+    true
+}
 unsafe extern "C" fn notes(notes: *mut *const aside_note, count: *mut usize) -> bool {
     let note = aside_note { pid: 1, handler: 0, channel: lend(b"c"), payload: lend(b"p") };
     let comes = STORE.with_borrow(|store| store.listening == 1) && NOTE_LEFT.take();
@@ -336,6 +339,7 @@ fn event_host() -> aside_event_host {
         lease_news: Some(lease_news),
         end_groups: Some(end_groups),
         listen: Some(listen),
+        may_notify: Some(may_notify),
         notifications: Some(notes),
         spill: Some(spill),
         committed: Some(committed),

@@ -93,6 +93,11 @@ pub trait EventStore {
         _ = channels;
         Ok(())
     }
+    /// May this process notify a channel where not everybody may?
+    fn may_notify(&self, channel: &[u8], pid: u32) -> bool {
+        _ = (channel, pid);
+        true
+    }
     /// Notifications that have come since the last call, in commit order: some of them, where there are many, and
     /// whether there are more.
     fn notifications(&self) -> (Vec<Notification>, bool) {

@@ -47,11 +47,13 @@ impl Events {
             for former in &spec.former {
                 self.by_former.entry(former.channel.clone()).or_default().push(spec.id);
             }
-            self.by_channel.entry(spec.channel.clone()).or_default().push(spec.id);
+            if !spec.channel.is_empty() {
+                self.by_channel.entry(spec.channel.clone()).or_default().push(spec.id);
+            }
             let id = spec.id;
             let buried = spec.buried + self.ledger.unburied(id);
             match self.handlers.get_mut(&id) {
-                Some(handler) if handler.spec.version == spec.version && !handler.removed => {}
+                Some(handler) if handler.spec.version == spec.version && !handler.removed => handler.spec.guarded = spec.guarded,
                 Some(handler) => {
                     other_channels |= (&handler.spec.channel, &handler.spec.former) != (&spec.channel, &spec.former);
                     changed.insert(id, handler.spec.recalls(&spec));
@@ -109,7 +111,7 @@ impl Events {
             let (notes, more) = h.notifications();
             let more = more && !notes.is_empty();
             for note in notes {
-                self.keep(note);
+                self.keep(h, note);
                 if self.unspilled_bytes >= SPILL_BYTES && recorded.is_ok() {
                     recorded = self.spill(h);
                 }
@@ -120,11 +122,17 @@ impl Events {
         }
     }
 
-    fn keep(&mut self, note: Notification) {
+    fn keep<H: EventHost>(&mut self, h: &H, note: Notification) {
         let Some(ids) = self.by_channel.get(&note.channel) else { return };
         let size = note.size();
+        let guarded = ids.iter().filter_map(|id| self.handlers.get(id)).any(|handler| handler.spec.guarded);
+        let refused = guarded && !h.may_notify(&note.channel, note.pid);
         for id in ids {
             let Some(handler) = self.handlers.get_mut(id) else { continue };
+            if refused {
+                handler.tally.notes_dropped += 1;
+                continue;
+            }
             let full = self.ledger.note_bytes + size > MAX_NOTIFICATIONS_BYTES;
             if !handler.spec.durable && !handler.notes.overtaken() && !full {
                 self.ledger.note_bytes += size;

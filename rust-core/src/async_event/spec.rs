@@ -8,6 +8,7 @@ pub const PARTITIONS: usize = 3;
 pub struct Spec {
     pub id: u32,
     pub name: Vec<u8>,
+    /// Empty: its owner may not handle events of its channel.
     pub channel: Vec<u8>,
     /// The role that it runs as, by what its standing was the last time.
     pub owner: u32,
@@ -33,6 +34,8 @@ pub struct Spec {
     pub key_concurrency: u32,
     /// It has no worker: consumers take its events.
     pub pull: bool,
+    /// Not everybody may notify its channel.
+    pub guarded: bool,
     /// Events of its channel up to this id are not for it.
     pub since: i64,
     /// Of channels that it had before, these are for it too.
@@ -55,7 +58,7 @@ impl Spec {
     /// Is this event of a channel, which is not for one handler alone, for it?
     pub fn takes(&self, channel: &[u8], id: i64) -> bool {
         let before = |former: &Former| former.channel == channel && (former.since + 1..=former.until).contains(&id);
-        self.channel == channel && id > self.since || self.former.iter().any(before)
+        !channel.is_empty() && self.channel == channel && id > self.since || self.former.iter().any(before)
     }
 }
 
