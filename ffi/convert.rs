@@ -13,7 +13,7 @@ use aside_core::pool::slot::Key;
 use aside_core::pool::stats::Counters;
 use aside_core::pool::view as worker;
 use aside_core::report::{FIELDS, Field, Report, Severity};
-use aside_core::task::View;
+use aside_core::task::TaskView;
 use aside_core::wire::message::Ending;
 use std::sync::atomic::Ordering::*;
 
@@ -171,7 +171,7 @@ pub unsafe fn start_of(start: &aside_task_start) -> Start<'_> {
 }
 
 /// A row of aside.tasks; `lent` keeps its texts.
-pub fn task_row(view: View, pid: u32, lent: &mut [Vec<u8>; 4]) -> aside_task_row {
+pub fn task_row(view: TaskView, pid: u32, lent: &mut [Vec<u8>; 4]) -> aside_task_row {
     let (percent, progress) = view.progress.unzip();
     *lent = [view.command, view.label, view.message, progress.unwrap_or_default()];
     aside_task_row {
@@ -198,7 +198,7 @@ pub fn task_row(view: View, pid: u32, lent: &mut [Vec<u8>; 4]) -> aside_task_row
 }
 
 /// A row of aside.workers.
-pub fn worker_row(view: &worker::View) -> aside_worker_row {
+pub fn worker_row(view: &worker::WorkerView) -> aside_worker_row {
     aside_worker_row {
         state: u32::from(view.state as u8),
         pid: view.pid,

@@ -6,9 +6,9 @@ use crate::host_call;
 use crate::hosts::event::Events;
 use crate::hosts::world::done;
 use aside_core::chunk::cut::{Cut, Row};
-use aside_core::chunk::host::{Chunk, Entry, Fate, Job};
+use aside_core::chunk::host::{Chunk, Fate, Job, JobEntry};
 use aside_core::chunk::part::{ChunkStore, JobKind};
-use aside_core::chunk::throttle::{Measured, Throttle, Why};
+use aside_core::chunk::throttle::{HeldBackBy, Measured, Throttle};
 use aside_core::coordinator::host::Host;
 use aside_core::definition::Standing;
 use aside_core::definition::part::{Said, Store};
@@ -26,25 +26,25 @@ fn limit(of: i64) -> Option<i64> {
     (of != ASIDE_NO_TIME).then_some(of)
 }
 
-fn why(of: u32) -> Option<Why> {
+fn why(of: u32) -> Option<HeldBackBy> {
     match of {
-        aside_job_wait::ASIDE_JOB_WAITS_LAG => Some(Why::Lag),
-        aside_job_wait::ASIDE_JOB_WAITS_SESSIONS => Some(Why::Sessions),
-        aside_job_wait::ASIDE_JOB_WAITS_WAL_RATE => Some(Why::WalRate),
-        aside_job_wait::ASIDE_JOB_WAITS_LOAD => Some(Why::Load),
-        aside_job_wait::ASIDE_JOB_WAITS_WINDOW => Some(Why::Window),
+        aside_job_wait::ASIDE_JOB_WAITS_LAG => Some(HeldBackBy::Lag),
+        aside_job_wait::ASIDE_JOB_WAITS_SESSIONS => Some(HeldBackBy::Sessions),
+        aside_job_wait::ASIDE_JOB_WAITS_WAL_RATE => Some(HeldBackBy::WalRate),
+        aside_job_wait::ASIDE_JOB_WAITS_LOAD => Some(HeldBackBy::Load),
+        aside_job_wait::ASIDE_JOB_WAITS_WINDOW => Some(HeldBackBy::Window),
         _ => None,
     }
 }
 
-fn wait(of: Option<Why>) -> u32 {
+fn wait(of: Option<HeldBackBy>) -> u32 {
     match of {
         None => aside_job_wait::ASIDE_JOB_WAITS_NOT,
-        Some(Why::Lag) => aside_job_wait::ASIDE_JOB_WAITS_LAG,
-        Some(Why::Sessions) => aside_job_wait::ASIDE_JOB_WAITS_SESSIONS,
-        Some(Why::WalRate) => aside_job_wait::ASIDE_JOB_WAITS_WAL_RATE,
-        Some(Why::Load) => aside_job_wait::ASIDE_JOB_WAITS_LOAD,
-        Some(Why::Window) => aside_job_wait::ASIDE_JOB_WAITS_WINDOW,
+        Some(HeldBackBy::Lag) => aside_job_wait::ASIDE_JOB_WAITS_LAG,
+        Some(HeldBackBy::Sessions) => aside_job_wait::ASIDE_JOB_WAITS_SESSIONS,
+        Some(HeldBackBy::WalRate) => aside_job_wait::ASIDE_JOB_WAITS_WAL_RATE,
+        Some(HeldBackBy::Load) => aside_job_wait::ASIDE_JOB_WAITS_LOAD,
+        Some(HeldBackBy::Window) => aside_job_wait::ASIDE_JOB_WAITS_WINDOW,
     }
 }
 
@@ -110,10 +110,10 @@ fn lent_cut(cut: &Cut, failures: u32) -> aside_chunk_cut {
 }
 
 /// The new chunks of an entry.
-fn lent_cuts(entry: &Entry) -> Result<Vec<aside_chunk_cut>, NoMemory> {
+fn lent_cuts(entry: &JobEntry) -> Result<Vec<aside_chunk_cut>, NoMemory> {
     match entry {
-        Entry::Cut { cuts, .. } => memory::collect(cuts.iter().map(|cut| lent_cut(cut, 0)), WHAT),
-        Entry::Split { parts, failures, .. } => {
+        JobEntry::Cut { cuts, .. } => memory::collect(cuts.iter().map(|cut| lent_cut(cut, 0)), WHAT),
+        JobEntry::Split { parts, failures, .. } => {
             memory::collect(parts.iter().zip(failures).map(|(part, failures)| lent_cut(part, *failures)), WHAT)
         }
         _ => Ok(Vec::new()),
@@ -121,7 +121,7 @@ fn lent_cuts(entry: &Entry) -> Result<Vec<aside_chunk_cut>, NoMemory> {
 }
 
 /// An entry as C reads it.
-fn lent<'e>(entry: &'e Entry, cuts: &'e [aside_chunk_cut], said: Option<&'e CommandResult>) -> aside_job_entry {
+fn lent<'e>(entry: &'e JobEntry, cuts: &'e [aside_chunk_cut], said: Option<&'e CommandResult>) -> aside_job_entry {
     let of = |kind| aside_job_entry {
         kind,
         job: entry.job(),
@@ -146,15 +146,15 @@ fn lent<'e>(entry: &'e Entry, cuts: &'e [aside_chunk_cut], said: Option<&'e Comm
         }
     };
     match entry {
-        Entry::Cut { from, frontier, last, .. } => aside_job_entry {
+        JobEntry::Cut { from, frontier, last, .. } => aside_job_entry {
             from: lend_optional(from.as_deref()),
             frontier: lend_optional(frontier.as_deref()),
             last: (*last).into(),
             ..of(aside_job_entry_kind::ASIDE_JOB_CUT)
         },
-        Entry::Begun { attempt, .. } => aside_job_entry { attempt: *attempt, ..of(aside_job_entry_kind::ASIDE_JOB_BEGUN) },
-        Entry::Unbegun { attempt, .. } => aside_job_entry { attempt: *attempt, ..of(aside_job_entry_kind::ASIDE_JOB_UNBEGUN) },
-        Entry::Ended { attempt, failures, fate, .. } => with_error(aside_job_entry {
+        JobEntry::Begun { attempt, .. } => aside_job_entry { attempt: *attempt, ..of(aside_job_entry_kind::ASIDE_JOB_BEGUN) },
+        JobEntry::Unbegun { attempt, .. } => aside_job_entry { attempt: *attempt, ..of(aside_job_entry_kind::ASIDE_JOB_UNBEGUN) },
+        JobEntry::Ended { attempt, failures, fate, .. } => with_error(aside_job_entry {
             attempt: *attempt,
             failures: *failures,
             fate: match fate {
@@ -164,11 +164,11 @@ fn lent<'e>(entry: &'e Entry, cuts: &'e [aside_chunk_cut], said: Option<&'e Comm
             },
             ..of(aside_job_entry_kind::ASIDE_JOB_ENDED)
         }),
-        Entry::GivenUp { .. } => of(aside_job_entry_kind::ASIDE_JOB_GIVEN_UP),
-        Entry::Split { .. } => of(aside_job_entry_kind::ASIDE_JOB_SPLIT),
-        Entry::Waits { why, .. } => aside_job_entry { fate: wait(*why), ..of(aside_job_entry_kind::ASIDE_JOB_WAITS) },
-        Entry::Over { .. } => of(aside_job_entry_kind::ASIDE_JOB_OVER),
-        Entry::Broken { .. } => with_error(of(aside_job_entry_kind::ASIDE_JOB_BROKEN)),
+        JobEntry::GivenUp { .. } => of(aside_job_entry_kind::ASIDE_JOB_GIVEN_UP),
+        JobEntry::Split { .. } => of(aside_job_entry_kind::ASIDE_JOB_SPLIT),
+        JobEntry::Waits { why, .. } => aside_job_entry { fate: wait(*why), ..of(aside_job_entry_kind::ASIDE_JOB_WAITS) },
+        JobEntry::Over { .. } => of(aside_job_entry_kind::ASIDE_JOB_OVER),
+        JobEntry::Broken { .. } => with_error(of(aside_job_entry_kind::ASIDE_JOB_BROKEN)),
     }
 }
 
@@ -190,9 +190,9 @@ impl Store<JobKind> for Events<'_> {
         done(host_call!(self.jobs, standing(jobs.as_ptr(), jobs.len(), out.as_mut_ptr())))?;
         memory::collect(out.iter().map(crate::hosts::event::standing), WHAT).map_err(no)
     }
-    fn record(&self, entries: &[Entry], said: &Said) -> Result<Vec<i64>, Saved> {
+    fn record(&self, entries: &[JobEntry], said: &Said) -> Result<Vec<i64>, Saved> {
         let no = |no| self.no_memory(no);
-        let of = |entry: &Entry| entry.lease().and_then(|lease| said.get(&lease)).map(|said| &**said);
+        let of = |entry: &JobEntry| entry.lease().and_then(|lease| said.get(&lease)).map(|said| &**said);
         let cuts = memory::try_collect(entries.iter().map(lent_cuts), WHAT).map_err(no)?;
         let all = memory::collect(entries.iter().zip(&cuts).map(|(entry, cuts)| lent(entry, cuts, of(entry))), WHAT).map_err(no)?;
         let mut numbers = Vec::new();

@@ -10,7 +10,7 @@ use aside_core::async_event::complaints::Complaint;
 use aside_core::async_event::host::Ask;
 use aside_core::async_event::rate::Started;
 use aside_core::async_event::spec::{
-    Command, Committed, EventPlace, Fetched, Former, GroupsEnded, Known, KnownLease, LeaseFate, LeaseNews, LeaseOver, LogEntry,
+    Committed, EventCommand, EventPlace, Fetched, Former, GroupsEnded, Known, KnownLease, LeaseFate, LeaseNews, LeaseOver, LogEntry,
     Notification, Spec,
 };
 use aside_core::caller::process::CallerState;
@@ -174,9 +174,9 @@ unsafe fn fetched(data: *const aside_fetched, count: usize) -> Result<Vec<Fetche
             group: e.group,
             command: match (e.cancels, e.tells, e.closes) {
                 (0, 0, 0) => None,
-                (0, 0, _) => Some(Command::CloseGroup(e.cancelled)),
-                (0, _, _) => Some(Command::Told(e.lease)),
-                _ => Some(Command::Cancel(e.cancelled)),
+                (0, 0, _) => Some(EventCommand::CloseGroup(e.cancelled)),
+                (0, _, _) => Some(EventCommand::Told(e.lease)),
+                _ => Some(EventCommand::Cancel(e.cancelled)),
             },
         })
     };

@@ -13,8 +13,8 @@ use aside_core::host::Saved;
 use aside_core::lease::work::{CommandEnd, CommandResult};
 use aside_core::memory;
 use aside_core::report::{Field, Report};
-use aside_core::schedule::host::{Due, Misfire, Overlap, Record, Run, RunState, Schedule, Skipped};
-use aside_core::schedule::part::{Command, ScheduleKind, ScheduleStore, printed};
+use aside_core::schedule::host::{Due, Misfire, Overlap, Run, RunState, Schedule, ScheduleEntry, Skipped};
+use aside_core::schedule::part::{RunCommand, ScheduleKind, ScheduleStore, printed};
 use aside_core::schedule::spec::{Interval, Literals};
 use aside_core::schedule::wait;
 use aside_core::schedule::zone::{Span, Zone};
@@ -90,34 +90,34 @@ fn end_state(end: CommandEnd) -> u32 {
 }
 
 /// An entry as C reads it; `messages` is what its command printed.
-fn lent<'e>(entry: &'e Record, said: Option<&'e CommandResult>, messages: &'e [u8]) -> aside_schedule_entry {
+fn lent<'e>(entry: &'e ScheduleEntry, said: Option<&'e CommandResult>, messages: &'e [u8]) -> aside_schedule_entry {
     let empty =
         aside_schedule_entry { started: ASIDE_NO_TIME, finished: ASIDE_NO_TIME, last_due: ASIDE_NO_TIME, rows: -1, ..Default::default() };
     match *entry {
-        Record::Fired { schedule, revision, due: at, missed, state, next, fired } => {
+        ScheduleEntry::Fired { schedule, revision, due: at, missed, state, next, fired } => {
             let (next_due, next_at) = due(next);
             let kind = aside_schedule_entry_kind::ASIDE_SCHEDULE_FIRED;
             aside_schedule_entry { kind, state: run_state(state), schedule, revision, due: at, missed, next_due, next_at, fired, ..empty }
         }
-        Record::Moved { schedule, revision, last_due, next } => {
+        ScheduleEntry::Moved { schedule, revision, last_due, next } => {
             let (next_due, next_at) = due(next);
             let (kind, last_due) = (aside_schedule_entry_kind::ASIDE_SCHEDULE_MOVED, last_due.unwrap_or(ASIDE_NO_TIME));
             aside_schedule_entry { kind, schedule, revision, last_due, next_due, next_at, ..empty }
         }
-        Record::Begun { run, attempt } => {
+        ScheduleEntry::Begun { run, attempt } => {
             aside_schedule_entry { kind: aside_schedule_entry_kind::ASIDE_SCHEDULE_BEGUN, run, attempt, ..empty }
         }
-        Record::Unbegun { run, attempt } => {
+        ScheduleEntry::Unbegun { run, attempt } => {
             aside_schedule_entry { kind: aside_schedule_entry_kind::ASIDE_SCHEDULE_UNBEGUN, run, attempt, ..empty }
         }
-        Record::Runs { run, attempt, pid, at } => {
+        ScheduleEntry::Runs { run, attempt, pid, at } => {
             let kind = aside_schedule_entry_kind::ASIDE_SCHEDULE_RUNS;
             aside_schedule_entry { kind, run, attempt, pid, started: at, ..empty }
         }
-        Record::Again { run, attempt, not_before } => {
+        ScheduleEntry::Again { run, attempt, not_before } => {
             aside_schedule_entry { kind: aside_schedule_entry_kind::ASIDE_SCHEDULE_AGAIN, run, attempt, not_before, ..empty }
         }
-        Record::Ended { run, attempt, schedule, end, last, .. } => {
+        ScheduleEntry::Ended { run, attempt, schedule, end, last, .. } => {
             let kind = aside_schedule_entry_kind::ASIDE_SCHEDULE_ENDED;
             let ended = aside_schedule_entry { kind, state: end_state(end), run, attempt, schedule, last: last.into(), ..empty };
             let Some(said) = said else { return ended };
@@ -191,10 +191,10 @@ impl Store<ScheduleKind> for Events<'_> {
         done(host_call!(self.schedules, standing(schedules.as_ptr(), schedules.len(), out.as_mut_ptr())))?;
         memory::collect(out.iter().map(crate::hosts::event::standing), WHAT).map_err(no)
     }
-    fn record(&self, entries: &[Record], said: &Said) -> Result<Vec<i64>, Saved> {
+    fn record(&self, entries: &[ScheduleEntry], said: &Said) -> Result<Vec<i64>, Saved> {
         let no = |no| self.no_memory(no);
-        let of = |entry: &Record| match entry {
-            Record::Ended { lease: Some(lease), .. } => said.get(lease).map(|ended| &**ended),
+        let of = |entry: &ScheduleEntry| match entry {
+            ScheduleEntry::Ended { lease: Some(lease), .. } => said.get(lease).map(|ended| &**ended),
             _ => None,
         };
         let messages = entries.iter().map(|entry| of(entry).map_or(Ok(Vec::new()), printed));
@@ -221,7 +221,7 @@ impl ScheduleStore for Events<'_> {
         let rules = unsafe { self.schedules.rules.as_ref() }?;
         (!zone.is_null()).then(|| Box::new(ServerZone { rules, zone }) as Box<dyn Zone>)
     }
-    fn command(&self, run: i64) -> Result<Option<Command>, Saved> {
+    fn command(&self, run: i64) -> Result<Option<RunCommand>, Saved> {
         let mut command = aside_schedule_command::default();
         done(host_call!(self.schedules, command(run, &mut command)))?;
         // SAFETY: on ASIDE_OK the shim lends the text until its next call.
@@ -235,6 +235,6 @@ impl ScheduleStore for Events<'_> {
             }
         }
         let text = memory::copy(text, WHAT).map_err(no)?;
-        Ok(Some(Command { database: command.database, text, timeout_ms: command.timeout_ms, refusal }))
+        Ok(Some(RunCommand { database: command.database, text, timeout_ms: command.timeout_ms, refusal }))
     }
 }

@@ -7,7 +7,7 @@
 use super::host::{Ask, EventHost};
 use super::item::Map;
 use super::part::Events;
-use super::spec::{Command, Fetched};
+use super::spec::{EventCommand, Fetched};
 use crate::coordinator::unseen::Unseen;
 use crate::host::Saved;
 use crate::memory::{NoMemory, look_for};
@@ -197,9 +197,9 @@ impl Events {
         }
         for event in fetched {
             match event.command {
-                Some(Command::Cancel(id)) => self.cancel(id, event.target, now),
-                Some(Command::Told(lease)) => self.pulls.tell(lease),
-                Some(Command::CloseGroup(id)) => self.ledger.groups.may_have_ended(id),
+                Some(EventCommand::Cancel(id)) => self.cancel(id, event.target, now),
+                Some(EventCommand::Told(lease)) => self.pulls.tell(lease),
+                Some(EventCommand::CloseGroup(id)) => self.ledger.groups.may_have_ended(id),
                 None => {}
             }
         }

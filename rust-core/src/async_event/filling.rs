@@ -1,7 +1,7 @@
 //! A lease while it is filled: events become batches.
 
 use super::item::{Item, Solo};
-use super::spec::{Batch, Work};
+use super::spec::{Batch, BatchItems};
 
 /// Batches that are looked at for room, from the last.
 const LOOKED_AT: usize = 8;
@@ -36,7 +36,7 @@ impl Filling {
                 && batch.attempt == attempt
                 && batch.key == key
                 && batch.timeout_ms == timeout_ms
-                && let Work::Events { partition, tids, ids } = &mut batch.work
+                && let BatchItems::Events { partition, tids, ids } = &mut batch.work
                 && *partition == item.partition
                 && ids.len() < self.batch_size
             {
@@ -45,7 +45,7 @@ impl Filling {
                 return;
             }
         }
-        let work = Work::Events { partition: item.partition, tids: vec![item.tid], ids: vec![id] };
+        let work = BatchItems::Events { partition: item.partition, tids: vec![item.tid], ids: vec![id] };
         self.batches.push(Batch { work, attempt, key, timeout_ms });
         self.open.push(open);
     }

@@ -10,7 +10,7 @@ use super::notes::Notes;
 use super::queue::Queue;
 use super::rate::Rate;
 use super::recall::events_of;
-use super::spec::{Batch, Fetched, Known, LogEntry, Spec, Work};
+use super::spec::{Batch, BatchItems, Fetched, Known, LogEntry, Spec};
 use super::stats::Tally;
 use super::width::Width;
 use crate::memory::NoMemory;
@@ -304,7 +304,7 @@ impl Handler {
             return None;
         }
         for batch in &batches {
-            if let Work::Events { partition, ids, .. } = &batch.work {
+            if let BatchItems::Events { partition, ids, .. } = &batch.work {
                 ids.iter().for_each(|id| ledger.begin(*id, *partition));
             }
         }

@@ -5,7 +5,7 @@ use super::host::EventHost;
 use super::part::{Events, RELOAD_EVERY_US};
 use super::rate::Started;
 use super::recall::Recall;
-use super::spec::{Command, LogEntry, Notification};
+use super::spec::{EventCommand, LogEntry, Notification};
 use crate::host::Saved;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -190,7 +190,7 @@ impl Events {
         self.all_taken(h, taken)?;
         self.late.clear();
         for event in &passed {
-            if let Some(Command::Cancel(id)) = event.command {
+            if let Some(EventCommand::Cancel(id)) = event.command {
                 self.cancel(id, event.target, now);
             }
         }

@@ -6,7 +6,7 @@ use super::host::EventHost;
 use super::part::{Events, HandlerLease};
 use super::recall::events_of;
 use super::settle::{CRASH, Failure};
-use super::spec::{Batch, LogEntry, Spec, Work};
+use super::spec::{Batch, BatchItems, LogEntry, Spec};
 use crate::coordinator::part::Context;
 use crate::coordinator::runner;
 use crate::definition::{LOOK_AGAIN_US, Standing};
@@ -130,7 +130,7 @@ impl Events {
                     _ => None,
                 };
                 let Some(batches) = batches else { return false };
-                let notes = batches.iter().any(|batch| matches!(batch.work, Work::Notifications(_)));
+                let notes = batches.iter().any(|batch| matches!(batch.work, BatchItems::Notifications(_)));
                 plans.push(Plan { handler: *id, notes, batches });
                 true
             });
@@ -145,7 +145,7 @@ impl Events {
         for plan in plans {
             let Some(handler) = self.handlers.get_mut(&plan.handler) else { continue };
             for batch in &plan.batches {
-                let Work::Events { partition, ids, .. } = &batch.work else { continue };
+                let BatchItems::Events { partition, ids, .. } = &batch.work else { continue };
                 let new = ids.iter().filter(|id| handler.queue.get_mut(**id).is_some_and(|item| !item.logged));
                 let new: Vec<i64> = new.copied().collect();
                 freed.extend(new.iter().filter(|id| handler.queue.get(**id).is_some_and(|item| item.frees_key)));
@@ -320,7 +320,7 @@ impl Events {
 
 fn ids_of(batch: &Batch) -> &[i64] {
     match &batch.work {
-        Work::Events { ids, .. } => ids,
-        Work::Notifications(_) => &[],
+        BatchItems::Events { ids, .. } => ids,
+        BatchItems::Notifications(_) => &[],
     }
 }

@@ -1,6 +1,6 @@
 //! Notifications of one handler that wait in memory, in the order in which they came.
 
-use super::spec::{Batch, Notification, Work};
+use super::spec::{Batch, BatchItems, Notification};
 use std::collections::VecDeque;
 
 #[derive(Default)]
@@ -22,7 +22,7 @@ impl Notes {
 
     pub fn take(&mut self, limit: usize) -> Vec<Batch> {
         let taken = self.waiting.drain(..limit.min(self.waiting.len()));
-        taken.map(|note| Batch { work: Work::Notifications(vec![note]), attempt: 1, key: None, timeout_ms: None }).collect()
+        taken.map(|note| Batch { work: BatchItems::Notifications(vec![note]), attempt: 1, key: None, timeout_ms: None }).collect()
     }
 
     /// These were not begun; they came before all that wait.

@@ -10,7 +10,7 @@ use super::pull::Pulls;
 use super::queue::Queue;
 use super::recall::Recall;
 use super::rotation::Rotation;
-use super::spec::{Batch, Notification, Work};
+use super::spec::{Batch, BatchItems, Notification};
 use crate::coordinator::part::{Context, Part};
 use crate::coordinator::topics::Topics;
 use crate::coordinator::unseen::Unseen;
@@ -52,7 +52,7 @@ impl HandlerLease {
     /// Has the handler's transaction of this batch been committed? If so, what it has put off.
     pub fn committed<H: EventHost>(&self, h: &H, batch: Option<usize>, queue: &Queue) -> Result<Option<Vec<PutOff>>, Saved> {
         let work = batch.and_then(|index| self.batches[index].as_ref()).map(|batch| &batch.work);
-        let Some(Work::Events { partition, ids, .. }) = work else { return Ok(None) };
+        let Some(BatchItems::Events { partition, ids, .. }) = work else { return Ok(None) };
         let committed = h.committed(self.handler, *partition, ids)?;
         let before = |id: &i64| queue.get(*id).map_or(0, |item| item.put_offs);
         let now = ids.iter().zip(&committed).filter(|(id, committed)| committed.put_offs > before(id));

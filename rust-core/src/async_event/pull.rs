@@ -11,7 +11,7 @@ use super::ledger::Ledger;
 use super::part::Events;
 use super::recall::events_of;
 use super::settle::Failure;
-use super::spec::{Batch, KnownLease, LeaseFate, LeaseOver, LogEntry, Work};
+use super::spec::{Batch, BatchItems, KnownLease, LeaseFate, LeaseOver, LogEntry};
 use crate::host::Saved;
 use crate::launcher::pulls::{PLACES, Question, Ticket, Wanted};
 use crate::report::{QUERY_CANCELED, RAISE_EXCEPTION};
@@ -115,8 +115,8 @@ impl Handler {
 
 fn batch_ids(batch: &Batch) -> impl Iterator<Item = (i64, u8)> + use<'_> {
     let (ids, partition): (&[i64], u8) = match &batch.work {
-        Work::Events { ids, partition, .. } => (ids, *partition),
-        Work::Notifications(_) => (&[], 0),
+        BatchItems::Events { ids, partition, .. } => (ids, *partition),
+        BatchItems::Notifications(_) => (&[], 0),
     };
     ids.iter().map(move |id| (*id, partition))
 }
@@ -193,7 +193,7 @@ impl Events {
     fn leased_entries<H: EventHost>(&self, h: &H, grant: &Grant) -> Vec<LogEntry> {
         let until = h.timestamp().saturating_add_unsigned(grant.until.saturating_sub(h.now_us()));
         let entry = |batch: &Batch| match &batch.work {
-            Work::Events { partition, ids, .. } => Some(LogEntry::Leased {
+            BatchItems::Events { partition, ids, .. } => Some(LogEntry::Leased {
                 handler: grant.handler,
                 partition: *partition,
                 events: ids.clone(),
@@ -201,7 +201,7 @@ impl Events {
                 lease: grant.lease,
                 until,
             }),
-            Work::Notifications(_) => None,
+            BatchItems::Notifications(_) => None,
         };
         let leased = grant.batches.iter().filter_map(entry);
         let queue = self.handlers.get(&grant.handler).map(|handler| &handler.queue);
@@ -256,7 +256,7 @@ impl Events {
         handler.rate.did_not(grant.batches.iter().map(events_of).sum());
         for batch in grant.batches.iter().rev() {
             batch_ids(batch).for_each(|(id, _)| handler.keep(id, &mut self.ledger, now));
-            if let (true, Work::Events { partition, ids, .. }) = (logged, &batch.work) {
+            if let (true, BatchItems::Events { partition, ids, .. }) = (logged, &batch.work) {
                 let (handler, partition, events, attempt) = (grant.handler, *partition, ids.clone(), batch.attempt);
                 self.ledger.pending.push(LogEntry::Withdrawn { handler, partition, events, attempt });
             }

@@ -184,7 +184,7 @@ impl Events {
 
 #[cfg(test)]
 mod tests {
-    use super::super::spec::{Batch, Work};
+    use super::super::spec::{Batch, BatchItems};
     use super::*;
 
     fn rate(limit: u32, period_us: i64) -> Rate {
@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn what_is_said_late_of_a_batch_counts_no_start_again() {
         let batch =
-            |id| Batch { work: Work::Events { partition: 0, tids: vec![1], ids: vec![id] }, attempt: 1, key: None, timeout_ms: None };
+            |id| Batch { work: BatchItems::Events { partition: 0, tids: vec![1], ids: vec![id] }, attempt: 1, key: None, timeout_ms: None };
         let mut lease = HandlerLease::new(1, false, (1..5).map(batch).collect(), 0);
         assert_eq!([lease.begin(3), lease.begin(1), lease.begin(2), lease.begin(4), lease.begin(9)], [3, 0, 0, 1, 0]);
         assert_eq!(lease.unbegun(), 0);

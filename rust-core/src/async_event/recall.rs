@@ -4,7 +4,7 @@
 use super::handler::{CHUNK, Handler};
 use super::host::EventHost;
 use super::part::{Events, HandlerLease};
-use super::spec::{Batch, LogEntry, Spec, Work};
+use super::spec::{Batch, BatchItems, LogEntry, Spec};
 use std::collections::BTreeMap;
 
 /// A lease has so much time for all of its events; what it has not begun by then is for whoever is free. Where each
@@ -32,15 +32,15 @@ impl HandlerLease {
     /// Events of which nothing has been said.
     pub fn ids(&self) -> impl Iterator<Item = i64> {
         let ids = self.batches.iter().flatten().filter_map(|batch| match &batch.work {
-            Work::Events { ids, .. } => Some(ids.iter().copied()),
-            Work::Notifications(_) => None,
+            BatchItems::Events { ids, .. } => Some(ids.iter().copied()),
+            BatchItems::Notifications(_) => None,
         });
         ids.flatten()
     }
 
     /// Nothing has been said of this event.
     pub fn has(&self, event: i64) -> bool {
-        self.batches.iter().flatten().any(|batch| matches!(&batch.work, Work::Events { ids, .. } if ids.contains(&event)))
+        self.batches.iter().flatten().any(|batch| matches!(&batch.work, BatchItems::Events { ids, .. } if ids.contains(&event)))
     }
 
     /// Its handler has changed so.
@@ -70,8 +70,8 @@ impl HandlerLease {
 
 pub(super) fn events_of(batch: &Batch) -> usize {
     match &batch.work {
-        Work::Events { ids, .. } => ids.len(),
-        Work::Notifications(notes) => notes.len(),
+        BatchItems::Events { ids, .. } => ids.len(),
+        BatchItems::Notifications(notes) => notes.len(),
     }
 }
 
@@ -119,7 +119,7 @@ impl Events {
             let rest = lease.batches.iter_mut().skip(begun.unwrap_or(usize::MAX)).filter_map(Option::take);
             let rest: Vec<Batch> = rest.collect();
             for batch in &rest {
-                if let Work::Events { ids, .. } = &batch.work {
+                if let BatchItems::Events { ids, .. } = &batch.work {
                     self.recalled.extend(ids.iter().map(|id| (lease.handler, *id)));
                 }
             }

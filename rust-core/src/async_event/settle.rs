@@ -5,7 +5,7 @@ use super::handler::{CRASHED, Handler};
 use super::host::EventHost;
 use super::item::{Solo, key_of};
 use super::ledger::Ledger;
-use super::spec::{Batch, LogEntry, Work};
+use super::spec::{Batch, BatchItems, LogEntry};
 use crate::host::PutOff;
 use crate::report::{ADMIN_SHUTDOWN, CONNECTION_FAILURE};
 
@@ -27,7 +27,7 @@ impl Handler {
     /// It is committed, and these were put off.
     pub fn done(&mut self, batch: &Batch, put_off: &[PutOff], ledger: &mut Ledger, now: i64) {
         match &batch.work {
-            Work::Events { ids, .. } => {
+            BatchItems::Events { ids, .. } => {
                 for id in ids {
                     match put_off.iter().find(|put_off| put_off.event == *id) {
                         Some(put_off) => self.put_off(*id, put_off.until, ledger, now),
@@ -38,7 +38,7 @@ impl Handler {
                     }
                 }
             }
-            Work::Notifications(notes) => {
+            BatchItems::Notifications(notes) => {
                 self.tally.notes_done += notes.len() as u64;
                 ledger.note_bytes -= notes.iter().map(|note| note.size()).sum::<usize>();
             }
@@ -62,14 +62,14 @@ impl Handler {
 
     pub fn failed<H: EventHost>(&mut self, h: &H, batch: &Batch, failure: Failure, ledger: &mut Ledger, now: i64) {
         match &batch.work {
-            Work::Events { ids, partition, .. } if ids.len() > 1 && !failure.crash && !shortage(failure.sqlstate) => {
+            BatchItems::Events { ids, partition, .. } if ids.len() > 1 && !failure.crash && !shortage(failure.sqlstate) => {
                 self.separate(ids, *partition, batch.attempt, failure, ledger, now);
             }
-            Work::Events { ids, .. } => {
+            BatchItems::Events { ids, .. } => {
                 let several = ids.len() > 1;
                 ids.iter().for_each(|id| self.event_failed(h, *id, several, failure, None, ledger, now));
             }
-            Work::Notifications(notes) => {
+            BatchItems::Notifications(notes) => {
                 self.tally.notes_failed(notes.len(), failure.sqlstate);
                 self.tally.error(failure.sqlstate, failure.message);
                 self.complaints.failed(notes.len(), failure.sqlstate, failure.message);
@@ -199,8 +199,8 @@ impl Handler {
         let mut notes = Vec::new();
         for batch in rest {
             match batch.work {
-                Work::Notifications(more) => notes.extend(more),
-                Work::Events { ids, .. } => ids.into_iter().for_each(|id| self.event_waits(id, ledger, now)),
+                BatchItems::Notifications(more) => notes.extend(more),
+                BatchItems::Events { ids, .. } => ids.into_iter().for_each(|id| self.event_waits(id, ledger, now)),
             }
         }
         if self.removed {

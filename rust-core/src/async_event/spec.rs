@@ -92,7 +92,7 @@ pub struct Fetched {
     pub group: i64,
     /// At a look through all that is open: the handlers for which it is, or some of them, and what the log says.
     pub known: Vec<Known>,
-    pub command: Option<Command>,
+    pub command: Option<EventCommand>,
 }
 
 /// Where an event lies.
@@ -105,7 +105,7 @@ pub struct EventPlace {
 
 /// What is asked of the coordinator itself, by a row among the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
+pub enum EventCommand {
     /// Do not run this event any more.
     Cancel(i64),
     /// The log has news of this lease, of a consumer.
@@ -195,14 +195,14 @@ impl Notification {
 
 /// What one transaction of a worker handles.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Work {
+pub enum BatchItems {
     Events { partition: u8, tids: Vec<u64>, ids: Vec<i64> },
     Notifications(Vec<Notification>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
-    pub work: Work,
+    pub work: BatchItems,
     /// Number of this attempt, from 1.
     pub attempt: u32,
     /// When a batch fails, the worker skips later ones of the same key.

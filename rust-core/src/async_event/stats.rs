@@ -3,7 +3,7 @@
 use super::handler::Handler;
 use super::lately::{KINDS, Lately, SLOTS};
 use super::part::Events;
-use super::spec::{PARTITIONS, Work};
+use super::spec::{BatchItems, PARTITIONS};
 use crate::coordinator::unseen::Unseen;
 use crate::report::message_of;
 use std::collections::BTreeMap;
@@ -282,8 +282,8 @@ impl Events {
         let mut running_since: BTreeMap<u32, i64> = BTreeMap::new();
         for lease in self.leases.values().filter(|lease| !lease.notes) {
             let first = lease.batches.iter().flatten().find_map(|batch| match &batch.work {
-                Work::Events { ids, .. } => ids.first(),
-                Work::Notifications(_) => None,
+                BatchItems::Events { ids, .. } => ids.first(),
+                BatchItems::Notifications(_) => None,
             });
             let item = first.zip(self.handlers.get(&lease.handler)).and_then(|(id, handler)| handler.queue.get(*id));
             if let Some(since) = item.map(|item| item.since) {

@@ -5,7 +5,7 @@ use super::task;
 use crate::host::CallerHost;
 use crate::lease::ending::terminate;
 use crate::pool::area::Area;
-use crate::pool::gate::Why;
+use crate::pool::gate::CancelReason;
 use crate::pool::slot::SlotState;
 use std::sync::atomic::Ordering::*;
 
@@ -22,7 +22,7 @@ pub fn leave<H: CallerHost>(h: &H, area: &Area, caller: &CallerState) {
         if !mine || slot.abandoned(generation) {
             continue;
         }
-        slot.gate.cancel(generation, Why::GivenUp);
+        slot.gate.cancel(generation, CancelReason::GivenUp);
         terminate(h, slot, generation);
         slot.abandon(generation);
         if slot.state() == (SlotState::Dead, generation) {

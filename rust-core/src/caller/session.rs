@@ -17,7 +17,7 @@ use crate::lease::post::encode;
 use crate::memory;
 use crate::pool::area::Area;
 use crate::pool::borrow::Borrowed;
-use crate::pool::gate::{Stop, Why};
+use crate::pool::gate::{CancelReason, Stopped};
 use crate::pool::slot::{Lease, Slot, SlotState};
 use crate::report::*;
 use crate::wire::message::Ending;
@@ -329,7 +329,7 @@ pub fn cancel<H: CallerHost>(h: &H, area: &Area, caller: &CallerState, name: Opt
     let slot = slot_of(area, open.lease);
     let generation = open.lease.generation;
     let running = matches!(open.phase, Phase::Sent { .. }) && slot.state() == (SlotState::Busy, generation);
-    if !running || slot.finished(generation).is_some() || slot.gate.cancel(generation, Why::GivenUp) == Stop::TooLate {
+    if !running || slot.finished(generation).is_some() || slot.gate.cancel(generation, CancelReason::GivenUp) == Stopped::TooLate {
         return Ok(false);
     }
     let due = slot.signal(generation, |pid| h.interrupt(pid, false));
@@ -417,7 +417,7 @@ pub fn abandon_all<H: CallerHost>(h: &H, area: &Area, caller: &CallerState) {
 
 /// One session, as a view shows it.
 #[derive(Debug)]
-pub struct View {
+pub struct SessionView {
     pub name: Vec<u8>,
     pub database: u32,
     pub pid: u32,
@@ -427,10 +427,10 @@ pub struct View {
 }
 
 /// The session at this index of their names, in order; without its name where there is no memory for it.
-pub fn view(area: &Area, caller: &CallerState, index: usize) -> Option<View> {
+pub fn view(area: &Area, caller: &CallerState, index: usize) -> Option<SessionView> {
     let all = caller.sessions.named.borrow();
     let (name, named) = all.iter().nth(index)?;
-    Some(View {
+    Some(SessionView {
         name: memory::copy(name, "the name of a session").unwrap_or_default(),
         database: named.open.database,
         pid: slot_of(area, named.open.lease).worker_pid.load(Relaxed),

@@ -4,7 +4,7 @@
 
 use super::bisect::{failures_of, judge, pause_us};
 use super::cut::Split;
-use super::host::{ChunkHost, End, Entry, Errand, Fate, Job, Outcome};
+use super::host::{ChunkHost, ChunkOutcome, End, Fate, Job, JobEntry, JobErrand};
 use super::job::*;
 use super::throttle::Gauge;
 use crate::definition::part::Book;
@@ -20,9 +20,9 @@ const LOCKED_AGAIN_US: u64 = 250_000;
 pub struct JobBook {
     jobs: BTreeMap<i64, OpenJob>,
     /// What workers have said, and is not taken in yet.
-    heard: Vec<Outcome>,
+    heard: Vec<ChunkOutcome>,
     /// Entries that are not written down yet.
-    pending: Vec<Entry>,
+    pending: Vec<JobEntry>,
     /// The first ones of them wait for rows that somebody has locked, until that time.
     locked: usize,
     locked_until: u64,
@@ -86,7 +86,7 @@ impl JobBook {
         Ok(if self.told { 0 } else { self.wait_us(h.now_us()) })
     }
 
-    fn note(&mut self, entry: Entry) -> Result<(), Saved> {
+    fn note(&mut self, entry: JobEntry) -> Result<(), Saved> {
         let noted = memory::push(&mut self.pending, entry, WHAT);
         noted.map_err(|_| self.no_memory())
     }
@@ -105,7 +105,7 @@ impl JobBook {
         while !self.heard.is_empty() {
             // With room for what follows from it, so that it is taken in whole or not at all.
             self.pending.room(1, WHAT).map_err(|_| self.no_memory())?;
-            let Some(Outcome { lease, end }) = self.heard.pop() else { break };
+            let Some(ChunkOutcome { lease, end }) = self.heard.pop() else { break };
             let now = h.now_us();
             let entry = self.jobs.values_mut().find_map(|held| {
                 let runs = |open: &OpenChunk| [ChunkState::Runs { lease }, ChunkState::Divides { lease }].contains(&open.state);
@@ -160,12 +160,12 @@ impl JobBook {
     }
 
     /// An entry is written down, or, with 0, the tables say something else.
-    fn wrote(&mut self, entry: &Entry, answer: i64, now: u64) {
+    fn wrote(&mut self, entry: &JobEntry, answer: i64, now: u64) {
         self.told |= answer == 0;
         let Some(held) = self.jobs.get_mut(&entry.job()) else { return };
         let max_attempts = held.job.max_attempts;
         match entry {
-            Entry::Cut { frontier, cuts, last, .. } => {
+            JobEntry::Cut { frontier, cuts, last, .. } => {
                 held.step = Step::None;
                 if answer != 0 {
                     held.job.cut = *last;
@@ -173,35 +173,35 @@ impl JobBook {
                     held.add(answer, cuts, |_| 0);
                 }
             }
-            Entry::Begun { .. } => {}
-            Entry::Unbegun { number, .. } => held.waits(*number, None, now.saturating_add(START_RETRY_US)),
-            Entry::Ended { number, failures, fate: Fate::Waits, .. } if answer != 0 => {
+            JobEntry::Begun { .. } => {}
+            JobEntry::Unbegun { number, .. } => held.waits(*number, None, now.saturating_add(START_RETRY_US)),
+            JobEntry::Ended { number, failures, fate: Fate::Waits, .. } if answer != 0 => {
                 let pause = held.chunks.get(number).map_or(0, |open| pause_us(&open.chunk, *failures));
                 let used_up = *failures >= max_attempts;
                 held.waits(*number, Some(*failures), if used_up { now } else { now.saturating_add(pause) });
             }
-            Entry::Ended { number, fate, .. } => {
+            JobEntry::Ended { number, fate, .. } => {
                 held.chunks.remove(number);
                 held.job.failed = held.job.failed.saturating_add(u32::from(answer != 0));
                 self.told |= *fate == Fate::JobFailed;
             }
-            Entry::GivenUp { number, .. } => {
+            JobEntry::GivenUp { number, .. } => {
                 held.chunks.remove(number);
                 held.job.failed = held.job.failed.saturating_add(u32::from(answer != 0));
             }
-            Entry::Split { number, parts, .. } => {
+            JobEntry::Split { number, parts, .. } => {
                 held.chunks.remove(number);
                 if answer != 0 {
                     held.add(answer, parts, |part| failures_of(part, max_attempts));
                 }
             }
-            Entry::Waits { why, .. } => held.job.waits_for = *why,
-            Entry::Over { job } | Entry::Broken { job, .. } if answer != 0 => {
+            JobEntry::Waits { why, .. } => held.job.waits_for = *why,
+            JobEntry::Over { job } | JobEntry::Broken { job, .. } if answer != 0 => {
                 let gone = self.jobs.remove(job);
                 // What still runs of a broken job ends, and is read anew.
                 self.told |= gone.is_some_and(|held| !held.chunks.is_empty());
             }
-            Entry::Over { .. } | Entry::Broken { .. } => held.step = Step::None,
+            JobEntry::Over { .. } | JobEntry::Broken { .. } => held.step = Step::None,
         }
     }
 
@@ -244,7 +244,7 @@ impl JobBook {
             if chunk.begun {
                 let divides = held.job.splitter().is_some_and(|splitter| splitter.divides());
                 let (failures, fate) = judge(&chunk, held.job.max_attempts, divides, None);
-                let entry = Entry::Ended { job: chunk.job, number, attempt: chunk.attempt, failures, fate, lease: None };
+                let entry = JobEntry::Ended { job: chunk.job, number, attempt: chunk.attempt, failures, fate, lease: None };
                 memory::push(&mut lost, entry, WHAT).map_err(|_| Saved)?;
             }
             held.chunks.insert(number, OpenChunk { chunk, state, failed: 0 });
@@ -322,9 +322,9 @@ impl JobBook {
                 free.retain(|other| *other != id);
             }
             let said = held.job.waits_for;
-            let noted = self.pending.iter().any(|entry| matches!(entry, Entry::Waits { job, .. } if *job == id));
+            let noted = self.pending.iter().any(|entry| matches!(entry, JobEntry::Waits { job, .. } if *job == id));
             if why != said && !noted {
-                self.note(Entry::Waits { job: id, why })?;
+                self.note(JobEntry::Waits { job: id, why })?;
             }
         }
         Ok(free)
@@ -369,7 +369,7 @@ impl JobBook {
         let attempt = |job: &i64, number: &i64| self.jobs.get(job)?.chunks.get(number).map(|open| open.chunk.attempt + 1);
         let entry = |(job, number, _): &(i64, i64, Standing)| {
             let attempt = attempt(job, number).unwrap_or(1);
-            Entry::Begun { job: *job, number: *number, attempt }
+            JobEntry::Begun { job: *job, number: *number, attempt }
         };
         let entries = memory::collect(runs.iter().map(entry), WHAT).map_err(|_| Saved);
         // Whatever is not known to have begun is read anew.
@@ -390,14 +390,14 @@ impl JobBook {
             let Some(open) = held.chunks.get_mut(number) else { continue };
             open.chunk.attempt += 1;
             open.chunk.begun = true;
-            let started = if none { Ok(None) } else { h.start(&held.job, &Errand::Run(&open.chunk), *standing) };
+            let started = if none { Ok(None) } else { h.start(&held.job, &JobErrand::Run(&open.chunk), *standing) };
             match started {
                 Ok(Some(lease)) => open.state = ChunkState::Runs { lease },
                 Ok(None) | Err(Saved) => {
                     none = true;
                     self.retry_us = now.saturating_add(START_RETRY_US);
                     let attempt = open.chunk.attempt;
-                    self.note(Entry::Unbegun { job: *job, number: *number, attempt })?;
+                    self.note(JobEntry::Unbegun { job: *job, number: *number, attempt })?;
                 }
             }
         }
@@ -409,7 +409,7 @@ impl JobBook {
         let noted = |id: i64| self.pending.iter().any(|entry| entry.job() == id);
         let over = self.jobs.values().filter(|held| held.is_over() && !noted(held.job.id)).map(|held| held.job.id);
         let over = memory::collect(over, WHAT).map_err(|_| self.no_memory())?;
-        over.into_iter().try_for_each(|job| self.note(Entry::Over { job }))?;
+        over.into_iter().try_for_each(|job| self.note(JobEntry::Over { job }))?;
         // More of its chunks wait than were read.
         self.told |= self.jobs.values().any(|held| held.job.more && held.waiting() == 0 && !held.stands_still());
         Ok(())

@@ -4,7 +4,7 @@
 use super::cut::{Cut, Row};
 use super::part::JobKind;
 use super::split::Splitter;
-use super::throttle::{Measured, Throttle, Why};
+use super::throttle::{HeldBackBy, Measured, Throttle};
 use crate::definition::Standing;
 use crate::definition::part::Tables;
 use crate::host::Saved;
@@ -38,7 +38,7 @@ pub struct Job {
     pub cut: bool,
     pub frontier: Option<Vec<u8>>,
     /// What it waits for, as it is written down.
-    pub waits_for: Option<Why>,
+    pub waits_for: Option<HeldBackBy>,
     /// It has more chunks that wait than were read.
     pub more: bool,
     /// Chunks that have failed.
@@ -79,7 +79,7 @@ impl Job {
 
 /// What is written down. Entries that are given at once are written in one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Entry {
+pub enum JobEntry {
     /// New chunks, and the frontier behind them, if the frontier is still this one.
     Cut { job: i64, from: Option<Vec<u8>>, frontier: Option<Vec<u8>>, cuts: Vec<Cut>, last: bool },
     /// The attempt of this number begins.
@@ -94,14 +94,14 @@ pub enum Entry {
     /// The chunk waits, has no attempts left, and becomes these.
     Split { job: i64, number: i64, parts: Vec<Cut>, failures: Vec<u32> },
     /// What the job waits for has changed.
-    Waits { job: i64, why: Option<Why> },
+    Waits { job: i64, why: Option<HeldBackBy> },
     /// All chunks have ended.
     Over { job: i64 },
     /// Its chunks cannot be found, with the error of that lease.
     Broken { job: i64, lease: u64 },
 }
 
-impl Entry {
+impl JobEntry {
     pub fn job(&self) -> i64 {
         match *self {
             Self::Cut { job, .. }
@@ -145,7 +145,7 @@ impl Entry {
 
 /// What a worker is to do for a job.
 #[derive(Clone, Debug)]
-pub enum Errand<'a> {
+pub enum JobErrand<'a> {
     /// So many chunks at most of so many rows, from behind the frontier.
     Step { rows: u64, chunks: u32 },
     /// The parts of a chunk.
@@ -174,7 +174,7 @@ pub enum End {
     Refused,
 }
 
-pub type Outcome = crate::definition::part::Outcome<End>;
+pub type ChunkOutcome = crate::definition::part::LeaseOutcome<End>;
 
 /// What the book asks of jobs, beside what it asks of all definitions. [`Tables::load`] answers the jobs that have not ended and
 /// those of which something runs; of their chunks those that run, and the first ones that wait. Of an entry that is written
@@ -187,5 +187,5 @@ pub trait ChunkHost: Tables<JobKind> {
     /// Is there a worker for one more lease of this owner, as it looks? The job has so many.
     fn room(&self, owner: Standing, leases: usize) -> Result<bool, Saved>;
     /// Have a worker do it: the number of the lease; None where no worker is to be had now.
-    fn start(&self, job: &Job, errand: &Errand, owner: Standing) -> Result<Option<u64>, Saved>;
+    fn start(&self, job: &Job, errand: &JobErrand, owner: Standing) -> Result<Option<u64>, Saved>;
 }

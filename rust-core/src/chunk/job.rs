@@ -2,7 +2,7 @@
 
 use super::bisect::{MOST_FAILED, failures_of, is_the_jobs, is_the_servers, is_used_up, judge, trouble_pause_us};
 use super::cut::{self, Cut, Row, Split};
-use super::host::{Chunk, ChunkHost, End, Entry, Errand, Fate, Job};
+use super::host::{Chunk, ChunkHost, End, Fate, Job, JobEntry, JobErrand};
 use super::size::Size;
 use crate::async_event::backoff::conflict;
 use crate::definition::{LOOK_AGAIN_US, Standing};
@@ -170,13 +170,13 @@ impl OpenJob {
                 let chunks = self.job.workers.saturating_mul(AHEAD).max(1);
                 let alone = self.chunks.is_empty();
                 let rows = self.size.rows(self.job.chunk_rows);
-                let errand = Errand::Step { rows, chunks };
+                let errand = JobErrand::Step { rows, chunks };
                 let Some(lease) = h.start(&self.job, &errand, standing)? else { return Ok(false) };
                 self.step = Step::Runs { lease, chunks, alone };
             }
             Want::Divide(number) => {
                 let Some(open) = self.chunks.get_mut(&number) else { return Ok(true) };
-                let Some(lease) = h.start(&self.job, &Errand::Halves(&open.chunk.cut), standing)? else { return Ok(false) };
+                let Some(lease) = h.start(&self.job, &JobErrand::Halves(&open.chunk.cut), standing)? else { return Ok(false) };
                 open.state = ChunkState::Divides { lease };
             }
             Want::Run(_) => {}
@@ -209,7 +209,7 @@ impl OpenJob {
     }
 
     /// What a worker has said of a chunk: what is to be written down.
-    pub(super) fn hear_of_chunk(&mut self, number: i64, lease: u64, end: &End, now: u64) -> Option<Entry> {
+    pub(super) fn hear_of_chunk(&mut self, number: i64, lease: u64, end: &End, now: u64) -> Option<JobEntry> {
         let job = self.job.id;
         self.hear_of_trouble(end, now);
         let open = self.chunks.get_mut(&number)?;
@@ -217,7 +217,7 @@ impl OpenJob {
         if open.state == (ChunkState::Divides { lease }) {
             return self.hear_of_division(number, end, now);
         }
-        let ended = |failures, fate, lease| Entry::Ended { job, number, attempt, failures, fate, lease };
+        let ended = |failures, fate, lease| JobEntry::Ended { job, number, attempt, failures, fate, lease };
         let divides = self.job.splitter().is_some_and(|splitter| splitter.divides());
         let judged = |chunk: &Chunk, code| match judge(chunk, self.job.max_attempts, divides, code) {
             (failures, Fate::Failed) if self.job.failed >= MOST_FAILED => (failures, Fate::JobFailed),
@@ -230,10 +230,10 @@ impl OpenJob {
                 self.chunks.remove(&number);
                 return None;
             }
-            End::Unbegun => Entry::Unbegun { job, number, attempt },
+            End::Unbegun => JobEntry::Unbegun { job, number, attempt },
             End::Refused => {
                 self.held_up_us = now.saturating_add(LOOK_AGAIN_US);
-                Entry::Unbegun { job, number, attempt }
+                JobEntry::Unbegun { job, number, attempt }
             }
             End::Cancelled => ended(open.chunk.failures, Fate::Waits, Some(lease)),
             End::Failed { sqlstate } => {
@@ -249,7 +249,7 @@ impl OpenJob {
         Some(entry)
     }
 
-    pub(super) fn hear_of_division(&mut self, number: i64, end: &End, now: u64) -> Option<Entry> {
+    pub(super) fn hear_of_division(&mut self, number: i64, end: &End, now: u64) -> Option<JobEntry> {
         let job = self.job.id;
         let max_attempts = self.job.max_attempts;
         let open = self.chunks.get_mut(&number)?;
@@ -272,13 +272,13 @@ impl OpenJob {
         };
         open.state = ChunkState::Settles;
         if parts.len() < 2 {
-            return Some(Entry::GivenUp { job, number });
+            return Some(JobEntry::GivenUp { job, number });
         }
         let Ok(failures) = memory::collect(parts.iter().map(|part| failures_of(part, max_attempts)), WHAT) else { return again(open) };
-        Some(Entry::Split { job, number, parts, failures })
+        Some(JobEntry::Split { job, number, parts, failures })
     }
 
-    pub(super) fn hear_of_step(&mut self, lease: u64, end: &End, chunks: u32, alone: bool, now: u64) -> Option<Entry> {
+    pub(super) fn hear_of_step(&mut self, lease: u64, end: &End, chunks: u32, alone: bool, now: u64) -> Option<JobEntry> {
         let job = self.job.id;
         self.step = Step::None;
         self.step_from_us = now.saturating_add(START_RETRY_US);
@@ -298,7 +298,7 @@ impl OpenJob {
                     code.is_some_and(is_the_jobs) || self.step_failures >= self.job.max_attempts || self.step_losses >= MOST_LOSSES;
                 broken.then(|| {
                     self.step = Step::Settles;
-                    Entry::Broken { job, lease }
+                    JobEntry::Broken { job, lease }
                 })
             }
             End::Refused => {
@@ -310,7 +310,7 @@ impl OpenJob {
     }
 
     /// A step has returned these.
-    pub(super) fn cut_off(&mut self, rows: &[Row], chunks: u32, alone: bool) -> Option<Entry> {
+    pub(super) fn cut_off(&mut self, rows: &[Row], chunks: u32, alone: bool) -> Option<JobEntry> {
         let Ok(step) = cut::step(self.job.frontier.as_deref(), rows, chunks) else {
             self.step_failures += 1;
             return None;
@@ -322,6 +322,6 @@ impl OpenJob {
             return None;
         }
         self.step = Step::Settles;
-        Some(Entry::Cut { job: self.job.id, from: self.job.frontier.clone(), frontier: step.frontier, cuts: step.cuts, last })
+        Some(JobEntry::Cut { job: self.job.id, from: self.job.frontier.clone(), frontier: step.frontier, cuts: step.cuts, last })
     }
 }

@@ -2,14 +2,14 @@
 
 use super::book::JobBook;
 use super::cut::{Row, Split};
-use super::host::{Chunk, ChunkHost, End, Entry, Errand, Job};
+use super::host::{Chunk, ChunkHost, End, Job, JobEntry, JobErrand};
 use super::throttle::Measured;
 use crate::async_event::backoff;
 use crate::coordinator::host::Host;
 use crate::coordinator::runner::{Runner, Work};
 use crate::coordinator::topics::Topics;
 use crate::definition::Standing;
-use crate::definition::part::{DefinitionKind, DefinitionPart, Runs, Store, View};
+use crate::definition::part::{DefinitionKind, DefinitionPart, Runs, StepView, Store};
 use crate::host::{Arg, ArgForm, Bounds, Saved};
 use crate::lease::work::{CommandEnd, CommandResult, LeaseUpdate};
 use crate::memory::{self, NoMemory};
@@ -43,17 +43,17 @@ pub struct JobKind;
 impl DefinitionKind for JobKind {
     type Definition = Job;
     type Row = Chunk;
-    type Entry = Entry;
+    type Entry = JobEntry;
     type End = End;
     type Book = JobBook;
     const NAME: &'static str = "jobs";
     const TOPIC: Topics = Topics::JOBS;
     const IS_URGENT: bool = false;
 
-    fn lease(entry: &Entry) -> Option<u64> {
+    fn lease(entry: &JobEntry) -> Option<u64> {
         entry.lease()
     }
-    fn ended(entry: &Entry, answer: i64) -> Option<i64> {
+    fn ended(entry: &JobEntry, answer: i64) -> Option<i64> {
         (entry.ends_job() && answer > 0).then(|| entry.job())
     }
 }
@@ -73,16 +73,16 @@ fn bound(type_oid: u32, bound: Option<&[u8]>) -> Arg<'_> {
 }
 
 /// The query of a step or a division. None: there is nothing to ask.
-fn query(job: &Job, errand: &Errand) -> Result<Option<Vec<u8>>, NoMemory> {
+fn query(job: &Job, errand: &JobErrand) -> Result<Option<Vec<u8>>, NoMemory> {
     let Some(splitter) = job.splitter() else { return Ok(None) };
     match errand {
-        Errand::Step { rows, chunks } => splitter.step(job.frontier.as_deref(), *rows, *chunks).map(Some),
-        Errand::Halves(cut) => splitter.halves(cut),
-        Errand::Run(_) => Ok(None),
+        JobErrand::Step { rows, chunks } => splitter.step(job.frontier.as_deref(), *rows, *chunks).map(Some),
+        JobErrand::Halves(cut) => splitter.halves(cut),
+        JobErrand::Run(_) => Ok(None),
     }
 }
 
-impl<H: ChunkStore + Host + Runner> ChunkHost for View<'_, '_, H, JobKind> {
+impl<H: ChunkStore + Host + Runner> ChunkHost for StepView<'_, '_, H, JobKind> {
     fn now_us(&self) -> u64 {
         self.host.now_us()
     }
@@ -97,11 +97,11 @@ impl<H: ChunkStore + Host + Runner> ChunkHost for View<'_, '_, H, JobKind> {
         }
         self.look_for(owner, superuser)
     }
-    fn start(&self, job: &Job, errand: &Errand, owner: Standing) -> Result<Option<u64>, Saved> {
+    fn start(&self, job: &Job, errand: &JobErrand, owner: Standing) -> Result<Option<u64>, Saved> {
         let Standing::Acts { owner, superuser } = owner else { return Ok(None) };
         let text = query(job, errand).map_err(|no| self.host.no_memory(no))?;
         match (errand, &text) {
-            (Errand::Run(chunk), _) => {
+            (JobErrand::Run(chunk), _) => {
                 let bounds = [bound(job.low_type, chunk.cut.low.as_deref()), bound(job.high_type, chunk.cut.high.as_deref())];
                 let work = Work::Chunk { owner, superuser, text: &job.command, bounds: &bounds, attempt: &attempt_name(chunk) };
                 self.start_work(owner, &work)
@@ -164,7 +164,7 @@ impl<H: ChunkStore + Host + Runner> Runs<H> for JobKind {
         }
     }
 
-    fn step(book: &mut JobBook, view: &View<'_, '_, H, Self>) -> Result<u64, Saved> {
+    fn step(book: &mut JobBook, view: &StepView<'_, '_, H, Self>) -> Result<u64, Saved> {
         book.step(view)
     }
 }

@@ -28,7 +28,7 @@ pub struct Measured {
 
 /// What a job waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum HeldBackBy {
     Lag,
     Sessions,
     WalRate,
@@ -61,19 +61,19 @@ impl Gauge {
     }
 
     /// Why a job of this throttle holds back now, at this second of the day in its zone.
-    pub fn obstacle(&self, throttle: &Throttle, second: i64) -> Option<Why> {
+    pub fn obstacle(&self, throttle: &Throttle, second: i64) -> Option<HeldBackBy> {
         let (measured, _) = self.last?;
         let over = |limit: Option<i64>, value: i64| limit.is_some_and(|limit| value > limit);
         if throttle.window.is_some_and(|window| !is_within(window, second)) {
-            Some(Why::Window)
+            Some(HeldBackBy::Window)
         } else if over(throttle.lag_us, measured.lag_us) || over(throttle.lag_bytes, measured.lag_bytes) {
-            Some(Why::Lag)
+            Some(HeldBackBy::Lag)
         } else if over(throttle.sessions, measured.sessions) {
-            Some(Why::Sessions)
+            Some(HeldBackBy::Sessions)
         } else if over(throttle.wal_rate, self.wal_rate) {
-            Some(Why::WalRate)
+            Some(HeldBackBy::WalRate)
         } else if over(throttle.load_milli, measured.load_milli) {
-            Some(Why::Load)
+            Some(HeldBackBy::Load)
         } else {
             None
         }
@@ -113,11 +113,11 @@ mod tests {
         let limits = |limit: i64| {
             let of = Throttle::default();
             [
-                (Throttle { lag_us: Some(10 + limit), ..of }, Why::Lag),
-                (Throttle { lag_bytes: Some(20 + limit), ..of }, Why::Lag),
-                (Throttle { sessions: Some(30 + limit), ..of }, Why::Sessions),
-                (Throttle { wal_rate: Some(999_999 + limit), ..of }, Why::WalRate),
-                (Throttle { load_milli: Some(40 + limit), ..of }, Why::Load),
+                (Throttle { lag_us: Some(10 + limit), ..of }, HeldBackBy::Lag),
+                (Throttle { lag_bytes: Some(20 + limit), ..of }, HeldBackBy::Lag),
+                (Throttle { sessions: Some(30 + limit), ..of }, HeldBackBy::Sessions),
+                (Throttle { wal_rate: Some(999_999 + limit), ..of }, HeldBackBy::WalRate),
+                (Throttle { load_milli: Some(40 + limit), ..of }, HeldBackBy::Load),
             ]
         };
         for (throttle, why) in limits(0) {
@@ -127,6 +127,6 @@ mod tests {
             assert_eq!(gauge.obstacle(&throttle, 0), None);
         }
         let night = Throttle { window: Some((10, 20)), ..Throttle::default() };
-        assert_eq!((gauge.obstacle(&night, 5), gauge.obstacle(&night, 10)), (Some(Why::Window), None));
+        assert_eq!((gauge.obstacle(&night, 5), gauge.obstacle(&night, 10)), (Some(HeldBackBy::Window), None));
     }
 }

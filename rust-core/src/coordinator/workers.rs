@@ -5,7 +5,7 @@ use crate::async_event::spec::{self, Batch, Spec};
 use crate::error::Error;
 use crate::host::CallerHost;
 use crate::lease::leases::Leases;
-use crate::lease::work::{self, Errand};
+use crate::lease::work::{Errand, LeaseWork};
 use crate::memory::{self, NoMemory};
 use crate::pool::area::Area;
 use crate::pool::borrow::Limits;
@@ -43,15 +43,15 @@ impl<H: CallerHost> Workers<'_, H> {
                         owner: handler.owner,
                         superuser: handler.owner_is_superuser,
                         timeout_ms: handler.timeout_ms,
-                        work: work::Work::Batches { title: &title, handler: &name, batches: &batches },
+                        work: LeaseWork::Batches { title: &title, handler: &name, batches: &batches },
                     },
                 )
             }
             Work::Command { database, owner, superuser, text, timeout_ms, keep } => {
-                self.borrow(lease, &Errand { database, owner, superuser, timeout_ms, work: work::Work::Command { text, keep } })
+                self.borrow(lease, &Errand { database, owner, superuser, timeout_ms, work: LeaseWork::Command { text, keep } })
             }
             Work::Chunk { owner, superuser, text, bounds, attempt } => {
-                let work = work::Work::Chunk { text, bounds, attempt };
+                let work = LeaseWork::Chunk { text, bounds, attempt };
                 self.borrow(lease, &Errand { database: self.database, owner, superuser, timeout_ms: 0, work })
             }
         }
@@ -73,10 +73,10 @@ fn handler_name(spec: &Spec, tables: u32) -> [u8; 12] {
 
 fn encoded(batch: &Batch) -> Result<Vec<u8>, NoMemory> {
     match &batch.work {
-        spec::Work::Events { partition, tids, ids } => {
+        spec::BatchItems::Events { partition, tids, ids } => {
             events(*partition, batch.attempt, batch.key.map_or(0, |key| key | 1), batch.timeout_ms.unwrap_or(0), tids, ids)
         }
-        spec::Work::Notifications(notes) => {
+        spec::BatchItems::Notifications(notes) => {
             let notes = notes.iter().map(|n| Note { pid: n.pid, channel: &n.channel, payload: &n.payload });
             notifications(batch.attempt, notes)
         }

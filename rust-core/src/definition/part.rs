@@ -49,7 +49,7 @@ pub trait Book: Default {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outcome<E> {
+pub struct LeaseOutcome<E> {
     pub lease: u64,
     pub end: E,
 }
@@ -73,7 +73,7 @@ pub trait Tables<K: DefinitionKind> {
     /// Cancel what a worker runs. The lease's outcome says how it ended.
     fn cancel(&self, lease: u64);
     /// What workers have said since the last call.
-    fn outcomes(&self) -> Vec<Outcome<K::End>>;
+    fn outcomes(&self) -> Vec<LeaseOutcome<K::End>>;
 }
 
 /// What a database offers to definitions of a kind. See [`Tables`]. A world without such definitions need not say anything.
@@ -102,7 +102,7 @@ pub trait Runs<H>: DefinitionKind {
     /// ends a lease.
     fn heard(host: &H, now: i64, said: LeaseUpdate) -> Option<(Self::End, Option<Box<CommandResult>>)>;
     /// The book takes a step. Microseconds until the next one.
-    fn step(book: &mut Self::Book, view: &View<'_, '_, H, Self>) -> Result<u64, Saved>;
+    fn step(book: &mut Self::Book, view: &StepView<'_, '_, H, Self>) -> Result<u64, Saved>;
 }
 
 /// The definitions of one kind of a coordinator's database.
@@ -110,7 +110,7 @@ pub struct DefinitionPart<K: DefinitionKind> {
     book: K::Book,
     kind: K,
     said: Said,
-    outcomes: RefCell<Vec<Outcome<K::End>>>,
+    outcomes: RefCell<Vec<LeaseOutcome<K::End>>>,
     /// The monotonic clock, when the next step is needed.
     step_at: u64,
 }
@@ -122,19 +122,19 @@ impl<K: DefinitionKind> Default for DefinitionPart<K> {
 }
 
 /// One step's view of the world.
-pub struct View<'v, 'c, H, K: DefinitionKind> {
+pub struct StepView<'v, 'c, H, K: DefinitionKind> {
     pub host: &'c H,
     pub kind: &'v K,
     cx: RefCell<&'v mut Context<'c, H>>,
     said: RefCell<&'v mut Said>,
-    outcomes: &'v RefCell<Vec<Outcome<K::End>>>,
+    outcomes: &'v RefCell<Vec<LeaseOutcome<K::End>>>,
     /// Leases that go on.
     pub leases: Cell<usize>,
     /// There was no worker in this step.
     pub without: Cell<bool>,
 }
 
-impl<H: Store<K> + Runner, K: DefinitionKind> Tables<K> for View<'_, '_, H, K> {
+impl<H: Store<K> + Runner, K: DefinitionKind> Tables<K> for StepView<'_, '_, H, K> {
     fn load(&self) -> Result<Loaded<K>, Saved> {
         let loaded = self.host.load()?;
         // A user may have ended or dropped a definition.
@@ -156,7 +156,7 @@ impl<H: Store<K> + Runner, K: DefinitionKind> Tables<K> for View<'_, '_, H, K> {
     fn cancel(&self, lease: u64) {
         self.host.cancel(lease);
     }
-    fn outcomes(&self) -> Vec<Outcome<K::End>> {
+    fn outcomes(&self) -> Vec<LeaseOutcome<K::End>> {
         self.outcomes.take()
     }
 }
@@ -164,7 +164,7 @@ impl<H: Store<K> + Runner, K: DefinitionKind> Tables<K> for View<'_, '_, H, K> {
 /// No lease of a worker has such a number.
 const NO_WORKER: u64 = 1 << 63;
 
-impl<H: Runner, K: DefinitionKind> View<'_, '_, H, K> {
+impl<H: Runner, K: DefinitionKind> StepView<'_, '_, H, K> {
     /// Have a worker do this: the number of the lease. None: no worker is to be had now.
     pub fn start_work(&self, owner: u32, work: &Work<'_>) -> Result<Option<u64>, Saved> {
         let started = self.cx.borrow_mut().start(owner, work)?;
@@ -186,7 +186,7 @@ impl<H: Runner, K: DefinitionKind> View<'_, '_, H, K> {
     /// No worker need be asked: it is as if a lease with this number had ended so, of the row or definition with this id.
     pub fn end_at_once(&self, id: i64, end: K::End, result: Option<Box<CommandResult>>) -> Option<u64> {
         let lease = NO_WORKER | id.unsigned_abs();
-        memory::push(&mut self.outcomes.borrow_mut(), Outcome { lease, end }, K::NAME).ok()?;
+        memory::push(&mut self.outcomes.borrow_mut(), LeaseOutcome { lease, end }, K::NAME).ok()?;
         #[expect(clippy::disallowed_methods, reason = "a node of a tree for each lease")]
         result.into_iter().for_each(|result| _ = self.said.borrow_mut().insert(lease, result));
         Some(lease)
@@ -197,7 +197,7 @@ impl<K: DefinitionKind> DefinitionPart<K> {
     fn ended(&mut self, lease: u64, end: K::End, result: Option<Box<CommandResult>>) {
         #[expect(clippy::disallowed_methods, reason = "a node of a tree for each lease")]
         result.into_iter().for_each(|result| _ = self.said.insert(lease, result));
-        if memory::push(self.outcomes.get_mut(), Outcome { lease, end }, K::NAME).is_err() {
+        if memory::push(self.outcomes.get_mut(), LeaseOutcome { lease, end }, K::NAME).is_err() {
             self.said.remove(&lease);
             self.book.lose(lease);
         }
@@ -238,7 +238,7 @@ impl<H: Host + Runner, K: Runs<H>> Part<H> for DefinitionPart<K> {
         }
         let (leases, without) = (Cell::new(self.book.leases().count()), Cell::new(false));
         let (cx, said) = (RefCell::new(cx), RefCell::new(&mut self.said));
-        let view = View { host, kind: &self.kind, cx, said, outcomes: &self.outcomes, leases, without };
+        let view = StepView { host, kind: &self.kind, cx, said, outcomes: &self.outcomes, leases, without };
         // What failed is tried again when the next turn comes.
         self.step_at = 0;
         let wait = K::step(&mut self.book, &view)?;

@@ -10,7 +10,7 @@ use super::frames::protocol_violation;
 use super::wait::FIRST_TICK_MS;
 use crate::error::Error;
 use crate::host::{CallerHost, XactStatus};
-use crate::pool::gate::{Stop as Stopped, Why};
+use crate::pool::gate::{CancelReason, Stopped};
 use crate::pool::slot::{Ended, Owed, Slot, SlotState};
 use crate::report::*;
 use crate::wire::message::Ending;
@@ -208,13 +208,13 @@ impl<H: CallerHost> Exchange<'_, H> {
         let gate = &self.slot.gate;
         let mut reader = self.area.reply_ring(self.lease.slot).reader();
         let start = self.h.now_us();
-        let mut stopped = matches!(gate.cancel(generation, Why::GivenUp), Stopped::Now) || gate.cancelled(generation);
+        let mut stopped = matches!(gate.cancel(generation, CancelReason::GivenUp), Stopped::Now) || gate.cancelled(generation);
         let mut next_signal = if stopped { 0 } else { COMMIT_PATIENCE_US };
         while self.slot.finished(generation).is_none() && !self.worker_gone() {
             let spent = self.h.now_us().saturating_sub(start);
             if !stopped {
                 // A last commit may fail, and what follows it be cancelled; one of several is the last by now.
-                _ = gate.cancel(generation, Why::GivenUp);
+                _ = gate.cancel(generation, CancelReason::GivenUp);
                 stopped = gate.cancelled(generation);
                 next_signal = if stopped { spent } else { next_signal };
             }
@@ -312,7 +312,7 @@ impl<H: CallerHost> Drop for Exchange<'_, H> {
     /// Reached with the lease open only by a panic: the caller must not hang on to the slot.
     fn drop(&mut self) {
         if !self.ended.get() {
-            self.slot.gate.cancel(self.lease.generation, Why::GivenUp);
+            self.slot.gate.cancel(self.lease.generation, CancelReason::GivenUp);
             self.abandon();
         }
     }

@@ -16,7 +16,7 @@ use crate::host::{CallerHost, Saved};
 use crate::pool::area::Area;
 use crate::pool::borrow::Borrowed;
 use crate::pool::deadlock::{Deadlock, Watch};
-use crate::pool::gate::{Stop as Stopped, Why};
+use crate::pool::gate::{CancelReason, Stopped};
 use crate::pool::poll::Poller;
 use crate::pool::slot::{Lease, Owed, Slot, SlotState};
 use crate::report::*;
@@ -381,7 +381,7 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
     }
 
     pub(crate) fn break_deadlock(&self, deadlock: Deadlock) {
-        if self.slot.gate.cancel(self.lease.generation, Why::Deadlock) != Stopped::TooLate {
+        if self.slot.gate.cancel(self.lease.generation, CancelReason::Deadlock) != Stopped::TooLate {
             self.deadlock_us.set(Some(self.h.now_us()));
             *self.deadlock.borrow_mut() = Some(deadlock.detail);
             _ = self.slot.signal(self.lease.generation, |pid| self.h.interrupt(pid, false));
@@ -399,7 +399,7 @@ impl<'a, H: CallerHost> Exchange<'a, H> {
 
     /// What runs commits nothing more, and is told so; its end is to be waited for.
     pub(crate) fn shut(&self) {
-        _ = self.slot.gate.cancel(self.lease.generation, Why::GivenUp);
+        _ = self.slot.gate.cancel(self.lease.generation, CancelReason::GivenUp);
         _ = self.slot.signal(self.lease.generation, |pid| self.h.interrupt(pid, false));
     }
 

@@ -11,7 +11,7 @@ use crate::host::{Arg, ArgForm, Bounds, CallerHost, Identity, Mode, Output, Save
 use crate::memory::{self, Grows, SMALL};
 use crate::pool::area::Area;
 use crate::pool::borrow::{Limits, Shortage, foresee, try_borrow};
-use crate::pool::gate::{Stop, Why};
+use crate::pool::gate::{CancelReason, Stopped};
 use crate::pool::poll::Poller;
 use crate::pool::slot::{Key, Lease, Slot, SlotState};
 use crate::report::*;
@@ -105,7 +105,8 @@ impl Leases {
         if sent.is_err() {
             return Ok(false);
         }
-        let command = matches!(errand.work, Work::Command { .. } | Work::Chunk { .. }).then(|| Box::new(CommandResult::of(h.timestamp())));
+        let command =
+            matches!(errand.work, LeaseWork::Command { .. } | LeaseWork::Chunk { .. }).then(|| Box::new(CommandResult::of(h.timestamp())));
         let open = Open { number, lease: borrowed.lease, launched: borrowed.launched, last_words: None, command, cancel: None };
         #[expect(clippy::disallowed_methods, reason = "room was made before")]
         self.open.borrow_mut().push(open);
@@ -216,7 +217,7 @@ fn request<'a>(errand: &Errand<'a>) -> Result<Request<'a>, Error> {
         ..Request::default()
     };
     Ok(match errand.work {
-        Work::Batches { title, handler, batches } => Request {
+        LeaseWork::Batches { title, handler, batches } => Request {
             mode: Mode::Events,
             bounds: Bounds { row_bytes: 0, message_bytes: 0 },
             command: title,
@@ -224,14 +225,14 @@ fn request<'a>(errand: &Errand<'a>) -> Result<Request<'a>, Error> {
             args: memory::collect(batches.iter().map(|data| Arg { type_oid: 0, form: ArgForm::ByReference, data }), LEASE)?,
             ..common
         },
-        Work::Command { text, keep } => Request {
+        LeaseWork::Command { text, keep } => Request {
             mode: Mode::Command,
             bounds: keep,
             output: if keep.row_bytes > 0 { Output::Text } else { Output::None },
             command: text,
             ..common
         },
-        Work::Chunk { text, bounds, attempt } => Request {
+        LeaseWork::Chunk { text, bounds, attempt } => Request {
             mode: Mode::Chunk,
             bounds: Bounds { row_bytes: 0, message_bytes: 0 },
             command: text,
@@ -261,7 +262,7 @@ impl Open {
     fn give_up<H: CallerHost>(&mut self, h: &H, slot: &Slot) -> bool {
         let generation = self.lease.generation;
         if slot.recall_batches(generation, 0) != Some(0) {
-            if slot.gate.cancel(generation, Why::GivenUp) == Stop::TooLate {
+            if slot.gate.cancel(generation, CancelReason::GivenUp) == Stopped::TooLate {
                 return false;
             }
             let now = h.now_us();
@@ -278,7 +279,7 @@ impl Open {
         if now >= *next {
             let terminate = now.saturating_sub(*since) >= SIGTERM_AFTER_US;
             // A last commit may fail, and what follows it be cancelled; one of several is the last by now.
-            _ = slot.gate.cancel(self.lease.generation, Why::GivenUp);
+            _ = slot.gate.cancel(self.lease.generation, CancelReason::GivenUp);
             _ = slot.signal(self.lease.generation, |pid| h.interrupt(pid, terminate));
             *next = now + SIGINT_EVERY_US;
         }

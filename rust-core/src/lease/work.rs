@@ -12,11 +12,11 @@ pub struct Errand<'a> {
     pub superuser: bool,
     /// Each batch, or the whole command, may take this long; 0 is no limit. What traps the cancel is ended with its worker.
     pub timeout_ms: u32,
-    pub work: Work<'a>,
+    pub work: LeaseWork<'a>,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub enum Work<'a> {
+pub enum LeaseWork<'a> {
     /// Events for a handler, each batch in a transaction of its own. The handler is named as the shims of both sides know
     /// it, and shown under the title.
     Batches { title: &'a [u8], handler: &'a [u8], batches: &'a [Vec<u8>] },
@@ -26,7 +26,7 @@ pub enum Work<'a> {
     Chunk { text: &'a [u8], bounds: &'a [Arg<'a>; 2], attempt: &'a [u8] },
 }
 
-impl Work<'_> {
+impl LeaseWork<'_> {
     /// The parts that a worker begins one by one.
     pub fn parts(&self) -> usize {
         match self {

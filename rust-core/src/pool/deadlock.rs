@@ -10,7 +10,7 @@
 
 use super::area::Area;
 use super::slot::{Slot, SlotState};
-use super::waits::{Blocker, Look, Step, Suspect, Wait, Why};
+use super::waits::{Blocker, Look, Step, Suspect, Wait, WaitReason};
 use crate::host::{CallerHost, Saved};
 use crate::memory::{self, NoMemory, SMALL};
 use crate::task::{Card, Table, TaskState};
@@ -83,9 +83,9 @@ impl Watch {
                 return Ok(None);
             }
         };
-        let worker = chain.iter().find(|step| step.pid == me && step.why == Why::Worker).map(|step| step.next);
+        let worker = chain.iter().find(|step| step.pid == me && step.why == WaitReason::Worker).map(|step| step.next);
         // The victim's own wait comes first, as in the server's report.
-        if let Some(at) = chain.iter().position(|step| step.pid != me && matches!(step.why, Why::Lock(_))) {
+        if let Some(at) = chain.iter().position(|step| step.pid != me && matches!(step.why, WaitReason::Lock(_))) {
             chain.rotate_left(at);
         }
         Ok(Some(Deadlock { detail: describe(h, &chain), worker }))
@@ -125,11 +125,11 @@ fn pinned<H: CallerHost>(h: &H, area: &Area, pid: u32) -> Vec<Blocker> {
 fn direct(area: &Area, me: u32, worker: u32, blockers: Vec<Blocker>) -> Option<Vec<Step>> {
     let theirs = |pid: u32| pid == me || owner(area, pid) == Some(me);
     let blocker = blockers.into_iter().find(|blocker| theirs(blocker.pid))?;
-    let mut chain = vec![Step { pid: worker, next: blocker.pid, why: Why::Lock(blocker.wait) }];
+    let mut chain = vec![Step { pid: worker, next: blocker.pid, why: WaitReason::Lock(blocker.wait) }];
     if blocker.pid != me {
-        chain.push(Step { pid: blocker.pid, next: me, why: Why::Owner });
+        chain.push(Step { pid: blocker.pid, next: me, why: WaitReason::Owner });
     }
-    chain.push(Step { pid: me, next: worker, why: Why::Worker });
+    chain.push(Step { pid: me, next: worker, why: WaitReason::Worker });
     Some(chain)
 }
 
@@ -276,11 +276,15 @@ fn describe<H: CallerHost>(h: &H, chain: &[Step]) -> Vec<u8> {
     for step in chain {
         let (pid, next) = (step.pid, step.next);
         match &step.why {
-            Why::Lock(lock) => add(&[lock]),
-            Why::Slot => add(&[format!("Process {pid} waits for an autonomous worker; process {next} is one of those in use.").as_bytes()]),
-            Why::Member => add(&[format!("Process {pid} waits for its parallel worker in process {next}.").as_bytes()]),
-            Why::Worker => add(&[format!("Process {pid} waits for its autonomous transaction in process {next}.").as_bytes()]),
-            Why::Owner => add(&[format!("Process {pid} waits for the autonomous session's next command from process {next}.").as_bytes()]),
+            WaitReason::Lock(lock) => add(&[lock]),
+            WaitReason::Slot => {
+                add(&[format!("Process {pid} waits for an autonomous worker; process {next} is one of those in use.").as_bytes()])
+            }
+            WaitReason::Member => add(&[format!("Process {pid} waits for its parallel worker in process {next}.").as_bytes()]),
+            WaitReason::Worker => add(&[format!("Process {pid} waits for its autonomous transaction in process {next}.").as_bytes()]),
+            WaitReason::Owner => {
+                add(&[format!("Process {pid} waits for the autonomous session's next command from process {next}.").as_bytes()])
+            }
         }
     }
     for step in chain {

@@ -30,7 +30,7 @@ const COMMITS: u64 = 0xff_ffff;
 
 /// What came of a cancel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
+pub enum Stopped {
     /// Nothing commits any more.
     Now,
     /// The commit that is under way is the last.
@@ -43,7 +43,7 @@ pub enum Stop {
 
 /// Why a lease is cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum CancelReason {
     GivenUp,
     Deadlock,
 }
@@ -123,18 +123,18 @@ impl Gate {
     }
 
     /// Somebody gives up what the lease runs.
-    pub fn cancel(&self, generation: u64, why: Why) -> Stop {
-        let mark = if why == Why::Deadlock { DEADLOCK } else { 0 };
+    pub fn cancel(&self, generation: u64, why: CancelReason) -> Stopped {
+        let mark = if why == CancelReason::Deadlock { DEADLOCK } else { 0 };
         let before = self.change(generation, |low| match low {
             ACTIVE => Some(CANCELLED | mark),
             COMMITTING => Some(DOOMED | mark),
             _ => None,
         });
         match before {
-            Some(ACTIVE) => Stop::Now,
-            Some(_) => Stop::AfterCommit,
-            None if matches!(self.low(generation) & STATE, CANCELLED | DOOMED) => Stop::Already,
-            None => Stop::TooLate,
+            Some(ACTIVE) => Stopped::Now,
+            Some(_) => Stopped::AfterCommit,
+            None if matches!(self.low(generation) & STATE, CANCELLED | DOOMED) => Stopped::Already,
+            None => Stopped::TooLate,
         }
     }
 
@@ -183,15 +183,15 @@ mod tests {
 
     #[test]
     fn exactly_one_of_the_last_commit_and_a_cancel_wins() {
-        for why in [Why::GivenUp, Why::Deadlock].repeat(1_000) {
+        for why in [CancelReason::GivenUp, CancelReason::Deadlock].repeat(1_000) {
             let gate = gate();
             let (commit, cancel) = std::thread::scope(|s| {
                 let commit = s.spawn(|| gate.commit(5, 7, true));
                 let cancel = s.spawn(|| gate.cancel(5, why));
                 (commit.join().unwrap(), cancel.join().unwrap())
             });
-            assert_eq!(cancel, if commit { Stop::TooLate } else { Stop::Now });
-            assert_eq!(gate.deadlock(5), !commit && why == Why::Deadlock);
+            assert_eq!(cancel, if commit { Stopped::TooLate } else { Stopped::Now });
+            assert_eq!(gate.deadlock(5), !commit && why == CancelReason::Deadlock);
         }
     }
 
@@ -208,10 +208,10 @@ mod tests {
                     }
                     commits
                 });
-                let cancel = s.spawn(|| gate.cancel(5, Why::GivenUp));
+                let cancel = s.spawn(|| gate.cancel(5, CancelReason::GivenUp));
                 (worker.join().unwrap(), cancel.join().unwrap())
             });
-            assert!(matches!(cancel, Stop::Now | Stop::AfterCommit), "{cancel:?} after {commits}");
+            assert!(matches!(cancel, Stopped::Now | Stopped::AfterCommit), "{cancel:?} after {commits}");
             assert!(gate.cancelled(5));
             assert_eq!(gate.progress(), (commits, 0));
         }
@@ -221,9 +221,9 @@ mod tests {
     fn a_cancel_during_one_commit_of_several_makes_it_the_last() {
         let gate = gate();
         assert!(gate.commit(5, 7, false));
-        assert_eq!(gate.cancel(5, Why::Deadlock), Stop::AfterCommit);
+        assert_eq!(gate.cancel(5, CancelReason::Deadlock), Stopped::AfterCommit);
         assert!(!gate.cancelled(5), "it cannot be stopped itself");
-        assert_eq!(gate.cancel(5, Why::GivenUp), Stop::Already);
+        assert_eq!(gate.cancel(5, CancelReason::GivenUp), Stopped::Already);
         assert!(gate.committed(5));
         assert!(gate.cancelled(5) && gate.deadlock(5) && !gate.commit(5, 8, true));
         gate.reopen(5);
@@ -235,10 +235,10 @@ mod tests {
         let first = gate();
         assert!(first.commit(5, 7, true));
         first.reopen(5);
-        assert_eq!(first.cancel(5, Why::GivenUp), Stop::Now);
+        assert_eq!(first.cancel(5, CancelReason::GivenUp), Stopped::Now);
         let second = gate();
         assert!(second.commit(5, 7, false));
-        assert_eq!(second.cancel(5, Why::GivenUp), Stop::AfterCommit);
+        assert_eq!(second.cancel(5, CancelReason::GivenUp), Stopped::AfterCommit);
         second.reopen(5);
         assert!(second.cancelled(5));
     }
@@ -249,10 +249,10 @@ mod tests {
         assert!(gate.commit(5, 7, true) && !gate.passed(5));
         assert!(!gate.committed(5) && gate.passed(5));
         gate.reopen(5);
-        assert_eq!(gate.cancel(5, Why::GivenUp), Stop::TooLate);
+        assert_eq!(gate.cancel(5, CancelReason::GivenUp), Stopped::TooLate);
         gate.open(6);
         assert!(!gate.commit(5, 7, true));
-        assert_eq!(gate.cancel(5, Why::GivenUp), Stop::TooLate);
+        assert_eq!(gate.cancel(5, CancelReason::GivenUp), Stopped::TooLate);
         assert!(gate.commit(6, 8, true));
     }
 }

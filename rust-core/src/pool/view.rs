@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::*;
 
 /// One worker as it was at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct View {
+pub struct WorkerView {
     pub state: SlotState,
     pub generation: u64,
     pub pid: u32,
@@ -23,10 +23,10 @@ pub struct View {
 
 impl Slot {
     /// None: nobody is there.
-    pub fn view(&self) -> Option<View> {
+    pub fn view(&self) -> Option<WorkerView> {
         let (state, generation) = self.state();
         let leased = matches!(state, SlotState::Busy | SlotState::Dead | SlotState::Held);
-        (state != SlotState::Free).then(|| View {
+        (state != SlotState::Free).then(|| WorkerView {
             state,
             generation,
             pid: self.worker_pid.load(Relaxed),

@@ -31,7 +31,7 @@ pub enum Wait {
 
 /// Why one process of a chain waits for the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum WaitReason {
     /// For a lock, in the words of the server's deadlock report.
     Lock(Vec<u8>),
     Worker,
@@ -45,7 +45,7 @@ pub enum Why {
 pub struct Step {
     pub pid: u32,
     pub next: u32,
-    pub why: Why,
+    pub why: WaitReason,
 }
 
 /// The chain that the last look of a caller found. Each look sees the waits at slightly different times, so a caller believes in
@@ -191,11 +191,11 @@ fn chain(me: u32, stuck: &[u32], graph: &[(u32, Wait)]) -> Option<Vec<Step>> {
 
 fn step(pid: u32, next: u32, wait: &Wait) -> Option<Step> {
     let why = match wait {
-        Wait::Lock(blockers) => Why::Lock(blockers.iter().find(|blocker| blocker.pid == next)?.wait.clone()),
-        Wait::Slot(_) => Why::Slot,
-        Wait::Owner(_) => Why::Owner,
-        Wait::Members(_) => Why::Member,
-        Wait::Worker(_) | Wait::Nothing => Why::Worker,
+        Wait::Lock(blockers) => WaitReason::Lock(blockers.iter().find(|blocker| blocker.pid == next)?.wait.clone()),
+        Wait::Slot(_) => WaitReason::Slot,
+        Wait::Owner(_) => WaitReason::Owner,
+        Wait::Members(_) => WaitReason::Member,
+        Wait::Worker(_) | Wait::Nothing => WaitReason::Worker,
     };
     Some(Step { pid, next, why })
 }
@@ -205,9 +205,9 @@ fn step(pid: u32, next: u32, wait: &Wait) -> Option<Step> {
 /// of those that wait for a lock (not for a transaction of their own), the one in the process of the
 /// highest number. Its caller.
 pub fn victims_caller(chain: &[Step]) -> Option<u32> {
-    let waits_for_slot = chain.iter().filter(|step| step.why == Why::Slot).map(|step| step.pid).max();
-    let leases = chain.iter().filter(|step| step.why == Why::Worker);
-    let blocked = |worker: u32| chain.iter().any(|step| step.pid == worker && matches!(step.why, Why::Lock(_) | Why::Member));
+    let waits_for_slot = chain.iter().filter(|step| step.why == WaitReason::Slot).map(|step| step.pid).max();
+    let leases = chain.iter().filter(|step| step.why == WaitReason::Worker);
+    let blocked = |worker: u32| chain.iter().any(|step| step.pid == worker && matches!(step.why, WaitReason::Lock(_) | WaitReason::Member));
     let waits_for_lock = || leases.filter(|step| blocked(step.next)).max_by_key(|step| step.next).map(|step| step.pid);
     waits_for_slot.or_else(waits_for_lock)
 }
@@ -258,7 +258,7 @@ mod tests {
         let waits = HashMap::from([(1, Wait::Worker(2)), (2, lock(&[3])), (3, Wait::Owner(1))]);
         let chain = ask(1, &waits).unwrap();
         assert_eq!(chain.iter().map(|s| (s.pid, s.next)).collect::<Vec<_>>(), [(1, 2), (2, 3), (3, 1)]);
-        assert_eq!(chain[2].why, Why::Owner);
+        assert_eq!(chain[2].why, WaitReason::Owner);
         assert_eq!(victims_caller(&chain), Some(1));
     }
 
@@ -301,7 +301,7 @@ mod tests {
         assert_eq!(ask(1, &waits), None);
         waits.insert(4, lock(&[1]));
         let chain = ask(1, &waits).unwrap();
-        assert_eq!(chain[1].why, Why::Member);
+        assert_eq!(chain[1].why, WaitReason::Member);
         assert_eq!(victims_caller(&chain), Some(1));
     }
 
@@ -317,7 +317,7 @@ mod tests {
         assert_eq!(ask(1, &waits), None);
         waits.insert(3, lock(&[1]));
         let chain = ask(1, &waits).unwrap();
-        assert_eq!(chain[0].why, Why::Slot);
+        assert_eq!(chain[0].why, WaitReason::Slot);
         assert_eq!(victims_caller(&chain), Some(1));
         // The same where the workers wait for each other on the way.
         let nested = HashMap::from([(1, Wait::Slot(vec![2, 3])), (2, Wait::Worker(3)), (3, lock(&[1]))]);

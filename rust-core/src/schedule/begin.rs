@@ -2,7 +2,7 @@
 
 use super::book::{BATCH, Held, SHOWN_AFTER_US, START_RETRY_US, ScheduleBook, Shown, WINDOW, still};
 use super::firing::{self, Open};
-use super::host::{Due, Misfire, Overlap, Record, Run, RunState, Schedule, ScheduleHost};
+use super::host::{Due, Misfire, Overlap, Run, RunState, Schedule, ScheduleEntry, ScheduleHost};
 use super::spec::Spec;
 use crate::definition::{LOCKED, Standing};
 use crate::host::Saved;
@@ -72,7 +72,7 @@ impl ScheduleBook {
         let fired = entries.len();
         for id in &begun {
             let attempt = self.runs.get(id).map_or(1, |held| held.run.attempt);
-            memory::push(&mut entries, Record::Begun { run: *id, attempt }, "runs that begin").map_err(|_| self.no_memory())?;
+            memory::push(&mut entries, ScheduleEntry::Begun { run: *id, attempt }, "runs that begin").map_err(|_| self.no_memory())?;
         }
         let numbers = h.record(&entries).inspect_err(|_| self.told = true)?;
         let mut to_start = Vec::new();
@@ -95,7 +95,7 @@ impl ScheduleBook {
         for (entry, number) in entries.iter().zip(&numbers).take(fired) {
             match (*number, entry) {
                 (0, _) => self.told = true,
-                (LOCKED, Record::Fired { schedule, .. }) => self.hold_up(*schedule, now),
+                (LOCKED, ScheduleEntry::Fired { schedule, .. }) => self.hold_up(*schedule, now),
                 (run, entry) => {
                     if self.fired(run, entry)? {
                         memory::push(&mut to_start, run, "runs that begin").map_err(|_| self.no_memory())?;
@@ -128,7 +128,7 @@ impl ScheduleBook {
                 _ => firing::corrected(schedule, &spec, &zone, now),
             };
             if next.is_some() {
-                let entry = Record::Moved {
+                let entry = ScheduleEntry::Moved {
                     schedule: schedule.id,
                     revision: schedule.revision,
                     last_due: schedule.last_due.map(|last| last.min(now)),
@@ -142,7 +142,7 @@ impl ScheduleBook {
         }
         let numbers = h.record(&moved).inspect_err(|_| self.told = true)?;
         for (entry, number) in moved.into_iter().zip(numbers) {
-            let Record::Moved { schedule, last_due, next, .. } = entry else { continue };
+            let ScheduleEntry::Moved { schedule, last_due, next, .. } = entry else { continue };
             match self.schedules.get_mut(&schedule) {
                 _ if number == LOCKED => self.hold_up(schedule, now),
                 Some(of) if number != 0 => (of.next, of.last_due) = (next, last_due),
@@ -158,7 +158,7 @@ impl ScheduleBook {
     }
 
     /// What becomes of a schedule's next due time. Not before then is its specification read: there may be thousands.
-    fn firing<H: ScheduleHost>(&mut self, h: &H, id: i64, open: Open, now: i64) -> Option<(Record, bool)> {
+    fn firing<H: ScheduleHost>(&mut self, h: &H, id: i64, open: Open, now: i64) -> Option<(ScheduleEntry, bool)> {
         let rules = self.schedules.get(&id).and_then(|schedule| self.rules(h, schedule));
         let schedule = self.schedules.get_mut(&id)?;
         let Some((spec, zone)) = rules else {
@@ -173,7 +173,7 @@ impl ScheduleBook {
             _ => firing::fire(schedule, &spec, &zone, open, now)?,
         };
         let fired = schedule.fired + i64::from(!matches!(firing.state, RunState::Skipped(_)));
-        let entry = Record::Fired {
+        let entry = ScheduleEntry::Fired {
             schedule: id,
             revision: schedule.revision,
             due: firing.due,
@@ -186,8 +186,8 @@ impl ScheduleBook {
     }
 
     /// A due time is written down. Returns whether its run begins now.
-    fn fired(&mut self, run: i64, entry: &Record) -> Result<bool, Saved> {
-        let Record::Fired { schedule, due, state, next, fired, .. } = entry else { return Ok(false) };
+    fn fired(&mut self, run: i64, entry: &ScheduleEntry) -> Result<bool, Saved> {
+        let ScheduleEntry::Fired { schedule, due, state, next, fired, .. } = entry else { return Ok(false) };
         if let Some(of) = self.schedules.get_mut(schedule) {
             (of.next, of.fired, of.last_due) = (*next, *fired, Some(*due));
         }
@@ -200,7 +200,13 @@ impl ScheduleBook {
     }
 
     /// Choose which runs begin now, of those that wait and of those that have just come due. Marks the entries of the latter.
-    fn choose<H: ScheduleHost>(&mut self, h: &H, entries: &mut [Record], open: &BTreeMap<i64, Open>, now: i64) -> Result<Vec<i64>, Saved> {
+    fn choose<H: ScheduleHost>(
+        &mut self,
+        h: &H,
+        entries: &mut [ScheduleEntry],
+        open: &BTreeMap<i64, Open>,
+        now: i64,
+    ) -> Result<Vec<i64>, Saved> {
         let room = if still(self.retry_at, now, START_RETRY_US) { 0 } else { h.room() };
         let urgency = |schedule: i64| self.schedules.get(&schedule).map_or(0, |of| -i64::from(of.priority));
         let mut wanted: Vec<(i64, i64, i64, Option<usize>)> = Vec::new();
@@ -218,7 +224,7 @@ impl ScheduleBook {
             }
         }
         for (index, entry) in entries.iter().enumerate() {
-            if let Record::Fired { schedule, due, state: RunState::Waiting, .. } = entry {
+            if let ScheduleEntry::Fired { schedule, due, state: RunState::Waiting, .. } = entry {
                 memory::push(&mut wanted, (urgency(*schedule), *due, i64::MAX, Some(index)), "runs that wait").map_err(|_| Saved)?;
             }
         }
@@ -234,7 +240,7 @@ impl ScheduleBook {
             }
             let schedule = match (index, self.runs.get(&id)) {
                 (Some(index), _) => match &entries[index] {
-                    Record::Fired { schedule, .. } => *schedule,
+                    ScheduleEntry::Fired { schedule, .. } => *schedule,
                     _ => continue,
                 },
                 (None, Some(held)) => held.run.schedule,
@@ -248,7 +254,7 @@ impl ScheduleBook {
             count += 1;
             match index {
                 Some(index) => {
-                    if let Record::Fired { state, .. } = &mut entries[index] {
+                    if let ScheduleEntry::Fired { state, .. } = &mut entries[index] {
                         *state = RunState::Running;
                     }
                 }

@@ -1,7 +1,7 @@
 //! The book has all schedules of a database, and all runs that have not ended. It decides which schedule fires, which run
 //! begins, and in which order that is written down. Before a run begins, the run and the next due time are on disk.
 
-use super::host::{AttemptEnd, Misfire, Overlap, Record, Run, Schedule, ScheduleHost};
+use super::host::{AttemptEnd, Misfire, Overlap, Run, Schedule, ScheduleEntry, ScheduleHost};
 use crate::async_event::backoff;
 use crate::definition::part::Book;
 use crate::definition::{LOCKED, LOOK_AGAIN_US};
@@ -62,7 +62,7 @@ pub struct ScheduleBook {
     /// What workers have said, and is not taken in yet.
     pub(super) heard: Vec<AttemptEnd>,
     /// Entries that are not written down yet.
-    pub(super) pending: Vec<Record>,
+    pub(super) pending: Vec<ScheduleEntry>,
     /// So many of them, the first ones, wait for rows that somebody has locked, until that time.
     pub(super) locked: usize,
     pub(super) locked_until: i64,
@@ -134,7 +134,7 @@ impl ScheduleBook {
         Saved
     }
 
-    pub(super) fn note(&mut self, entry: Record) -> Result<(), Saved> {
+    pub(super) fn note(&mut self, entry: ScheduleEntry) -> Result<(), Saved> {
         memory::push(&mut self.pending, entry, "ends of scheduled runs").map_err(|_| self.no_memory())
     }
 
@@ -155,13 +155,13 @@ impl ScheduleBook {
 
     /// Runs of which the tables do not say what has happened, because somebody has locked rows of theirs.
     pub(super) fn locked_runs(&self) -> BTreeSet<i64> {
-        let run = |entry: &Record| match *entry {
-            Record::Fired { .. } | Record::Moved { .. } => None,
-            Record::Begun { run, .. }
-            | Record::Runs { run, .. }
-            | Record::Unbegun { run, .. }
-            | Record::Ended { run, .. }
-            | Record::Again { run, .. } => Some(run),
+        let run = |entry: &ScheduleEntry| match *entry {
+            ScheduleEntry::Fired { .. } | ScheduleEntry::Moved { .. } => None,
+            ScheduleEntry::Begun { run, .. }
+            | ScheduleEntry::Runs { run, .. }
+            | ScheduleEntry::Unbegun { run, .. }
+            | ScheduleEntry::Ended { run, .. }
+            | ScheduleEntry::Again { run, .. } => Some(run),
         };
         #[expect(clippy::disallowed_methods, reason = "nodes of a tree, of entries that are in memory already")]
         self.pending.iter().filter_map(run).collect()
@@ -198,7 +198,7 @@ impl ScheduleBook {
             match held.shown {
                 Shown::Known { pid, at } if !(at..at.saturating_add(SHOWN_AFTER_US)).contains(&now) => {
                     held.shown = Shown::WrittenDown;
-                    let entry = Record::Runs { run: held.run.id, attempt: held.run.attempt, pid, at };
+                    let entry = ScheduleEntry::Runs { run: held.run.id, attempt: held.run.attempt, pid, at };
                     memory::push(&mut shown, entry, "runs that go on").map_err(|_| Saved)?;
                 }
                 Shown::Unknown { look_at } if now >= look_at => held.shown = Shown::Unknown { look_at: now.saturating_add(SHOWN_AFTER_US) },
@@ -214,7 +214,7 @@ impl ScheduleBook {
         (held.run.begun, held.lease, held.cancelled) = (false, None, false);
         let (run, attempt) = (held.run.id, held.run.attempt);
         self.retry_at = now.saturating_add(START_RETRY_US);
-        self.note(Record::Unbegun { run, attempt })
+        self.note(ScheduleEntry::Unbegun { run, attempt })
     }
 
     /// The owner of a run may not act. The other runs do not wait for the owner.
@@ -223,7 +223,7 @@ impl ScheduleBook {
         held.run.begun = false;
         let (run, attempt, schedule) = (held.run.id, held.run.attempt, held.run.schedule);
         self.hold_up(schedule, now);
-        self.note(Record::Unbegun { run, attempt })
+        self.note(ScheduleEntry::Unbegun { run, attempt })
     }
 
     #[expect(clippy::disallowed_methods, reason = "nodes of a tree, of schedules that are in one already")]
@@ -253,9 +253,9 @@ impl ScheduleBook {
             },
         };
         let Run { id, attempt, schedule, .. } = run;
-        self.note(Record::Ended { run: id, attempt, schedule, end, lease, last: again.is_none() })?;
+        self.note(ScheduleEntry::Ended { run: id, attempt, schedule, end, lease, last: again.is_none() })?;
         if let Some(not_before) = again {
-            self.note(Record::Again { run: id, attempt: attempt + 1, not_before })?;
+            self.note(ScheduleEntry::Again { run: id, attempt: attempt + 1, not_before })?;
             self.hold(Run { attempt: attempt + 1, begun: false, not_before, to_cancel: false, ..run })?;
         }
         Ok(())

@@ -4,7 +4,7 @@
 use super::part::ScheduleKind;
 use super::zone::Zone;
 use crate::definition::Standing;
-use crate::definition::part::{Outcome, Tables};
+use crate::definition::part::{LeaseOutcome, Tables};
 use crate::host::Saved;
 use crate::lease::work::CommandEnd;
 
@@ -96,11 +96,11 @@ pub enum RunState {
 
 /// How an attempt ended, as its worker says. None: the attempt did not begin, and never will. The host keeps what the command
 /// printed and counted.
-pub type AttemptEnd = Outcome<Option<CommandEnd>>;
+pub type AttemptEnd = LeaseOutcome<Option<CommandEnd>>;
 
 /// An entry that the host writes down. Entries that are given at once are written in one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Record {
+pub enum ScheduleEntry {
     /// A due time has come, and `missed` before it that have no entry of their own.
     Fired {
         schedule: i64,

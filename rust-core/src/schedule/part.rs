@@ -1,14 +1,14 @@
 //! What the part of a coordinator that runs schedules has of its own; see [`crate::definition::part`].
 
 use super::book::ScheduleBook;
-use super::host::{Record, Run, Schedule, ScheduleHost};
+use super::host::{Run, Schedule, ScheduleEntry, ScheduleHost};
 use super::zone::Zone;
 use crate::async_event::backoff;
 use crate::coordinator::host::Host;
 use crate::coordinator::runner::{Runner, Work};
 use crate::coordinator::topics::Topics;
 use crate::definition::Standing;
-use crate::definition::part::{DefinitionKind, DefinitionPart, Runs, Store, View};
+use crate::definition::part::{DefinitionKind, DefinitionPart, Runs, StepView, Store};
 use crate::host::{Bounds, Saved};
 use crate::lease::work::{CommandEnd, CommandResult, LeaseUpdate};
 use crate::memory::{self, NoMemory};
@@ -23,7 +23,7 @@ const WIDEST: usize = 64;
 
 /// The command of a run, and the database in which it runs.
 #[derive(Debug, Default)]
-pub struct Command {
+pub struct RunCommand {
     pub database: u32,
     pub text: Vec<u8>,
     pub timeout_ms: u32,
@@ -41,7 +41,7 @@ pub trait ScheduleStore: Store<ScheduleKind> {
         None
     }
     /// None: its schedule is no more.
-    fn command(&self, run: i64) -> Result<Option<Command>, Saved> {
+    fn command(&self, run: i64) -> Result<Option<RunCommand>, Saved> {
         _ = run;
         Ok(None)
     }
@@ -102,27 +102,27 @@ impl Default for ScheduleKind {
 impl DefinitionKind for ScheduleKind {
     type Definition = Schedule;
     type Row = Run;
-    type Entry = Record;
+    type Entry = ScheduleEntry;
     type End = Option<CommandEnd>;
     type Book = ScheduleBook;
     const NAME: &'static str = "schedules";
     const TOPIC: Topics = Topics::SCHEDULES;
 
-    fn lease(entry: &Record) -> Option<u64> {
+    fn lease(entry: &ScheduleEntry) -> Option<u64> {
         match entry {
-            Record::Ended { lease, .. } => *lease,
+            ScheduleEntry::Ended { lease, .. } => *lease,
             _ => None,
         }
     }
-    fn ended(entry: &Record, _: i64) -> Option<i64> {
+    fn ended(entry: &ScheduleEntry, _: i64) -> Option<i64> {
         match entry {
-            Record::Ended { run, last: true, .. } => Some(*run),
+            ScheduleEntry::Ended { run, last: true, .. } => Some(*run),
             _ => None,
         }
     }
 }
 
-impl<'c, H: ScheduleStore + Host + Runner> ScheduleHost for View<'_, 'c, H, ScheduleKind> {
+impl<'c, H: ScheduleStore + Host + Runner> ScheduleHost for StepView<'_, 'c, H, ScheduleKind> {
     type Zone = Box<dyn Zone + 'c>;
 
     fn timestamp(&self) -> i64 {
@@ -176,7 +176,7 @@ impl<H: ScheduleStore + Host + Runner> Runs<H> for ScheduleKind {
         }
     }
 
-    fn step(book: &mut ScheduleBook, view: &View<'_, '_, H, Self>) -> Result<u64, Saved> {
+    fn step(book: &mut ScheduleBook, view: &StepView<'_, '_, H, Self>) -> Result<u64, Saved> {
         book.step(view)
     }
 }

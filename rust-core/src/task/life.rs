@@ -1,7 +1,7 @@
 //! A task's way from Filling to its end, and who holds it meanwhile.
 
 use super::entry::{CANCEL, DETACHED, DOOMED, PINS, READ, TaskEntry};
-use super::{Outcome, TRANSACTION_ROLLBACK, Table, TaskChange, TaskEnd, TaskState, Ticket};
+use super::{TRANSACTION_ROLLBACK, Table, TaskChange, TaskEnd, TaskOutcome, TaskState, Ticket};
 use crate::pool::slot::Lease;
 use crate::report::QUERY_CANCELED;
 use std::sync::atomic::Ordering::*;
@@ -29,7 +29,7 @@ impl Table<'_> {
         self.drop_request(ticket);
         let message = b"the transaction that submitted the task did not commit";
         _ = self.detach(ticket);
-        self.conclude(ticket, &Outcome { end: TaskEnd::Cancelled, sqlstate: TRANSACTION_ROLLBACK, rows: 0, message }, now)
+        self.conclude(ticket, &TaskOutcome { end: TaskEnd::Cancelled, sqlstate: TRANSACTION_ROLLBACK, rows: 0, message }, now)
     }
 
     /// Run a queued task in this lease; of several takers one gets it.
@@ -80,7 +80,7 @@ impl Table<'_> {
 
     /// A task ends that runs in this lease. Says it once: a second time, or by an older lease, it has no
     /// effect. The caller then wakes who waits for it.
-    pub fn finish(&self, ticket: Ticket, lease: Lease, outcome: &Outcome<'_>, now: i64) -> TaskChange {
+    pub fn finish(&self, ticket: Ticket, lease: Lease, outcome: &TaskOutcome<'_>, now: i64) -> TaskChange {
         match self.live(ticket) {
             Some(entry) if entry.leave(ticket.id, lease, TaskState::Ending) => self.conclude(ticket, outcome, now),
             _ => TaskChange::Ignored,
@@ -88,7 +88,7 @@ impl Table<'_> {
     }
 
     /// A task ends that never began.
-    pub fn finish_queued(&self, ticket: Ticket, outcome: &Outcome<'_>, now: i64) -> TaskChange {
+    pub fn finish_queued(&self, ticket: Ticket, outcome: &TaskOutcome<'_>, now: i64) -> TaskChange {
         if !self.change(ticket, TaskState::Queued, TaskState::Ending) && !self.change(ticket, TaskState::Pending, TaskState::Ending) {
             return TaskChange::Ignored;
         }
@@ -107,11 +107,11 @@ impl Table<'_> {
     /// Cancel a task that has not begun. Ignored: it has, or has ended.
     pub fn cancel_queued(&self, ticket: Ticket, now: i64) -> TaskChange {
         let message = b"the task was cancelled before it started";
-        self.finish_queued(ticket, &Outcome { end: TaskEnd::Cancelled, sqlstate: QUERY_CANCELED, rows: 0, message }, now)
+        self.finish_queued(ticket, &TaskOutcome { end: TaskEnd::Cancelled, sqlstate: QUERY_CANCELED, rows: 0, message }, now)
     }
 
     /// Write how it ended, and only then say that it has.
-    fn conclude(&self, ticket: Ticket, outcome: &Outcome<'_>, now: i64) -> TaskChange {
+    fn conclude(&self, ticket: Ticket, outcome: &TaskOutcome<'_>, now: i64) -> TaskChange {
         let Some(entry) = self.live(ticket) else { return TaskChange::Ignored };
         let stats = &self.header.stats;
         let (state, counter) = match outcome.end {

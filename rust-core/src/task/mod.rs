@@ -39,7 +39,7 @@ pub mod view;
 pub use entry::TaskEntry;
 pub use pages::{MEMORY_PER_TASK, Page, Unloadable};
 pub use table::{Header, Table};
-pub use view::{Card, View};
+pub use view::{Card, TaskView};
 
 use crate::pool::slot::Key;
 use crate::report::sqlstate;
@@ -104,7 +104,7 @@ pub enum TaskEnd {
 
 /// The end of a task, as whoever ends it tells it.
 #[derive(Clone, Copy, Debug)]
-pub struct Outcome<'a> {
+pub struct TaskOutcome<'a> {
     pub end: TaskEnd,
     pub sqlstate: u32,
     pub rows: u64,

@@ -25,7 +25,7 @@ pub struct Card {
 
 /// One task as it was at one moment.
 #[derive(Clone, Debug, PartialEq)]
-pub struct View {
+pub struct TaskView {
     pub card: Card,
     pub started: Option<i64>,
     /// This and the next three say something once it has finished.
@@ -61,12 +61,12 @@ fn card(entry: &TaskEntry, index: u32, (id, state): (u64, TaskState)) -> Option<
     })
 }
 
-fn view(entry: &TaskEntry, index: u32, at: (u64, TaskState)) -> Option<View> {
+fn view(entry: &TaskEntry, index: u32, at: (u64, TaskState)) -> Option<TaskView> {
     let card = card(entry, index, at)?;
     let (hold, ended) = (entry.held(at.0)?, at.1.finished());
     let in_memory = entry.payload.load(Relaxed) >> 32;
     let on_disk = hold & DISK != 0;
-    Some(View {
+    Some(TaskView {
         card,
         started: Some(entry.started.load(Relaxed)).filter(|&at_time| at_time != 0 && (ended || at.1 == TaskState::Running)),
         finished: ended.then(|| entry.finished.load(Relaxed)),
@@ -86,7 +86,7 @@ fn view(entry: &TaskEntry, index: u32, at: (u64, TaskState)) -> Option<View> {
 
 impl<'a> Table<'a> {
     /// Everything about the task of an entry; None if there is none, or it is still being submitted.
-    pub fn view(&self, index: u32) -> Option<View> {
+    pub fn view(&self, index: u32) -> Option<TaskView> {
         let entry = self.entries.get(index as usize)?;
         entry.steady(|id, state| view(entry, index, (id, state)))?
     }

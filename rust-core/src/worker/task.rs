@@ -12,7 +12,7 @@ use crate::host::{SinkStop, WorkerHost};
 use crate::memory::{self, NoMemory, SMALL};
 use crate::pool::slot::{Ended, Lease, Slot, SlotState};
 use crate::report::*;
-use crate::task::{Outcome, Table, TaskChange, TaskEnd, Ticket, Unloadable};
+use crate::task::{Table, TaskChange, TaskEnd, TaskOutcome, Ticket, Unloadable};
 use crate::wire::codec::Unread;
 use crate::wire::message::Request;
 
@@ -125,7 +125,7 @@ impl Worker<'_> {
             sqlstate = report.sqlstate;
             message = report.get(Field::Message).unwrap_or_default();
         }
-        record_end(h, table, ticket, lease, &Outcome { end, sqlstate, rows, message });
+        record_end(h, table, ticket, lease, &TaskOutcome { end, sqlstate, rows, message });
     }
 
     /// This process exits with a task in it. One that it was to take as an idle worker goes to another.
@@ -153,7 +153,7 @@ impl Worker<'_> {
                 &table,
                 ticket,
                 lease,
-                &Outcome { end: TaskEnd::Done, sqlstate: 0, rows: ending.processed, message: b"" },
+                &TaskOutcome { end: TaskEnd::Done, sqlstate: 0, rows: ending.processed, message: b"" },
             );
         }
         let words = last_words.unwrap_or_else(|| Report::error(ADMIN_SHUTDOWN, "the worker of the task terminated"));
@@ -173,7 +173,7 @@ impl Worker<'_> {
         }
         table.clear_payload(ticket);
         // Not written down: the server may be stopping, and is to tell after its start what it interrupted.
-        let change = table.finish(ticket, lease, &Outcome { end, sqlstate: words.sqlstate, rows: 0, message: &message }, h.timestamp());
+        let change = table.finish(ticket, lease, &TaskOutcome { end, sqlstate: words.sqlstate, rows: 0, message: &message }, h.timestamp());
         table.waiters().wake(ticket.id, |proc| h.wake(proc));
         if change == (TaskChange::Freed { file: true }) {
             h.drop_file(ticket.id);
@@ -182,7 +182,7 @@ impl Worker<'_> {
 }
 
 /// Say that a task has ended, write that down, and wake who waits for it.
-fn record_end<H: WorkerHost>(h: &H, table: &Table, ticket: Ticket, lease: Lease, outcome: &Outcome) {
+fn record_end<H: WorkerHost>(h: &H, table: &Table, ticket: Ticket, lease: Lease, outcome: &TaskOutcome) {
     let pinned = table.pin(ticket);
     let mut change = table.finish(ticket, lease, outcome, h.timestamp());
     if let Some(record) = table.record(ticket) {

@@ -6,7 +6,7 @@ use crate::caller::process::CallerState;
 use crate::error::Error;
 use crate::host::CallerHost;
 use crate::pool::area::Area;
-use crate::pool::gate::{Stop, Why};
+use crate::pool::gate::{CancelReason, Stopped};
 use crate::pool::slot::SlotState;
 use crate::task::{TaskChange, TaskState};
 
@@ -45,7 +45,7 @@ pub fn cancel<H: CallerHost>(
     }
     // First, for the worker may find the gate shut and end the task at once.
     table.ask_cancel(ticket);
-    if slot.gate.cancel(lease.generation, Why::GivenUp) == Stop::TooLate {
+    if slot.gate.cancel(lease.generation, CancelReason::GivenUp) == Stopped::TooLate {
         return Ok(false);
     }
     let due = slot.signal(lease.generation, |pid| h.interrupt(pid, false));

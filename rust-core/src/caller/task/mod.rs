@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::host::CallerHost;
 use crate::pool::area::Area;
 use crate::pool::borrow::ancestors;
-use crate::pool::gate::Why;
+use crate::pool::gate::CancelReason;
 use crate::pool::slot::{Lease, SlotState};
 use crate::report::*;
 use crate::task::dispatch::{dispatch, give_up_turn};
@@ -106,7 +106,7 @@ pub fn close<H: CallerHost>(h: &H, area: &Area, caller: &CallerState) {
     for slot in area.slots {
         let (state, generation) = slot.state();
         if state == SlotState::Tasked {
-            slot.gate.cancel(generation, Why::GivenUp);
+            slot.gate.cancel(generation, CancelReason::GivenUp);
             _ = slot.signal(generation, |pid| h.interrupt(pid, true));
         }
     }

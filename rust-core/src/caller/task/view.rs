@@ -4,7 +4,7 @@ use crate::caller::process::CallerState;
 use crate::error::Error;
 use crate::host::CallerHost;
 use crate::pool::area::Area;
-use crate::task::{TaskState, View};
+use crate::task::{TaskState, TaskView};
 use std::sync::atomic::Ordering::*;
 
 /// One entry of the table, as this user sees it.
@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::*;
 #[expect(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 pub enum Seen {
     /// A task of somebody for whom this user may act; the pid of the process that runs it, 0: none does.
-    Row(View, u32),
+    Row(TaskView, u32),
     /// No task, or somebody else's.
     Hidden,
     /// No task, and none at a later index.

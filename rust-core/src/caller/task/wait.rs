@@ -10,7 +10,7 @@ use crate::lease::wait;
 use crate::memory::{self, Grows, SMALL};
 use crate::pool::area::Area;
 use crate::pool::deadlock::Watch;
-use crate::pool::gate::{Stop, Why};
+use crate::pool::gate::{CancelReason, Stopped};
 use crate::pool::slot::Lease;
 use crate::report::*;
 use crate::task::dispatch::dispatch;
@@ -132,7 +132,7 @@ fn look_for_deadlock<H: CallerHost>(
     match running.and_then(|card| card.lease) {
         Some(lease) => {
             let slot = &area.slots[lease.slot as usize];
-            if slot.gate.cancel(lease.generation, Why::Deadlock) != Stop::TooLate {
+            if slot.gate.cancel(lease.generation, CancelReason::Deadlock) != Stopped::TooLate {
                 *caller.tasks.deadlock.borrow_mut() = running.map(|card| (card.ticket.id, deadlock.detail));
                 _ = slot.signal(lease.generation, |pid| h.interrupt(pid, false));
                 *victim = Some((lease, h.now_us() + SIGNAL_EVERY_US));

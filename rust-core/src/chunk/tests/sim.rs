@@ -4,7 +4,7 @@
 use super::super::bisect::{FREE_LOSSES, MOST_FAILED};
 use super::super::book::JobBook;
 use super::super::cut::Cut;
-use super::super::throttle::{Measured, Throttle, Why};
+use super::super::throttle::{HeldBackBy, Measured, Throttle};
 use super::world::*;
 use crate::definition::part::Book;
 use crate::report::sqlstate;
@@ -326,7 +326,7 @@ fn a_throttled_job_waits_and_says_for_what_and_the_server_is_looked_at_once_a_se
         turn(&mut book, &world, 300_000);
     }
     assert!((8..=12).contains(&world.measures.get()), "{}", world.measures.get());
-    assert!(world.jobs.borrow().values().all(|row| row.commits == 0 && row.job.waits_for == Some(Why::Sessions)));
+    assert!(world.jobs.borrow().values().all(|row| row.commits == 0 && row.job.waits_for == Some(HeldBackBy::Sessions)));
     world.measured.set(Measured::default());
     drain(&mut book, &world);
     for id in 1..=20 {

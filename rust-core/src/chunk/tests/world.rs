@@ -93,7 +93,7 @@ pub(super) struct World {
     pub(super) most_at_once: Cell<usize>,
     pub(super) unlucky: Cell<bool>,
     pub(super) coordinator: Cell<u32>,
-    pub(super) heard: RefCell<Vec<Outcome>>,
+    pub(super) heard: RefCell<Vec<ChunkOutcome>>,
     pub(super) measured: Cell<Measured>,
     pub(super) measures: Cell<u32>,
     pub(super) us_per_key: Cell<u64>,
@@ -169,7 +169,7 @@ impl World {
         self.new_coordinator()
     }
 
-    pub(super) fn apply(&self, entry: &Entry) -> i64 {
+    pub(super) fn apply(&self, entry: &JobEntry) -> i64 {
         let mut jobs = self.jobs.borrow_mut();
         let Some(row) = jobs.get_mut(&entry.job()) else { return 0 };
         let running = row.state == JobState::Running;
@@ -186,14 +186,14 @@ impl World {
             row.chunks.get_mut(&number).is_some_and(|chunk| chunk.state == state && chunk.attempt == attempt)
         };
         match entry {
-            Entry::Cut { from, frontier, cuts, last, .. } => {
+            JobEntry::Cut { from, frontier, cuts, last, .. } => {
                 if !running || row.job.frontier != *from || row.job.cut {
                     return 0;
                 }
                 (row.job.frontier, row.job.cut) = (frontier.clone(), *last);
                 append(row, cuts, &|_| 0).max(1)
             }
-            Entry::Begun { number, attempt, .. } => {
+            JobEntry::Begun { number, attempt, .. } => {
                 if !running || row.job.paused || !as_it_is(row, *number, ChunkState::Waiting, attempt - 1) {
                     return 0;
                 }
@@ -201,14 +201,14 @@ impl World {
                 (chunk.state, chunk.attempt) = (ChunkState::Running, *attempt);
                 1
             }
-            Entry::Unbegun { number, attempt, .. } => {
+            JobEntry::Unbegun { number, attempt, .. } => {
                 if !as_it_is(row, *number, ChunkState::Running, *attempt) {
                     return 0;
                 }
                 row.chunks.get_mut(number).unwrap().state = ChunkState::Waiting;
                 1
             }
-            Entry::Ended { number, attempt, failures, fate, .. } => {
+            JobEntry::Ended { number, attempt, failures, fate, .. } => {
                 if !as_it_is(row, *number, ChunkState::Running, *attempt) {
                     return 0;
                 }
@@ -220,21 +220,21 @@ impl World {
                 }
                 1
             }
-            Entry::GivenUp { number, .. } => {
+            JobEntry::GivenUp { number, .. } => {
                 let Some(chunk) = row.chunks.get_mut(number).filter(|chunk| chunk.state == ChunkState::Waiting) else { return 0 };
                 chunk.state = ChunkState::Failed;
                 1
             }
-            Entry::Split { number, parts, failures, .. } => {
+            JobEntry::Split { number, parts, failures, .. } => {
                 let Some(chunk) = row.chunks.get_mut(number).filter(|chunk| chunk.state == ChunkState::Waiting) else { return 0 };
                 chunk.state = ChunkState::Split;
                 append(row, parts, &|index| failures[index])
             }
-            Entry::Waits { why, .. } => {
+            JobEntry::Waits { why, .. } => {
                 row.job.waits_for = *why;
                 1
             }
-            Entry::Over { .. } => {
+            JobEntry::Over { .. } => {
                 let open = row.chunks.values().any(|chunk| matches!(chunk.state, ChunkState::Waiting | ChunkState::Running));
                 if !running || open {
                     return 0;
@@ -243,7 +243,7 @@ impl World {
                 row.state = if errors { JobState::DoneWithErrors } else { JobState::Done };
                 1
             }
-            Entry::Broken { .. } => {
+            JobEntry::Broken { .. } => {
                 if !running {
                     return 0;
                 }
@@ -319,7 +319,7 @@ impl World {
         for worker in ended {
             let end = self.finish(&worker);
             if let Some(end) = end.filter(|_| worker.heard_by == self.coordinator.get()) {
-                self.heard.borrow_mut().push(Outcome { lease: worker.lease, end });
+                self.heard.borrow_mut().push(ChunkOutcome { lease: worker.lease, end });
             }
         }
     }
@@ -355,7 +355,7 @@ impl Tables<JobKind> for World {
         Ok(self.shared.standing(jobs, |id| self.jobs.borrow().contains_key(&id)))
     }
 
-    fn record(&self, entries: &[Entry]) -> Result<Vec<i64>, Saved> {
+    fn record(&self, entries: &[JobEntry]) -> Result<Vec<i64>, Saved> {
         self.shared.record(entries, |entry| Some(entry.job()), |entry| self.apply(entry))
     }
 
@@ -365,7 +365,7 @@ impl Tables<JobKind> for World {
         }
     }
 
-    fn outcomes(&self) -> Vec<Outcome> {
+    fn outcomes(&self) -> Vec<ChunkOutcome> {
         self.heard.take()
     }
 }
@@ -384,7 +384,7 @@ impl ChunkHost for World {
         Ok(!self.is_full())
     }
 
-    fn start(&self, job: &Job, errand: &Errand, owner: Standing) -> Result<Option<u64>, Saved> {
+    fn start(&self, job: &Job, errand: &JobErrand, owner: Standing) -> Result<Option<u64>, Saved> {
         assert_eq!(owner, Standing::Acts { owner: job.id as u32, superuser: false }, "a chunk acts for its own job's owner");
         let unlucky = self.unlucky.get();
         let mut random = self.random.borrow_mut();
@@ -393,7 +393,7 @@ impl ChunkHost for World {
         }
         let mut jobs = self.jobs.borrow_mut();
         let (task, keys) = match errand {
-            Errand::Step { rows, chunks } => {
+            JobErrand::Step { rows, chunks } => {
                 let from = job.frontier.as_ref().filter(|frontier| **frontier != b"n").map(|_| number(&job.frontier));
                 let row = jobs.get_mut(&job.id).unwrap();
                 let fresh = std::mem::take(&mut row.fresh);
@@ -402,8 +402,8 @@ impl ChunkHost for World {
                 }
                 (Task::Step { from, begins: job.frontier.is_none(), rows: *rows, chunks: *chunks }, 1)
             }
-            Errand::Halves(cut) => (Task::Halves((*cut).clone()), 1),
-            Errand::Run(chunk) => {
+            JobErrand::Halves(cut) => (Task::Halves((*cut).clone()), 1),
+            JobErrand::Run(chunk) => {
                 let row = &jobs[&job.id].chunks[&chunk.number];
                 assert!(row.state == ChunkState::Running && row.attempt == chunk.attempt, "it is written down before it begins");
                 (Task::Run { number: chunk.number, attempt: chunk.attempt }, chunk.cut.rows)

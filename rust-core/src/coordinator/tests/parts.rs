@@ -74,7 +74,7 @@ impl<H: Host + Runner> Part<H> for Bell {
         }
         while cx.host.now_us() >= self.due && self.open.len() < self.at_once {
             let note = Notification { channel: b"bell".to_vec(), payload: b"ding".to_vec(), pid: 0 };
-            let batches = [Batch { work: spec::Work::Notifications(vec![note]), attempt: 1, key: None, timeout_ms: None }];
+            let batches = [Batch { work: spec::BatchItems::Notifications(vec![note]), attempt: 1, key: None, timeout_ms: None }];
             let Some(lease) = cx.start(self.handler.owner, &Work::Batches { handler: &self.handler, batches: &batches })? else { break };
             self.open.insert(lease);
             self.granted += 1;

@@ -67,22 +67,22 @@ impl World {
     }
 
     /// The schedule that an entry is about.
-    fn of(&self, entry: &Record) -> Option<i64> {
+    fn of(&self, entry: &ScheduleEntry) -> Option<i64> {
         let of = |run: i64| self.rows.borrow().get(&(run, 1)).map(|row| row.schedule);
         match *entry {
-            Record::Fired { schedule, .. } | Record::Moved { schedule, .. } => Some(schedule),
-            Record::Begun { run, .. }
-            | Record::Runs { run, .. }
-            | Record::Unbegun { run, .. }
-            | Record::Ended { run, .. }
-            | Record::Again { run, .. } => of(run),
+            ScheduleEntry::Fired { schedule, .. } | ScheduleEntry::Moved { schedule, .. } => Some(schedule),
+            ScheduleEntry::Begun { run, .. }
+            | ScheduleEntry::Runs { run, .. }
+            | ScheduleEntry::Unbegun { run, .. }
+            | ScheduleEntry::Ended { run, .. }
+            | ScheduleEntry::Again { run, .. } => of(run),
         }
     }
 
-    pub(super) fn apply(&self, entry: &Record) -> i64 {
+    pub(super) fn apply(&self, entry: &ScheduleEntry) -> i64 {
         let (mut schedules, mut rows) = (self.schedules.borrow_mut(), self.rows.borrow_mut());
         match entry {
-            Record::Fired { schedule, revision, due, missed, state, next, fired } => {
+            ScheduleEntry::Fired { schedule, revision, due, missed, state, next, fired } => {
                 let Some(of) = schedules.get_mut(schedule).filter(|of| of.revision == *revision) else { return 0 };
                 (of.next, of.fired, of.last_due) = (*next, *fired, Some(*due));
                 self.last_run.set(self.last_run.get() + 1);
@@ -100,29 +100,29 @@ impl World {
                 rows.insert((self.last_run.get(), 1), row);
                 self.last_run.get()
             }
-            Record::Moved { schedule, revision, last_due, next } => {
+            ScheduleEntry::Moved { schedule, revision, last_due, next } => {
                 let Some(of) = schedules.get_mut(schedule).filter(|of| of.revision == *revision) else { return 0 };
                 (of.next, of.last_due) = (*next, *last_due);
                 1
             }
-            Record::Begun { run, attempt } => {
+            ScheduleEntry::Begun { run, attempt } => {
                 let Some(row) = rows.get_mut(&(*run, *attempt)).filter(|row| row.ended.is_none()) else { return 0 };
                 assert!(!row.begun);
                 row.begun = true;
                 *run
             }
-            Record::Runs { run, .. } => *run,
-            Record::Unbegun { run, attempt } => {
+            ScheduleEntry::Runs { run, .. } => *run,
+            ScheduleEntry::Unbegun { run, attempt } => {
                 rows.get_mut(&(*run, *attempt)).unwrap().begun = false;
                 *run
             }
-            Record::Ended { run, attempt, end, .. } => {
+            ScheduleEntry::Ended { run, attempt, end, .. } => {
                 let row = rows.get_mut(&(*run, *attempt)).unwrap();
                 assert!(row.ended.is_none_or(|before| before == *end), "an attempt ended twice");
                 row.ended = Some(*end);
                 *run
             }
-            Record::Again { run, attempt, not_before } => {
+            ScheduleEntry::Again { run, attempt, not_before } => {
                 let before = rows.get(&(*run, attempt - 1)).unwrap().clone();
                 assert!(before.ended.is_some());
                 let row = Row { begun: false, ended: None, to_cancel: false, missed: 0, not_before: *not_before, ..before };
@@ -159,7 +159,7 @@ impl Tables<ScheduleKind> for World {
         Ok(self.shared.standing(schedules, |_| true))
     }
 
-    fn record(&self, entries: &[Record]) -> Result<Vec<i64>, Saved> {
+    fn record(&self, entries: &[ScheduleEntry]) -> Result<Vec<i64>, Saved> {
         self.shared.record(entries, |entry| self.of(entry), |entry| self.apply(entry))
     }
 

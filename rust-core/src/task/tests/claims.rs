@@ -45,7 +45,7 @@ fn a_view_tells_all_of_a_task_at_each_stage() {
     let running = t.view(ticket.index).unwrap();
     assert_eq!((running.card.lease, running.started, running.card.cancel_asked), (Some(lease(0, 9)), Some(20), true));
     assert_eq!(running.progress, Some((12.5, b"an eighth".to_vec())));
-    assert_eq!(t.finish(ticket, lease(0, 9), &Outcome { sqlstate: 5, ..outcome(TaskEnd::Failed) }, 30), TaskChange::Kept);
+    assert_eq!(t.finish(ticket, lease(0, 9), &TaskOutcome { sqlstate: 5, ..outcome(TaskEnd::Failed) }, 30), TaskChange::Kept);
     assert!(t.mark_read(ticket) && t.pin(ticket));
     let ended = t.view(ticket.index).unwrap();
     assert_eq!((ended.card.state, ended.finished, ended.rows, ended.sqlstate), (TaskState::Failed, Some(30), 3, 5));
@@ -58,7 +58,7 @@ fn texts_longer_than_their_place_are_clipped() {
     let t = leak(1, 0);
     let ticket = t.submit(&New { label: &[b'l'; 100], ..new(1, &[b'c'; 1000]) }, 1).unwrap().0;
     assert!(t.offer(ticket, TaskState::Queued) && t.take(ticket, lease(0, 1), 2) && t.progress(ticket, 1.0, &[b'p'; 1000]));
-    _ = t.finish(ticket, lease(0, 1), &Outcome { message: &[b'm'; 1000], ..outcome(TaskEnd::Failed) }, 3);
+    _ = t.finish(ticket, lease(0, 1), &TaskOutcome { message: &[b'm'; 1000], ..outcome(TaskEnd::Failed) }, 3);
     let view = t.view(0).unwrap();
     let lengths = [&view.command, &view.label, &view.message, &view.progress.unwrap().1].map(Vec::len);
     assert_eq!(lengths, [512, 64, 256, 128]);

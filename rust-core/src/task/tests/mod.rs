@@ -28,8 +28,8 @@ fn lease(slot: u32, generation: u64) -> Lease {
     Lease { slot, generation }
 }
 
-fn outcome(end: TaskEnd) -> Outcome<'static> {
-    Outcome { end, sqlstate: 0, rows: 3, message: b"SELECT 3" }
+fn outcome(end: TaskEnd) -> TaskOutcome<'static> {
+    TaskOutcome { end, sqlstate: 0, rows: 3, message: b"SELECT 3" }
 }
 
 impl Table<'_> {

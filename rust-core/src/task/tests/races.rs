@@ -81,7 +81,7 @@ fn nobody_sees_an_end_before_it_is_written() {
                 let text = [b'a' + (round % 26) as u8; 40];
                 let (ticket, _) = t.submit(&new(round as u32, &text), round as i64).unwrap();
                 assert!(t.offer(ticket, TaskState::Queued) && t.take(ticket, lease(0, round), 1) && t.progress(ticket, 1.0, &text));
-                let outcome = Outcome { end: TaskEnd::Done, sqlstate: round as u32, rows: ticket.id, message: &text };
+                let outcome = TaskOutcome { end: TaskEnd::Done, sqlstate: round as u32, rows: ticket.id, message: &text };
                 _ = t.finish(ticket, lease(0, round), &outcome, round as i64);
             }
             stop.store(true, SeqCst);

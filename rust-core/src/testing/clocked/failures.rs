@@ -223,7 +223,7 @@ fn what_is_cancelled_for_one_handler_runs_for_the_others() {
     let id = sim.act(|state| state.emit("a", Nature::Good));
     sim.step();
     sim.act(|state| {
-        let cancels = |row: &mut Fetched| (row.command, row.target) = (Some(Command::Cancel(id)), Some(2));
+        let cancels = |row: &mut Fetched| (row.command, row.target) = (Some(EventCommand::Cancel(id)), Some(2));
         state.emit_as("", Nature::Good, cancels);
         (1..=2).for_each(|handler| state.spec(handler, |spec| spec.paused = false));
     });

@@ -29,7 +29,7 @@ impl State {
             logged.effects += 1;
             assert_eq!(logged.end.replace(End::Done), None, "{event} is acknowledged twice");
         }
-        self.emit_as("", Nature::Good, |row| row.command = Some(Command::Told(lease)));
+        self.emit_as("", Nature::Good, |row| row.command = Some(EventCommand::Told(lease)));
     }
 }
 

@@ -30,8 +30,8 @@ pub struct Running {
 
 pub fn ids(batch: &Batch) -> &[i64] {
     match &batch.work {
-        Work::Events { ids, .. } => ids,
-        Work::Notifications(_) => &[],
+        BatchItems::Events { ids, .. } => ids,
+        BatchItems::Notifications(_) => &[],
     }
 }
 
@@ -53,8 +53,8 @@ impl Running {
     /// Events and notifications that may still run.
     pub fn events(&self) -> usize {
         let of = |batch: &Batch| match &batch.work {
-            Work::Events { ids, .. } => ids.len(),
-            Work::Notifications(notes) => notes.len(),
+            BatchItems::Events { ids, .. } => ids.len(),
+            BatchItems::Notifications(notes) => notes.len(),
         };
         self.left().iter().map(of).sum()
     }
@@ -100,7 +100,7 @@ impl State {
     }
 
     fn check_batch(&mut self, spec: &Spec, batch: &Batch) {
-        let Work::Events { partition, tids, ids } = &batch.work else { return };
+        let BatchItems::Events { partition, tids, ids } = &batch.work else { return };
         if ids.is_empty() || ids.len() > spec.batch_size as usize || tids.len() != ids.len() {
             self.wrong(format!("a batch of {} for {}", ids.len(), spec.id));
         }
@@ -242,7 +242,7 @@ impl State {
     }
 
     fn finds(&self, batch: &Batch) -> bool {
-        let Work::Events { partition, tids, ids } = &batch.work else { return true };
+        let BatchItems::Events { partition, tids, ids } = &batch.work else { return true };
         ids.iter().zip(tids).all(|(id, tid)| self.lies(*id, *partition, *tid))
     }
 
@@ -258,11 +258,11 @@ impl State {
     fn begin_batch(&mut self, lease: &Running, batch: &Batch) {
         let handler = lease.spec.id;
         let count = match &batch.work {
-            Work::Notifications(notes) => notes.len(),
-            Work::Events { ids, .. } => ids.len(),
+            BatchItems::Notifications(notes) => notes.len(),
+            BatchItems::Events { ids, .. } => ids.len(),
         };
-        self.check_rate(handler, count, !matches!(batch.work, Work::Notifications(_)));
-        if let Work::Notifications(notes) = &batch.work {
+        self.check_rate(handler, count, !matches!(batch.work, BatchItems::Notifications(_)));
+        if let BatchItems::Notifications(notes) = &batch.work {
             self.noted.extend(notes.iter().map(|note| (handler, note.payload.clone())));
         }
         for id in ids(batch) {

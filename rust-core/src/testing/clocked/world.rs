@@ -334,7 +334,7 @@ impl State {
     pub fn close_group(&mut self, group: i64) {
         assert!(!self.rows.values().any(|row| row.event.group == group && !row.committed));
         self.closed.insert(group);
-        self.emit_as("", Nature::Good, |row| row.command = Some(Command::CloseGroup(group)));
+        self.emit_as("", Nature::Good, |row| row.command = Some(EventCommand::CloseGroup(group)));
     }
 
     /// Has it an event that has not ended?
@@ -343,7 +343,7 @@ impl State {
     }
 
     pub fn cancel(&mut self, event: i64) {
-        self.emit_as("", Nature::Good, |row| row.command = Some(Command::Cancel(event)));
+        self.emit_as("", Nature::Good, |row| row.command = Some(EventCommand::Cancel(event)));
     }
 
     /// Its emitter changes what waits: priority, and maybe time. Some may have ended meanwhile.

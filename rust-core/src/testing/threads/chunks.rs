@@ -5,7 +5,7 @@ use super::caller::text;
 use super::commands::{Coordinator, STEPS, ended, hear, judge};
 use super::world::{Fault, World, until};
 use crate::host::{Arg, ArgForm};
-use crate::lease::work::{CommandEnd, LeaseUpdate, Work};
+use crate::lease::work::{CommandEnd, LeaseUpdate, LeaseWork};
 use crate::report::*;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ impl Coordinator {
     fn start_chunk(&self, text: &str, attempt: &str) -> Option<u64> {
         let bound = |data| Arg { type_oid: 23, form: ArgForm::Text, data };
         let bounds = [bound(b"low".as_slice()), bound(b"high".as_slice())];
-        self.give(Work::Chunk { text: text.as_bytes(), bounds: &bounds, attempt: attempt.as_bytes() }, 0)
+        self.give(LeaseWork::Chunk { text: text.as_bytes(), bounds: &bounds, attempt: attempt.as_bytes() }, 0)
     }
 
     fn run_chunk(&self, text: &str, attempt: &str) -> Vec<LeaseUpdate> {

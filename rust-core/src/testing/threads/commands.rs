@@ -5,7 +5,7 @@ use super::world::{Fault, World, until};
 use crate::host::Bounds;
 use crate::lease::frames::Frame;
 use crate::lease::leases::Leases;
-use crate::lease::work::{CommandEnd, CommandResult, Errand, LeaseUpdate, Work};
+use crate::lease::work::{CommandEnd, CommandResult, Errand, LeaseUpdate, LeaseWork};
 use crate::memory;
 use crate::pool::slot::SlotState;
 use crate::report::*;
@@ -29,10 +29,10 @@ impl Coordinator {
     }
 
     fn start(&self, text: &str, timeout_ms: u32, keep: Bounds) -> Option<u64> {
-        self.give(Work::Command { text: text.as_bytes(), keep }, timeout_ms)
+        self.give(LeaseWork::Command { text: text.as_bytes(), keep }, timeout_ms)
     }
 
-    pub(super) fn give(&self, work: Work, timeout_ms: u32) -> Option<u64> {
+    pub(super) fn give(&self, work: LeaseWork, timeout_ms: u32) -> Option<u64> {
         let errand = Errand { database: 5, owner: 10, superuser: false, timeout_ms, work };
         let number = self.started.get() + 1;
         self.started.set(number);

@@ -7,7 +7,7 @@ use crate::coordinator::runner;
 use crate::coordinator::workers::Workers;
 use crate::host::Bounds;
 use crate::lease::leases::Leases;
-use crate::lease::work::{CommandEnd, Errand, LeaseUpdate, Work};
+use crate::lease::work::{CommandEnd, Errand, LeaseUpdate, LeaseWork};
 use crate::pool::slot::{Key, SlotState};
 use crate::report::CANNOT_CONNECT_NOW;
 use crate::wire::batch::{BatchEnd, Note, events, notifications};
@@ -42,7 +42,7 @@ impl Coordinator {
                 break;
             }
             let batches = [events(0, 1, 0, 0, &[1], &[1]).unwrap()];
-            let work = Work::Batches { title: b"handler", handler: b"handler", batches: &batches };
+            let work = LeaseWork::Batches { title: b"handler", handler: b"handler", batches: &batches };
             let errand = Errand { database, owner: user, superuser, timeout_ms: 0, work };
             match self.leases.start(u64::from(self.granted) + 1, h, area, h.caller.tasks.table(), &errand, &h.limits) {
                 Ok(true) => self.granted += 1,
@@ -105,7 +105,7 @@ fn where_no_process_is_left_one_is_started_to_see_whether_there_is_and_it_serves
     let Coordinator { client: h, leases, .. } = Coordinator::new(&world, 5, 1, 1);
     let room = || leases.room(&h, &world.area, h.key, &h.limits).unwrap();
     let batches = [events(0, 1, 0, 0, &[1], &[1]).unwrap()];
-    let work = Work::Batches { title: b"handler", handler: b"handler", batches: &batches };
+    let work = LeaseWork::Batches { title: b"handler", handler: b"handler", batches: &batches };
     let errand = Errand { database: 5, owner: 10, superuser: false, timeout_ms: 0, work };
     let start = || leases.start(1, &h, &world.area, h.caller.tasks.table(), &errand, &h.limits).ok();
     assert!(room(), "nothing is known");
@@ -137,7 +137,7 @@ fn a_worker_of_a_role_that_may_have_few_is_left_too() {
 fn lease(world: &Arc<World>, count: i64, meanwhile: impl FnOnce(&Leases)) -> Vec<LeaseUpdate> {
     let Coordinator { client: h, leases, .. } = Coordinator::new(world, 5, 1, 1);
     let batches: Vec<_> = (1..=count).map(|id| events(0, 1, 0, 0, &[id as u64], &[id]).unwrap()).collect();
-    let work = Work::Batches { title: b"handler", handler: b"handler", batches: &batches };
+    let work = LeaseWork::Batches { title: b"handler", handler: b"handler", batches: &batches };
     let errand = Errand { database: 5, owner: 10, superuser: false, timeout_ms: 0, work };
     assert!(matches!(leases.start(1, &h, &world.area, h.caller.tasks.table(), &errand, &h.limits), Ok(true)));
     meanwhile(&leases);
@@ -243,11 +243,11 @@ fn what_a_part_asks_for_reaches_a_worker_as_its_shim_reads_it() {
     let workers =
         Workers { h: &h, area: &world.area, tasks: h.caller.tasks.table(), limits: h.limits, leases: &leases, database: 5, tables: 7 };
     let handler = Spec { id: 3, name: b"h".to_vec(), owner: 10, ..Spec::default() };
-    let ones = spec::Work::Events { partition: 2, tids: vec![4, 5], ids: vec![8, 9] };
+    let ones = spec::BatchItems::Events { partition: 2, tids: vec![4, 5], ids: vec![8, 9] };
     let note = Notification { channel: b"c".to_vec(), payload: b"p".to_vec(), pid: 6 };
     let batches = [
         Batch { work: ones, attempt: 1, key: Some(10), timeout_ms: None },
-        Batch { work: spec::Work::Notifications(vec![note]), attempt: 1, key: None, timeout_ms: None },
+        Batch { work: spec::BatchItems::Notifications(vec![note]), attempt: 1, key: None, timeout_ms: None },
     ];
     let hear_out = |work: runner::Work<'_>| {
         assert!(matches!(workers.start(1, &work), Ok(true)));

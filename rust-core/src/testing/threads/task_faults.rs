@@ -5,7 +5,7 @@ use super::caller::{Client, ClientError};
 use super::tasks::forget_all;
 use super::world::{Fault, World, spawn, until};
 use crate::report::*;
-use crate::task::{TaskState, View};
+use crate::task::{TaskState, TaskView};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -58,7 +58,7 @@ fn world() -> Arc<World> {
 }
 
 /// What is said of each task is true of what the database holds.
-fn truth(world: &World, client: &Client, ids: &Ids, case: &str) -> BTreeMap<&'static str, View> {
+fn truth(world: &World, client: &Client, ids: &Ids, case: &str) -> BTreeMap<&'static str, TaskView> {
     world.tasks_end(case);
     let seen: BTreeMap<_, _> = ids.lock().unwrap().iter().filter_map(|(tag, id)| Some((*tag, client.look(*id)?))).collect();
     for (tag, view) in &seen {
@@ -85,7 +85,11 @@ fn reached(step: &str) -> u32 {
     world.faults.lock().unwrap().counts.get(step).copied().unwrap_or(0)
 }
 
-fn each(steps: &[&'static str], fault: Fault, mut check: impl FnMut(&Result<(), ClientError>, &BTreeMap<&str, View>, &str, &str)) -> u32 {
+fn each(
+    steps: &[&'static str],
+    fault: Fault,
+    mut check: impl FnMut(&Result<(), ClientError>, &BTreeMap<&str, TaskView>, &str, &str),
+) -> u32 {
     let mut cases = 0;
     for step in steps {
         for nth in 1..=reached(step) {
@@ -108,7 +112,7 @@ fn each(steps: &[&'static str], fault: Fault, mut check: impl FnMut(&Result<(), 
 }
 
 /// The tasks that failed, and in what words.
-fn failed(seen: &BTreeMap<&str, View>) -> Vec<(u32, String)> {
+fn failed(seen: &BTreeMap<&str, TaskView>) -> Vec<(u32, String)> {
     let failed = seen.values().filter(|view| view.card.state == TaskState::Failed);
     failed.map(|view| (view.sqlstate, String::from_utf8_lossy(&view.message).into())).collect()
 }
@@ -142,7 +146,7 @@ fn a_worker_that_vanishes_at_any_step_fails_its_task_and_says_what_it_had_commit
 
 #[test]
 fn whatever_fails_after_the_commit_the_task_is_done() {
-    let all_done = |told: &Result<(), ClientError>, seen: &BTreeMap<&str, View>, _: &str, case: &str| {
+    let all_done = |told: &Result<(), ClientError>, seen: &BTreeMap<&str, TaskView>, _: &str, case: &str| {
         assert!(told.is_ok(), "{case}: {told:?}");
         let states: Vec<_> = seen.values().map(|view| view.card.state).collect();
         assert_eq!(states, [TaskState::Done, TaskState::Done, TaskState::Cancelled, TaskState::Done], "{case}");

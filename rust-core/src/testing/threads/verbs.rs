@@ -4,7 +4,7 @@ use super::caller::{Client, ClientError};
 use crate::caller::session;
 use crate::caller::task::{self, End, Seen, Start};
 use crate::host::Output;
-use crate::task::{TaskState, View};
+use crate::task::{TaskState, TaskView};
 use crate::wire::message::Ending;
 use std::sync::atomic::Ordering::*;
 
@@ -89,7 +89,7 @@ impl Client {
     }
 
     /// A task as it is now; None: it is gone.
-    pub fn look(&self, id: i64) -> Option<View> {
+    pub fn look(&self, id: i64) -> Option<TaskView> {
         let table = self.world.table()?;
         table.view(table.find(id as u64)?.index).filter(|view| view.card.ticket.id == id as u64)
     }
