@@ -223,7 +223,7 @@ aside_check_writer(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* aside.definitions_changed(kind), after a statement: the coordinator hears of it when the transaction commits */
+/* aside.definitions_changed(kind), after a row has changed: the coordinator hears of it when the transaction commits */
 Datum
 aside_definitions_changed(PG_FUNCTION_ARGS)
 {

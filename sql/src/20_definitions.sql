@@ -47,7 +47,9 @@ BEGIN
         -- The coordinator writes down how far a definition has come. That changes none of these columns.
         EXECUTE format('CREATE TRIGGER follow AFTER INSERT OR DELETE OR UPDATE OF id, name, owner, inert ON %s
             FOR EACH ROW EXECUTE FUNCTION aside.follow_definition(%L)', its, kind);
-        EXECUTE format('CREATE TRIGGER tell AFTER INSERT OR DELETE OR UPDATE %s ON %s EXECUTE FUNCTION aside.definitions_changed(%L)',
+        -- For each row: the coordinator itself writes to these tables when it follows the proxies, mostly to no row. Told of that, it would
+        -- follow them again, for ever.
+        EXECUTE format('CREATE TRIGGER tell AFTER INSERT OR DELETE OR UPDATE %s ON %s FOR EACH ROW EXECUTE FUNCTION aside.definitions_changed(%L)',
             'OF ' || told, its, kind);
         EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER follow, ENABLE ALWAYS TRIGGER tell', its);
     END IF;
