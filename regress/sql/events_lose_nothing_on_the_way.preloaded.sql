@@ -27,7 +27,7 @@ SELECT async_event_emit('key', '"second"', unique_key => 'k') AS second \gset
 CALL until('(SELECT count(*) FROM aside.dead_events) = 2');
 SELECT async_event_pause('key');
 SELECT async_event_redrive('key', ARRAY[:first]);
-SELECT async_event_emit('key', unique_key => 'k', on_conflict => 'keep') = max(id) AS kept, max(unique_key) AS key FROM aside.events WHERE headers ? 'redriven';
+SELECT async_event_emit('key', unique_key => 'k', on_conflict => 'keep') = max(id) AS kept, max(unique_key) AS key FROM aside.events WHERE channel = 'key' AND headers ? 'redriven';
 \set VERBOSITY sqlstate
 SELECT async_event_emit('key', unique_key => 'k');
 SELECT async_event_redrive('key', ARRAY[:second]);

@@ -6,7 +6,6 @@ use aside_core::report::{CONNECTION_DOES_NOT_EXIST, UNDEFINED_OBJECT};
 use pg_aside::abi::*;
 use pg_aside::bytes::lend;
 use pg_aside::exports::{pulls::*, registry::*, schedules::*, sessions::*, tasks::*, worker::*};
-use std::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicU32, Ordering::*};
 
 const OK: aside_status::Type = aside_status::ASIDE_OK;
@@ -210,7 +209,7 @@ fn a_coordinator_lives_from_the_launchers_look_to_its_exit() {
             assert_eq!(aside_run_wait(&caller, registry, &look, -1, -1, &mut yes), SAVED, "it cannot be looked for");
             aside_run_wait_exit(registry, 90);
             // Of no events nobody is asked.
-            assert_eq!(aside_find_leases(&caller, registry, 5, 1, null(), 0, 0, null_mut()), OK);
+            assert_eq!(aside_find_leases(&caller, registry, 5, 1, &0, 0, 0, &mut 0), OK);
             aside_pull_exit(registry, 90);
             assert!(!aside_view_coordinator(registry, 999, &mut aside_coordinator_row::default()));
             assert!(aside_view_tally(registry, 0, 0, &mut tally) && !aside_view_tally(registry, u32::MAX, 0, &mut tally));

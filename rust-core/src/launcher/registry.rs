@@ -440,7 +440,7 @@ mod tests {
 
     #[test]
     fn the_highest_id_is_known_of_each_sequence_and_forgotten_with_its_database() {
-        let registry = Registry::default();
+        let registry = Box::<Registry>::default();
         let (_, entry) = registry.add(5, 0).unwrap();
         assert_eq!([entry.raise_id(100, 0), entry.raise_id(100, 7), entry.raise_id(100, 3), entry.raise_id(100, 9)], [0, 0, 7, 7]);
         assert_eq!(entry.raise_id(100, 0), 9);

@@ -42,12 +42,12 @@ impl LauncherHost for Fake {
     }
 }
 
-fn fake(databases: &[u32]) -> (Fake, Registry, Launcher) {
+fn fake(databases: &[u32]) -> (Fake, Box<Registry>, Launcher) {
     let fake = Fake { databases: RefCell::new(databases.to_vec()), ..Fake::default() };
     fake.now.set(1_000_000_000);
     fake.slots.set(true);
     fake.free.set(u32::MAX);
-    (fake, Registry::default(), Launcher::default())
+    (fake, Box::default(), Launcher::default())
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn a_database_that_is_meant_again_before_its_coordinator_has_left_gets_one() {
 
 #[test]
 fn too_many_databases_are_said_once_and_get_the_places_of_those_that_go() {
-    let room = Registry::default().entries.len() as u32;
+    let room = Box::<Registry>::default().entries.len() as u32;
     let all: Vec<u32> = (1..=room + 2).collect();
     let (h, registry, mut launcher) = fake(&all);
     for _ in 0..5 {
