@@ -81,7 +81,7 @@ lend_snapshot(aside_snapshot *seen)
 #define OPEN_EVENTS(n) \
 	FETCHED_COLUMNS(n) ", k.handler::int8, k.attempts::int8, k.paused::int::int8, k.unfinished::int::int8, k.next_at, " \
 	"k.asked::int::int8, k.put_offs::int8, k.lease, k.lease_us, " \
-	"(k.paused OR (NOT k.ordered AND coalesce(k.next_at, e.run_at, e.emitted) > now() + interval '10 minutes'))::int::int8 " \
+	"(k.paused OR (NOT k.ordered AND coalesce(k.next_at, e.run_at, e.emitted) > now() + interval '10 minutes'))::int::int8 AS comes_last " \
 	"FROM aside.event_" n " e JOIN (" \
 	"SELECT p.id, h.handler, coalesce(l.attempts, 0) + p.attempts AS attempts, " \
 	"coalesce(l.unfinished, false) AS unfinished, l.next_at, coalesce(l.asked, false) AS asked, coalesce(l.put_offs, 0) AS put_offs, " \
@@ -156,6 +156,16 @@ fill_fetched(aside_fetched *event, int row)
 
 /* Rows of one event, one for each of its handlers, follow each other. */
 static size_t
+count_events(void)
+{
+	size_t		count = 0;
+
+	for (uint64 row = 0; row < SPI_processed; row++)
+		count += row == 0 || aside_number_at(row, 1) != aside_number_at(row - 1, 1);
+	return count;
+}
+
+static size_t
 group_rows(aside_fetched *events, aside_known *known)
 {
 	size_t		count = 0;
@@ -192,6 +202,7 @@ fetch_open(size_t limit, const aside_fetched **events, size_t *count)
 {
 	aside_fetched *all;
 	aside_known *known;
+	size_t		nevents;
 	Oid			types[1] = {INT8OID};
 	Datum		values[1] = {Int64GetDatum(Min(limit, INT_MAX))};
 
@@ -200,11 +211,12 @@ fetch_open(size_t limit, const aside_fetched **events, size_t *count)
 	/* Read-only: by the snapshot that the core is told of.  Commands come first, and all of them. */
 	if (SPI_execute_with_args("SELECT * FROM (" COMMANDS("0") " UNION ALL " COMMANDS("1") " UNION ALL " COMMANDS("2")
 					" UNION ALL (SELECT * FROM (" OPEN_EVENTS("0") " UNION ALL " OPEN_EVENTS("1") " UNION ALL " OPEN_EVENTS("2")
-					") o ORDER BY 27, 1, 3 LIMIT $1)) c", 1, types, values, NULL, true, 0) != SPI_OK_SELECT)
+					") o ORDER BY comes_last, 1, 3 LIMIT $1)) c", 1, types, values, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not look for open events");
-	all = MemoryContextAllocHuge(aside_lent, sizeof(aside_fetched) * Max(SPI_processed, 1));
+	nevents = count_events();
+	all = MemoryContextAllocHuge(aside_lent, sizeof(aside_fetched) * Max(nevents, 1));
 	known = MemoryContextAllocHuge(aside_lent, sizeof(aside_known) * Max(SPI_processed, 1));
-	memset(all, 0, sizeof(aside_fetched) * Max(SPI_processed, 1));
+	memset(all, 0, sizeof(aside_fetched) * Max(nevents, 1));
 	*count = group_rows(all, known);
 	*events = all;
 }

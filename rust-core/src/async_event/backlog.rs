@@ -259,11 +259,13 @@ impl Events {
         Ok(())
     }
 
-    /// There was no memory: what waits is left to the tables, and half as much is fetched as was there.
+    /// There was no memory: what waits is left to the tables, and half as much is fetched as was there. Where nothing was there, the
+    /// fetch itself had no memory, and how much there was to fetch is not known: far less is tried. Each failure costs a pause, and a
+    /// fetch that goes well is followed by one of twice as much.
     pub(super) fn keep_less<H: EventHost>(&mut self, h: &H) {
         let held = self.held();
-        let base = if held > 0 { held } else { self.backlog.most };
-        self.backlog.most = (base / 2).max(LEAST_HELD.min(self.backlog.limit)).min(self.backlog.most);
+        let less = if held > 0 { held / 2 } else { self.backlog.most / 16 };
+        self.backlog.most = less.max(LEAST_HELD.min(self.backlog.limit)).min(self.backlog.most);
         self.backlog.partial = true;
         self.backlog.look_at = h.now_us() + SHORTEST_US;
         self.backlog.look_anyway_at = self.backlog.look_at;
