@@ -16,7 +16,7 @@ use crate::coordinator::topics::Topics;
 use crate::error::Error;
 use crate::host::World;
 use crate::report::{CANNOT_CONNECT_NOW, CONFIGURATION_LIMIT_EXCEEDED, Field, Report};
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::*};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::*, fence};
 
 /// Consumers of the server that can ask at a time.
 pub const PLACES: usize = 512;
@@ -70,6 +70,29 @@ impl Default for Place {
             events: zeroes(),
             leases: zeroes(),
         }
+    }
+}
+
+impl Place {
+    /// What is asked here for that database. Who asked may leave while it is read, and somebody else may ask: what was read then is
+    /// nobody's question, and that of the other one is found next time.
+    #[expect(clippy::disallowed_methods, reason = "a question names few events")]
+    fn question(&self, index: u32, database: u32) -> Option<Question> {
+        let word = self.word.load(SeqCst);
+        if word & 3 != ASKED || self.database.load(Relaxed) != database {
+            return None;
+        }
+        let (lease_us, count) = (self.lease_us.load(Relaxed), self.count.load(Relaxed));
+        let wanted = match self.kind.load(Relaxed) {
+            FINDS => Wanted::Leases {
+                events: self.events.iter().take(count as usize).map(|event| event.load(Relaxed)).collect(),
+                lease_us: (lease_us > 0).then_some(lease_us),
+            },
+            kind => Wanted::Events { most: count, lease_us, waits: kind == WAITS },
+        };
+        let handler = self.handler.load(Relaxed);
+        fence(Acquire);
+        (self.word.load(Relaxed) == word).then_some(Question { ticket: Ticket { place: index, word: word & !3 }, handler, wanted })
     }
 }
 
@@ -140,6 +163,8 @@ impl Pulls {
 
     fn ask(&self, ticket: Ticket, proc: u32, (database, handler): (u32, u32), wanted: &Wanted) {
         let Some(place) = self.place(ticket) else { return };
+        // Whoever reads one of these numbers sees that the place is being filled.
+        fence(Release);
         let (kind, count, lease_us) = match wanted {
             Wanted::Events { most, lease_us, waits } => (if *waits { WAITS } else { TAKES }, *most, *lease_us),
             Wanted::Leases { events, lease_us } => (FINDS, events.len().min(NAMED) as u32, lease_us.unwrap_or(0)),
@@ -192,20 +217,7 @@ impl Pulls {
     #[expect(clippy::disallowed_methods, reason = "no more than there are places")]
     pub fn questions(&self, database: u32) -> Vec<Question> {
         let used = self.used.load(SeqCst) as usize;
-        let asked = self.places.iter().zip(0..).take(used).filter(|(place, _)| place.word.load(SeqCst) & 3 == ASKED);
-        let of_database = asked.filter(|(place, _)| place.database.load(Relaxed) == database);
-        let question = |(place, index): (&Place, u32)| {
-            let (lease_us, count) = (place.lease_us.load(Relaxed), place.count.load(Relaxed));
-            let wanted = match place.kind.load(Relaxed) {
-                FINDS => Wanted::Leases {
-                    events: place.events.iter().take(count as usize).map(|event| event.load(Relaxed)).collect(),
-                    lease_us: (lease_us > 0).then_some(lease_us),
-                },
-                kind => Wanted::Events { most: count, lease_us, waits: kind == WAITS },
-            };
-            Question { ticket: Ticket { place: index, word: place.word.load(SeqCst) & !3 }, handler: place.handler.load(Relaxed), wanted }
-        };
-        of_database.map(question).collect()
+        self.places.iter().zip(0..).take(used).filter_map(|(place, index)| place.question(index, database)).collect()
     }
 
     /// The latch of who asked; None: nobody waits for this answer any more. `leases`: of each event that was named, 0: none.
@@ -423,5 +435,27 @@ mod tests {
         assert_eq!(pulls.questions(5).len(), PLACES);
         pulls.leave_all(100);
         assert_eq!(pulls.questions(5), []);
+    }
+
+    #[test]
+    fn a_question_is_read_whole_or_not_at_all() {
+        let pulls = Box::<Pulls>::default();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for n in (1..=20_000).cycle().take(1_000_000) {
+                    let ticket = pulls.enter(100).unwrap();
+                    pulls.ask(ticket, 7, (5, n), &Wanted::Events { most: n, lease_us: u64::from(n), waits: false });
+                    pulls.close(ticket);
+                    pulls.leave(ticket);
+                }
+                done.store(true, SeqCst);
+            });
+            while !done.load(SeqCst) {
+                for Question { handler, wanted, .. } in pulls.questions(5) {
+                    assert_eq!(wanted, Wanted::Events { most: handler, lease_us: u64::from(handler), waits: false });
+                }
+            }
+        });
     }
 }
