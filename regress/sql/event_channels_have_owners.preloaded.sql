@@ -30,7 +30,15 @@ SELECT async_event_on('regress_ch', command => $$INSERT INTO public.regress_told
 RESET ROLE;
 
 SET ROLE regress_ch_own;
+-- that would leave out another role's handler
+SELECT regress_try($$SELECT async_channel_create('regress_ch', emit => '{regress_ch_team}', handle => '{regress_ch_handle}')$$);
+SELECT count(*) FROM aside.channels;
+SELECT regress_try($$SELECT async_channel_create('regress_ch', handle => '{regress_ch_else}')$$);
+SELECT async_channel_drop('regress_ch');
+RESET ROLE;
 SELECT async_channel_create('regress_ch', emit => '{regress_ch_team}', handle => '{regress_ch_handle}');
+SELECT async_channel_alter('regress_ch', owner => 'regress_ch_own');
+SET ROLE regress_ch_own;
 SELECT regress_try($$SELECT async_channel_create('regress_ch')$$);
 SELECT channel, owner, emit, handle, reason FROM aside.channels;
 SELECT regress_try($$SELECT async_event_emit('regress_ch', '"own"')$$);

@@ -135,6 +135,7 @@ CREATE FUNCTION aside.async_channel_create(caller oid, channel text, emit regrol
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     number bigint;
+    others record;
 BEGIN
     PERFORM aside.channel_check_arguments(channel, emit, handle);
     DELETE FROM aside.event_channel c WHERE c.name = channel AND NOT c.inert AND aside.definition_owner('channel', c.id, c.name) IS NULL;
@@ -147,6 +148,16 @@ BEGIN
             HINT = 'Its owner can change it with async_channel_alter().';
     END;
     PERFORM aside.channel_grant(channel, true, coalesce(emit, '{}')), aside.channel_grant(channel, false, coalesce(handle, '{}'));
+    -- Else whoever may make handlers could take from another role's handler what waits for it.
+    SELECT o.name, pg_get_userbyid(o.role) AS owner INTO others FROM (SELECT h.name, aside.definition_owner('handler', h.id, h.name) AS role
+            FROM aside.event_handler h WHERE h.channel = async_channel_create.channel AND NOT h.inert AND NOT h.closed OFFSET 0) o
+        WHERE o.role IS NOT NULL AND NOT aside.channel_allows(async_channel_create.channel, o.role, false) AND NOT pg_has_role(caller, o.role, 'USAGE')
+        ORDER BY o.name LIMIT 1;
+    IF FOUND AND NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.oid = caller) THEN
+        RAISE EXCEPTION 'channel "%" has a handler of another role', channel USING ERRCODE = '42501',
+            DETAIL = format('Handler "%s" of role "%s" would get nothing any more, also not what waits for it.', others.name, others.owner),
+            HINT = 'Name its owner in the argument "handle", or have a superuser create the channel.';
+    END IF;
     PERFORM aside.channel_close_handlers();
     RETURN channel;
 END $$;
@@ -202,7 +213,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
 CREATE FUNCTION async_channel_drop(channel text) RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'aside_event_forward';
 COMMENT ON FUNCTION async_channel_create(text, regrole[], regrole[]) IS
-    'Has a channel belong to the current role: only the owner, these roles and their members may emit there, and may handle what is emitted. Unique keys are then the channel''s. Returns its name. Raises 42710 if it belongs to somebody.';
+    'Has a channel belong to the current role: only the owner, these roles and their members may emit there, and may handle what is emitted. Unique keys are then the channel''s. Returns its name. Raises 42710 if it belongs to somebody, and 42501 if a handler of another role would be left out.';
 COMMENT ON FUNCTION async_channel_alter(text, regrole[], regrole[], regrole) IS
     'Changes who may emit to a channel, who may handle, and whose it is. NULL means unchanged, an empty array nobody but the owner. Returns false if nothing was changed.';
 COMMENT ON FUNCTION async_channel_drop(text) IS 'Has a channel belong to nobody: it is open again. Events, handlers and dead events stay.';
