@@ -121,6 +121,23 @@ ROLLBACK;
 SET ROLE regress_ch_emit;
 SELECT regress_try($$SELECT async_event_emit('regress_ch', '6', delay => '1 hour')$$);
 RESET ROLE;
+-- a group whose owner may not emit any more when it ends
+SET ROLE regress_ch_emit;
+SELECT async_event_group('regress_ch') AS kept \gset
+SELECT async_event_group('regress_ch') AS lost \gset
+SELECT async_event_group_close(:kept);
+RESET ROLE;
+CALL until(format('(SELECT state = ''ended'' FROM aside.event_groups WHERE id = %s)', :kept));
+SET ROLE regress_ch_own;
+SELECT async_channel_alter('regress_ch', emit => '{}');
+SET ROLE regress_ch_emit;
+SELECT async_event_group_close(:lost);
+RESET ROLE;
+CALL until(format('(SELECT state = ''ended'' FROM aside.event_groups WHERE id = %s)', :lost));
+SELECT id = :kept AS kept, event IS NOT NULL AS emitted FROM aside.event_groups WHERE id IN (:kept, :lost) ORDER BY id;
+SET ROLE regress_ch_own;
+SELECT async_channel_alter('regress_ch', emit => '{regress_ch_team}');
+RESET ROLE;
 
 -- the server keeps the roles
 ALTER ROLE regress_ch_own RENAME TO regress_ch_new;

@@ -123,12 +123,16 @@ BEGIN
         END IF;
         SELECT c.events + its.events AS events, c.done + its.done AS done, c.dead + its.dead AS dead, c.cancelled + its.cancelled AS cancelled,
             c.expired + its.expired AS expired INTO counts FROM aside.event_group_counts(its.id) c;
-        new_id := aside.event_put(its.channel, CASE WHEN its.payload IS NULL THEN '{}' WHEN jsonb_typeof(its.payload) = 'object' THEN its.payload
-                ELSE jsonb_build_object('payload', its.payload) END || jsonb_build_object('group', its.id) || to_jsonb(counts),
-            NULL, 0, NULL, its.owner, NULL, NULL, depth => its.depth + 1);
+        -- Its owner may have lost the right since. A role that has gone may emit to open channels only.
+        new_id := NULL;
+        IF aside.channel_allows(its.channel, its.owner, true) THEN
+            new_id := aside.event_put(its.channel, CASE WHEN its.payload IS NULL THEN '{}' WHEN jsonb_typeof(its.payload) = 'object' THEN its.payload
+                    ELSE jsonb_build_object('payload', its.payload) END || jsonb_build_object('group', its.id) || to_jsonb(counts),
+                NULL, 0, NULL, its.owner, NULL, NULL, depth => its.depth + 1);
+            emitted := emitted + 1;
+        END IF;
         UPDATE aside.event_group g SET events = counts.events, done = counts.done, dead = counts.dead, cancelled = counts.cancelled,
             expired = counts.expired, ended = clock_timestamp(), event = new_id WHERE g.id = its.id;
-        emitted := emitted + 1;
     END LOOP;
 END $$;
 COMMENT ON FUNCTION aside.event_groups_end(bigint[]) IS
@@ -173,7 +177,7 @@ COMMENT ON COLUMN aside.event_groups.id IS 'Number of the group.';
 COMMENT ON COLUMN aside.event_groups.then_channel IS 'Channel of the event that is emitted when the group has ended.';
 COMMENT ON COLUMN aside.event_groups.payload IS 'What that event carries, beside the counts.';
 COMMENT ON COLUMN aside.event_groups.owner IS 'Role that made the group.';
-COMMENT ON COLUMN aside.event_groups.state IS 'open: events may come into it; closed: they may not, and some have not ended; ended: all have, and the event was emitted.';
+COMMENT ON COLUMN aside.event_groups.state IS 'open: events may come into it; closed: they may not, and some have not ended; ended: all have, and the event was emitted, if the owner might.';
 COMMENT ON COLUMN aside.event_groups.events IS 'Events of the group.';
 COMMENT ON COLUMN aside.event_groups.done IS 'Events that were handled.';
 COMMENT ON COLUMN aside.event_groups.dead IS 'Events that a handler failed to handle in all of its attempts.';
@@ -181,5 +185,5 @@ COMMENT ON COLUMN aside.event_groups.cancelled IS 'Events that were cancelled.';
 COMMENT ON COLUMN aside.event_groups.expired IS 'Events that had not begun when their time was over.';
 COMMENT ON COLUMN aside.event_groups.created IS 'Time when the group was made.';
 COMMENT ON COLUMN aside.event_groups.ended IS 'Time when the event of the group was emitted.';
-COMMENT ON COLUMN aside.event_groups.event IS 'Number of that event.';
+COMMENT ON COLUMN aside.event_groups.event IS 'Number of that event. NULL in a group that has ended: its owner might not emit to the channel any more.';
 GRANT SELECT ON aside.event_groups TO aside_user;
